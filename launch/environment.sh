@@ -1,0 +1,49 @@
+# Sourced by local.sh and tests/run.sh: make_environment leaves a .venv that holds
+# exactly what requirements.lock says, and returns at once when it does already.
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-python3.11 python3.12 python3.10 python3 python}; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
+      2>/dev/null; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  echo "Error: no Python 3.10, 3.11 or 3.12 found (one of these is needed);" \
+    "install one, or name it: PYTHON=/path/to/python3.11" >&2
+  return 1
+}
+
+# The lines of requirements.lock that pin uv, for pip to check.
+uv_requirement() {
+  awk '/^uv==/ { found = 1 } found { print } found && !/\\$/ { exit }' \
+    "$1/requirements.lock"
+}
+
+make_environment() {
+  local root=$1 environment=$1/.venv python lock
+  lock=$(cksum <"$root/requirements.lock")
+  if [ "$(cat "$environment/installed" 2>/dev/null)" = "$lock" ]; then
+    return
+  fi
+  if [ ! -x "$environment/bin/python" ]; then
+    python=$(find_python) || return 1
+    if ! "$python" -m venv "$environment" >/dev/null 2>&1; then
+      rm -rf "$environment"
+      echo "Error: $python cannot make a virtual environment;" \
+        "install its venv module (on Debian: apt install python3-venv)" >&2
+      return 1
+    fi
+  fi
+  echo "Installing requirements.lock into $environment ..." >&2
+  python=$environment/bin/python
+  if ! command -v uv >/dev/null && [ ! -x "$environment/bin/uv" ]; then
+    uv_requirement "$root" >"$environment/uv.txt"
+    "$python" -m pip install --quiet --disable-pip-version-check \
+      --require-hashes --requirement "$environment/uv.txt" || return 1
+  fi
+  PATH=$PATH:$environment/bin uv pip install --quiet --python "$python" \
+    --require-hashes --requirement "$root/requirements.lock" || return 1
+  echo "$lock" >"$environment/installed"
+}

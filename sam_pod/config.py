@@ -1,0 +1,254 @@
+"""Every config key with its default, and the rules that a config must keep.
+
+A recipe (`configs/*.py`) states what differs from the defaults; `load` lays it over
+them. Nothing here imports TensorFlow, so a bad config is refused in a moment.
+"""
+
+import hashlib
+import importlib.util
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from sam_pod import errors
+
+# Keys that say where and how to run, not what is computed: they may change when a
+# run is continued.
+FREE_KEYS = frozenset(
+    {"checkpoint.every_seconds", "data.dir", "log_every_seconds", "profile_steps"}
+)
+
+
+def defaults() -> ml_collections.ConfigDict:
+    """Return every key with its default value; the type of the value is the rule."""
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+    config.global_batch_size = 128  # Examples per step, over all replicas.
+    config.num_epochs = 100
+    config.steps_per_loop = 50  # At most; a loop is cut short to log_every_seconds.
+    config.dtype = "float32"  # Of the layers' arithmetic; 'bfloat16' or 'float32'.
+    config.log_every_seconds = 5.0
+    config.profile_steps = 0  # Steps traced for TensorBoard's profile page.
+
+    config.model = ml_collections.ConfigDict()
+    config.model.name = "resnet20"  # Or the path of a .keras file.
+
+    config.data = ml_collections.ConfigDict()
+    config.data.name = "cifar10"
+    config.data.dir = "data/cifar10"
+    config.data.augment = ""  # Of 'crop', 'flip', 'brightness', joined by commas.
+    config.data.crop_padding = 4  # Pixels added on each side before the crop.
+    config.data.brightness_delta = 0.5  # In [0, 1] pixel units.
+    config.data.standardize = False  # Subtract the mean, divide by the deviation.
+    config.data.validation_examples = 5000  # Held out of the training split.
+
+    config.optimizer = ml_collections.ConfigDict()
+    config.optimizer.name = "sgd"
+    config.optimizer.learning_rate = 0.1
+    config.optimizer.weight_decay = 0.0  # L2 in the loss; decoupled for 'adamw'.
+    config.optimizer.momentum = 0.9
+    config.optimizer.nesterov = True
+    config.optimizer.beta_1 = 0.9
+    config.optimizer.beta_2 = 0.999
+    config.optimizer.epsilon = 1e-7
+
+    config.schedule = ml_collections.ConfigDict()
+    config.schedule.name = "cosine"
+    config.schedule.warmup_epochs = 0.0
+    config.schedule.plateau_factor = 0.5
+    config.schedule.plateau_patience = 3  # Epochs.
+    config.schedule.plateau_min_delta = 1e-4  # Of the validation loss.
+
+    config.early_stopping = ml_collections.ConfigDict()
+    config.early_stopping.patience = 0  # Epochs; 0 never stops early.
+    config.early_stopping.restore_best_weights = False  # For the test at the end.
+
+    config.sam = ml_collections.ConfigDict()
+    config.sam.rho = 0.05  # Radius of the ascent; 0 is the plain optimizer.
+    config.sam.variant = "sam"
+    config.sam.sync = "global"  # 'global', 'replica' or 'norm'.
+
+    config.checkpoint = ml_collections.ConfigDict()
+    config.checkpoint.every_seconds = 300.0
+
+    config.runtime = ml_collections.ConfigDict()
+    config.runtime.strategy = "auto"  # 'auto', 'tpu', 'mirrored' or 'one'.
+    config.runtime.cpu_replicas = 1
+    config.runtime.deterministic = True  # Bit-exact kernels on a GPU, too.
+    return config.lock()
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return `config` as one level of dotted keys, sorted."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping | ml_collections.ConfigDict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return dict(sorted(flat.items()))
+
+
+def check_key(key: str) -> None:
+    """Refuse a dotted key that no part of the trainer reads.
+
+    Raises:
+        UserError: naming the nearest key that exists.
+    """
+    known = flatten(defaults())
+    if key not in known:
+        guess = errors.nearest(key, known) or errors.nearest(
+            key.rpartition(".")[2], known
+        )
+        hint = f"; the nearest is `{guess}`" if guess else ""
+        raise errors.UserError(f"Unknown config key `{key}`{hint}.")
+
+
+def load(recipe: str) -> ml_collections.ConfigDict:
+    """Return the defaults with the recipe `FILE[:VARIANT]` laid over them, locked.
+
+    Raises:
+        UserError: no such file or variant, an unknown key, a wrong type.
+    """
+    path, _, variant = recipe.partition(":")
+    if not os.path.isfile(path):
+        raise errors.UserError(
+            f"No recipe at {path!r}; --config takes FILE[:VARIANT], such as "
+            "configs/resnet20.py:sgd."
+        )
+    spec = importlib.util.spec_from_file_location("sam_pod_recipe", path)
+    if spec is None or spec.loader is None:
+        raise errors.UserError(f"The recipe {path!r} is not a Python file (.py).")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    variants = getattr(module, "VARIANTS", ("",))
+    if variant not in variants:
+        guess = errors.nearest(variant, variants)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        raise errors.UserError(
+            f"{path} has no variant {variant!r}; it has "
+            f"{[name for name in variants if name]}.{hint}"
+        )
+    config = defaults()
+    for key, value in flatten(module.get_config(variant)).items():
+        check_key(key)
+        _set(config, key, value, path)
+    return config
+
+
+def _set(config: ml_collections.ConfigDict, key: str, value: Any, path: str) -> None:
+    section, _, name = key.rpartition(".")
+    target = config[section] if section else config
+    try:
+        target[name] = value
+    except TypeError as error:
+        raise errors.UserError(
+            f"`{key}` in {path} is {value!r}; it must be of type "
+            f"{type(target[name]).__name__}."
+        ) from error
+
+
+_POSITIVE = [
+    "global_batch_size",
+    "num_epochs",
+    "steps_per_loop",
+    "log_every_seconds",
+    "optimizer.learning_rate",
+    "optimizer.epsilon",
+    "data.validation_examples",
+    "runtime.cpu_replicas",
+    "schedule.plateau_patience",
+    "checkpoint.every_seconds",
+]
+_NOT_NEGATIVE = [
+    "seed",
+    "profile_steps",
+    "sam.rho",
+    "optimizer.weight_decay",
+    "early_stopping.patience",
+    "schedule.warmup_epochs",
+    "schedule.plateau_min_delta",
+    "data.crop_padding",
+    "data.brightness_delta",
+]
+_BELOW_ONE = [
+    "optimizer.momentum",
+    "optimizer.beta_1",
+    "optimizer.beta_2",
+    "schedule.plateau_factor",
+]
+
+
+def validate(config: ml_collections.ConfigDict) -> None:
+    """Refuse values outside their range.
+
+    Names that choose an implementation are checked where they are looked up.
+
+    Raises:
+        UserError: with the key, its value and the rule.
+    """
+    flat = flatten(config)
+    for keys, holds, rule in (
+        ([k for k, v in flat.items() if isinstance(v, float)], math.isfinite, "finite"),
+        (_POSITIVE, lambda value: value > 0, "above 0"),
+        (_NOT_NEGATIVE, lambda value: value >= 0, "0 or above"),
+        (_BELOW_ONE, lambda value: 0 <= value < 1, "in [0, 1)"),
+    ):
+        for key in keys:
+            if not holds(flat[key]):
+                raise errors.UserError(f"`{key}` is {flat[key]}; it must be {rule}.")
+    if config.dtype not in ("float32", "bfloat16"):
+        raise errors.UserError(
+            f"`dtype` is {config.dtype!r}; it must be 'float32' or 'bfloat16'."
+        )
+    if config.seed >= 2**31:
+        raise errors.UserError(f"`seed` is {config.seed}; it must be below 2**31.")
+    if config.schedule.warmup_epochs > config.num_epochs:
+        raise errors.UserError(
+            f"`schedule.warmup_epochs` is {config.schedule.warmup_epochs}; it must be "
+            f"at most `num_epochs` ({config.num_epochs})."
+        )
+
+
+def per_replica_batch_size(global_batch_size: int, num_replicas: int) -> int:
+    """Return the examples that each replica takes of a global batch.
+
+    Raises:
+        UserError: the batch does not divide by the replicas.
+    """
+    if global_batch_size % num_replicas:
+        below = global_batch_size - global_batch_size % num_replicas
+        above = below + num_replicas
+        remedy = f"{below} or {above}" if below else f"{above}"
+        raise errors.UserError(
+            f"`global_batch_size` ({global_batch_size}) must be divisible by the "
+            f"number of replicas ({num_replicas}): take {remedy}."
+        )
+    return global_batch_size // num_replicas
+
+
+def to_json(config: ml_collections.ConfigDict) -> str:
+    """Return the config as indented JSON, keys sorted."""
+    return json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
+
+
+def digest(config: ml_collections.ConfigDict) -> str:
+    """Return the SHA-256 of what the config computes (all but `FREE_KEYS`)."""
+    fixed = {k: v for k, v in flatten(config).items() if k not in FREE_KEYS}
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
+
+
+def differences(
+    old: Mapping[str, Any], new: ml_collections.ConfigDict
+) -> list[tuple[str, Any, Any]]:
+    """Return (key, old value, new value) of the keys that change the computation."""
+    before, after = flatten(old), flatten(new)
+    return [
+        (key, before.get(key), after.get(key))
+        for key in sorted(before.keys() | after.keys())
+        if key not in FREE_KEYS and before.get(key) != after.get(key)
+    ]

@@ -1,0 +1,90 @@
+"""A Keras model as a pure function of its weights, statistics and a random key."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """What one call of a network gives."""
+
+    logits: tf.Tensor  # [B, num_classes], float32.
+    stats: list[tf.Tensor]  # The statistics after the call, moved if it trained.
+    penalty: tf.Tensor  # Sum of the model's own regularizers, a scalar.
+
+
+class Network:
+    """Hold an architecture, and call it with any values for its variables.
+
+    The Keras variables of `model` only give names, shapes and initial values: no
+    training step reads or writes them, so none of them lives on an accelerator.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self._is_seed = [_is_seed(v) for v in model.non_trainable_variables]
+        self._stats = [
+            variable
+            for variable, seed in zip(
+                model.non_trainable_variables, self._is_seed, strict=True
+            )
+            if not seed
+        ]
+
+    def initial_weights(self) -> dict[str, np.ndarray]:
+        """Return the initial trainable weights by name, in the order of `apply`."""
+        return {v.path: v.numpy() for v in self.model.trainable_variables}
+
+    def initial_stats(self) -> dict[str, np.ndarray]:
+        """Return the initial statistics by name: all else but seeds of dropout."""
+        return {v.path: v.numpy() for v in self._stats}
+
+    def apply(
+        self,
+        weights: list[tf.Tensor],
+        stats: list[tf.Tensor],
+        images: tf.Tensor,
+        *,
+        key: tf.Tensor | None = None,
+    ) -> Outputs:
+        """Return the outputs for `images` `[B, H, W, C]`.
+
+        Args:
+            weights: One tensor per trainable variable.
+            stats: One tensor per statistic (BatchNorm's moving mean and variance).
+            images: float32.
+            key: int32 `[2]`. Given, the model trains: batch statistics, and dropout
+                masks that are a function of the key. Not given, it infers.
+        """
+        remaining = iter(stats)
+        non_trainable = [
+            _layer_seed(key, i) if seed else next(remaining)
+            for i, seed in enumerate(self._is_seed)
+        ]
+        logits, new, losses = self.model.stateless_call(
+            weights, non_trainable, images, training=key is not None, return_losses=True
+        )
+        return Outputs(
+            logits=tf.cast(logits, tf.float32),
+            stats=[
+                tf.convert_to_tensor(value)
+                for value, seed in zip(new, self._is_seed, strict=True)
+                if not seed
+            ],
+            penalty=tf.add_n([tf.cast(loss, tf.float32) for loss in losses])
+            if losses
+            else tf.zeros([]),
+        )
+
+
+def _is_seed(variable: keras.Variable) -> bool:
+    return variable.name == "seed_generator_state"
+
+
+def _layer_seed(key: tf.Tensor | None, layer: int) -> tf.Tensor:
+    if key is None:
+        return tf.zeros([2], tf.uint32)
+    return tf.bitcast(tf.random.experimental.stateless_fold_in(key, layer), tf.uint32)

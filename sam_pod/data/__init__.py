@@ -1,0 +1,1 @@
+"""Data sets: preparing them, reading them in a stateless order, augmenting them."""

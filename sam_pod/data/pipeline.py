@@ -1,0 +1,184 @@
+"""Batches in a stateless order, read from the shards by graph operations on files.
+
+Which example stands where is a pure function of (seed, epoch, position): resuming
+computes where to start, and the order does not depend on the number of hosts or
+replicas. Replica r of R takes rows [r * G / R, (r + 1) * G / R) of a global batch of G.
+
+A split is decoded once and held in memory, as uint8, on every host that reads it.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from sam_pod import errors
+from sam_pod.data import manifest as manifest_lib
+from sam_pod.data import records
+
+InputFn = Callable[[tf.distribute.InputContext], tf.data.Dataset]
+
+# The held-out examples are the same for every `seed`, so that runs can be compared.
+_HOLDOUT_SEED = (20101412, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """A named part of a prepared data set: rows of one split of its shards."""
+
+    directory: str
+    manifest: manifest_lib.Manifest
+    stored: str  # 'train' or 'test': the shards it is read from.
+    first: int  # It is examples [first, first + num_examples) of a fixed shuffle.
+    num_examples: int
+
+    def rows(self, positions: tf.Tensor) -> tf.Tensor:
+        """Return where in the shards the examples at int64 `positions` are."""
+        if self.stored == "test":
+            return positions
+        last = self.manifest.num_examples(self.stored) - 1
+        return _shuffle(positions + self.first, _HOLDOUT_SEED, last)
+
+
+def splits(
+    directory: str, manifest: manifest_lib.Manifest, validation_examples: int
+) -> dict[str, Split]:
+    """Return the splits 'train', 'validation' (held out of training) and 'test'.
+
+    Raises:
+        UserError: nothing is left to train on.
+    """
+    stored = manifest.num_examples("train")
+    if validation_examples >= stored:
+        raise errors.UserError(
+            f"`data.validation_examples` is {validation_examples}; it must be below "
+            f"the {stored} training examples of {directory}."
+        )
+    held_out = validation_examples
+    tests = manifest.num_examples("test")
+    return {
+        "train": Split(directory, manifest, "train", held_out, stored - held_out),
+        "validation": Split(directory, manifest, "train", 0, held_out),
+        "test": Split(directory, manifest, "test", 0, tests),
+    }
+
+
+def steps_per_epoch(split: Split, global_batch_size: int) -> int:
+    """Return how many whole global batches an epoch has; the rest waits its turn.
+
+    Raises:
+        UserError: not even one.
+    """
+    steps = split.num_examples // global_batch_size
+    if not steps:
+        raise errors.UserError(
+            f"`global_batch_size` is {global_batch_size}; it must be at most the "
+            f"{split.num_examples} examples that are left to train on."
+        )
+    return steps
+
+
+def training(
+    split: Split, *, global_batch_size: int, seed: int, start_step: int
+) -> InputFn:
+    """Return the endless input from `start_step` on: (images, labels) per replica.
+
+    Images are uint8 `[B, H, W, C]`, labels int32 `[B]`, B = G / R.
+    """
+    epoch_steps = steps_per_epoch(split, global_batch_size)
+
+    def input_fn(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        turns = _turns(context, start_step, tf.int64.max)
+
+        def rows(step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
+            epoch = step // epoch_steps
+            first = (step - epoch * epoch_steps) * global_batch_size
+            positions = first + _replica_rows(context, global_batch_size, replica)
+            seeds = tf.stack([tf.constant(seed, tf.int64), epoch])
+            return split.rows(_shuffle(positions, seeds, split.num_examples - 1))
+
+        return _gather(split, turns.map(rows))
+
+    return input_fn
+
+
+def evaluation(split: Split, *, global_batch_size: int) -> InputFn:
+    """Return the endless input of whole passes: (images, labels, mask) per replica.
+
+    A pass has `evaluation_steps` global batches. The last one is filled up with a
+    repeated example whose mask, float32 `[B]`, is 0.
+    """
+    num_steps = evaluation_steps(split, global_batch_size)
+
+    def input_fn(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        turns = _turns(context, 0, num_steps).repeat()
+
+        def positions(step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
+            rows = _replica_rows(context, global_batch_size, replica)
+            return step * global_batch_size + rows
+
+        places = turns.map(positions)
+        clipped = places.map(
+            lambda p: split.rows(tf.minimum(p, split.num_examples - 1))
+        )
+        masks = places.map(lambda p: tf.cast(p < split.num_examples, tf.float32))
+        batches = tf.data.Dataset.zip((_gather(split, clipped), masks))
+        return batches.map(lambda batch, mask: (*batch, mask))
+
+    return input_fn
+
+
+def evaluation_steps(split: Split, global_batch_size: int) -> int:
+    """Return how many global batches one pass has, the last one perhaps ragged."""
+    return -(-split.num_examples // global_batch_size)
+
+
+def _shuffle(positions: tf.Tensor, seed: tf.Tensor | tuple, last: int) -> tf.Tensor:
+    """Return the bijection of [0, last] that the int64 `[2]` seed picks."""
+    seed = tf.cast(seed, tf.int64)
+    return tf.random.experimental.index_shuffle(
+        positions, seed, tf.cast(last, tf.int64)
+    )
+
+
+def _turns(
+    context: tf.distribute.InputContext, start: int, stop: int
+) -> tf.data.Dataset:
+    """Yield (step, replica) for each replica of this host in turn, step by step."""
+    local = context.num_replicas_in_sync // context.num_input_pipelines
+    first = context.input_pipeline_id * local
+    # Counting turns and dividing keeps one flat dataset that starts anywhere at once.
+    turns = tf.data.Dataset.range(start * local, min(stop, 2**62 // local) * local)
+    return turns.map(lambda turn: (turn // local, first + turn % local))
+
+
+def _replica_rows(
+    context: tf.distribute.InputContext, global_batch_size: int, replica: tf.Tensor
+) -> tf.Tensor:
+    size = global_batch_size // context.num_replicas_in_sync
+    return replica * size + tf.range(size, dtype=tf.int64)
+
+
+def _gather(split: Split, rows: tf.data.Dataset) -> tf.data.Dataset:
+    """Turn a dataset of rows `[B]` into one of (images, labels)."""
+    files = [
+        os.path.join(split.directory, shard.file)
+        for shard in split.manifest.splits[split.stored]
+    ]
+    shape = split.manifest.image_shape
+    size = split.manifest.num_examples(split.stored)
+    whole = (
+        tf.data.TFRecordDataset(files)
+        .batch(size, drop_remainder=True)
+        .map(lambda serialized: records.parse(serialized, shape))
+        .cache()
+        .repeat()
+    )
+
+    def take(row: tf.Tensor, examples: tuple) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = examples
+        return tf.gather(images, row), tf.gather(labels, row)
+
+    batches = tf.data.Dataset.zip((rows, whole)).map(take, num_parallel_calls=2)
+    return batches.prefetch(2)

@@ -1,0 +1,171 @@
+"""Train with SAM: python -m sam_pod.main --config=FILE[:VARIANT] [--config.key=value].
+
+Exit codes: 0 done; 1 the user's error, one line on stderr; 42 interrupted, run the same
+command again and it continues; 70 a bug, with its traceback.
+"""
+
+import logging as python_logging
+import os
+import shlex
+import sys
+import threading
+import time
+import traceback
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+from sam_pod import config as config_lib
+from sam_pod import errors, interrupts
+from sam_pod import workdir as workdir_lib
+
+EXIT_USER_ERROR, EXIT_BUG = 1, 70
+
+
+def main(argv: list[str]) -> int:
+    """Run the command line and return its exit code."""
+    stop = interrupts.watch()
+    workdir = ""
+    try:
+        values, recipe = parse(argv)
+        workdir = values.workdir or _new_workdir(recipe)
+        _train(values, workdir, stop)
+    except errors.UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except interrupts.Interrupted:
+        logging.info("Saved. Continue with the same command and --workdir=%s", workdir)
+        return interrupts.EXIT_CODE
+    except Exception:
+        traceback.print_exc()
+        return EXIT_BUG
+    return 0
+
+
+def parse(argv: list[str]) -> tuple[flags.FlagValues, str]:
+    """Return the flags, among them the resolved `config`, and the recipe's name.
+
+    Raises:
+        UserError: a flag or a key that is unknown, or has a wrong value.
+        SystemExit: after showing the help that was asked for.
+    """
+    recipe, rest = _split_recipe(argv)
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "workdir", "", "Folder of the run; continues what is there.", values
+    )
+    flags.DEFINE_string(
+        "tpu", "", "A TPU: local, its name, or grpc://HOST:8470,...", values
+    )
+    if {"--help", "-h", "-help", "--helpfull"} & set(rest):
+        _show_help(values)
+    if not recipe:
+        raise errors.UserError(
+            "No recipe; try: python -m sam_pod.main --config=configs/resnet20.py:digits"
+        )
+    config = config_lib.load(recipe)
+    for argument in rest[1:]:
+        name = argument.lstrip("-").removeprefix("no").partition("=")[0]
+        if argument.startswith("-") and name.startswith("config."):
+            config_lib.check_key(name.removeprefix("config."))
+    try:
+        config_flags.DEFINE_config_dict(
+            "config", config, flag_values=values, sys_argv=rest
+        )
+        unparsed = values(rest)[1:]
+    except flags.Error as error:
+        raise errors.UserError(" ".join(str(error).split())) from error
+    if unparsed:
+        raise errors.UserError(
+            f"{unparsed[0]!r} is not a flag; flags look like --key=value."
+        )
+    config_lib.validate(values.config)
+    return values, recipe
+
+
+def _split_recipe(argv: list[str]) -> tuple[str, list[str]]:
+    """Return the value of --config, and the arguments without it."""
+    recipe, rest = "", []
+    arguments = iter(argv)
+    for argument in arguments:
+        if argument in ("--config", "-config"):
+            recipe = next(arguments, "")
+        elif argument.startswith(("--config=", "-config=")):
+            recipe = argument.partition("=")[2]
+        else:
+            rest.append(argument)
+    return recipe, rest
+
+
+def _show_help(values: flags.FlagValues) -> None:
+    keys = "\n".join(
+        f"  --config.{key}={value!r}"
+        for key, value in config_lib.flatten(config_lib.defaults()).items()
+    )
+    print(
+        f"{__doc__}\n  --config: FILE[:VARIANT], such as configs/resnet20.py:digits"
+        f"{values.get_help()}\n\nConfig keys and their defaults, before the recipe:\n"
+        f"{keys}"
+    )
+    raise SystemExit(0)
+
+
+def _new_workdir(recipe: str) -> str:
+    path, _, variant = recipe.partition(":")
+    name = os.path.splitext(os.path.basename(path))[0]
+    moment = time.strftime("%Y%m%d-%H%M%S")
+    return os.path.join("runs", "-".join(filter(None, (name, variant, moment))))
+
+
+def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> None:
+    # TensorFlow is imported here, not above: a bad flag is refused in a moment, and
+    # the threads it starts inherit the signal mask.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["JAX_PLATFORMS"] = "cpu"  # CLU brings JAX; it must not take a device.
+    _log_to_stdout()
+    logging.info("Workdir: %s", workdir)
+    workdir_lib.check(workdir, values.config)
+    finished = workdir_lib.read_result(workdir)
+    if finished is None:
+        from sam_pod import runtime, train
+
+        config = values.config
+        strategy = runtime.connect(
+            config.runtime.strategy,
+            tpu=values.tpu,
+            cpu_replicas=config.runtime.cpu_replicas,
+            deterministic=config.runtime.deterministic,
+        )
+        finished = train.run(config, workdir, strategy, stop)
+    else:
+        logging.info("This run is finished already.")
+    logging.info("test/accuracy %.4f  test/loss %.4f", *_scores(finished))
+    logging.info("Workdir: %s", workdir)
+    logging.info("Look at it: tensorboard --logdir %s", shlex.quote(workdir))
+
+
+def _scores(result: dict[str, float]) -> tuple[float, float]:
+    return result["test_accuracy"], result["test_loss"]
+
+
+def _log_to_stdout() -> None:
+    """Send our log to stdout, which leaves stderr to the one line of an error."""
+    package = os.path.dirname(__file__)
+    handler = python_logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+    )
+    # TensorFlow reports each save by the same logger; only its warnings are news.
+    handler.addFilter(
+        lambda record: (
+            record.levelno >= python_logging.WARNING
+            or record.pathname.startswith(package)
+        )
+    )
+    python_logging.basicConfig(handlers=[handler], force=True)
+    logging.set_verbosity(logging.INFO)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,53 @@
+"""Compiled loops cut so that the host wakes in time."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+
+class PacedLoop:
+    """Call a compiled loop for as many steps as fit into a bounded wall time.
+
+    Between loops only, the host looks at the stop flag, the clock and the losses. What
+    is computed does not depend on where one loop ends and the next begins.
+    """
+
+    def __init__(
+        self,
+        loop: Callable[[Iterator, tf.Tensor], tf.Tensor],
+        iterator: Iterator,
+        *,
+        max_steps: int,
+        max_seconds: float,
+    ) -> None:
+        self._loop = loop
+        self._iterator = iterator
+        self._max_steps = max_steps
+        self._max_seconds = max_seconds
+        self.is_compiled = False
+        self._step_seconds: float | None = None
+
+    def __call__(self, remaining: int) -> tuple[np.ndarray, float]:
+        """Run at least one step and at most `remaining`.
+
+        Returns what the steps gave, one row each, and the steps per second.
+        """
+        return self.exactly(min(self._fitting(), self._max_steps, remaining))
+
+    def exactly(self, num_steps: int) -> tuple[np.ndarray, float]:
+        """Run `num_steps` steps in one call, however long they take."""
+        start = time.monotonic()
+        # A device may run behind; reading the rows waits for it.
+        rows = self._loop(self._iterator, tf.constant(num_steps, tf.int64)).numpy()
+        seconds = time.monotonic() - start
+        if self.is_compiled:
+            self._step_seconds = seconds / num_steps
+        self.is_compiled = True  # The first call compiles; its time tells nothing.
+        return rows, num_steps / seconds
+
+    def _fitting(self) -> int:
+        if self._step_seconds is None:
+            return 1
+        return max(1, int(self._max_seconds / max(self._step_seconds, 1e-9)))

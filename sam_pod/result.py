@@ -1,0 +1,57 @@
+"""What a finished run reports: `result.json`, and the last lines of the log."""
+
+import platform
+from typing import Any
+
+import keras
+import ml_collections
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import config as config_lib
+from sam_pod import metrics, progress
+from sam_pod.models import network as network_lib
+
+VERSION = "0.1.0"
+
+
+def summarize(
+    config: ml_collections.ConfigDict,
+    network: network_lib.Network,
+    record: progress.Progress,
+    test: metrics.Evaluation,
+    num_steps: int,
+) -> dict[str, Any]:
+    """Return the result as it is written: plain numbers, by name.
+
+    `seconds` counts training, validation, saving and compiling over all sessions of
+    the run; `examples_per_second` is the examples trained on, divided by it.
+    """
+    weights = _size(network.initial_weights())
+    return {
+        "test_accuracy": test.accuracy,
+        "test_loss": test.loss,
+        "test_examples": test.num_examples,
+        "final_validation_accuracy": record.last_accuracy,
+        "final_validation_loss": record.last_loss,
+        "best_validation_accuracy": record.best_accuracy,
+        "best_validation_loss": record.best_loss,
+        "best_epoch": int(record.best_epoch),
+        "epochs": int(record.validated_epochs),
+        "steps": num_steps,
+        "examples_per_second": num_steps * config.global_batch_size / record.seconds,
+        "seconds": record.seconds,
+        "trainable_parameters": weights,
+        "parameters": weights + _size(network.initial_stats()),
+        "config_digest": config_lib.digest(config),
+        "versions": {
+            "sam_pod": VERSION,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def _size(arrays: dict[str, np.ndarray]) -> int:
+    return sum(array.size for array in arrays.values())

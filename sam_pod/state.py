@@ -1,0 +1,205 @@
+"""The state of a training run, and its checkpoints.
+
+All of it is plain `tf.Variable`s of ours, made under the strategy's scope: a step reads
+them as tensors once and assigns them once.
+"""
+
+import dataclasses
+import glob
+import os
+import re
+from typing import NamedTuple
+
+import tensorflow as tf
+from absl import logging
+
+from sam_pod import errors, optimizers, progress, runtime
+from sam_pod.models import network as network_lib
+
+
+class Values(NamedTuple):
+    """What one step reads and writes, as tensors."""
+
+    step: tf.Tensor  # int64 scalar: updates made so far.
+    weights: list[tf.Tensor]
+    stats: list[tf.Tensor]
+    slots: optimizers.Slots
+    learning_rate_scale: tf.Tensor  # float32 scalar; only validation changes it.
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """The variables of a run; the handles are fixed, their values are not."""
+
+    step: tf.Variable
+    weights: list[tf.Variable]
+    stats: list[tf.Variable]
+    slots: dict[str, list[tf.Variable]]
+    progress: dict[str, tf.Variable]  # By the names of progress.Progress.
+
+    def read(self) -> Values:
+        """Return the values, inside `strategy.run` those of this replica."""
+        return Values(
+            step=tf.convert_to_tensor(self.step),
+            weights=_tensors(self.weights),
+            stats=_tensors(self.stats),
+            slots={name: _tensors(slot) for name, slot in self.slots.items()},
+            learning_rate_scale=tf.convert_to_tensor(
+                self.progress["learning_rate_scale"]
+            ),
+        )
+
+    def write(self, values: Values) -> None:
+        """Assign what a step computed; each replica assigns its own copy."""
+        self.step.assign(values.step)
+        _assign(self.weights, values.weights)
+        _assign(self.stats, values.stats)
+        for name, slot in self.slots.items():
+            _assign(slot, values.slots[name])
+
+    def read_progress(self) -> progress.Progress:
+        """Return what validation has shown so far."""
+        return progress.Progress(
+            **{name: float(v.numpy()) for name, v in self.progress.items()}
+        )
+
+    def write_progress(self, new: progress.Progress) -> None:
+        """Assign the record of validation, on all replicas."""
+        for name, variable in self.progress.items():
+            variable.assign(getattr(new, name))
+
+
+def create(
+    strategy: tf.distribute.Strategy,
+    network: network_lib.Network,
+    optimizer: optimizers.Optimizer,
+) -> TrainState:
+    """Return the state before the first step, on all replicas of `strategy`."""
+    weights, stats = network.initial_weights(), network.initial_stats()
+    with strategy.scope():
+        return TrainState(
+            step=tf.Variable(0, dtype=tf.int64, name="step"),
+            weights=[tf.Variable(value, name=name) for name, value in weights.items()],
+            stats=[tf.Variable(value, name=name) for name, value in stats.items()],
+            slots={
+                slot: [
+                    tf.Variable(tf.zeros_like(value), name=f"{slot}/{name}")
+                    for name, value in weights.items()
+                ]
+                for slot in optimizer.slot_names
+            },
+            progress={
+                field.name: tf.Variable(field.default, dtype=tf.float32)
+                for field in dataclasses.fields(progress.Progress)
+            },
+        )
+
+
+class Checkpoints:
+    """Save and restore a state in `<workdir>/checkpoints`; the last two, and the best.
+
+    A save is atomic: TensorFlow writes under other names, and the index, without which
+    nothing is read, comes last. `best` holds weights and statistics alone.
+    """
+
+    def __init__(self, directory: str, state: TrainState) -> None:
+        self._state = state
+        self._checkpoint = tf.train.Checkpoint(
+            step=state.step,
+            weights=state.weights,
+            stats=state.stats,
+            slots=state.slots,
+            progress=state.progress,
+        )
+        self._best = tf.train.Checkpoint(weights=state.weights, stats=state.stats)
+        self._directory = directory
+        self._best_directory = os.path.join(directory, "best")
+        self._options = tf.train.CheckpointOptions(
+            experimental_io_device=runtime.HOST_DEVICE
+        )
+
+    def save(self) -> None:
+        """Save the state, then delete all but the last two.
+
+        Raises:
+            UserError: the disk is full or not writable; what was saved before stays.
+        """
+        self._write(self._checkpoint, self._directory, keep=2)
+
+    def save_best(self) -> None:
+        """Save weights and statistics as the best so far.
+
+        Raises:
+            UserError: as `save` does.
+        """
+        self._write(self._best, self._best_directory, keep=1)
+
+    def restore_latest(self) -> bool:
+        """Restore the newest checkpoint that can be read; False when there is none.
+
+        Raises:
+            UserError: there are checkpoints and none of them can be read.
+        """
+        paths = _list(self._directory)
+        for path in reversed(paths):
+            try:
+                self._checkpoint.read(path, self._options).assert_consumed()
+            except (tf.errors.OpError, AssertionError, ValueError) as error:
+                logging.warning(
+                    "Checkpoint %s cannot be read (%s); trying the one before.",
+                    path,
+                    " ".join(str(error).split())[:200],
+                )
+            else:
+                return True
+        if paths:
+            raise errors.UserError(
+                f"None of the {len(paths)} checkpoints in {self._directory} can be "
+                "read; delete the folder to start over, or give another --workdir."
+            )
+        return False
+
+    def restore_best(self) -> None:
+        """Put the best weights and statistics into the state.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+        paths = _list(self._best_directory)
+        try:
+            self._best.read(paths[-1], self._options).assert_consumed()
+        except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
+            raise errors.UserError(
+                f"The best checkpoint in {self._best_directory} cannot be read; delete "
+                f"{os.path.dirname(self._directory)} to start over."
+            ) from error
+
+    def _write(
+        self, checkpoint: tf.train.Checkpoint, directory: str, keep: int
+    ) -> None:
+        path = os.path.join(directory, f"ckpt-{int(self._state.step.numpy())}")
+        with errors.storage(directory):
+            tf.io.gfile.makedirs(directory)
+            checkpoint.write(path, self._options)
+            for old in _list(directory)[:-keep]:
+                # The index first: without it nobody takes the rest for a checkpoint.
+                for file in sorted(glob.glob(glob.escape(old) + ".*"), reverse=True):
+                    os.remove(file)
+
+
+def _list(directory: str) -> list[str]:
+    """Return the paths of the checkpoints in a folder, oldest first."""
+    found = {}
+    for file in glob.glob(os.path.join(glob.escape(directory), "ckpt-*.index")):
+        if match := re.fullmatch(r"(.*/ckpt-(\d+))\.index", file):
+            found[int(match[2])] = match[1]
+    return [found[step] for step in sorted(found)]
+
+
+def _tensors(variables: list[tf.Variable]) -> list[tf.Tensor]:
+    return [tf.convert_to_tensor(variable) for variable in variables]
+
+
+def _assign(variables: list[tf.Variable], values: list[tf.Tensor]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,348 @@
+"""Train, validate, save, stop, test: one run from its config to its result.
+
+Reads top to bottom: set up and restore, fit, test. The host wakes between compiled
+loops only; what a step computes is in step.py.
+"""
+
+import dataclasses
+import os
+import threading
+import time
+from typing import Any
+
+import ml_collections
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from sam_pod import config as config_lib
+from sam_pod import (
+    errors,
+    interrupts,
+    metrics,
+    models,
+    optimizers,
+    pace,
+    progress,
+    result,
+    schedules,
+    step,
+    writers,
+)
+from sam_pod import state as state_lib
+from sam_pod import workdir as workdir_lib
+from sam_pod.data import augment, pipeline, prepare
+from sam_pod.data import manifest as manifest_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """What a run holds while the process lives."""
+
+    config: ml_collections.ConfigDict
+    workdir: str
+    strategy: tf.distribute.Strategy
+    stop: threading.Event
+    splits: dict[str, pipeline.Split]
+    epoch_steps: int
+    recipe: step.Recipe
+    state: state_lib.TrainState
+    checkpoints: state_lib.Checkpoints
+    writer: writers.Writer
+    log: writers.ProgressLog
+
+
+def run(
+    config: ml_collections.ConfigDict,
+    workdir: str,
+    strategy: tf.distribute.Strategy,
+    stop: threading.Event,
+) -> dict[str, Any]:
+    """Train to the end, continuing what is in `workdir`, and return the result.
+
+    Args:
+        config: Validated.
+        workdir: A new folder, or that of a run of the same config.
+        strategy: What to run on.
+        stop: When set, the run saves and raises within one loop.
+
+    Raises:
+        Interrupted: `stop` was set; the state is saved.
+        UserError: what the user can mend, in one line.
+    """
+    session = set_up(config, workdir, strategy, stop)
+    try:
+        fit(session)
+        return test(session)
+    finally:
+        session.writer.close()
+
+
+def set_up(
+    config: ml_collections.ConfigDict,
+    workdir: str,
+    strategy: tf.distribute.Strategy,
+    stop: threading.Event,
+) -> Session:
+    """Check everything, then make the workdir, and restore what it holds."""
+    config_lib.per_replica_batch_size(
+        config.global_batch_size, strategy.num_replicas_in_sync
+    )
+    manifest = _load_data(config)
+    splits = pipeline.splits(config.data.dir, manifest, config.data.validation_examples)
+    epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
+    recipe = build_recipe(config, manifest, epoch_steps)
+
+    workdir_lib.begin(workdir, config, manifest.to_json())
+    state = state_lib.create(strategy, recipe.network, recipe.optimizer)
+    checkpoints = state_lib.Checkpoints(
+        os.path.join(workdir, workdir_lib.CHECKPOINTS), state
+    )
+    restored = checkpoints.restore_latest()
+    writer = writers.Writer(workdir)
+    total_steps = config.num_epochs * epoch_steps
+    if restored:
+        logging.info("Continuing after step %d/%d.", state.step.numpy(), total_steps)
+    else:
+        writer.setup(config, recipe.network.initial_weights())
+    log = writers.ProgressLog(config.log_every_seconds, total_steps, epoch_steps)
+    return Session(
+        config=config,
+        workdir=workdir,
+        strategy=strategy,
+        stop=stop,
+        splits=splits,
+        epoch_steps=epoch_steps,
+        recipe=recipe,
+        state=state,
+        checkpoints=checkpoints,
+        writer=writer,
+        log=log,
+    )
+
+
+def build_recipe(
+    config: ml_collections.ConfigDict, manifest: manifest_lib.Manifest, epoch_steps: int
+) -> step.Recipe:
+    """Return what the config makes a step of.
+
+    Raises:
+        UserError: a name that is not known, or a model that does not fit the data.
+    """
+    augmentation = augment.build(
+        config.data.augment,
+        crop_padding=config.data.crop_padding,
+        brightness_delta=config.data.brightness_delta,
+    )
+
+    def preprocess(images: tf.Tensor, draws: tf.Tensor | None) -> tf.Tensor:
+        training = draws is not None
+        images = augmentation(images, draws) if training else augment.to_float(images)
+        if config.data.standardize:
+            images = augment.standardize(images, manifest.mean, manifest.std)
+        return images
+
+    errors.lookup({"sam": None}, config.sam.variant, "sam.variant")
+    errors.lookup(step.SYNCS, config.sam.sync, "sam.sync")
+    return step.Recipe(
+        optimizer=optimizers.build(config),
+        schedule=schedules.build(config, epoch_steps),
+        preprocess=preprocess,
+        rho=config.sam.rho,
+        sync=config.sam.sync,
+        weight_decay=config.optimizer.weight_decay,
+        seed=config.seed,
+        network=models.build(
+            config.model.name,
+            manifest.image_shape,
+            len(manifest.classes),
+            dtype=config.dtype,
+            seed=config.seed,
+        ),
+    )
+
+
+def fit(session: Session) -> None:
+    """Run the steps and validations that are left.
+
+    Raises:
+        Interrupted: after saving, when asked to stop.
+        UserError: the loss is not finite, or the disk is full.
+    """
+    config, state = session.config, session.state
+    done, record = int(state.step.numpy()), state.read_progress()
+    started, saved = time.monotonic() - record.seconds, time.monotonic()
+    to_profile = config.profile_steps
+    train_loop = _train_loop(session, done)
+    validation_loop = _evaluation_loop(session, "validation")
+
+    def save() -> None:
+        nonlocal saved
+        # Metrics first: no checkpoint may know of steps that TensorBoard lacks.
+        session.writer.flush()
+        seconds = time.monotonic() - started
+        state.write_progress(dataclasses.replace(record, seconds=seconds))
+        session.checkpoints.save()
+        saved = time.monotonic()
+
+    while not _is_finished(record, config):
+        epoch_end = int(record.validated_epochs + 1) * session.epoch_steps
+        if done < epoch_end:
+            if to_profile and train_loop.is_compiled:
+                with session.writer.profile():
+                    rows, rate = train_loop.exactly(min(to_profile, epoch_end - done))
+                to_profile = 0
+            else:
+                rows, rate = train_loop(epoch_end - done)
+            _check_steps(rows, done, session)
+            session.writer.steps(done + 1, rows)
+            done += len(rows)
+            rate *= config.global_batch_size
+            session.writer.scalars(done, {metrics.EXAMPLES_PER_SECOND: rate})
+            session.log.steps(done, rows[-1], rate)
+        elif scores := _evaluate(session, "validation", validation_loop):
+            record = _after_validation(record, scores, session)
+            session.writer.evaluation("validation", done, scores)
+            if progress.is_best(record):
+                session.checkpoints.save_best()
+            save()
+        if session.stop.is_set():
+            save()
+            raise interrupts.Interrupted
+        if time.monotonic() - saved >= config.checkpoint.every_seconds:
+            save()
+
+
+def test(session: Session) -> dict[str, Any]:
+    """Read the test set once, with the weights that the recipe asks for.
+
+    Raises:
+        Interrupted: asked to stop; the run is saved but for this.
+    """
+    if session.config.early_stopping.restore_best_weights:
+        session.checkpoints.restore_best()
+    steps, record = int(session.state.step.numpy()), session.state.read_progress()
+    scores = _evaluate(session, "test", _evaluation_loop(session, "test"))
+    if scores is None:
+        raise interrupts.Interrupted
+    session.writer.evaluation("test", steps, scores)
+    session.writer.flush()
+    summary = result.summarize(
+        session.config, session.recipe.network, record, scores, steps
+    )
+    workdir_lib.write_result(session.workdir, summary)
+    return summary
+
+
+def _load_data(config: ml_collections.ConfigDict) -> manifest_lib.Manifest:
+    """Return the manifest of the prepared data, preparing what can be had by itself."""
+    directory = config.data.dir
+    if not os.path.isdir(directory) or not os.listdir(directory):
+        sources = {"cifar10": "download", "digits": ""}
+        if config.data.name in sources:
+            logging.info("Preparing %s in %s.", config.data.name, directory)
+            prepare.prepare(config.data.name, sources[config.data.name], directory)
+    manifest = manifest_lib.read(directory)
+    if manifest.name != config.data.name:
+        raise errors.UserError(
+            f"`data.dir` {directory} holds {manifest.name!r}, but `data.name` is "
+            f"{config.data.name!r}: make them agree."
+        )
+    manifest_lib.verify(directory, manifest)
+    return manifest
+
+
+def _train_loop(session: Session, start_step: int) -> pace.PacedLoop:
+    config = session.config
+    input_fn = pipeline.training(
+        session.splits["train"],
+        global_batch_size=config.global_batch_size,
+        seed=config.seed,
+        start_step=start_step,
+    )
+    return _paced(
+        session,
+        step.compile_train(session.strategy, session.state, session.recipe),
+        input_fn,
+    )
+
+
+def _evaluation_loop(session: Session, name: str) -> pace.PacedLoop:
+    input_fn = pipeline.evaluation(
+        session.splits[name], global_batch_size=session.config.global_batch_size
+    )
+    return _paced(
+        session,
+        step.compile_evaluation(session.strategy, session.state, session.recipe),
+        input_fn,
+    )
+
+
+def _paced(
+    session: Session, loop: step.Loop, input_fn: pipeline.InputFn
+) -> pace.PacedLoop:
+    batches = session.strategy.distribute_datasets_from_function(input_fn)
+    return pace.PacedLoop(
+        loop,
+        iter(batches),
+        max_steps=session.config.steps_per_loop,
+        max_seconds=session.config.log_every_seconds,
+    )
+
+
+def _evaluate(
+    session: Session, name: str, loop: pace.PacedLoop
+) -> metrics.Evaluation | None:
+    """Return the means over a whole split, or None when asked to stop on the way."""
+    num_batches = pipeline.evaluation_steps(
+        session.splits[name], session.config.global_batch_size
+    )
+    sums: list[np.ndarray] = []
+    while len(sums) < num_batches:
+        if session.stop.is_set():
+            return None
+        rows, _ = loop(num_batches - len(sums))
+        sums.extend(rows)
+        session.log.evaluation(name, len(sums), num_batches)
+    return metrics.evaluation_means(np.stack(sums))
+
+
+def _after_validation(
+    record: progress.Progress, scores: metrics.Evaluation, session: Session
+) -> progress.Progress:
+    if not np.isfinite(scores.loss):
+        raise _not_finite("validation loss", scores.loss, session)
+    schedule = session.config.schedule
+    plateau = schedule.name == "plateau"
+    return progress.after_validation(
+        record,
+        scores.loss,
+        scores.accuracy,
+        plateau_factor=schedule.plateau_factor if plateau else 1.0,
+        plateau_patience=schedule.plateau_patience,
+        plateau_min_delta=schedule.plateau_min_delta,
+    )
+
+
+def _is_finished(record: progress.Progress, config: ml_collections.ConfigDict) -> bool:
+    return record.validated_epochs >= config.num_epochs or progress.should_stop(
+        record, config.early_stopping.patience
+    )
+
+
+def _check_steps(rows: np.ndarray, done: int, session: Session) -> None:
+    bad = ~np.isfinite(rows).all(axis=1)
+    if bad.any():
+        first = int(bad.argmax())
+        values = dict(zip(metrics.TRAIN, rows[first].tolist(), strict=True))
+        name = next(n for n, value in values.items() if not np.isfinite(value))
+        raise _not_finite(f"{name} of step {done + first + 1}", values[name], session)
+
+
+def _not_finite(what: str, value: float, session: Session) -> errors.UserError:
+    config = session.config
+    return errors.UserError(
+        f"The {what} is {value}: training diverged. Lower `optimizer.learning_rate` "
+        f"({config.optimizer.learning_rate}) or `sam.rho` ({config.sam.rho}); the last "
+        f"good checkpoint stays in {session.workdir}."
+    )

@@ -1,0 +1,102 @@
+"""The folder of a run: what is in it, and when it may be continued."""
+
+import json
+import os
+import tempfile
+from typing import Any
+
+import ml_collections
+
+from sam_pod import config as config_lib
+from sam_pod import errors
+
+CONFIG = "config.json"
+MANIFEST = "manifest.json"  # Of the data that the run is trained on.
+CHECKPOINTS = "checkpoints"
+RESULT = "result.json"
+
+
+def check(workdir: str, config: ml_collections.ConfigDict) -> None:
+    """Refuse to continue a run with another config; write nothing.
+
+    Raises:
+        UserError: naming the keys that differ.
+    """
+    if os.path.lexists(workdir) and not os.path.isdir(workdir):
+        raise errors.UserError(f"--workdir={workdir} is a file; give a folder.")
+    old = _read_json(os.path.join(workdir, CONFIG))
+    if old is None:
+        return
+    changed = config_lib.differences(old, config)
+    if changed:
+        listing = ", ".join(f"`{k}` was {a!r}, is {b!r}" for k, a, b in changed)
+        raise errors.UserError(
+            f"{workdir} holds a run with another config ({listing}): give another "
+            "--workdir, or the same config to continue it."
+        )
+
+
+def begin(workdir: str, config: ml_collections.ConfigDict, manifest: str) -> None:
+    """Make the folder and note the config and the data in it.
+
+    Args:
+        workdir: May hold a run already, with the same config.
+        config: Resolved.
+        manifest: JSON of the data set's manifest.
+
+    Raises:
+        UserError: the folder cannot be written, or the data have changed.
+    """
+    with errors.storage(workdir):
+        os.makedirs(workdir, exist_ok=True)
+        old = _read_json(os.path.join(workdir, MANIFEST))
+        if old is not None and old != json.loads(manifest):
+            raise errors.UserError(
+                f"{workdir} holds a run on other data than `data.dir` "
+                f"({config.data.dir}) has now: give another --workdir."
+            )
+        write(os.path.join(workdir, MANIFEST), manifest)
+        write(os.path.join(workdir, CONFIG), config_lib.to_json(config))
+
+
+def write(path: str, text: str) -> None:
+    """Write a file so that at any moment it has its old or its new content."""
+    folder = os.path.dirname(path) or "."
+    handle, partial = tempfile.mkstemp(dir=folder, prefix=".partial-")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
+
+
+def read_result(workdir: str) -> dict[str, Any] | None:
+    """Return the result of a finished run, or None."""
+    return _read_json(os.path.join(workdir, RESULT))
+
+
+def write_result(workdir: str, result: dict[str, Any]) -> None:
+    """Write the result, which ends a run.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    with errors.storage(workdir):
+        write(os.path.join(workdir, RESULT), json.dumps(result, indent=2) + "\n")
+
+
+def _read_json(path: str) -> dict[str, Any] | None:
+    try:
+        with open(path) as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise errors.UserError(
+            f"{path} cannot be read ({error}); mend it or give another --workdir."
+        ) from error

@@ -1,0 +1,151 @@
+"""TensorBoard, through CLU's metric writers, and the progress lines of the log.
+
+CLU imports JAX for types alone; main.py keeps JAX on the CPU so that it never takes an
+accelerator from TensorFlow.
+"""
+
+import time
+from typing import Any
+
+import ml_collections
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from clu import metric_writers, parameter_overview
+
+from sam_pod import config as config_lib
+from sam_pod import errors, metrics, runtime
+
+
+class Writer:
+    """Write the metrics of a run to its workdir, on this process's own machine."""
+
+    def __init__(self, workdir: str) -> None:
+        self._workdir = workdir
+        with runtime.host_scope(), errors.storage(workdir):
+            self._writer = metric_writers.SummaryWriter(workdir)
+
+    def setup(
+        self, config: ml_collections.ConfigDict, weights: dict[str, np.ndarray]
+    ) -> None:
+        """Write what a run is made of: config, parameter overview, hyper-parameters."""
+        overview = parameter_overview.get_parameter_overview(
+            weights, include_stats=False
+        )
+        logging.info("Trainable parameters:\n%s", overview)
+        with runtime.host_scope():
+            self._writer.write_texts(
+                0,
+                {
+                    "config": _as_code(config_lib.to_json(config)),
+                    "parameter_overview": _as_code(overview),
+                },
+            )
+            self._writer.write_hparams(config_lib.flatten(config))
+
+    def steps(self, first_step: int, rows: np.ndarray) -> None:
+        """Write one row of `metrics.TRAIN` for each step from `first_step` on."""
+        with runtime.host_scope():
+            for step, row in enumerate(rows, start=first_step):
+                self._writer.write_scalars(
+                    step, dict(zip(metrics.TRAIN, row.tolist(), strict=True))
+                )
+
+    def evaluation(self, name: str, step: int, scores: metrics.Evaluation) -> None:
+        """Write and log the scores of a split."""
+        self.scalars(
+            step, {f"{name}/loss": scores.loss, f"{name}/accuracy": scores.accuracy}
+        )
+        logging.info(
+            "step %d  %s/loss %.4f  %s/accuracy %.4f  (%d examples)",
+            step,
+            name,
+            scores.loss,
+            name,
+            scores.accuracy,
+            scores.num_examples,
+        )
+
+    def profile(self) -> tf.profiler.experimental.Profile:
+        """Return a context whose TensorFlow operations TensorBoard's profile shows."""
+        logging.info("Profiling into %s.", self._workdir)
+        return tf.profiler.experimental.Profile(self._workdir)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Write some scalars at `step`."""
+        with runtime.host_scope():
+            self._writer.write_scalars(step, values)
+
+    def flush(self) -> None:
+        """Bring everything written so far to the disk.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        with runtime.host_scope(), errors.storage(self._workdir):
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Flush and close."""
+        with runtime.host_scope(), errors.storage(self._workdir):
+            self._writer.close()
+
+
+class ProgressLog:
+    """Log where the run stands every few seconds, with a time to go."""
+
+    def __init__(
+        self, every_seconds: float, total_steps: int, epoch_steps: int
+    ) -> None:
+        self._every_seconds = every_seconds
+        self._total_steps = total_steps
+        self._epoch_steps = epoch_steps
+        self._last_line = time.monotonic()
+        self._start: tuple[float, int] | None = None  # After the first loop.
+
+    def steps(self, step: int, row: np.ndarray, examples_per_second: float) -> None:
+        """Log one line if it is time; `row` has the metrics of the last step."""
+        now = time.monotonic()
+        if self._start is None:
+            self._start = now, step
+        if not self._is_due(now) and step != self._total_steps:
+            return
+        values: dict[str, Any] = dict(zip(metrics.TRAIN, row.tolist(), strict=True))
+        logging.info(
+            "step %d/%d  epoch %.1f  loss %.4f  accuracy %.3f  sharpness %.4f  "
+            "lr %.2g  %.0f examples/s  to go %s",
+            step,
+            self._total_steps,
+            step / self._epoch_steps,
+            values["train/loss"],
+            values["train/accuracy"],
+            values["train/sharpness"],
+            values["train/learning_rate"],
+            examples_per_second,
+            self._time_to_go(now, step),
+        )
+
+    def evaluation(self, name: str, batch: int, num_batches: int) -> None:
+        """Log how far an evaluation is, if it is time."""
+        if self._is_due(time.monotonic()):
+            logging.info("evaluating %s: batch %d/%d", name, batch, num_batches)
+
+    def _is_due(self, now: float) -> bool:
+        if now - self._last_line < self._every_seconds:
+            return False
+        self._last_line = now
+        return True
+
+    def _time_to_go(self, now: float, step: int) -> str:
+        since, first_step = self._start or (now, step)
+        if step == first_step:
+            return "unknown yet"
+        seconds = (now - since) / (step - first_step) * (self._total_steps - step)
+        minutes, seconds = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s"
+
+
+def _as_code(text: str) -> str:
+    """Return the text as Markdown that TensorBoard shows with its line breaks."""
+    return "".join(f"    {line}\n" for line in text.splitlines())

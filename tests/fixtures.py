@@ -1,0 +1,134 @@
+"""Tiny data sets on disk, and a small recipe, for the tests."""
+
+import itertools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import config as config_lib
+from sam_pod import losses, optimizers, schedules, step
+from sam_pod import state as state_lib
+from sam_pod.data import augment, records, shards
+from sam_pod.models import batch_norm, network
+
+
+def write_data(path, *, train=100, test=30, shape=(8, 8, 3), classes=4, name="images"):
+    """Write a prepared data set whose image i starts with the bytes of i."""
+    rng = np.random.default_rng(0)
+
+    def split(count, offset):
+        images = rng.integers(0, 256, (count, *shape), dtype=np.uint8)
+        labels = rng.integers(0, classes, count)
+        numbers = np.arange(count) + offset
+        images[:, 0, 0, 0], images[:, 0, 1, 0] = numbers // 256, numbers % 256
+        pairs = list(zip(images, labels.tolist(), strict=True))
+        return records.Split(count, lambda: iter(pairs))
+
+    source = records.Source(
+        name=name,
+        classes=tuple(f"class {i}" for i in range(classes)),
+        kind="test",
+        sha256="0" * 64,
+        splits={"train": split(train, 0), "test": split(test, 0)},
+    )
+    return shards.write(source, str(path), num_shards=3)
+
+
+def numbers(images):
+    """Return which examples these images of write_data are."""
+    images = np.asarray(images).astype(int)
+    return images[:, 0, 0, 0] * 256 + images[:, 0, 1, 0]
+
+
+def mirrored(replicas):
+    """Return a strategy over the first logical CPU devices."""
+    return tf.distribute.MirroredStrategy(
+        [f"/cpu:{i}" for i in range(replicas)],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
+
+
+def small_model(*, norm=True, dropout=0.0, shape=(6, 6, 3), classes=5, seed=0):
+    keras.utils.set_random_seed(seed)
+    images = keras.Input(shape)
+    x = keras.layers.Conv2D(4, 3, use_bias=False)(images)
+    if norm:
+        x = batch_norm.FusedBatchNormalization()(x)
+    x = keras.layers.ReLU()(x)
+    if dropout:
+        x = keras.layers.Dropout(dropout)(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return network.Network(keras.Model(images, keras.layers.Dense(classes)(x)))
+
+
+def small_recipe(net, *, optimizer=None, rho=0.1, sync="global", seed=0, **more):
+    config = config_lib.defaults()
+    config.optimizer.learning_rate = 0.05
+    config.schedule.name = "constant"
+
+    def preprocess(images, draws):
+        del draws
+        return augment.to_float(images)
+
+    arguments = {
+        "network": net,
+        "optimizer": optimizer or optimizers.sgd(0.9, False),
+        "schedule": schedules.build(config, 10),
+        "preprocess": preprocess,
+        "rho": rho,
+        "sync": sync,
+        "weight_decay": 0.0,
+        "seed": seed,
+    }
+    return step.Recipe(**{**arguments, **more})
+
+
+def batches(count, size, shape=(6, 6, 3), classes=5, seed=0):
+    """Return random (uint8 images, int32 labels), `count` of them."""
+    rng = np.random.default_rng(seed)
+    return [
+        (
+            rng.integers(0, 256, (size, *shape), dtype=np.uint8),
+            rng.integers(0, classes, size).astype(np.int32),
+        )
+        for _ in range(count)
+    ]
+
+
+def train(strategy, recipe, global_batches):
+    """Run the compiled step on global batches; return (state, rows of metrics)."""
+    state = state_lib.create(strategy, recipe.network, recipe.optimizer)
+    loop = step.compile_train(strategy, state, recipe)
+
+    def input_fn(context):
+        size = len(global_batches[0][0]) // context.num_replicas_in_sync
+        images = np.concatenate([x for x, _ in global_batches])
+        labels = np.concatenate([y for _, y in global_batches])
+        data = tf.data.Dataset.from_tensor_slices((images, labels))
+        return data.batch(size, drop_remainder=True)
+
+    iterator = iter(strategy.distribute_datasets_from_function(input_fn))
+    rows = loop(iterator, tf.constant(len(global_batches), tf.int64)).numpy()
+    return state, rows
+
+
+def copies(strategy, variables):
+    """Return for each variable its value on each replica."""
+    return [
+        [v.numpy() for v in strategy.experimental_local_results(variable)]
+        for variable in variables
+    ]
+
+
+def all_variables(state):
+    slots = itertools.chain.from_iterable(state.slots.values())
+    return [state.step, *state.weights, *state.stats, *slots]
+
+
+def mean_loss(net, weights, x, y):
+    """Return the mean cross-entropy of a training call, as a function of weights."""
+    with tf.init_scope():
+        stats = [tf.constant(s) for s in net.initial_stats().values()]
+    outputs = net.apply(weights, stats, augment.to_float(x), key=tf.constant([0, 0]))
+    return tf.reduce_mean(losses.cross_entropy(outputs.logits, y))

@@ -1,0 +1,38 @@
+"""ResNet20 has the seed's parameters, and its layers in the seed's order."""
+
+import keras
+import pytest
+
+from sam_pod.models import resnet20
+
+
+@pytest.mark.parametrize("dtype_policy", ["float32", "mixed_bfloat16"])
+def test_parameter_counts(dtype_policy):
+    model = resnet20.build((32, 32, 3), 10, dtype_policy)
+    trainable = sum(v.numpy().size for v in model.trainable_variables)
+    statistics = sum(v.numpy().size for v in model.non_trainable_variables)
+    assert (trainable, statistics, model.count_params()) == (571_114, 4_000, 575_114)
+    assert {v.dtype for v in model.variables} == {"float32"}
+    assert model.output.dtype == "float32"
+    assert model.output.shape == (None, 10)
+
+
+def test_groups_widths_and_strides():
+    model = resnet20.build((32, 32, 3), 10, "float32")
+    kernels = [
+        (layer.filters, layer.kernel_size[0], layer.strides[0])
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
+    assert len(kernels) == 1 + 3 * 7
+    assert kernels[0] == (16, 3, 1)
+    assert [k for k in kernels if k[1] == 3][1:] == [
+        (16, 3, 1),
+        (16, 3, 1),
+        (64, 3, 2),
+        (64, 3, 1),
+        (128, 3, 2),
+        (128, 3, 1),
+    ]
+    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert len(norms) == 20

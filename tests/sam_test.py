@@ -1,0 +1,163 @@
+"""SAM's gradients against closed forms and a float64 trajectory in NumPy."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sam_pod import sam
+from tests import numpy_net
+
+
+def quadratic(matrix):
+    """L(w) = w'Aw / 2 over two tensors that together are w."""
+
+    def loss_fn(weights):
+        w = tf.concat([tf.reshape(x, [-1]) for x in weights], 0)
+        return 0.5 * tf.tensordot(w, tf.linalg.matvec(matrix, w), 1), "aux"
+
+    return loss_fn
+
+
+def random_quadratic(seed=0, size=7):
+    rng = np.random.default_rng(seed)
+    root = rng.normal(size=(size, size))
+    w = rng.normal(size=size)
+    return root @ root.T + np.eye(size), w
+
+
+@pytest.mark.parametrize("rho", [0.01, 0.5, 3.0])
+def test_gradient_of_a_quadratic_is_the_closed_form(rho):
+    a, w = random_quadratic()
+    weights = [tf.constant(w[:3].reshape(3, 1)), tf.constant(w[3:])]
+    result = sam.gradient(quadratic(tf.constant(a)), weights, rho)
+    ascended = w + rho * a @ w / np.linalg.norm(a @ w)
+    flat = np.concatenate([g.numpy().ravel() for g in result.gradient])
+    np.testing.assert_allclose(flat, a @ ascended, rtol=1e-12)
+    np.testing.assert_allclose(result.loss, 0.5 * w @ a @ w, rtol=1e-12)
+    np.testing.assert_allclose(
+        result.perturbed_loss, 0.5 * ascended @ a @ ascended, rtol=1e-12
+    )
+    np.testing.assert_allclose(result.ascent_norm, np.linalg.norm(a @ w), rtol=1e-12)
+    assert result.aux == result.perturbed_aux == "aux"
+    assert [g.shape for g in result.gradient] == [(3, 1), (4,)]
+
+
+def test_second_gradient_differs_from_the_first():
+    a, w = random_quadratic(1)
+    loss_fn = quadratic(tf.constant(a))
+    _, clean, _ = sam.batch_gradient(loss_fn, [tf.constant(w)])
+    result = sam.gradient(loss_fn, [tf.constant(w)], 0.05)
+    assert np.abs(result.gradient[0] - clean[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_zero_gradient_gives_no_nan(dtype):
+    weights = [tf.zeros([5], dtype)]
+    result = sam.gradient(quadratic(tf.eye(5, dtype=dtype)), weights, 0.05)
+    np.testing.assert_array_equal(result.gradient[0], np.zeros(5))
+    assert np.isfinite(result.perturbed_loss)
+
+
+def test_perturbation_has_length_rho():
+    gradient = [tf.constant([3.0, 4.0]), tf.constant([[12.0]])]
+    e = sam.perturbation(gradient, 0.1)
+    np.testing.assert_allclose(np.sqrt(sam.squared_norm(e)), 0.1, rtol=1e-6)
+    np.testing.assert_allclose(e[0], np.array([3.0, 4.0]) * 0.1 / 13, rtol=1e-6)
+
+
+def test_rho_zero_is_the_plain_gradient_in_one_pass():
+    calls = []
+
+    def loss_fn(weights):
+        calls.append(1)
+        return tf.reduce_sum(weights[0] ** 3), None
+
+    result = sam.gradient(loss_fn, [tf.constant([1.0, 2.0])], 0)
+    np.testing.assert_array_equal(result.gradient[0], [3.0, 12.0])
+    assert len(calls) == 1
+
+
+def test_variables_are_not_written():
+    a, w = random_quadratic(2)
+    variable = tf.Variable(w)
+    sam.gradient(quadratic(tf.constant(a)), [variable], 1.0)
+    np.testing.assert_array_equal(variable.numpy(), w)
+
+
+def test_a_weight_that_the_loss_does_not_use_has_a_gradient_of_zeros():
+    result = sam.gradient(
+        lambda w: (tf.reduce_sum(w[0] ** 2), None),
+        [tf.constant([1.0]), tf.constant([2.0])],
+        0.1,
+    )
+    np.testing.assert_array_equal(result.gradient[1], [0.0])
+
+
+def test_trajectory_of_a_convolutional_net_equals_numpy_in_float64():
+    """20 SAM steps with BatchNorm and momentum, no shared code with the reference."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(20, 8, 6, 6, 3))
+    labels = rng.integers(0, 5, (20, 8))
+    initial = numpy_net.initial_weights(rng)
+    rate, momentum, rho = 0.05, 0.9, 0.1
+
+    weights = [tf.Variable(w, dtype=tf.float64) for w in initial]
+    velocity = [tf.zeros_like(w) for w in weights]
+    reference = [w.copy() for w in initial]
+    reference_velocity = [np.zeros_like(w) for w in initial]
+    for x, y in zip(images, labels, strict=True):
+        result = sam.gradient(tensor_net(tf.constant(x), tf.constant(y)), weights, rho)
+        velocity = [
+            momentum * v - rate * g
+            for v, g in zip(velocity, result.gradient, strict=True)
+        ]
+        for w, v in zip(weights, velocity, strict=True):
+            w.assign_add(v)
+
+        loss, gradient = numpy_net.loss_and_gradient(reference, x, y)
+        norm = np.sqrt(sum((g**2).sum() for g in gradient))
+        ascended = [
+            w + rho * g / norm for w, g in zip(reference, gradient, strict=True)
+        ]
+        _, gradient = numpy_net.loss_and_gradient(ascended, x, y)
+        for w, v, g in zip(reference, reference_velocity, gradient, strict=True):
+            v *= momentum
+            v -= rate * g
+            w += v
+        np.testing.assert_allclose(result.loss, loss, rtol=1e-9)
+    moved = max(np.abs(a - b).max() for a, b in zip(reference, initial, strict=True))
+    assert moved > 0.1
+    for ours, theirs in zip(weights, reference, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-9)
+
+
+def tensor_net(x, y):
+    """The net of numpy_net, in TensorFlow operations."""
+
+    def loss_fn(weights):
+        kernel, gamma, beta, dense, bias = weights
+        h = tf.nn.conv2d(x, kernel, 1, "VALID")
+        mean, variance = tf.nn.moments(h, [0, 1, 2])
+        h = (h - mean) * tf.math.rsqrt(variance + numpy_net.EPSILON) * gamma + beta
+        h = tf.reduce_mean(tf.nn.relu(h), [1, 2])
+        logits = h @ dense + bias
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
+        return tf.reduce_mean(loss), None
+
+    return loss_fn
+
+
+def test_imports_alone():
+    code = (
+        "import sys; from sam_pod import sam; "
+        "print(sorted(m for m in sys.modules if m.startswith('sam_pod')), "
+        "'absl.flags' in sys.modules and 'config' in __import__('absl.flags')"
+        ".flags.FLAGS)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.startswith("['sam_pod', 'sam_pod.sam'] False")

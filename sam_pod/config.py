@@ -124,7 +124,12 @@ def load(recipe: str) -> ml_collections.ConfigDict:
     if spec is None or spec.loader is None:
         raise errors.UserError(f"The recipe {path!r} is not a Python file (.py).")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise errors.UserError(f"{path}, line {error.lineno}: {error.msg}.") from error
+    if not hasattr(module, "get_config"):
+        raise errors.UserError(f"{path} has no get_config(variant) function.")
     variants = getattr(module, "VARIANTS", ("",))
     if variant not in variants:
         guess = errors.nearest(variant, variants)

@@ -64,5 +64,6 @@ _STORAGE_TROUBLE = tuple(
         errno.EPERM,
         errno.ENOTDIR,
         errno.EEXIST,
+        errno.ENOENT,
     )
 )

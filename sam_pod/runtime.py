@@ -91,6 +91,7 @@ def _tpu(tpu: str, cpu_replicas: int) -> tf.distribute.Strategy:
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (
         ImportError,  # No client library for the TPU's name.
+        OSError,  # Nothing answers where names are looked up.
         RuntimeError,
         ValueError,
         tf.errors.OpError,

@@ -1,0 +1,74 @@
+"""The house: imports point down, flags and config stay where they belong."""
+
+import ast
+import pathlib
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parent.parent / "sam_pod"
+FLOORS = {
+    "errors": 0,
+    "config": 0,
+    "train": 4,
+    "main": 5,
+    "step": 3,
+    "metrics": 2,
+    "state": 2,
+    "result": 3,
+    "writers": 3,
+}  # Everything else is on floor 1, where a file imports its own subpackage at most.
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def floor(module):
+    return FLOORS.get(module.split(".")[0], 1)
+
+
+def imports(path):
+    """Return the modules of this package that a file imports, as 'data.pipeline'."""
+    modules = {module_name(p).removesuffix(".__init__") for p in SOURCES}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            "sam_pod"
+        ):
+            base = node.module.removeprefix("sam_pod").lstrip(".")
+            for alias in node.names:
+                full = f"{base}.{alias.name}".lstrip(".")
+                yield full if full in modules else base
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_imports_point_down(path):
+    here = module_name(path)
+    for module in imports(path):
+        inside = module.split(".")[0] == here.split(".")[0] and "." in here
+        cellar = module == "errors"
+        assert floor(module) < floor(here) or inside or cellar, (
+            f"{here} imports {module}"
+        )
+
+
+def names_used(path):
+    return {
+        node.id
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name)
+    }
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_flags_are_read_by_commands_alone(path):
+    if module_name(path) not in ("main", "data.prepare"):
+        assert "flags" not in names_used(path)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=module_name)
+def test_only_replicas_speaks_across_replicas(path):
+    text = path.read_text()
+    if module_name(path) != "replicas":
+        for word in ("all_reduce", "get_replica_context", "ReduceOp", "all_gather"):
+            assert f"{word}(" not in text, word

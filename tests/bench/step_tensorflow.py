@@ -1,0 +1,57 @@
+"""One contender of step.py: this project's compiled step. dtype rho batch threads."""
+
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import json
+import sys
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import config as config_lib
+from sam_pod import models, optimizers, schedules, step
+from sam_pod import state as state_lib
+from sam_pod.data import augment
+
+
+def main():
+    dtype, rho, batch_size, threads = sys.argv[1:]
+    tf.config.threading.set_intra_op_parallelism_threads(int(threads))
+    tf.config.threading.set_inter_op_parallelism_threads(int(threads))
+    tf.config.experimental.enable_op_determinism()
+    config = config_lib.load("configs/resnet20.py")
+    augmentation = augment.build(
+        config.data.augment, crop_padding=4, brightness_delta=0.5
+    )
+    recipe = step.Recipe(
+        network=models.build("resnet20", (32, 32, 3), 10, dtype=dtype),
+        optimizer=optimizers.build(config),
+        schedule=schedules.build(config, 100),
+        preprocess=augmentation,
+        rho=float(rho),
+        sync="global",
+        weight_decay=0.0,
+        seed=0,
+    )
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    state = state_lib.create(strategy, recipe.network, recipe.optimizer)
+    loop = step.compile_train(strategy, state, recipe)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (int(batch_size), 32, 32, 3), dtype=np.uint8)
+    labels = rng.integers(0, 10, int(batch_size)).astype(np.int32)
+    data = tf.data.Dataset.from_tensors((images, labels)).repeat()
+    iterator = iter(strategy.experimental_distribute_dataset(data))
+    one = tf.constant(1, tf.int64)
+    for _ in sys.stdin:
+        wall, cpu = time.perf_counter(), time.process_time()
+        loop(iterator, one).numpy()
+        times = time.perf_counter() - wall, time.process_time() - cpu
+        print(json.dumps(times), flush=True)
+
+
+if __name__ == "__main__":
+    main()

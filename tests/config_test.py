@@ -1,0 +1,140 @@
+"""Config: keys, types, ranges, recipes; each error says which key and what rule."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from sam_pod import config as config_lib
+from sam_pod import errors
+
+ROOT = pathlib.Path(__file__).parent.parent
+RECIPE = """
+import ml_collections
+VARIANTS = ("", "big")
+def get_config(variant):
+    config = ml_collections.ConfigDict({body})
+    return config
+"""
+
+
+def recipe(tmp_path, body):
+    path = tmp_path / "recipe.py"
+    path.write_text(RECIPE.format(body=body))
+    return str(path)
+
+
+def test_defaults_are_valid():
+    config_lib.validate(config_lib.defaults())
+
+
+def test_a_recipe_lies_over_the_defaults(tmp_path):
+    path = recipe(tmp_path, '{"seed": 3, "sam": {"rho": 1}, "data": {"dir": "x"}}')
+    config = config_lib.load(path)
+    assert (config.seed, config.sam.rho, config.data.dir) == (3, 1.0, "x")
+    assert isinstance(config.sam.rho, float)
+    assert config.sam.sync == "global"
+    assert config.is_locked
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('{"sam": {"roh": 1.0}}', r"Unknown config key `sam\.roh`.*`sam\.rho`"),
+        ('{"learning_rate": 1.0}', r"`learning_rate`.*`optimizer\.learning_rate`"),
+        ('{"sam": {"rho": "big"}}', r"`sam\.rho` in .* is 'big'.*type float"),
+        ('{"seed": 1.5}', r"`seed` in .* is 1\.5.*type int"),
+    ],
+)
+def test_a_wrong_recipe_names_the_key(tmp_path, body, message):
+    with pytest.raises(errors.UserError, match=message):
+        config_lib.load(recipe(tmp_path, body))
+
+
+def test_missing_recipes_and_variants(tmp_path):
+    with pytest.raises(errors.UserError, match=r"No recipe at 'nowhere\.py'"):
+        config_lib.load("nowhere.py:big")
+    path = recipe(tmp_path, "{}")
+    config_lib.load(path + ":big")
+    with pytest.raises(errors.UserError, match=r"no variant 'bgi'.*Did you mean 'big'"):
+        config_lib.load(path + ":bgi")
+    (tmp_path / "recipe.txt").write_text("")
+    with pytest.raises(errors.UserError, match="not a Python file"):
+        config_lib.load(str(tmp_path / "recipe.txt"))
+    (tmp_path / "empty.py").write_text("")
+    with pytest.raises(errors.UserError, match="has no get_config"):
+        config_lib.load(str(tmp_path / "empty.py"))
+    (tmp_path / "broken.py").write_text("def get_config(:")
+    with pytest.raises(errors.UserError, match=r"broken\.py, line 1.*invalid syntax"):
+        config_lib.load(str(tmp_path / "broken.py"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("global_batch_size", 0, "must be above 0"),
+        ("num_epochs", -1, "must be above 0"),
+        ("sam.rho", -0.1, "must be 0 or above"),
+        ("sam.rho", float("nan"), "must be finite"),
+        ("optimizer.learning_rate", float("inf"), "must be finite"),
+        ("optimizer.momentum", 1.0, r"must be in \[0, 1\)"),
+        ("schedule.plateau_factor", -0.5, r"must be in \[0, 1\)"),
+        ("dtype", "float16", "must be 'float32' or 'bfloat16'"),
+        ("seed", 2**31, "must be below"),
+        ("schedule.warmup_epochs", 101.0, "must be at most `num_epochs`"),
+    ],
+)
+def test_values_out_of_range(key, value, message):
+    config = config_lib.defaults()
+    section, _, name = key.rpartition(".")
+    (config[section] if section else config)[name] = value
+    with pytest.raises(errors.UserError, match=f"`{key}` is .*{message}"):
+        config_lib.validate(config)
+
+
+def test_batches_divide_by_the_replicas():
+    assert config_lib.per_replica_batch_size(12, 4) == 3
+    with pytest.raises(errors.UserError, match=r"\(10\).*\(4\): take 8 or 12\."):
+        config_lib.per_replica_batch_size(10, 4)
+    with pytest.raises(errors.UserError, match=r"take 4\."):
+        config_lib.per_replica_batch_size(2, 4)
+
+
+def test_differences_and_digest_leave_out_what_changes_nothing():
+    old, new = config_lib.defaults(), config_lib.defaults()
+    new.data.dir = "elsewhere"
+    new.profile_steps = 5
+    assert config_lib.differences(old.to_dict(), new) == []
+    assert config_lib.digest(old) == config_lib.digest(new)
+    new.sam.rho = 0.1
+    assert config_lib.differences(old.to_dict(), new) == [("sam.rho", 0.05, 0.1)]
+    assert config_lib.digest(old) != config_lib.digest(new)
+
+
+def keys_read(path):
+    """Return every `config.a.b` that a source file reads, as 'a.b'."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            chain = ast.unparse(node).split(".")
+            if chain[0] == "schedule":  # train.py's name for config.schedule.
+                chain.insert(0, "config")
+            if "config" in chain:
+                found.add(".".join(chain[chain.index("config") + 1 :]))
+    return found
+
+
+def test_every_key_is_read():
+    sources = [p for p in (ROOT / "sam_pod").rglob("*.py") if p.name != "config.py"]
+    read = set().union(*map(keys_read, sources))
+    assert set(config_lib.flatten(config_lib.defaults())) <= read
+
+
+def test_importing_the_config_does_not_import_tensorflow():
+    code = "import sys, sam_pod.config; print('tensorflow' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "False"

@@ -1,0 +1,248 @@
+"""The main command as its user runs it: real processes, real signals, real files."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from sam_pod import main
+from tests import runs
+from tests.train_test import assert_equal_scalars
+
+RECIPE = str(runs.ROOT / "configs" / "resnet20.py")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Return (arguments, workdir) of a small run that was never interrupted."""
+    folder = tmp_path_factory.mktemp("small")
+    config = runs.small_config(folder, num_epochs=12)
+    arguments = [
+        f"--config={runs.write_recipe(folder / 'recipe.py', config)}",
+        # A save after each loop, so that many a kill falls into one.
+        "--config.checkpoint.every_seconds=1e-9",
+        "--config.log_every_seconds=1e-9",
+    ]
+    code, lines, stderr = runs.main(*arguments, f"--workdir={folder / 'run'}")
+    assert (code, stderr) == (0, "")
+    assert lines[-1].endswith(f"tensorboard --logdir {folder / 'run'}")
+    return arguments, folder / "run"
+
+
+def continue_to_the_end(arguments, workdir, expected):
+    code, lines, stderr = runs.main(*arguments, f"--workdir={workdir}")
+    assert (code, stderr) == (0, "")
+    runs.assert_equal_checkpoints(expected, workdir)
+    runs.assert_equal_checkpoints(expected, workdir, "checkpoints/best")
+    assert_equal_scalars(expected, workdir)
+    for key in runs.result(expected).keys() - {"seconds", "examples_per_second"}:
+        assert runs.result(workdir)[key] == runs.result(expected)[key], key
+    return lines
+
+
+def kill_at_random(arguments, workdir, chance):
+    """Kill after a random number of lines of the log, and so anywhere."""
+    process = runs.Process(*arguments, f"--workdir={workdir}")
+    assert process.read_until("Running on")
+    for _ in range(chance.randrange(1, 25)):
+        if not process.read_until("step "):
+            break
+    assert process.kill() in (-signal.SIGKILL, 0)
+
+
+@pytest.mark.parametrize(
+    "kills", [2, pytest.param(12, marks=pytest.mark.slow)], ids=str
+)
+def test_killed_anywhere_and_run_again_it_is_the_same_run(small, tmp_path, kills):
+    arguments, expected = small
+    chance = random.Random(kills)
+    for _ in range(kills):
+        kill_at_random(arguments, tmp_path / "run", chance)
+    continue_to_the_end(arguments, tmp_path / "run", expected)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_exits_42(small, tmp_path, number):
+    arguments, expected = small
+    process = runs.Process(*arguments, f"--workdir={tmp_path / 'run'}")
+    assert process.read_until("step 10")
+    process.send(number)
+    assert process.wait() == 42
+    assert process.stderr == ""
+    assert any(signal.Signals(number).name in line for line in process.lines)
+    lines = continue_to_the_end(arguments, tmp_path / "run", expected)
+    assert any("Continuing after step" in line for line in lines)
+
+
+def test_a_second_signal_exits_at_once(small, tmp_path):
+    arguments, _ = small
+    # So many steps a loop that the first signal alone would wait for long.
+    process = runs.Process(
+        *arguments,
+        f"--workdir={tmp_path / 'run'}",
+        "--config.steps_per_loop=100000",
+        "--config.log_every_seconds=1000",
+        "--config.num_epochs=100000",
+        "--config.early_stopping.patience=0",
+        "--config.data.validation_examples=84",
+    )
+    assert process.read_until("step ")
+    process.send(signal.SIGTERM)
+    assert process.read_until("SIGTERM: saving")
+    process.send(signal.SIGTERM)
+    assert process.wait() == 42
+
+
+def test_the_finished_run_says_so(small):
+    arguments, workdir = small
+    before = sorted(os.listdir(workdir))
+    code, lines, _ = runs.main(*arguments, f"--workdir={workdir}")
+    assert code == 0
+    assert any("finished already" in line for line in lines)
+    assert sorted(os.listdir(workdir)) == before
+
+
+def user_error(*arguments, **keywords):
+    """Run, expect exit code 1 with one line on stderr, and return that line."""
+    code, _, stderr = runs.main(*arguments, **keywords)
+    assert code == 1, stderr
+    assert stderr.startswith("Error: ")
+    assert stderr.count("\n") == 1
+    return stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "No recipe"),
+        (["--config=none.py"], "No recipe at 'none.py'"),
+        ([f"--config={RECIPE}:digitz"], "Did you mean 'digits'"),
+        ([f"--config={RECIPE}", "--config.sam.roh=1"], "nearest is `sam.rho`"),
+        ([f"--config={RECIPE}", "--config.sma.rho=1"], "nearest is `sam.rho`"),
+        ([f"--config={RECIPE}", "--config.sam.rho=big"], "--config.sam.rho=big"),
+        ([f"--config={RECIPE}", "--config.sam.rho=-1"], "must be 0 or above"),
+        ([f"--config={RECIPE}", "--wrokdir=x"], "Did you mean: workdir"),
+        ([f"--config={RECIPE}", "extra"], "'extra' is not a flag"),
+    ],
+)
+def test_bad_flags_are_refused_in_one_line(capsys, arguments, message):
+    """Without a process each: they are refused before TensorFlow is imported."""
+    with pytest.raises(main.errors.UserError) as raised:
+        main.parse(["sam_pod", *arguments])
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+    del capsys
+
+
+def test_flags_take_effect():
+    values, recipe = main.parse(
+        ["sam_pod", f"--config={RECIPE}:sgd", "--config.sam.rho=0", "--tpu", "local"]
+    )
+    assert (values.config.sam.rho, values.tpu) == (0.0, "local")
+    assert values.config.optimizer.name == "sgd"
+    assert recipe == f"{RECIPE}:sgd"
+    values, _ = main.parse(["sam_pod", "--config", RECIPE, "--config.data.dir", "/x y"])
+    assert values.config.data.dir == "/x y"
+
+
+def test_help_lists_the_keys(capsys):
+    with pytest.raises(SystemExit) as raised:
+        main.parse(["sam_pod", "--help"])
+    assert raised.value.code == 0
+    text = capsys.readouterr().out
+    for word in ("--workdir", "--tpu", "--config.sam.rho=0.05", "42"):
+        assert word in text
+
+
+def test_bad_input_in_one_line_with_nothing_written(small, tmp_path):
+    arguments, workdir = small
+    new = f"--workdir={tmp_path / 'new'}"
+    assert "nearest is" in user_error(*arguments, new, "--config.sam.rh=0")
+    assert "holds a run with another config (`seed` was 0, is 1)" in user_error(
+        *arguments, f"--workdir={workdir}", "--config.seed=1"
+    )
+    assert "divisible" in user_error(*arguments, new, "--config.runtime.cpu_replicas=3")
+    assert (
+        "no prepared data set"
+        in user_error(*arguments, new, "--config.data.dir=/nowhere")
+        or "no such folder"
+    )
+    assert not (tmp_path / "new").exists()
+    file = tmp_path / "file"
+    file.write_text("")
+    assert "Not a directory" in user_error(*arguments, f"--workdir={file}/run")
+
+
+def test_damaged_data_name_the_file_and_the_offset(small, tmp_path):
+    arguments, _ = small
+    folder = runs.small_config(small[1].parent).data.dir
+    data = tmp_path / "data"
+    shutil.copytree(folder, data)
+    shard = sorted(data.glob("*train*"))[1]
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 4
+    shard.write_bytes(content)
+    line = user_error(
+        *arguments, f"--workdir={tmp_path / 'new'}", f"--config.data.dir={data}"
+    )
+    assert shard.name in line
+    assert "byte" in line or "offset" in line
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Yield a file system of 4 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def fill(path):
+    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
+        while True:
+            file.write(b"0" * 4096)
+
+
+def test_a_full_disk_is_one_line_and_the_checkpoint_stays(small, small_disk):
+    arguments, expected = small
+    workdir = small_disk / "run"
+    process = runs.Process(*arguments, f"--workdir={workdir}")
+    assert process.read_until("validation/loss")
+    fill(small_disk / "ballast")
+    assert process.wait() == 1
+    assert process.stderr.count("\n") == 1, process.stderr
+    assert "No space left on device" in process.stderr
+    os.remove(small_disk / "ballast")
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    continue_to_the_end(arguments, workdir, expected)
+
+
+def test_an_unwritable_workdir_is_one_line(small, tmp_path):
+    if os.geteuid() == 0:
+        where = "/proc/sam_pod"  # Root may write everywhere else.
+    else:
+        (tmp_path / "closed").mkdir(mode=0o500)
+        where = tmp_path / "closed" / "run"
+    assert "Cannot write under" in user_error(*small[0], f"--workdir={where}")
+
+
+def test_the_digits_command_reaches_its_accuracy(tmp_path):
+    """The README's first command, but for the environment that it makes."""
+    code, lines, stderr = runs.main(f"--config={RECIPE}:digits", cwd=tmp_path)
+    assert (code, stderr) == (0, "")
+    assert "Workdir: runs/resnet20-digits-" in lines[0]
+    (workdir,) = (tmp_path / "runs").iterdir()
+    result = runs.result(workdir)
+    assert result["test_examples"] == 450
+    assert result["test_accuracy"] >= 0.94
+    assert any(f"test/accuracy {result['test_accuracy']:.4f}" in x for x in lines)
+    assert any("to go" in line for line in lines)

@@ -1,0 +1,169 @@
+"""Runs of the trainer: recipes, processes, and what they leave in a workdir."""
+
+import collections
+import glob
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import config as config_lib
+from sam_pod.models import batch_norm
+from tests import fixtures
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def small_config(tmp_path, **overrides):
+    """Return a config on a tiny data set, with everything in play that is random."""
+    data = tmp_path / "data"
+    if not data.exists():
+        fixtures.write_data(data, train=100, test=30)
+    model = tmp_path / "small.keras"
+    if not model.exists():
+        save_model(model)
+    config = config_lib.defaults()
+    values = {
+        "global_batch_size": 16,
+        "num_epochs": 4,
+        "steps_per_loop": 3,
+        "model.name": str(model),
+        "data.name": "images",
+        "data.dir": str(data),
+        "data.augment": "crop,flip,brightness",
+        "data.validation_examples": 20,
+        "optimizer.name": "adam",
+        "optimizer.learning_rate": 0.01,
+        "schedule.name": "plateau",
+        "schedule.plateau_patience": 1,
+        "early_stopping.patience": 3,
+        "early_stopping.restore_best_weights": True,
+        **overrides,
+    }
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        (config[section] if section else config)[name] = value
+    config_lib.validate(config)
+    return config
+
+
+def save_model(path, shape=(8, 8, 3), classes=4):
+    keras.utils.set_random_seed(1)
+    images = keras.Input(shape)
+    x = keras.layers.Conv2D(8, 3)(images)
+    x = batch_norm.FusedBatchNormalization()(x)
+    x = keras.layers.Dropout(0.2)(keras.layers.ReLU()(x))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    keras.Model(images, keras.layers.Dense(classes)(x)).save(path)
+
+
+def write_recipe(path, config):
+    """Write the config as a recipe file and return its path."""
+    values = config.to_dict()
+    path.write_text(
+        "import ml_collections\n"
+        f"def get_config(variant):\n    return ml_collections.ConfigDict({values!r})\n"
+    )
+    return str(path)
+
+
+class Process:
+    """The main command as a process; its lines are read as they come."""
+
+    def __init__(self, *arguments, module="sam_pod.main", cwd=None):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=cwd or ROOT,
+            env=environment,
+        )
+        self.stderr = ""
+        self.lines = []
+        # Drained by a thread, so that a full pipe never blocks the process.
+        self._drain = threading.Thread(target=self._read_stderr)
+        self._drain.start()
+
+    def _read_stderr(self):
+        self.stderr = self._process.stderr.read()
+
+    def read_until(self, text):
+        """Read lines until one contains `text`; return whether one did."""
+        for line in self._process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if text in line:
+                return True
+        return False
+
+    def send(self, number):
+        self._process.send_signal(number)
+
+    def wait(self):
+        """Read to the end and return the exit code."""
+        self.read_until("\0")
+        code = self._process.wait()
+        self._drain.join()
+        return code
+
+    def kill(self):
+        self._process.send_signal(signal.SIGKILL)
+        return self.wait()
+
+
+def main(*arguments, **keywords):
+    """Run the main command to its end; return (exit code, lines, stderr)."""
+    process = Process(*arguments, **keywords)
+    code = process.wait()
+    return code, process.lines, process.stderr
+
+
+def checkpoint_values(workdir, name="checkpoints"):
+    """Return all variables of the newest checkpoint by name."""
+    paths = glob.glob(os.path.join(workdir, name, "ckpt-*.index"))
+    newest = max(paths, key=lambda p: int(p.split("-")[-1].split(".")[0]))
+    reader = tf.train.load_checkpoint(newest.removesuffix(".index"))
+    return {
+        key: reader.get_tensor(key)
+        for key in reader.get_variable_to_shape_map()
+        if key.endswith("VARIABLE_VALUE")
+    }
+
+
+def scalars(workdir):
+    """Return {tag: {step: [values]}} of all event files; torn tails are left out."""
+    found = collections.defaultdict(lambda: collections.defaultdict(list))
+    for path in sorted(glob.glob(os.path.join(workdir, "events*"))):
+        try:
+            for record in tf.data.TFRecordDataset(path):
+                event = tf.compat.v1.Event.FromString(record.numpy())
+                for value in event.summary.value:
+                    plugin = value.metadata.plugin_data.plugin_name
+                    if plugin in ("", "scalars") and value.HasField("tensor"):
+                        number = tf.make_ndarray(value.tensor)
+                        if number.shape == ():
+                            found[value.tag][event.step].append(number.item())
+        except tf.errors.DataLossError:
+            pass
+    return found
+
+
+def result(workdir):
+    with open(os.path.join(workdir, "result.json")) as file:
+        return json.load(file)
+
+
+def assert_equal_checkpoints(a, b, name="checkpoints"):
+    """Compare all variables bit for bit, but for the seconds spent."""
+    first, second = checkpoint_values(a, name), checkpoint_values(b, name)
+    assert first.keys() == second.keys()
+    for key in first.keys() - {"progress/seconds/.ATTRIBUTES/VARIABLE_VALUE"}:
+        np.testing.assert_array_equal(first[key], second[key], err_msg=key)

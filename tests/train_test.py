@@ -1,0 +1,285 @@
+"""A run in this process: what it writes, how it stops, continues and ends."""
+
+import glob
+import os
+import shutil
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sam_pod import config as config_lib
+from sam_pod import errors, interrupts, metrics, pace, train
+from sam_pod.data import manifest as manifest_lib
+from sam_pod.models import network
+from tests import fixtures, runs
+
+
+def run(config, workdir, stop=None, strategy=None):
+    strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
+    return train.run(config, str(workdir), strategy, stop or threading.Event())
+
+
+class StopAfter(threading.Event):
+    """A stop flag that is set when it has been looked at so many times."""
+
+    def __init__(self, looks):
+        super().__init__()
+        self._looks = looks
+
+    def is_set(self):
+        self._looks -= 1
+        return self._looks < 0
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Return (folder, workdir, result) of one uninterrupted run."""
+    folder = tmp_path_factory.mktemp("whole")
+    workdir = folder / "run"
+    return folder, workdir, run(runs.small_config(folder), workdir)
+
+
+def test_the_workdir_holds_what_the_design_says(whole):
+    folder, workdir, result = whole
+    config = runs.small_config(folder)
+    assert (workdir / "config.json").read_text() == config_lib.to_json(config)
+    manifest = manifest_lib.read(config.data.dir)
+    assert (workdir / "manifest.json").read_text() == manifest.to_json()
+    assert runs.result(workdir) == result
+    steps = result["steps"]
+    assert sorted(
+        os.path.basename(p) for p in glob.glob(f"{workdir}/checkpoints/*")
+    ) == sorted(
+        [
+            f"ckpt-{s}.{end}"
+            for s in (steps - 5, steps)
+            for end in ("index", "data-00000-of-00001")
+        ]
+        + ["best"]
+    )
+    assert len(glob.glob(f"{workdir}/checkpoints/best/*.index")) == 1
+
+
+def test_the_result_is_complete_and_true(whole):
+    folder, workdir, result = whole
+    values = runs.scalars(workdir)
+    assert result["epochs"] * 5 == result["steps"]
+    validation = values["validation/accuracy"]
+    losses = values["validation/loss"]
+    best_step = min(losses, key=lambda s: losses[s][0])
+    assert result["best_epoch"] * 5 == best_step
+    assert result["best_validation_accuracy"] == validation[best_step][0]
+    assert result["final_validation_accuracy"] == validation[result["steps"]][0]
+    assert values["test/accuracy"] == {
+        result["steps"]: [pytest.approx(result["test_accuracy"])]
+    }
+    assert result["test_examples"] == 30
+    assert result["parameters"] == result["trainable_parameters"] + 16
+    assert result["trainable_parameters"] == 3 * 3 * 3 * 8 + 8 + 16 + 8 * 4 + 4
+    assert result["examples_per_second"] == pytest.approx(
+        result["steps"] * 16 / result["seconds"]
+    )
+    assert result["config_digest"] == config_lib.digest(runs.small_config(folder))
+    assert result["versions"]["tensorflow"] == tf.__version__
+
+
+def test_the_test_set_is_read_with_the_best_weights(whole):
+    """Keras itself evaluates the saved best weights, image by image."""
+    folder, workdir, result = whole
+    config = runs.small_config(folder)
+    saved = runs.checkpoint_values(workdir, "checkpoints/best")
+    model = train.models.build(config.model.name, (8, 8, 3), 4).model
+    net = network.Network(model)
+    for part, names in (("weights", net.initial_weights()), ("stats", None)):
+        variables = model.trainable_variables if names else net._stats
+        for i, variable in enumerate(variables):
+            variable.assign(saved[f"{part}/{i}/.ATTRIBUTES/VARIABLE_VALUE"])
+    rng = np.random.default_rng(0)
+    for count in (100, 30):  # As fixtures.write_data draws them.
+        images = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+        labels = rng.integers(0, 4, count)
+    images[:, 0, 0, 0], images[:, 0, 1, 0] = 0, np.arange(30)
+    logits = model(images.astype(np.float32) / 255, training=False).numpy()
+    assert result["test_accuracy"] == (logits.argmax(1) == labels).mean()
+
+
+def test_every_metric_is_written_at_every_step(whole):
+    _, workdir, result = whole
+    values = runs.scalars(workdir)
+    for name in metrics.TRAIN:
+        assert list(values[name]) == list(range(1, result["steps"] + 1)), name
+    assert list(values["validation/loss"]) == list(range(5, result["steps"] + 1, 5))
+    assert max(values[metrics.EXAMPLES_PER_SECOND]) == result["steps"]
+    for step, (rho,) in values["train/rho"].items():
+        assert rho == np.float32(0.05), step
+
+
+def test_tensorboard_has_config_overview_and_hyper_parameters(whole):
+    _, workdir, _ = whole
+    texts, plugins = {}, set()
+    for path in glob.glob(f"{workdir}/events*"):
+        for record in tf.data.TFRecordDataset(path):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                plugins.add(value.metadata.plugin_data.plugin_name)
+                if value.metadata.plugin_data.plugin_name == "text":
+                    texts[value.tag] = str(tf.make_ndarray(value.tensor))
+    assert "global_batch_size" in texts["config"]
+    assert "conv2d" in texts["parameter_overview"]
+    assert "hparams" in plugins
+
+
+@pytest.mark.parametrize("looks", [1, 4, 6, 8, 13])
+def test_stopped_anywhere_and_continued_it_is_the_same_run(whole, tmp_path, looks):
+    """Stops between loops, in validation and in the test; the data may move."""
+    folder, workdir, expected = whole
+    config = runs.small_config(folder)
+    again = tmp_path / "run"
+    stops = 0
+    for _ in range(30):
+        try:
+            result = run(config, again, StopAfter(looks))
+            break
+        except interrupts.Interrupted:
+            stops += 1
+            looks += 1  # Ever later, so that it ends.
+    assert stops > 0
+    for key in expected.keys() - {"seconds", "examples_per_second"}:
+        assert result[key] == expected[key], key
+    runs.assert_equal_checkpoints(workdir, again)
+    runs.assert_equal_checkpoints(workdir, again, "checkpoints/best")
+    assert_equal_scalars(workdir, again)
+
+
+def assert_equal_scalars(a, b):
+    first, second = runs.scalars(a), runs.scalars(b)
+    for name in [*metrics.TRAIN, "validation/loss", "validation/accuracy", "test/loss"]:
+        assert first[name].keys() == second[name].keys(), name
+        for step, values in second[name].items():
+            # A step may be written twice when it is done again: with equal numbers.
+            assert set(values) == set(first[name][step]), (name, step)
+
+
+def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(
+    whole, tmp_path, caplog
+):
+    folder, workdir, expected = whole
+    again = tmp_path / "run"
+    shutil.copytree(workdir, again)
+    (again / "result.json").unlink()
+    damaged = again / "checkpoints" / f"ckpt-{expected['steps']}.data-00000-of-00001"
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    with caplog.at_level("INFO", logger="absl"):
+        result = run(runs.small_config(folder), again)
+    assert f"ckpt-{expected['steps']} cannot be read" in caplog.text
+    assert f"Continuing after step {expected['steps'] - 5}/" in caplog.text
+    assert result["test_loss"] == expected["test_loss"]
+    runs.assert_equal_checkpoints(workdir, again)
+
+
+def test_no_readable_checkpoint_is_an_error_not_a_fresh_start(whole, tmp_path):
+    folder, workdir, _ = whole
+    again = tmp_path / "run"
+    shutil.copytree(workdir, again)
+    for path in glob.glob(f"{again}/checkpoints/*.index"):
+        open(path, "w").close()
+    with pytest.raises(errors.UserError, match="None of the 2 checkpoints"):
+        run(runs.small_config(folder), again)
+
+
+def test_a_missing_best_checkpoint_is_an_error(whole, tmp_path):
+    folder, workdir, _ = whole
+    again = tmp_path / "run"
+    shutil.copytree(workdir, again)
+    shutil.rmtree(again / "checkpoints" / "best")
+    with pytest.raises(errors.UserError, match=r"best checkpoint in .*cannot be read"):
+        run(runs.small_config(folder), again)
+
+
+def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_checkpoint(tmp_path):
+    config = runs.small_config(
+        tmp_path, **{"optimizer.name": "sgd", "optimizer.learning_rate": 1e38}
+    )
+    workdir = tmp_path / "run"
+    with pytest.raises(errors.UserError, match=r"of step \d+ is (nan|inf).*1e\+38"):
+        run(config, workdir)
+    for values in glob.glob(f"{workdir}/checkpoints/*.index"):
+        raise AssertionError(values)
+
+
+def test_a_run_with_dropout_on_4_replicas_continues_bit_for_bit(tmp_path):
+    config = runs.small_config(tmp_path, **{"sam.sync": "replica", "num_epochs": 2})
+    strategy = fixtures.mirrored(4)
+    expected = run(config, tmp_path / "a", strategy=strategy)
+    with pytest.raises(interrupts.Interrupted):
+        run(config, tmp_path / "b", StopAfter(3), strategy)
+    assert run(config, tmp_path / "b", strategy=strategy)["steps"] == expected["steps"]
+    runs.assert_equal_checkpoints(tmp_path / "a", tmp_path / "b")
+
+
+def test_saves_by_wall_time(tmp_path, monkeypatch):
+    saved = []
+    save = train.state_lib.Checkpoints.save
+    monkeypatch.setattr(
+        train.state_lib.Checkpoints,
+        "save",
+        lambda self: (saved.append(int(self._state.step.numpy())), save(self)),
+    )
+    config = runs.small_config(
+        tmp_path, num_epochs=1, **{"checkpoint.every_seconds": 1e-9}
+    )
+    run(config, tmp_path / "run")
+    # After the loops of 1, 1 and 3 steps; after the validation, as always, and since
+    # time has passed.
+    assert saved == [1, 2, 5, 5, 5]
+
+
+def test_a_profile_holds_the_steps_asked_for(tmp_path, monkeypatch):
+    exactly = []
+    original = pace.PacedLoop.exactly
+    monkeypatch.setattr(
+        pace.PacedLoop,
+        "exactly",
+        lambda self, n: (exactly.append(n), original(self, n))[1],
+    )
+    config = runs.small_config(tmp_path, num_epochs=1, profile_steps=2)
+    run(config, tmp_path / "run")
+    assert 2 in exactly
+    traces = glob.glob(f"{tmp_path}/run/plugins/profile/*/*.xplane.pb")
+    assert len(traces) == 1
+    assert os.path.getsize(traces[0]) > 1000
+
+
+def test_data_of_another_name_and_changed_data_are_refused(tmp_path):
+    config = runs.small_config(tmp_path, num_epochs=1, **{"data.name": "cifar10"})
+    with pytest.raises(errors.UserError, match=r"holds 'images'.*is 'cifar10'"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    config.data.name = "images"
+    run(config, tmp_path / "run")
+    shutil.rmtree(config.data.dir)
+    fixtures.write_data(config.data.dir, train=99, test=30)
+    with pytest.raises(errors.UserError, match="a run on other data"):
+        run(config, tmp_path / "run")
+
+
+def test_nothing_is_written_when_the_batch_does_not_divide(tmp_path):
+    config = runs.small_config(tmp_path)
+    with pytest.raises(errors.UserError, match=r"\(16\).*\(3\)"):
+        run(config, tmp_path / "run", strategy=fixtures.mirrored(3))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [("sam.variant", "'sma'.*'sam'"), ("sam.sync", "'gobal'.*'global'")],
+)
+def test_unknown_names_are_refused(tmp_path, key, message):
+    config = runs.small_config(tmp_path, **{key: message.split("'")[1]})
+    with pytest.raises(errors.UserError, match=message):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

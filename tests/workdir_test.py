@@ -1,0 +1,66 @@
+"""The folder of a run: who may continue it, and how files appear in it."""
+
+import json
+import os
+import stat
+
+import pytest
+
+from sam_pod import config as config_lib
+from sam_pod import errors, workdir
+
+
+def test_same_config_may_continue_another_may_not(tmp_path):
+    path = str(tmp_path / "a" / "b")
+    config = config_lib.defaults()
+    workdir.check(path, config)
+    assert not os.path.exists(path)
+    workdir.begin(path, config, '{"data": 1}')
+    workdir.check(path, config)
+    workdir.begin(path, config, '{"data": 1}')
+    config.sam.rho = 0.2
+    config.seed = 3
+    with pytest.raises(
+        errors.UserError,
+        match=r"`sam\.rho` was 0\.05, is 0\.2, `seed` was 0, is 3",
+    ):
+        workdir.check(path, config)
+
+
+def test_other_data_are_refused(tmp_path):
+    config = config_lib.defaults()
+    workdir.begin(str(tmp_path), config, '{"data": 1}')
+    with pytest.raises(errors.UserError, match="a run on other data"):
+        workdir.begin(str(tmp_path), config, '{"data": 2}')
+
+
+def test_files_and_unreadable_configs_are_refused(tmp_path):
+    config = config_lib.defaults()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.UserError, match="is a file"):
+        workdir.check(str(tmp_path / "file"), config)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(errors.UserError, match=r"config\.json cannot be read"):
+        workdir.check(str(tmp_path), config)
+    with pytest.raises(errors.UserError, match=r"Cannot write under .*Not a directory"):
+        workdir.begin(str(tmp_path / "file" / "x"), config, "{}")
+
+
+def test_write_replaces_whole_files_and_leaves_nothing_behind(tmp_path):
+    file = tmp_path / "x.json"
+    path = str(file)
+    workdir.write(path, "old")
+    workdir.write(path, "new")
+    assert file.read_text() == "new"
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o644
+    with pytest.raises(TypeError):
+        workdir.write(path, 3)
+    assert os.listdir(tmp_path) == ["x.json"]
+    assert file.read_text() == "new"
+
+
+def test_result(tmp_path):
+    assert workdir.read_result(str(tmp_path)) is None
+    workdir.write_result(str(tmp_path), {"test_accuracy": 0.5})
+    assert workdir.read_result(str(tmp_path)) == {"test_accuracy": 0.5}
+    assert json.loads((tmp_path / "result.json").read_text()) == {"test_accuracy": 0.5}

@@ -53,17 +53,20 @@ def storage(path: str) -> Iterator[None]:
         ) from error
 
 
-_STORAGE_TROUBLE = tuple(
-    os.strerror(code)
-    for code in (
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EROFS,
-        errno.EACCES,
-        errno.EPERM,
-        errno.ENOTDIR,
-        errno.EEXIST,
-        errno.ENOENT,
-    )
+_STORAGE_TROUBLE = (
+    *(
+        os.strerror(code)
+        for code in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EFBIG,
+            errno.EROFS,
+            errno.EACCES,
+            errno.EPERM,
+            errno.ENOTDIR,
+            errno.EEXIST,
+            errno.ENOENT,
+        )
+    ),
+    "is not a directory",  # TensorFlow's own words.
 )

@@ -8,7 +8,7 @@ import dataclasses
 import os
 import threading
 import time
-from typing import Any
+from typing import IO, Any
 
 import ml_collections
 import numpy as np
@@ -41,6 +41,7 @@ class Session:
 
     config: ml_collections.ConfigDict
     workdir: str
+    lock: IO  # Of the workdir.
     strategy: tf.distribute.Strategy
     stop: threading.Event
     splits: dict[str, pipeline.Split]
@@ -76,6 +77,7 @@ def run(
         return test(session)
     finally:
         session.writer.close()
+        session.lock.close()
 
 
 def set_up(
@@ -93,7 +95,7 @@ def set_up(
     epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
     recipe = build_recipe(config, manifest, epoch_steps)
 
-    workdir_lib.begin(workdir, config, manifest.to_json())
+    lock = workdir_lib.begin(workdir, config, manifest.to_json())
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
     checkpoints = state_lib.Checkpoints(
         os.path.join(workdir, workdir_lib.CHECKPOINTS), state
@@ -109,6 +111,7 @@ def set_up(
     return Session(
         config=config,
         workdir=workdir,
+        lock=lock,
         strategy=strategy,
         stop=stop,
         splits=splits,
@@ -188,7 +191,8 @@ def fit(session: Session) -> None:
     while not _is_finished(record, config):
         epoch_end = int(record.validated_epochs + 1) * session.epoch_steps
         if done < epoch_end:
-            if to_profile and train_loop.is_compiled:
+            compiles = not train_loop.is_compiled
+            if to_profile and not compiles:
                 with session.writer.profile():
                     rows, rate = train_loop.exactly(min(to_profile, epoch_end - done))
                 to_profile = 0
@@ -197,9 +201,12 @@ def fit(session: Session) -> None:
             _check_steps(rows, done, session)
             session.writer.steps(done + 1, rows)
             done += len(rows)
-            rate *= config.global_batch_size
-            session.writer.scalars(done, {metrics.EXAMPLES_PER_SECOND: rate})
-            session.log.steps(done, rows[-1], rate)
+            if compiles:
+                session.log.start(done)
+            else:
+                rate *= config.global_batch_size
+                session.writer.scalars(done, {metrics.EXAMPLES_PER_SECOND: rate})
+                session.log.steps(done, rows[-1], rate)
         elif scores := _evaluate(session, "validation", validation_loop):
             record = _after_validation(record, scores, session)
             session.writer.evaluation("validation", done, scores)

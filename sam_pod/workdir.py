@@ -1,9 +1,10 @@
 """The folder of a run: what is in it, and when it may be continued."""
 
+import fcntl
 import json
 import os
 import tempfile
-from typing import Any
+from typing import IO, Any
 
 import ml_collections
 
@@ -14,6 +15,7 @@ CONFIG = "config.json"
 MANIFEST = "manifest.json"  # Of the data that the run is trained on.
 CHECKPOINTS = "checkpoints"
 RESULT = "result.json"
+LOCK = ".lock"
 
 
 def check(workdir: str, config: ml_collections.ConfigDict) -> None:
@@ -22,6 +24,10 @@ def check(workdir: str, config: ml_collections.ConfigDict) -> None:
     Raises:
         UserError: naming the keys that differ.
     """
+    if "://" in workdir:
+        raise errors.UserError(
+            f"--workdir={workdir} is not on a local file system; give a local folder."
+        )
     if os.path.lexists(workdir) and not os.path.isdir(workdir):
         raise errors.UserError(f"--workdir={workdir} is a file; give a folder.")
     old = _read_json(os.path.join(workdir, CONFIG))
@@ -36,8 +42,11 @@ def check(workdir: str, config: ml_collections.ConfigDict) -> None:
         )
 
 
-def begin(workdir: str, config: ml_collections.ConfigDict, manifest: str) -> None:
-    """Make the folder and note the config and the data in it.
+def begin(workdir: str, config: ml_collections.ConfigDict, manifest: str) -> IO:
+    """Make the folder, note the config and the data in it, and return its lock.
+
+    The lock is a file: close it and another process may use the folder. The system
+    closes it at any death of this one.
 
     Args:
         workdir: May hold a run already, with the same config.
@@ -45,10 +54,12 @@ def begin(workdir: str, config: ml_collections.ConfigDict, manifest: str) -> Non
         manifest: JSON of the data set's manifest.
 
     Raises:
-        UserError: the folder cannot be written, or the data have changed.
+        UserError: the folder cannot be written, another process uses it, or the data
+            have changed.
     """
     with errors.storage(workdir):
         os.makedirs(workdir, exist_ok=True)
+        lock = _lock(workdir)
         old = _read_json(os.path.join(workdir, MANIFEST))
         if old is not None and old != json.loads(manifest):
             raise errors.UserError(
@@ -57,6 +68,20 @@ def begin(workdir: str, config: ml_collections.ConfigDict, manifest: str) -> Non
             )
         write(os.path.join(workdir, MANIFEST), manifest)
         write(os.path.join(workdir, CONFIG), config_lib.to_json(config))
+    return lock
+
+
+def _lock(workdir: str) -> IO:
+    lock = open(os.path.join(workdir, LOCK), "w")  # noqa: SIM115
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise errors.UserError(
+            f"Another process is running in {workdir}: wait for it, stop it, or give "
+            "another --workdir."
+        ) from error
+    return lock
 
 
 def write(path: str, text: str) -> None:

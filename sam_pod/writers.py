@@ -101,13 +101,16 @@ class ProgressLog:
         self._total_steps = total_steps
         self._epoch_steps = epoch_steps
         self._last_line = time.monotonic()
-        self._start: tuple[float, int] | None = None  # After the first loop.
+        self._start: tuple[float, int] | None = None
+
+    def start(self, step: int) -> None:
+        """Note that the step is compiled: from here on its time tells something."""
+        self._start = time.monotonic(), step
+        logging.info("Compiled the step; at step %d/%d.", step, self._total_steps)
 
     def steps(self, step: int, row: np.ndarray, examples_per_second: float) -> None:
         """Log one line if it is time; `row` has the metrics of the last step."""
         now = time.monotonic()
-        if self._start is None:
-            self._start = now, step
         if not self._is_due(now) and step != self._total_steps:
             return
         values: dict[str, Any] = dict(zip(metrics.TRAIN, row.tolist(), strict=True))

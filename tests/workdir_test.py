@@ -15,9 +15,9 @@ def test_same_config_may_continue_another_may_not(tmp_path):
     config = config_lib.defaults()
     workdir.check(path, config)
     assert not os.path.exists(path)
-    workdir.begin(path, config, '{"data": 1}')
+    workdir.begin(path, config, '{"data": 1}').close()
     workdir.check(path, config)
-    workdir.begin(path, config, '{"data": 1}')
+    workdir.begin(path, config, '{"data": 1}').close()
     config.sam.rho = 0.2
     config.seed = 3
     with pytest.raises(
@@ -29,9 +29,23 @@ def test_same_config_may_continue_another_may_not(tmp_path):
 
 def test_other_data_are_refused(tmp_path):
     config = config_lib.defaults()
-    workdir.begin(str(tmp_path), config, '{"data": 1}')
+    workdir.begin(str(tmp_path), config, '{"data": 1}').close()
     with pytest.raises(errors.UserError, match="a run on other data"):
         workdir.begin(str(tmp_path), config, '{"data": 2}')
+
+
+def test_one_process_at_a_time(tmp_path):
+    config = config_lib.defaults()
+    lock = workdir.begin(str(tmp_path), config, "{}")
+    with pytest.raises(errors.UserError, match="Another process is running in"):
+        workdir.begin(str(tmp_path), config, "{}")
+    lock.close()
+    workdir.begin(str(tmp_path), config, "{}").close()
+
+
+def test_remote_folders_are_refused():
+    with pytest.raises(errors.UserError, match=r"gs://x is not on a local"):
+        workdir.check("gs://x", config_lib.defaults())
 
 
 def test_files_and_unreadable_configs_are_refused(tmp_path):

@@ -1,0 +1,65 @@
+"""Progress lines, on a clock of our own; events are read back in train_test.py."""
+
+import types
+
+import numpy as np
+import pytest
+
+from sam_pod import errors, metrics, writers
+
+ROW = np.arange(len(metrics.TRAIN)) / 10
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = types.SimpleNamespace(now=0.0)
+    monkeypatch.setattr(
+        writers, "time", types.SimpleNamespace(monotonic=lambda: clock.now)
+    )
+    return clock
+
+
+def test_a_line_every_few_seconds_with_a_time_to_go(clock, caplog):
+    log = writers.ProgressLog(5.0, total_steps=1000, epoch_steps=100)
+    with caplog.at_level("INFO", logger="absl"):
+        clock.now = 30.0
+        log.start(1)
+        for step in range(2, 62):
+            clock.now += 1.0
+            log.steps(step, ROW, 123.4)
+    lines = [line for line in caplog.messages if line.startswith("step ")]
+    assert len(lines) == 12
+    assert lines[-1] == (
+        "step 57/1000  epoch 0.6  loss 0.0000  accuracy 0.300  sharpness 0.2000  "
+        "lr 0.6  123 examples/s  to go 15m43s"
+    )
+
+
+def test_long_runs_show_hours_and_the_last_step_has_a_line(clock, caplog):
+    log = writers.ProgressLog(5.0, total_steps=100_000, epoch_steps=100)
+    with caplog.at_level("INFO", logger="absl"):
+        log.start(0)
+        clock.now = 10.0
+        log.steps(10, ROW, 1.0)
+        clock.now = 10.1
+        log.steps(100_000, ROW, 1.0)
+    assert caplog.messages[-2].endswith("to go 27h46m")
+    assert caplog.messages[-1].startswith("step 100000/100000")
+
+
+def test_evaluations_show_where_they_are(clock, caplog):
+    log = writers.ProgressLog(5.0, total_steps=10, epoch_steps=10)
+    with caplog.at_level("INFO", logger="absl"):
+        for batch in range(1, 13):
+            clock.now += 1.0
+            log.evaluation("test", batch, 12)
+    assert caplog.messages == [
+        "evaluating test: batch 5/12",
+        "evaluating test: batch 10/12",
+    ]
+
+
+def test_a_folder_that_cannot_be_made_is_the_users(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.UserError, match="Cannot write under"):
+        writers.Writer(str(tmp_path / "file" / "run"))

@@ -1,0 +1,124 @@
+"""The rules that the JSON of a manifest must keep."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sam_pod import errors
+from sam_pod.data import records
+
+VERSION = 1
+PREPARE = "python -m sam_pod.data.prepare"
+AGAIN = f"Delete the folder and prepare it again with `{PREPARE}`."
+
+Rules = Mapping[str, tuple[Callable[[Any], bool], str]]
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(number, int | float)
+        and not isinstance(number, bool)
+        and abs(number) < 1e6  # Refuses NaN, too.
+        for number in value
+    )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_shape(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != 3:
+        return False
+    return all(_is_count(size) and size > 0 for size in value)
+
+
+def _are_names(value: Any) -> bool:
+    if not isinstance(value, list) or not all(map(_is_text, value)):
+        return False
+    return 0 < len(value) == len(set(value))
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _is_file_name(value: Any) -> bool:
+    # A name such as '../x' would make the check and the training read elsewhere.
+    return _is_text(value) and os.path.basename(value) == value and value[0] != "."
+
+
+_MANIFEST: Rules = {
+    "schema_version": (lambda value: value == VERSION, str(VERSION)),
+    "name": (_is_text, "text"),
+    "classes": (_are_names, "a list of different names"),
+    "image_shape": (_is_shape, "[height, width, channels], each above 0"),
+    "mean": (_are_numbers, "a list of numbers"),
+    "std": (_are_numbers, "a list of numbers"),
+    "source": (_is_object, "an object"),
+    "splits": (_is_object, "an object"),
+}
+_SOURCE: Rules = {"kind": (_is_text, "text"), "sha256": (_is_text, "text")}
+_SPLITS: Rules = dict.fromkeys(records.SPLITS, (_is_list, "a list of shards"))
+_SHARD: Rules = {
+    "file": (_is_file_name, "the name of a file in the folder"),
+    "num_examples": (_is_count, "a whole number, 0 or above"),
+    "num_bytes": (_is_count, "a whole number, 0 or above"),
+    "crc32": (_is_count, "a whole number, 0 or above"),
+}
+
+
+def check(data: Any, path: str) -> dict[str, Any]:
+    """Return the known keys of `data`, the JSON of the manifest at `path`.
+
+    Raises:
+        UserError: a key is missing or its value breaks the rule.
+    """
+    keys = _checked(data, _MANIFEST, path)
+    channels = keys["image_shape"][2]
+    for key in ("mean", "std"):
+        if len(keys[key]) != channels:
+            raise errors.UserError(
+                f"`{key}` in {path} has {len(keys[key])} values; it must have one per "
+                f"channel of `image_shape` ({channels}). {AGAIN}"
+            )
+    keys["source"] = _checked(keys["source"], _SOURCE, f"`source` in {path}")
+    keys["splits"] = _checked(keys["splits"], _SPLITS, f"`splits` in {path}")
+    files = []
+    for split, shards in keys["splits"].items():
+        for i, shard in enumerate(shards):
+            shards[i] = _checked(shard, _SHARD, f"`splits.{split}[{i}]` in {path}")
+            files.append(shards[i]["file"])
+        if not sum(shard["num_examples"] for shard in shards):
+            raise errors.UserError(
+                f"`splits.{split}` in {path} has no examples; it must have one at "
+                f"least. {AGAIN}"
+            )
+    if len(set(files)) < len(files):
+        raise errors.UserError(
+            f"`splits` in {path} names a file twice; an example belongs to one split, "
+            f"once. {AGAIN}"
+        )
+    return keys
+
+
+def _checked(data: Any, rules: Rules, where: str) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise errors.UserError(f"{where} is no JSON object. {AGAIN}")
+    for key, (holds, rule) in rules.items():
+        if key not in data:
+            raise errors.UserError(f"{where} lacks the key `{key}`. {AGAIN}")
+        if not holds(data[key]):
+            shown = repr(data[key])[:80]
+            raise errors.UserError(
+                f"`{key}` in {where} is {shown}; it must be {rule}. {AGAIN}"
+            )
+    return {key: data[key] for key in rules}

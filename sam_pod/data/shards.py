@@ -1,0 +1,262 @@
+"""Write a source as shards and a manifest, all of them or nothing.
+
+Everything is written to `DIR.partial`, the manifest last, and then renamed to DIR in
+one step, so that a folder with a manifest is always whole. The same source gives the
+same bytes of every file.
+"""
+
+import contextlib
+import fcntl
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import errors
+from sam_pod.data import framing, records
+from sam_pod.data import manifest as manifest_lib
+
+
+def check_output(output: str) -> str:
+    """Return the absolute path of the folder that `output` names.
+
+    Raises:
+        UserError: it is not a local folder that is empty or still to be made.
+    """
+    if not output:
+        raise errors.UserError("`output` is empty; name the folder to write.")
+    if "://" in output:
+        raise errors.UserError(
+            f"`output` is {output!r}; it must be a local folder. Prepare there, then "
+            "copy the folder to the bucket."
+        )
+    path = os.path.realpath(output)
+    try:
+        filled = os.path.isdir(path) and bool(os.listdir(path))
+    except OSError as error:
+        raise _unwritable(output, error) from error
+    if filled:
+        raise errors.UserError(
+            f"`output` {output} already holds files; name a new folder, or delete this "
+            "one first."
+        )
+    if os.path.lexists(path) and (not os.path.isdir(path) or os.path.ismount(path)):
+        raise errors.UserError(
+            f"`output` {output} is a file or a mount point, which cannot be replaced; "
+            "name a new folder."
+        )
+    return path
+
+
+def write(
+    source: records.Source,
+    output: str,
+    num_shards: int = 8,
+    progress: Callable[[], object] = lambda: None,
+) -> manifest_lib.Manifest:
+    """Write all splits of a source to the folder `output`.
+
+    Args:
+        source: Where the examples come from.
+        output: A folder that is empty or does not exist.
+        num_shards: Files per split, at most one for each example.
+        progress: Called after each example.
+
+    Raises:
+        UserError: `output` cannot be written, or an example does not fit the source.
+    """
+    path = check_output(output)
+    if num_shards < 1:
+        raise errors.UserError(f"`num_shards` is {num_shards}; it must be 1 or above.")
+    try:
+        with _partial_folder(path) as partial:
+            manifest = _write_files(source, partial, num_shards, progress)
+            os.rename(partial, path)
+            _sync(os.path.dirname(path))
+    except (OSError, tf.errors.OpError) as error:
+        raise _unwritable(output, error) from error
+    return manifest
+
+
+def _unwritable(output: str, error: OSError | tf.errors.OpError) -> errors.UserError:
+    reason = getattr(error, "strerror", None) or getattr(error, "message", error)
+    return errors.UserError(
+        f"Cannot write {output} ({reason}): check its permissions and the space that "
+        "is left, or name another folder."
+    )
+
+
+@contextlib.contextmanager
+def _partial_folder(path: str) -> Iterator[str]:
+    """Make `path`.partial anew, and delete it if it is not renamed."""
+    partial = path + ".partial"
+    with _lock(partial) as stale:
+        if stale:
+            shutil.rmtree(partial)
+    os.makedirs(partial)
+    try:
+        with _lock(partial):
+            yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _lock(folder: str) -> Iterator[bool]:
+    """Hold `folder` against other preparations; the system lets go at any death."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise errors.UserError(
+            f"Another process is preparing a data set in {folder}; wait for it, or "
+            "name another folder."
+        ) from error
+    except OSError:
+        pass  # Some network file systems lock no folders; go on without.
+    try:
+        yield True
+    finally:
+        os.close(handle)
+
+
+def _write_files(
+    source: records.Source,
+    folder: str,
+    num_shards: int,
+    progress: Callable[[], object],
+) -> manifest_lib.Manifest:
+    examples = _Examples(source, progress)
+    splits = {}
+    for split in records.SPLITS:
+        size = source.splits[split].num_examples
+        count = min(num_shards, size)
+        ends = [size * (i + 1) // count for i in range(count)]
+        stream = examples.of(split)
+        splits[split] = tuple(
+            _write_shard(
+                os.path.join(folder, f"{split}-{i:05d}-of-{count:05d}.tfrecord"),
+                stream,
+                end - start,
+            )
+            for i, (start, end) in enumerate(zip([0, *ends], ends, strict=False))
+        )
+        for _ in stream:
+            raise RuntimeError(f"{split} gave more than {size} examples.")
+    mean, std = examples.statistics.mean_and_std()
+    manifest = manifest_lib.Manifest(
+        name=source.name,
+        classes=source.classes,
+        image_shape=examples.image_shape,
+        mean=mean,
+        std=std,
+        source={"kind": source.kind, "sha256": source.sha256},
+        splits=splits,
+    )
+    path = os.path.join(folder, manifest_lib.FILE_NAME)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(manifest.to_json())
+    _sync(path)
+    _sync(folder)
+    return manifest
+
+
+def _write_shard(
+    path: str, stream: Iterator[bytes], num_examples: int
+) -> manifest_lib.Shard:
+    num_bytes = 0
+    with tf.io.TFRecordWriter(path) as writer:
+        for _ in range(num_examples):
+            record = next(stream)
+            num_bytes += len(record) + framing.FRAME_BYTES
+            writer.write(record)
+    _sync(path)
+    # The checksum is of what can be read back, not of what was meant.
+    scan = framing.scan(path)
+    if scan.num_bytes != num_bytes:
+        raise OSError(0, f"{scan.num_bytes} of {num_bytes} bytes arrived")
+    return manifest_lib.Shard(
+        os.path.basename(path), num_examples, num_bytes, scan.crc32
+    )
+
+
+def _sync(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class _Examples:
+    """Serializes examples, checks them and sums up the training pixels."""
+
+    def __init__(self, source: records.Source, progress: Callable[[], object]) -> None:
+        self.image_shape = ()
+        self.statistics = _Statistics()
+        self._source = source
+        self._progress = progress
+
+    def of(self, split: str) -> Iterator[bytes]:
+        """Yield the serialized examples of a split."""
+        part = self._source.splits[split]
+        count = 0
+        for index, (image, label) in enumerate(part.examples()):
+            count += 1
+            if not self.image_shape:
+                self.image_shape = image.shape
+            if image.shape != self.image_shape or image.dtype != np.uint8:
+                raise errors.UserError(
+                    f"{part.describe(index)} of the {split} split is {image.dtype} "
+                    f"{_by(image.shape)}; every image must be uint8 "
+                    f"{_by(self.image_shape)}, as the first."
+                )
+            if not 0 <= label < len(self._source.classes):
+                raise errors.UserError(
+                    f"{part.describe(index)} of the {split} split has label {label}; "
+                    f"with {len(self._source.classes)} classes it must be from 0 to "
+                    f"{len(self._source.classes) - 1}."
+                )
+            if split == "train":
+                self.statistics.add(image)
+            yield records.encode(image, label)
+            self._progress()
+        if count != part.num_examples:
+            raise RuntimeError(f"{split} gave {count} of {part.num_examples} examples.")
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+class _Statistics:
+    """Exact mean and deviation per channel, from integer sums of bytes."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum: np.ndarray | int = 0
+        self._squares: np.ndarray | int = 0
+
+    def add(self, image: np.ndarray) -> None:
+        pixels = image.reshape(-1, image.shape[-1]).astype(np.int64)
+        self._count += len(pixels)
+        self._sum = self._sum + pixels.sum(axis=0)
+        self._squares = self._squares + np.einsum("pc,pc->c", pixels, pixels)
+
+    def mean_and_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return both for pixels in [0, 1]."""
+        count = self._count
+        # Python's integers do not overflow where the squares are multiplied.
+        sums = [(int(s), int(q)) for s, q in zip(self._sum, self._squares, strict=True)]
+        return (
+            tuple(s / (255 * count) for s, _ in sums),
+            tuple(math.sqrt(count * q - s * s) / (255 * count) for s, q in sums),
+        )

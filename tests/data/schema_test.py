@@ -1,0 +1,143 @@
+import copy
+
+import pytest
+
+from sam_pod import errors
+from sam_pod.data import schema
+
+
+def make_shard(name):
+    return {"file": name, "num_examples": 2, "num_bytes": 300, "crc32": 7}
+
+
+GOOD = {
+    "schema_version": 1,
+    "name": "little",
+    "classes": ["ant", "bee"],
+    "image_shape": [7, 5, 3],
+    "mean": [0.5, 0, 1.0],
+    "std": [0.5, 0.25, 0.0],
+    "source": {"kind": "made", "sha256": "0" * 64},
+    "splits": {
+        "train": [make_shard("a"), make_shard("b")],
+        "test": [make_shard("c"), {**make_shard("d"), "num_examples": 0}],
+    },
+}
+
+
+def refusal(change):
+    """Return the one line with which the changed manifest is refused."""
+    data = copy.deepcopy(GOOD)
+    change(data)
+    with pytest.raises(errors.UserError) as raised:
+        schema.check(data, "set/manifest.json")
+    assert "\n" not in str(raised.value)
+    assert "set/manifest.json" in str(raised.value)
+    assert "prepare it again" in str(raised.value)
+    return str(raised.value)
+
+
+def test_a_good_manifest_is_returned_without_what_is_unknown():
+    data = copy.deepcopy(GOOD)
+    data["comment"] = data["splits"]["train"][0]["comment"] = "by hand"
+    assert schema.check(data, "path") == GOOD
+
+
+@pytest.mark.parametrize("data", [[], None, 1, "x", [GOOD]])
+def test_other_json_than_an_object_is_refused(data):
+    with pytest.raises(errors.UserError, match="path is no JSON object"):
+        schema.check(data, "path")
+
+
+@pytest.mark.parametrize("key", GOOD)
+def test_a_missing_key_is_named(key):
+    assert f"lacks the key `{key}`" in refusal(lambda data: data.pop(key))
+
+
+@pytest.mark.parametrize("key", make_shard("a"))
+def test_a_missing_key_of_a_shard_is_named(key):
+    text = refusal(lambda data: data["splits"]["test"][1].pop(key))
+    assert f"`splits.test[1]` in set/manifest.json lacks the key `{key}`" in text
+
+
+@pytest.mark.parametrize(
+    "section, key",
+    [("splits", "train"), ("splits", "test"), ("source", "kind"), ("source", "sha256")],
+)
+def test_a_missing_key_of_a_section_is_named(section, key):
+    text = refusal(lambda data: data[section].pop(key))
+    assert f"`{section}` in set/manifest.json lacks the key `{key}`" in text
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("schema_version", 2),
+        ("schema_version", "1"),
+        ("name", 3),
+        ("name", ""),
+        ("classes", "ant"),
+        ("classes", []),
+        ("classes", ["ant", "ant"]),
+        ("classes", ["ant", 1]),
+        ("classes", ["ant", ["bee"]]),
+        ("image_shape", [7, 5]),
+        ("image_shape", [7, 5, 0]),
+        ("image_shape", [7, 5, 3.0]),
+        ("image_shape", [True, 5, 3]),
+        ("mean", [0.5, 0.5]),
+        ("mean", [0.5, 0.5, None]),
+        ("mean", [0.5, 0.5, float("nan")]),
+        ("std", [0.5, 0.5, 10**400]),
+        ("std", [0.5, 0.5, float("-inf")]),
+        ("std", [0.5, 0.5, True]),
+        ("std", {"r": 1}),
+        ("source", "made"),
+        ("splits", []),
+    ],
+)
+def test_a_wrong_value_is_named(key, value):
+    text = refusal(lambda data: data.update({key: value}))
+    assert f"`{key}` in set/manifest.json " in text
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("file", "../escape"),
+        ("file", "/etc/passwd"),
+        ("file", ""),
+        ("file", ".."),
+        ("file", 3),
+        ("num_examples", -1),
+        ("num_examples", 1.5),
+        ("num_bytes", "many"),
+        ("crc32", True),
+    ],
+)
+def test_a_wrong_value_of_a_shard_is_named(key, value):
+    text = refusal(lambda data: data["splits"]["train"][1].update({key: value}))
+    assert f"`{key}` in `splits.train[1]` in set/manifest.json is {value!r};" in text
+
+
+@pytest.mark.parametrize("shards", [{}, "a", 1])
+def test_splits_that_are_no_lists_are_refused(shards):
+    text = refusal(lambda data: data["splits"].update(test=shards))
+    assert "`test` in `splits` in set/manifest.json is" in text
+    assert "a list of shards" in text
+
+
+def test_a_shard_that_is_no_object_is_refused():
+    text = refusal(lambda data: data["splits"]["test"].append("e"))
+    assert "`splits.test[2]` in set/manifest.json is no JSON object" in text
+
+
+@pytest.mark.parametrize("shards", [[], [{**make_shard("c"), "num_examples": 0}]])
+def test_a_split_without_examples_is_refused(shards):
+    text = refusal(lambda data: data["splits"].update(test=shards))
+    assert "`splits.test` in set/manifest.json has no examples" in text
+
+
+def test_a_shard_in_two_splits_is_refused():
+    text = refusal(lambda data: data["splits"]["test"].append(make_shard("a")))
+    assert "names a file twice" in text

@@ -90,7 +90,7 @@ def set_up(
     config_lib.per_replica_batch_size(
         config.global_batch_size, strategy.num_replicas_in_sync
     )
-    manifest = _load_data(config)
+    manifest = _load_data(config, stop)
     splits = pipeline.splits(config.data.dir, manifest, config.data.validation_examples)
     epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
     recipe = build_recipe(config, manifest, epoch_steps)
@@ -241,14 +241,22 @@ def test(session: Session) -> dict[str, Any]:
     return summary
 
 
-def _load_data(config: ml_collections.ConfigDict) -> manifest_lib.Manifest:
+def _load_data(
+    config: ml_collections.ConfigDict, stop: threading.Event
+) -> manifest_lib.Manifest:
     """Return the manifest of the prepared data, preparing what can be had by itself."""
+
+    def check() -> None:
+        if stop.is_set():
+            raise interrupts.Interrupted
+
     directory = config.data.dir
     if not os.path.isdir(directory) or not os.listdir(directory):
         sources = {"cifar10": "download", "digits": ""}
         if config.data.name in sources:
             logging.info("Preparing %s in %s.", config.data.name, directory)
-            prepare.prepare(config.data.name, sources[config.data.name], directory)
+            source = sources[config.data.name]
+            prepare.prepare(config.data.name, source, directory, check=check)
     manifest = manifest_lib.read(directory)
     if manifest.name != config.data.name:
         raise errors.UserError(

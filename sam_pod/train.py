@@ -1,56 +1,30 @@
 """Train, validate, save, stop, test: one run from its config to its result.
 
-Reads top to bottom: set up and restore, fit, test. The host wakes between compiled
-loops only; what a step computes is in step.py.
+Reads top to bottom. The host wakes between compiled loops only; what a step computes
+is in step.py.
 """
 
 import dataclasses
-import os
 import threading
 import time
-from typing import IO, Any
+from typing import Any
 
 import ml_collections
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
-from sam_pod import config as config_lib
 from sam_pod import (
     errors,
     interrupts,
     metrics,
-    models,
-    optimizers,
     pace,
     progress,
     result,
-    schedules,
     step,
-    writers,
 )
-from sam_pod import state as state_lib
+from sam_pod import session as session_lib
 from sam_pod import workdir as workdir_lib
-from sam_pod.data import augment, pipeline, prepare
-from sam_pod.data import manifest as manifest_lib
-
-
-@dataclasses.dataclass(frozen=True)
-class Session:
-    """What a run holds while the process lives."""
-
-    config: ml_collections.ConfigDict
-    workdir: str
-    lock: IO  # Of the workdir.
-    strategy: tf.distribute.Strategy
-    stop: threading.Event
-    splits: dict[str, pipeline.Split]
-    epoch_steps: int
-    recipe: step.Recipe
-    state: state_lib.TrainState
-    checkpoints: state_lib.Checkpoints
-    writer: writers.Writer
-    log: writers.ProgressLog
+from sam_pod.data import pipeline
 
 
 def run(
@@ -71,7 +45,7 @@ def run(
         Interrupted: `stop` was set; the state is saved.
         UserError: what the user can mend, in one line.
     """
-    session = set_up(config, workdir, strategy, stop)
+    session = session_lib.set_up(config, workdir, strategy, stop)
     try:
         fit(session)
         return test(session)
@@ -80,92 +54,7 @@ def run(
         session.lock.close()
 
 
-def set_up(
-    config: ml_collections.ConfigDict,
-    workdir: str,
-    strategy: tf.distribute.Strategy,
-    stop: threading.Event,
-) -> Session:
-    """Check everything, then make the workdir, and restore what it holds."""
-    config_lib.per_replica_batch_size(
-        config.global_batch_size, strategy.num_replicas_in_sync
-    )
-    manifest = _load_data(config, stop)
-    splits = pipeline.splits(config.data.dir, manifest, config.data.validation_examples)
-    epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
-    recipe = build_recipe(config, manifest, epoch_steps)
-
-    lock = workdir_lib.begin(workdir, config, manifest.to_json())
-    state = state_lib.create(strategy, recipe.network, recipe.optimizer)
-    checkpoints = state_lib.Checkpoints(
-        os.path.join(workdir, workdir_lib.CHECKPOINTS), state
-    )
-    restored = checkpoints.restore_latest()
-    writer = writers.Writer(workdir)
-    total_steps = config.num_epochs * epoch_steps
-    if restored:
-        logging.info("Continuing after step %d/%d.", state.step.numpy(), total_steps)
-    else:
-        writer.setup(config, recipe.network.initial_weights())
-    log = writers.ProgressLog(config.log_every_seconds, total_steps, epoch_steps)
-    return Session(
-        config=config,
-        workdir=workdir,
-        lock=lock,
-        strategy=strategy,
-        stop=stop,
-        splits=splits,
-        epoch_steps=epoch_steps,
-        recipe=recipe,
-        state=state,
-        checkpoints=checkpoints,
-        writer=writer,
-        log=log,
-    )
-
-
-def build_recipe(
-    config: ml_collections.ConfigDict, manifest: manifest_lib.Manifest, epoch_steps: int
-) -> step.Recipe:
-    """Return what the config makes a step of.
-
-    Raises:
-        UserError: a name that is not known, or a model that does not fit the data.
-    """
-    augmentation = augment.build(
-        config.data.augment,
-        crop_padding=config.data.crop_padding,
-        brightness_delta=config.data.brightness_delta,
-    )
-
-    def preprocess(images: tf.Tensor, draws: tf.Tensor | None) -> tf.Tensor:
-        training = draws is not None
-        images = augmentation(images, draws) if training else augment.to_float(images)
-        if config.data.standardize:
-            images = augment.standardize(images, manifest.mean, manifest.std)
-        return images
-
-    errors.lookup({"sam": None}, config.sam.variant, "sam.variant")
-    errors.lookup(step.SYNCS, config.sam.sync, "sam.sync")
-    return step.Recipe(
-        optimizer=optimizers.build(config),
-        schedule=schedules.build(config, epoch_steps),
-        preprocess=preprocess,
-        rho=config.sam.rho,
-        sync=config.sam.sync,
-        weight_decay=config.optimizer.weight_decay,
-        seed=config.seed,
-        network=models.build(
-            config.model.name,
-            manifest.image_shape,
-            len(manifest.classes),
-            dtype=config.dtype,
-            seed=config.seed,
-        ),
-    )
-
-
-def fit(session: Session) -> None:
+def fit(session: session_lib.Session) -> None:
     """Run the steps and validations that are left.
 
     Raises:
@@ -220,7 +109,7 @@ def fit(session: Session) -> None:
             save()
 
 
-def test(session: Session) -> dict[str, Any]:
+def test(session: session_lib.Session) -> dict[str, Any]:
     """Read the test set once, with the weights that the recipe asks for.
 
     Raises:
@@ -241,33 +130,7 @@ def test(session: Session) -> dict[str, Any]:
     return summary
 
 
-def _load_data(
-    config: ml_collections.ConfigDict, stop: threading.Event
-) -> manifest_lib.Manifest:
-    """Return the manifest of the prepared data, preparing what can be had by itself."""
-
-    def check() -> None:
-        if stop.is_set():
-            raise interrupts.Interrupted
-
-    directory = config.data.dir
-    if not os.path.isdir(directory) or not os.listdir(directory):
-        sources = {"cifar10": "download", "digits": ""}
-        if config.data.name in sources:
-            logging.info("Preparing %s in %s.", config.data.name, directory)
-            source = sources[config.data.name]
-            prepare.prepare(config.data.name, source, directory, check=check)
-    manifest = manifest_lib.read(directory)
-    if manifest.name != config.data.name:
-        raise errors.UserError(
-            f"`data.dir` {directory} holds {manifest.name!r}, but `data.name` is "
-            f"{config.data.name!r}: make them agree."
-        )
-    manifest_lib.verify(directory, manifest)
-    return manifest
-
-
-def _train_loop(session: Session, start_step: int) -> pace.PacedLoop:
+def _train_loop(session: session_lib.Session, start_step: int) -> pace.PacedLoop:
     config = session.config
     input_fn = pipeline.training(
         session.splits["train"],
@@ -282,7 +145,7 @@ def _train_loop(session: Session, start_step: int) -> pace.PacedLoop:
     )
 
 
-def _evaluation_loop(session: Session, name: str) -> pace.PacedLoop:
+def _evaluation_loop(session: session_lib.Session, name: str) -> pace.PacedLoop:
     input_fn = pipeline.evaluation(
         session.splits[name], global_batch_size=session.config.global_batch_size
     )
@@ -294,7 +157,7 @@ def _evaluation_loop(session: Session, name: str) -> pace.PacedLoop:
 
 
 def _paced(
-    session: Session, loop: step.Loop, input_fn: pipeline.InputFn
+    session: session_lib.Session, loop: step.Loop, input_fn: pipeline.InputFn
 ) -> pace.PacedLoop:
     batches = session.strategy.distribute_datasets_from_function(input_fn)
     return pace.PacedLoop(
@@ -306,7 +169,7 @@ def _paced(
 
 
 def _evaluate(
-    session: Session, name: str, loop: pace.PacedLoop
+    session: session_lib.Session, name: str, loop: pace.PacedLoop
 ) -> metrics.Evaluation | None:
     """Return the means over a whole split, or None when asked to stop on the way."""
     num_batches = pipeline.evaluation_steps(
@@ -323,7 +186,7 @@ def _evaluate(
 
 
 def _after_validation(
-    record: progress.Progress, scores: metrics.Evaluation, session: Session
+    record: progress.Progress, scores: metrics.Evaluation, session: session_lib.Session
 ) -> progress.Progress:
     if not np.isfinite(scores.loss):
         raise _not_finite("validation loss", scores.loss, session)
@@ -345,7 +208,7 @@ def _is_finished(record: progress.Progress, config: ml_collections.ConfigDict) -
     )
 
 
-def _check_steps(rows: np.ndarray, done: int, session: Session) -> None:
+def _check_steps(rows: np.ndarray, done: int, session: session_lib.Session) -> None:
     bad = ~np.isfinite(rows).all(axis=1)
     if bad.any():
         first = int(bad.argmax())
@@ -354,7 +217,9 @@ def _check_steps(rows: np.ndarray, done: int, session: Session) -> None:
         raise _not_finite(f"{name} of step {done + first + 1}", values[name], session)
 
 
-def _not_finite(what: str, value: float, session: Session) -> errors.UserError:
+def _not_finite(
+    what: str, value: float, session: session_lib.Session
+) -> errors.UserError:
     config = session.config
     return errors.UserError(
         f"The {what} is {value}: training diverged. Lower `optimizer.learning_rate` "

@@ -9,8 +9,10 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "sam_pod"
 FLOORS = {
     "errors": 0,
     "config": 0,
-    "train": 4,
-    "main": 5,
+    "interrupts": 0,
+    "session": 4,
+    "train": 5,
+    "main": 6,
     "step": 3,
     "metrics": 2,
     "state": 2,

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import config as config_lib
-from sam_pod import metrics, step, train
+from sam_pod import metrics, session, step
 from sam_pod import state as state_lib
 from sam_pod.data import pipeline
 from tests import fixtures
@@ -27,7 +27,7 @@ def variants():
 
 @pytest.mark.parametrize("rho", [None, 0.0], ids=["sam", "plain"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("recipe", variants(), ids=lambda r: r.rpartition("/")[2])
+@pytest.mark.parametrize("recipe", list(variants()), ids=lambda r: r.rpartition("/")[2])
 def test_takes_a_step(recipe, dtype, rho, tmp_path):
     config = config_lib.load(recipe)
     config_lib.validate(config)
@@ -36,7 +36,7 @@ def test_takes_a_step(recipe, dtype, rho, tmp_path):
     if rho is not None:
         config.sam.rho = rho
     manifest = fixtures.write_data(tmp_path / "data", train=20, test=8, classes=10)
-    built = train.build_recipe(config, manifest, epoch_steps=4)
+    built = session.build_recipe(config, manifest, epoch_steps=4)
     assert built.rho == config.sam.rho
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     state = state_lib.create(strategy, built.network, built.optimizer)

@@ -11,7 +11,8 @@ import tensorflow as tf
 from tensorboard_plugin_profile.convert import raw_to_tool_data
 
 from sam_pod import config as config_lib
-from sam_pod import errors, interrupts, metrics, pace, train
+from sam_pod import errors, interrupts, metrics, models, pace, train
+from sam_pod import state as state_lib
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.models import network
 from tests import fixtures, runs
@@ -91,7 +92,7 @@ def test_the_test_set_is_read_with_the_best_weights(whole):
     folder, workdir, result = whole
     config = runs.small_config(folder)
     saved = runs.checkpoint_values(workdir, "checkpoints/best")
-    model = train.models.build(config.model.name, (8, 8, 3), 4).model
+    model = models.build(config.model.name, (8, 8, 3), 4).model
     net = network.Network(model)
     for part, names in (("weights", net.initial_weights()), ("stats", None)):
         variables = model.trainable_variables if names else net._stats
@@ -224,9 +225,9 @@ def test_a_run_with_dropout_on_4_replicas_continues_bit_for_bit(tmp_path):
 
 def test_saves_by_wall_time(tmp_path, monkeypatch):
     saved = []
-    save = train.state_lib.Checkpoints.save
+    save = state_lib.Checkpoints.save
     monkeypatch.setattr(
-        train.state_lib.Checkpoints,
+        state_lib.Checkpoints,
         "save",
         lambda self: (saved.append(int(self._state.step.numpy())), save(self)),
     )

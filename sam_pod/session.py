@@ -1,0 +1,157 @@
+"""What a run holds while its process lives, and how it is set up.
+
+Everything that the user may have got wrong is checked before the workdir is made.
+"""
+
+import dataclasses
+import os
+import threading
+from typing import IO
+
+import ml_collections
+import tensorflow as tf
+from absl import logging
+
+from sam_pod import config as config_lib
+from sam_pod import (
+    errors,
+    interrupts,
+    models,
+    optimizers,
+    schedules,
+    step,
+    writers,
+)
+from sam_pod import state as state_lib
+from sam_pod import workdir as workdir_lib
+from sam_pod.data import augment, pipeline, prepare
+from sam_pod.data import manifest as manifest_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """What a run holds while the process lives."""
+
+    config: ml_collections.ConfigDict
+    workdir: str
+    lock: IO  # Of the workdir.
+    strategy: tf.distribute.Strategy
+    stop: threading.Event
+    splits: dict[str, pipeline.Split]
+    epoch_steps: int
+    recipe: step.Recipe
+    state: state_lib.TrainState
+    checkpoints: state_lib.Checkpoints
+    writer: writers.Writer
+    log: writers.ProgressLog
+
+
+def set_up(
+    config: ml_collections.ConfigDict,
+    workdir: str,
+    strategy: tf.distribute.Strategy,
+    stop: threading.Event,
+) -> Session:
+    """Check everything, then make the workdir, and restore what it holds."""
+    config_lib.per_replica_batch_size(
+        config.global_batch_size, strategy.num_replicas_in_sync
+    )
+    manifest = _load_data(config, stop)
+    splits = pipeline.splits(config.data.dir, manifest, config.data.validation_examples)
+    epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
+    recipe = build_recipe(config, manifest, epoch_steps)
+
+    lock = workdir_lib.begin(workdir, config, manifest.to_json())
+    state = state_lib.create(strategy, recipe.network, recipe.optimizer)
+    checkpoints = state_lib.Checkpoints(
+        os.path.join(workdir, workdir_lib.CHECKPOINTS), state
+    )
+    restored = checkpoints.restore_latest()
+    writer = writers.Writer(workdir)
+    total_steps = config.num_epochs * epoch_steps
+    if restored:
+        logging.info("Continuing after step %d/%d.", state.step.numpy(), total_steps)
+    else:
+        writer.setup(config, recipe.network.initial_weights())
+    log = writers.ProgressLog(config.log_every_seconds, total_steps, epoch_steps)
+    return Session(
+        config=config,
+        workdir=workdir,
+        lock=lock,
+        strategy=strategy,
+        stop=stop,
+        splits=splits,
+        epoch_steps=epoch_steps,
+        recipe=recipe,
+        state=state,
+        checkpoints=checkpoints,
+        writer=writer,
+        log=log,
+    )
+
+
+def build_recipe(
+    config: ml_collections.ConfigDict, manifest: manifest_lib.Manifest, epoch_steps: int
+) -> step.Recipe:
+    """Return what the config makes a step of.
+
+    Raises:
+        UserError: a name that is not known, or a model that does not fit the data.
+    """
+    augmentation = augment.build(
+        config.data.augment,
+        crop_padding=config.data.crop_padding,
+        brightness_delta=config.data.brightness_delta,
+    )
+
+    def preprocess(images: tf.Tensor, draws: tf.Tensor | None) -> tf.Tensor:
+        training = draws is not None
+        images = augmentation(images, draws) if training else augment.to_float(images)
+        if config.data.standardize:
+            images = augment.standardize(images, manifest.mean, manifest.std)
+        return images
+
+    errors.lookup({"sam": None}, config.sam.variant, "sam.variant")
+    errors.lookup(step.SYNCS, config.sam.sync, "sam.sync")
+    return step.Recipe(
+        optimizer=optimizers.build(config),
+        schedule=schedules.build(config, epoch_steps),
+        preprocess=preprocess,
+        rho=config.sam.rho,
+        sync=config.sam.sync,
+        weight_decay=config.optimizer.weight_decay,
+        seed=config.seed,
+        network=models.build(
+            config.model.name,
+            manifest.image_shape,
+            len(manifest.classes),
+            dtype=config.dtype,
+            seed=config.seed,
+        ),
+    )
+
+
+def _load_data(
+    config: ml_collections.ConfigDict, stop: threading.Event
+) -> manifest_lib.Manifest:
+    """Return the manifest of the prepared data, preparing what can be had by itself."""
+
+    def check() -> None:
+        if stop.is_set():
+            raise interrupts.Interrupted
+
+    directory = config.data.dir
+    if not os.path.isdir(directory) or not os.listdir(directory):
+        sources = {"cifar10": "download", "digits": ""}
+        if config.data.name in sources:
+            logging.info("Preparing %s in %s.", config.data.name, directory)
+            source = sources[config.data.name]
+            prepare.prepare(config.data.name, source, directory, check=check)
+    manifest = manifest_lib.read(directory)
+    if manifest.name != config.data.name:
+        raise errors.UserError(
+            f"`data.dir` {directory} holds {manifest.name!r}, but `data.name` is "
+            f"{config.data.name!r}: make them agree."
+        )
+    manifest_lib.verify(directory, manifest)
+    return manifest

@@ -25,8 +25,9 @@ def variants():
             yield f"{path}:{variant}"
 
 
-@pytest.mark.parametrize("rho", [None, 0.0], ids=["sam", "plain"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("dtype", "rho"), [("float32", None), ("bfloat16", None), ("float32", 0.0)]
+)
 @pytest.mark.parametrize("recipe", list(variants()), ids=lambda r: r.rpartition("/")[2])
 def test_takes_a_step(recipe, dtype, rho, tmp_path):
     config = config_lib.load(recipe)

@@ -43,10 +43,10 @@ _META = f"{FOLDER}/batches.meta.txt"
 _RECORD_BYTES = 1 + 3 * 32 * 32
 _CONNECT_SECONDS = 10
 _WAYS_ON = (
-    f"Either (1) fetch {FILE_NAME} on another machine and pass --source=PATH, or (2) "
-    "pass a folder or tar of images train/<class>/*, test/<class>/* as --source=PATH, "
-    "or (3) take the embedded digits: `python -m sam_pod.data.prepare "
-    "--dataset=digits --output=data/digits`, then train with "
+    f"Three ways on: (1) fetch {FILE_NAME} on another machine and run `python -m "
+    "sam_pod.data.prepare --dataset=cifar10 --source=PATH --output=DIR` with its path, "
+    "(2) run that with the path of a folder or tar of images train/<class>/*, "
+    "test/<class>/*, (3) train on the embedded digits instead: "
     "--config=configs/resnet20.py:digits."
 )
 

@@ -230,9 +230,9 @@ def test_a_download_with_another_checksum_is_refused(tmp_path, monkeypatch):
 
 def assert_three_ways(text):
     assert "(1) fetch cifar-10-binary.tar.gz on another machine" in text
-    assert "--source=PATH" in text
-    assert "(2) pass a folder or tar of images train/<class>/*, test/<class>/*" in text
-    assert "python -m sam_pod.data.prepare --dataset=digits --output=" in text
+    assert "python -m sam_pod.data.prepare --dataset=cifar10 --source=PATH" in text
+    assert "(2) run that with the path of a folder or tar of images train/" in text
+    assert "(3) train on the embedded digits" in text
     assert "--config=configs/resnet20.py:digits" in text
 
 

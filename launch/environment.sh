@@ -27,10 +27,10 @@ make_environment() {
   if [ "$(cat "$environment/installed" 2>/dev/null)" = "$lock" ]; then
     return
   fi
-  if [ ! -x "$environment/bin/python" ]; then
+  # What was interrupted is begun again: venv completes a folder that is there.
+  if [ ! -e "$environment/installed" ]; then
     python=$(find_python) || return 1
     if ! "$python" -m venv "$environment" >/dev/null 2>&1; then
-      rm -rf "$environment"
       echo "Error: $python cannot make a virtual environment;" \
         "install its venv module (on Debian: apt install python3-venv)" >&2
       return 1

@@ -7,8 +7,8 @@ them. Nothing here imports TensorFlow, so a bad config is refused in a moment.
 import hashlib
 import importlib.util
 import json
-import math
 import os
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +32,7 @@ def defaults() -> ml_collections.ConfigDict:
     config.steps_per_loop = 50  # At most; a loop is cut short to log_every_seconds.
     config.dtype = "float32"  # Of the layers' arithmetic; 'bfloat16' or 'float32'.
     config.log_every_seconds = 5.0
-    config.profile_steps = 0  # Steps traced for TensorBoard's profile page.
+    config.profile_steps = 0  # Steps traced, within an epoch, for the profile page.
 
     config.model = ml_collections.ConfigDict()
     config.model.name = "resnet20"  # Or the path of a .keras file.
@@ -89,7 +89,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping | ml_collections.ConfigDict):
             flat.update(flatten(value, f"{prefix}{key}."))
         else:
-            flat[prefix + key] = value
+            flat[f"{prefix}{key}"] = value
     return dict(sorted(flat.items()))
 
 
@@ -126,8 +126,8 @@ def load(recipe: str) -> ml_collections.ConfigDict:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise errors.UserError(f"{path}, line {error.lineno}: {error.msg}.") from error
+    except Exception as error:
+        raise _broken(path, error) from error
     if not hasattr(module, "get_config"):
         raise errors.UserError(f"{path} has no get_config(variant) function.")
     variants = getattr(module, "VARIANTS", ("",))
@@ -138,17 +138,40 @@ def load(recipe: str) -> ml_collections.ConfigDict:
             f"{path} has no variant {variant!r}; it has "
             f"{[name for name in variants if name]}.{hint}"
         )
+    try:
+        recipe_config = module.get_config(variant)
+    except Exception as error:
+        raise _broken(path, error) from error
+    if not isinstance(recipe_config, ml_collections.ConfigDict):
+        raise errors.UserError(
+            f"get_config of {path} returns a {type(recipe_config).__name__}; it must "
+            "return an ml_collections.ConfigDict."
+        )
     config = defaults()
-    for key, value in flatten(module.get_config(variant)).items():
+    for key, value in flatten(recipe_config).items():
         check_key(key)
         _set(config, key, value, path)
     return config
+
+
+def _broken(path: str, error: Exception) -> errors.UserError:
+    """Return an error that names the line of the recipe, as a traceback would."""
+    line = getattr(error, "lineno", None)
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == path:
+            line = frame.lineno
+    reason = " ".join(str(getattr(error, "msg", error)).split())
+    return errors.UserError(
+        f"{path}, line {line}: {type(error).__name__}: {reason}. Mend the recipe."
+    )
 
 
 def _set(config: ml_collections.ConfigDict, key: str, value: Any, path: str) -> None:
     section, _, name = key.rpartition(".")
     target = config[section] if section else config
     try:
+        if value is None or isinstance(value, bool) != isinstance(target[name], bool):
+            raise TypeError
         target[name] = value
     except TypeError as error:
         raise errors.UserError(
@@ -198,7 +221,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
     """
     flat = flatten(config)
     for keys, holds, rule in (
-        ([k for k, v in flat.items() if isinstance(v, float)], math.isfinite, "finite"),
+        (
+            [key for key, value in flat.items() if isinstance(value, float)],
+            lambda value: value == 0 or 1e-37 < abs(value) < 1e37,
+            "finite, in the range of float32",
+        ),
         (_POSITIVE, lambda value: value > 0, "above 0"),
         (_NOT_NEGATIVE, lambda value: value >= 0, "0 or above"),
         (_BELOW_ONE, lambda value: 0 <= value < 1, "in [0, 1)"),

@@ -65,6 +65,7 @@ _STORAGE_TROUBLE = (
             errno.EPERM,
             errno.ENOTDIR,
             errno.EEXIST,
+            errno.EISDIR,
             errno.ENOENT,
         )
     ),

@@ -119,4 +119,6 @@ def decays(weight: tf.Tensor) -> bool:
 def l2_penalty(weights: Sequence[tf.Tensor], weight_decay: float) -> tf.Tensor:
     """Return weight_decay / 2 * ||w||_2^2 over the kernels, a scalar."""
     kernels = [w for w in weights if decays(w)]
+    if not kernels:
+        return tf.zeros([])
     return 0.5 * weight_decay * tf.add_n([tf.reduce_sum(w * w) for w in kernels])

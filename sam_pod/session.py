@@ -56,12 +56,17 @@ def set_up(
     config_lib.per_replica_batch_size(
         config.global_batch_size, strategy.num_replicas_in_sync
     )
+    check_names(config)
     manifest = _load_data(config, stop)
     splits = pipeline.splits(config.data.dir, manifest, config.data.validation_examples)
     epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
     recipe = build_recipe(config, manifest, epoch_steps)
 
-    lock = workdir_lib.begin(workdir, config, manifest.to_json())
+    inputs = {
+        "data.dir": manifest.digest(),
+        "model.name": models.digest(config.model.name),
+    }
+    lock = workdir_lib.begin(workdir, config, inputs)
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
     checkpoints = state_lib.Checkpoints(
         os.path.join(workdir, workdir_lib.CHECKPOINTS), state
@@ -90,6 +95,20 @@ def set_up(
     )
 
 
+def check_names(config: ml_collections.ConfigDict) -> None:
+    """Refuse a name that chooses nothing, before any data is read or prepared.
+
+    Raises:
+        UserError: with the key and the nearest name.
+    """
+    errors.lookup({"sam": None}, config.sam.variant, "sam.variant")
+    errors.lookup(step.SYNCS, config.sam.sync, "sam.sync")
+    models.check_name(config.model.name)
+    optimizers.build(config)
+    schedules.build(config, steps_per_epoch=1)
+    augment.build(config.data.augment, crop_padding=0, brightness_delta=0.0)
+
+
 def build_recipe(
     config: ml_collections.ConfigDict, manifest: manifest_lib.Manifest, epoch_steps: int
 ) -> step.Recipe:
@@ -98,6 +117,16 @@ def build_recipe(
     Raises:
         UserError: a name that is not known, or a model that does not fit the data.
     """
+    if config.data.standardize and min(manifest.std) <= 0:
+        raise errors.UserError(
+            f"`data.standardize` is True, but a channel of the data never varies (its "
+            f"deviations are {manifest.std}): set it to False."
+        )
+    if config.data.crop_padding > max(manifest.image_shape[:2]):
+        raise errors.UserError(
+            f"`data.crop_padding` is {config.data.crop_padding}; it must be at most "
+            f"the larger side of the images, {max(manifest.image_shape[:2])}."
+        )
     augmentation = augment.build(
         config.data.augment,
         crop_padding=config.data.crop_padding,
@@ -111,8 +140,6 @@ def build_recipe(
             images = augment.standardize(images, manifest.mean, manifest.std)
         return images
 
-    errors.lookup({"sam": None}, config.sam.variant, "sam.variant")
-    errors.lookup(step.SYNCS, config.sam.sync, "sam.sync")
     return step.Recipe(
         optimizer=optimizers.build(config),
         schedule=schedules.build(config, epoch_steps),
@@ -141,7 +168,7 @@ def _load_data(
             raise interrupts.Interrupted
 
     directory = config.data.dir
-    if not os.path.isdir(directory) or not os.listdir(directory):
+    if _is_empty(directory):
         sources = {"cifar10": "download", "digits": ""}
         if config.data.name in sources:
             logging.info("Preparing %s in %s.", config.data.name, directory)
@@ -155,3 +182,14 @@ def _load_data(
         )
     manifest_lib.verify(directory, manifest)
     return manifest
+
+
+def _is_empty(directory: str) -> bool:
+    try:
+        return "://" not in directory and not os.listdir(directory)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise errors.UserError(
+            f"`data.dir` {directory} cannot be read: {error.strerror}."
+        ) from error

@@ -8,6 +8,7 @@ import dataclasses
 import glob
 import os
 import re
+import shutil
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -98,8 +99,10 @@ def create(
 class Checkpoints:
     """Save and restore a state in `<workdir>/checkpoints`; the last two, and the best.
 
-    A save is atomic: TensorFlow writes under other names, and the index, without which
-    nothing is read, comes last. `best` holds weights and statistics alone.
+    A checkpoint is `ckpt-<step>-<validated epochs>`, which names each state of a run
+    once. A save is atomic: TensorFlow writes an index in place, so everything is
+    written to a folder aside and renamed, the index last; without it nothing is read.
+    `best` holds weights and statistics alone.
     """
 
     def __init__(self, directory: str, state: TrainState) -> None:
@@ -141,6 +144,7 @@ class Checkpoints:
             UserError: there are checkpoints and none of them can be read.
         """
         paths = _list(self._directory)
+        unreadable = []
         for path in reversed(paths):
             try:
                 self._checkpoint.read(path, self._options).assert_consumed()
@@ -150,7 +154,11 @@ class Checkpoints:
                     path,
                     " ".join(str(error).split())[:200],
                 )
+                unreadable.append(path)
             else:
+                with errors.storage(self._directory):
+                    for name in unreadable:  # Its steps are done, and saved, again.
+                        os.rename(f"{name}.index", f"{name}.unreadable")
                 return True
         if paths:
             raise errors.UserError(
@@ -177,23 +185,47 @@ class Checkpoints:
     def _write(
         self, checkpoint: tf.train.Checkpoint, directory: str, keep: int
     ) -> None:
-        path = os.path.join(directory, f"ckpt-{int(self._state.step.numpy())}")
+        step = int(self._state.step.numpy())
+        epochs = int(self._state.progress["validated_epochs"].numpy())
+        name = f"ckpt-{step}-{epochs}"
+        if os.path.join(directory, name) in _list(directory):
+            return
         with errors.storage(directory):
-            tf.io.gfile.makedirs(directory)
-            checkpoint.write(path, self._options)
-            for old in _list(directory)[:-keep]:
-                # The index first: without it nobody takes the rest for a checkpoint.
-                for file in sorted(glob.glob(glob.escape(old) + ".*"), reverse=True):
-                    os.remove(file)
+            aside = os.path.join(directory, "partial")
+            shutil.rmtree(aside, ignore_errors=True)  # Of a save that was killed.
+            os.makedirs(aside)
+            checkpoint.write(os.path.join(aside, name), self._options)
+            for file in sorted(os.listdir(aside)):  # The data, then the index.
+                _sync(os.path.join(aside, file))
+                os.rename(os.path.join(aside, file), os.path.join(directory, file))
+            os.rmdir(aside)
+            _sync(directory)
+            _remove_all_but(directory, _list(directory)[-keep:])
 
 
 def _list(directory: str) -> list[str]:
     """Return the paths of the checkpoints in a folder, oldest first."""
     found = {}
     for file in glob.glob(os.path.join(glob.escape(directory), "ckpt-*.index")):
-        if match := re.fullmatch(r"(.*/ckpt-(\d+))\.index", file):
-            found[int(match[2])] = match[1]
-    return [found[step] for step in sorted(found)]
+        if match := re.fullmatch(r"(.*/ckpt-(\d+)-(\d+))\.index", file):
+            found[int(match[3]), int(match[2])] = match[1]
+    return [found[key] for key in sorted(found)]
+
+
+def _remove_all_but(directory: str, kept: list[str]) -> None:
+    files = glob.glob(os.path.join(glob.escape(directory), "ckpt-*.*"))
+    # The indices first: without one nobody takes the rest for a checkpoint.
+    for file in sorted(files, key=lambda name: not name.endswith(".index")):
+        if not file.startswith(tuple(f"{path}." for path in kept)):
+            os.remove(file)
+
+
+def _sync(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _tensors(variables: list[tf.Variable]) -> list[tf.Tensor]:

@@ -70,6 +70,7 @@ def fit(session: session_lib.Session) -> None:
 
     def save() -> None:
         nonlocal saved
+        _check_weights(session)
         # Metrics first: no checkpoint may know of steps that TensorBoard lacks.
         session.writer.flush()
         seconds = time.monotonic() - started
@@ -217,12 +218,21 @@ def _check_steps(rows: np.ndarray, done: int, session: session_lib.Session) -> N
         raise _not_finite(f"{name} of step {done + first + 1}", values[name], session)
 
 
+def _check_weights(session: session_lib.Session) -> None:
+    """Refuse to save what no step could start from."""
+    for variable in [*session.state.weights, *session.state.stats]:
+        values = variable.numpy()
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise _not_finite(f"variable {variable.name}", np.nan, session)
+
+
 def _not_finite(
     what: str, value: float, session: session_lib.Session
 ) -> errors.UserError:
     config = session.config
     return errors.UserError(
-        f"The {what} is {value}: training diverged. Lower `optimizer.learning_rate` "
-        f"({config.optimizer.learning_rate}) or `sam.rho` ({config.sam.rho}); the last "
-        f"good checkpoint stays in {session.workdir}."
+        f"The {what} is {value}: training diverged. Start in another --workdir with a "
+        f"lower `optimizer.learning_rate` ({config.optimizer.learning_rate}) or "
+        f"`sam.rho` ({config.sam.rho}); the last good checkpoint stays in "
+        f"{session.workdir}."
     )

@@ -12,7 +12,7 @@ from sam_pod import config as config_lib
 from sam_pod import errors
 
 CONFIG = "config.json"
-MANIFEST = "manifest.json"  # Of the data that the run is trained on.
+INPUTS = "inputs.json"  # Digests of the data and of the model's file.
 CHECKPOINTS = "checkpoints"
 RESULT = "result.json"
 LOCK = ".lock"
@@ -42,8 +42,10 @@ def check(workdir: str, config: ml_collections.ConfigDict) -> None:
         )
 
 
-def begin(workdir: str, config: ml_collections.ConfigDict, manifest: str) -> IO:
-    """Make the folder, note the config and the data in it, and return its lock.
+def begin(
+    workdir: str, config: ml_collections.ConfigDict, inputs: dict[str, str]
+) -> IO:
+    """Make the folder, note the config and its inputs in it, and return its lock.
 
     The lock is a file: close it and another process may use the folder. The system
     closes it at any death of this one.
@@ -51,22 +53,24 @@ def begin(workdir: str, config: ml_collections.ConfigDict, manifest: str) -> IO:
     Args:
         workdir: May hold a run already, with the same config.
         config: Resolved.
-        manifest: JSON of the data set's manifest.
+        inputs: By config key, the digest of what that key names.
 
     Raises:
-        UserError: the folder cannot be written, another process uses it, or the data
-            have changed.
+        UserError: the folder cannot be written, another process uses it, or an input
+            has changed.
     """
     with errors.storage(workdir):
         os.makedirs(workdir, exist_ok=True)
         lock = _lock(workdir)
-        old = _read_json(os.path.join(workdir, MANIFEST))
-        if old is not None and old != json.loads(manifest):
-            raise errors.UserError(
-                f"{workdir} holds a run on other data than `data.dir` "
-                f"({config.data.dir}) has now: give another --workdir."
-            )
-        write(os.path.join(workdir, MANIFEST), manifest)
+        old = _read_json(os.path.join(workdir, INPUTS))
+        for key, digest in inputs.items():
+            if old is not None and old.get(key) != digest:
+                value = config_lib.flatten(config)[key]
+                raise errors.UserError(
+                    f"{workdir} holds a run on another content of `{key}` than "
+                    f"{value} has now: give another --workdir, or that content again."
+                )
+        write(os.path.join(workdir, INPUTS), json.dumps(inputs, indent=2) + "\n")
         write(os.path.join(workdir, CONFIG), config_lib.to_json(config))
     return lock
 
@@ -81,6 +85,8 @@ def _lock(workdir: str) -> IO:
             f"Another process is running in {workdir}: wait for it, stop it, or give "
             "another --workdir."
         ) from error
+    except OSError:
+        pass  # Some network file systems have no locks; go on without.
     return lock
 
 
@@ -118,7 +124,10 @@ def write_result(workdir: str, result: dict[str, Any]) -> None:
 def _read_json(path: str) -> dict[str, Any] | None:
     try:
         with open(path) as file:
-            return json.load(file)
+            content = json.load(file)
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
+        return content
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -4,7 +4,9 @@ CLU imports JAX for types alone; main.py keeps JAX on the CPU so that it never t
 accelerator from TensorFlow.
 """
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import ml_collections
@@ -22,7 +24,7 @@ class Writer:
 
     def __init__(self, workdir: str) -> None:
         self._workdir = workdir
-        with runtime.host_scope(), errors.storage(workdir):
+        with self._storage():
             self._writer = metric_writers.SummaryWriter(workdir)
 
     def setup(
@@ -33,7 +35,7 @@ class Writer:
             weights, include_stats=False
         )
         logging.info("Trainable parameters:\n%s", overview)
-        with runtime.host_scope():
+        with self._storage():
             self._writer.write_texts(
                 0,
                 {
@@ -45,7 +47,7 @@ class Writer:
 
     def steps(self, first_step: int, rows: np.ndarray) -> None:
         """Write one row of `metrics.TRAIN` for each step from `first_step` on."""
-        with runtime.host_scope():
+        with self._storage():
             for step, row in enumerate(rows, start=first_step):
                 self._writer.write_scalars(
                     step, dict(zip(metrics.TRAIN, row.tolist(), strict=True))
@@ -66,14 +68,26 @@ class Writer:
             scores.num_examples,
         )
 
-    def profile(self) -> tf.profiler.experimental.Profile:
-        """Return a context whose TensorFlow operations TensorBoard's profile shows."""
+    @contextlib.contextmanager
+    def profile(self) -> Iterator[None]:
+        """Trace the operations of the context for TensorBoard's profile page."""
         logging.info("Profiling into %s.", self._workdir)
-        return tf.profiler.experimental.Profile(self._workdir)
+        with errors.storage(self._workdir):
+            tf.profiler.experimental.start(self._workdir)
+            try:
+                yield
+            finally:
+                tf.profiler.experimental.stop()
+
+    @contextlib.contextmanager
+    def _storage(self) -> Iterator[None]:
+        # CLU writes through at any call, so any call can meet a full disk.
+        with runtime.host_scope(), errors.storage(self._workdir):
+            yield
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write some scalars at `step`."""
-        with runtime.host_scope():
+        with self._storage():
             self._writer.write_scalars(step, values)
 
     def flush(self) -> None:
@@ -82,12 +96,12 @@ class Writer:
         Raises:
             UserError: the disk is full.
         """
-        with runtime.host_scope(), errors.storage(self._workdir):
+        with self._storage():
             self._writer.flush()
 
     def close(self) -> None:
         """Flush and close."""
-        with runtime.host_scope(), errors.storage(self._workdir):
+        with self._storage():
             self._writer.close()
 
 

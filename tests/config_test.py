@@ -45,6 +45,9 @@ def test_a_recipe_lies_over_the_defaults(tmp_path):
         ('{"sam": {"roh": 1.0}}', r"Unknown config key `sam\.roh`.*`sam\.rho`"),
         ('{"learning_rate": 1.0}', r"`learning_rate`.*`optimizer\.learning_rate`"),
         ('{"sam": {"rho": "big"}}', r"`sam\.rho` in .* is 'big'.*type float"),
+        ('{"seed": None}', r"`seed` in .* is None.*type int"),
+        ('{"seed": True}', r"`seed` in .* is True.*type int"),
+        ("{3: 4}", r"Unknown config key `3`"),
         ('{"seed": 1.5}', r"`seed` in .* is 1\.5.*type int"),
     ],
 )
@@ -72,6 +75,24 @@ def test_missing_recipes_and_variants(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import nowhere_at_all", "line 1: ModuleNotFoundError: No module named"),
+        ("\nx = y", "line 2: NameError"),
+        ("def get_config(): pass", "TypeError"),
+        ("def get_config(v):\n    return 1 / 0", "line 2: ZeroDivisionError"),
+        ("def get_config(v):\n    return None", "returns a NoneType; it must return"),
+    ],
+)
+def test_a_recipe_that_breaks_is_one_line(tmp_path, text, message):
+    path = tmp_path / "recipe.py"
+    path.write_text(text)
+    with pytest.raises(errors.UserError, match=message) as raised:
+        config_lib.load(str(path))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
     ("key", "value", "message"),
     [
         ("global_batch_size", 0, "must be above 0"),
@@ -79,6 +100,8 @@ def test_missing_recipes_and_variants(tmp_path):
         ("sam.rho", -0.1, "must be 0 or above"),
         ("sam.rho", float("nan"), "must be finite"),
         ("optimizer.learning_rate", float("inf"), "must be finite"),
+        ("optimizer.learning_rate", 1e39, "in the range of float32"),
+        ("sam.rho", 1e-50, "in the range of float32"),
         ("optimizer.momentum", 1.0, r"must be in \[0, 1\)"),
         ("schedule.plateau_factor", -0.5, r"must be in \[0, 1\)"),
         ("dtype", "float16", "must be 'float32' or 'bfloat16'"),

@@ -93,8 +93,20 @@ def test_a_second_signal_exits_at_once(small, tmp_path):
     assert process.read_until("step ")
     process.send(signal.SIGTERM)
     assert process.read_until("SIGTERM: saving")
-    process.send(signal.SIGTERM)
+    process.send_until_it_ends(signal.SIGTERM)
     assert process.wait() == 42
+    assert not list((tmp_path / "run" / "checkpoints").glob("*.index"))
+
+
+def test_a_signal_that_comes_twice_at_once_is_one_request(small, tmp_path):
+    arguments, expected = small
+    process = runs.Process(*arguments, f"--workdir={tmp_path / 'run'}")
+    assert process.read_until("step 10")
+    process.send(signal.SIGTERM)
+    process.send(signal.SIGINT)
+    assert process.wait() == 42
+    assert any("Saved." in line for line in process.lines)
+    continue_to_the_end(arguments, tmp_path / "run", expected)
 
 
 def test_the_finished_run_says_so(small):
@@ -204,6 +216,24 @@ def small_disk(tmp_path):
         pytest.skip("mounting a small file system is not permitted here")
     yield disk
     subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.mark.parametrize("text", ["step ", "Compiled the step"])
+def test_a_disk_that_fills_up_within_an_epoch_is_one_line(small, small_disk, text):
+    arguments, _ = small
+    process = runs.Process(
+        *arguments,
+        f"--workdir={small_disk / 'run'}",
+        "--config.global_batch_size=1",  # Long epochs: 80 steps.
+        "--config.checkpoint.every_seconds=1000",
+        "--config.num_epochs=10000",
+        "--config.early_stopping.patience=0",
+    )
+    assert process.read_until(text)
+    fill(small_disk / "ballast")
+    assert process.wait() == 1
+    assert process.stderr.count("\n") == 1, process.stderr
+    assert "No space left on device" in process.stderr
 
 
 def fill(path):

@@ -67,6 +67,10 @@ def test_l2_penalty_is_of_kernels_only():
     np.testing.assert_allclose(optimizers.l2_penalty(weights, 0.2), 0.5 * 0.2 * 5)
 
 
+def test_l2_penalty_without_kernels_is_zero():
+    assert optimizers.l2_penalty([tf.constant([5.0])], 0.2) == 0.0
+
+
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_build_reads_the_config(name):
     config = config_lib.defaults()

@@ -54,8 +54,8 @@ def small_config(tmp_path, **overrides):
     return config
 
 
-def save_model(path, shape=(8, 8, 3), classes=4):
-    keras.utils.set_random_seed(1)
+def save_model(path, shape=(8, 8, 3), classes=4, seed=1):
+    keras.utils.set_random_seed(seed)
     images = keras.Input(shape)
     x = keras.layers.Conv2D(8, 3)(images)
     x = batch_norm.FusedBatchNormalization()(x)
@@ -107,6 +107,15 @@ class Process:
     def send(self, number):
         self._process.send_signal(number)
 
+    def send_until_it_ends(self, number):
+        while True:
+            self._process.send_signal(number)
+            try:
+                self._process.wait(0.2)
+                return
+            except subprocess.TimeoutExpired:
+                continue
+
     def wait(self):
         """Read to the end and return the exit code."""
         self.read_until("\0")
@@ -129,13 +138,19 @@ def main(*arguments, **keywords):
 def checkpoint_values(workdir, name="checkpoints"):
     """Return all variables of the newest checkpoint by name."""
     paths = glob.glob(os.path.join(workdir, name, "ckpt-*.index"))
-    newest = max(paths, key=lambda p: int(p.split("-")[-1].split(".")[0]))
+    newest = max(paths, key=checkpoint_age)
     reader = tf.train.load_checkpoint(newest.removesuffix(".index"))
     return {
         key: reader.get_tensor(key)
         for key in reader.get_variable_to_shape_map()
         if key.endswith("VARIABLE_VALUE")
     }
+
+
+def checkpoint_age(path):
+    """Return (step, validated epochs) of `ckpt-<step>-<epochs>.index`."""
+    _, step, epochs = os.path.basename(path).removesuffix(".index").split("-")
+    return int(step), int(epochs)
 
 
 def scalars(workdir):

@@ -1,7 +1,10 @@
 """A run in this process: what it writes, how it stops, continues and ends."""
 
 import glob
+import hashlib
+import json
 import os
+import pathlib
 import shutil
 import threading
 
@@ -47,19 +50,21 @@ def test_the_workdir_holds_what_the_design_says(whole):
     folder, workdir, result = whole
     config = runs.small_config(folder)
     assert (workdir / "config.json").read_text() == config_lib.to_json(config)
-    manifest = manifest_lib.read(config.data.dir)
-    assert (workdir / "manifest.json").read_text() == manifest.to_json()
+    inputs = json.loads((workdir / "inputs.json").read_text())
+    model = pathlib.Path(config.model.name).read_bytes()
+    assert inputs == {
+        "data.dir": manifest_lib.read(config.data.dir).digest(),
+        "model.name": hashlib.sha256(model).hexdigest(),
+    }
     assert runs.result(workdir) == result
-    steps = result["steps"]
-    assert sorted(
-        os.path.basename(p) for p in glob.glob(f"{workdir}/checkpoints/*")
-    ) == sorted(
-        [
-            f"ckpt-{s}.{end}"
-            for s in (steps - 5, steps)
+    steps, epochs = result["steps"], result["epochs"]
+    assert sorted(os.listdir(workdir / "checkpoints")) == sorted(
+        ["best"]
+        + [
+            f"ckpt-{steps - 5 * ago}-{epochs - ago}.{end}"
+            for ago in (0, 1)
             for end in ("index", "data-00000-of-00001")
         ]
-        + ["best"]
     )
     assert len(glob.glob(f"{workdir}/checkpoints/best/*.index")) == 1
 
@@ -171,13 +176,14 @@ def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(
     again = tmp_path / "run"
     shutil.copytree(workdir, again)
     (again / "result.json").unlink()
-    damaged = again / "checkpoints" / f"ckpt-{expected['steps']}.data-00000-of-00001"
+    newest = f"ckpt-{expected['steps']}-{expected['epochs']}"
+    damaged = again / "checkpoints" / f"{newest}.data-00000-of-00001"
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
     with caplog.at_level("INFO", logger="absl"):
         result = run(runs.small_config(folder), again)
-    assert f"ckpt-{expected['steps']} cannot be read" in caplog.text
+    assert f"{newest} cannot be read" in caplog.text
     assert f"Continuing after step {expected['steps'] - 5}/" in caplog.text
     assert result["test_loss"] == expected["test_loss"]
     runs.assert_equal_checkpoints(workdir, again)
@@ -204,10 +210,10 @@ def test_a_missing_best_checkpoint_is_an_error(whole, tmp_path):
 
 def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_checkpoint(tmp_path):
     config = runs.small_config(
-        tmp_path, **{"optimizer.name": "sgd", "optimizer.learning_rate": 1e38}
+        tmp_path, **{"optimizer.name": "sgd", "optimizer.learning_rate": 9e36}
     )
     workdir = tmp_path / "run"
-    with pytest.raises(errors.UserError, match=r"of step \d+ is (nan|inf).*1e\+38"):
+    with pytest.raises(errors.UserError, match=r"of step \d+ is (nan|inf).*9e\+36"):
         run(config, workdir)
     for values in glob.glob(f"{workdir}/checkpoints/*.index"):
         raise AssertionError(values)
@@ -238,6 +244,7 @@ def test_saves_by_wall_time(tmp_path, monkeypatch):
     # After the loops of 1, 1 and 3 steps; after the validation, as always, and since
     # time has passed.
     assert saved == [1, 2, 5, 5, 5]
+    assert not (tmp_path / "run" / "checkpoints" / "partial").exists()
 
 
 def test_a_profile_holds_the_steps_asked_for(tmp_path, monkeypatch):
@@ -267,7 +274,7 @@ def test_data_of_another_name_and_changed_data_are_refused(tmp_path):
     run(config, tmp_path / "run")
     shutil.rmtree(config.data.dir)
     fixtures.write_data(config.data.dir, train=99, test=30)
-    with pytest.raises(errors.UserError, match="a run on other data"):
+    with pytest.raises(errors.UserError, match=r"another content of `data\.dir`"):
         run(config, tmp_path / "run")
 
 
@@ -287,3 +294,75 @@ def test_unknown_names_are_refused(tmp_path, key, message):
     with pytest.raises(errors.UserError, match=message):
         run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.name", "resnet2"),
+        ("optimizer.name", "adan"),
+        ("schedule.name", "cosin"),
+        ("data.augment", "crpo"),
+    ],
+)
+def test_names_are_checked_before_data_are_prepared(tmp_path, key, value):
+    new = str(tmp_path / "digits")
+    config = runs.small_config(
+        tmp_path, **{"data.name": "digits", "data.dir": new, key: value}
+    )
+    with pytest.raises(errors.UserError, match=value):
+        run(config, tmp_path / "run")
+    assert not os.path.exists(new)
+
+
+def test_a_changed_model_file_is_refused(tmp_path):
+    config = runs.small_config(tmp_path, num_epochs=1)
+    run(config, tmp_path / "run")
+    runs.save_model(config.model.name, seed=2)
+    with pytest.raises(errors.UserError, match=r"another content of `model\.name`"):
+        run(config, tmp_path / "run")
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    """A finite loss and gradient, and an update that overflows."""
+    config = runs.small_config(
+        tmp_path,
+        **{
+            "optimizer.name": "sgd",
+            "optimizer.learning_rate": 9e36,
+            "optimizer.momentum": 0.0,
+            "optimizer.weight_decay": 1e6,
+            "sam.rho": 0.0,
+            "checkpoint.every_seconds": 1e-9,
+        },
+    )
+    with pytest.raises(errors.UserError, match="training diverged"):
+        run(config, tmp_path / "run")
+    assert not glob.glob(f"{tmp_path}/run/checkpoints/*.index")
+
+
+def test_what_does_not_fit_the_data_is_refused(tmp_path):
+    config = runs.small_config(tmp_path, **{"data.crop_padding": 9})
+    with pytest.raises(errors.UserError, match=r"crop_padding` is 9.*side.*, 8\."):
+        run(config, tmp_path / "run")
+    flat = tmp_path / "flat"
+    manifest = fixtures.write_data(flat, train=100, test=30)
+    text = (flat / "manifest.json").read_text()
+    (flat / "manifest.json").write_text(text.replace(str(manifest.std[1]), "0.0"))
+    config = runs.small_config(
+        tmp_path, **{"data.standardize": True, "data.dir": str(flat)}
+    )
+    with pytest.raises(errors.UserError, match="a channel of the data never varies"):
+        run(config, tmp_path / "run")
+    config.data.dir = f"{flat}/manifest.json"
+    with pytest.raises(errors.UserError, match=r"`data\.dir` .*Not a directory"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_profile_that_cannot_be_written_is_the_users(tmp_path):
+    config = runs.small_config(tmp_path, num_epochs=1, profile_steps=2)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "plugins").write_text("")
+    with pytest.raises(errors.UserError, match="Cannot write under"):
+        run(config, tmp_path / "run")

@@ -15,9 +15,9 @@ def test_same_config_may_continue_another_may_not(tmp_path):
     config = config_lib.defaults()
     workdir.check(path, config)
     assert not os.path.exists(path)
-    workdir.begin(path, config, '{"data": 1}').close()
+    workdir.begin(path, config, {"data.dir": "a"}).close()
     workdir.check(path, config)
-    workdir.begin(path, config, '{"data": 1}').close()
+    workdir.begin(path, config, {"data.dir": "a"}).close()
     config.sam.rho = 0.2
     config.seed = 3
     with pytest.raises(
@@ -29,18 +29,18 @@ def test_same_config_may_continue_another_may_not(tmp_path):
 
 def test_other_data_are_refused(tmp_path):
     config = config_lib.defaults()
-    workdir.begin(str(tmp_path), config, '{"data": 1}').close()
-    with pytest.raises(errors.UserError, match="a run on other data"):
-        workdir.begin(str(tmp_path), config, '{"data": 2}')
+    workdir.begin(str(tmp_path), config, {"data.dir": "a"}).close()
+    with pytest.raises(errors.UserError, match=r"another content of `data\.dir`"):
+        workdir.begin(str(tmp_path), config, {"data.dir": "b"})
 
 
 def test_one_process_at_a_time(tmp_path):
     config = config_lib.defaults()
-    lock = workdir.begin(str(tmp_path), config, "{}")
+    lock = workdir.begin(str(tmp_path), config, {})
     with pytest.raises(errors.UserError, match="Another process is running in"):
-        workdir.begin(str(tmp_path), config, "{}")
+        workdir.begin(str(tmp_path), config, {})
     lock.close()
-    workdir.begin(str(tmp_path), config, "{}").close()
+    workdir.begin(str(tmp_path), config, {}).close()
 
 
 def test_remote_folders_are_refused():
@@ -56,8 +56,14 @@ def test_files_and_unreadable_configs_are_refused(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(errors.UserError, match=r"config\.json cannot be read"):
         workdir.check(str(tmp_path), config)
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(errors.UserError, match="holds no JSON object"):
+        workdir.check(str(tmp_path), config)
+    (tmp_path / "closed" / ".lock").mkdir(parents=True)
+    with pytest.raises(errors.UserError, match="Is a directory"):
+        workdir.begin(str(tmp_path / "closed"), config, {})
     with pytest.raises(errors.UserError, match=r"Cannot write under .*Not a directory"):
-        workdir.begin(str(tmp_path / "file" / "x"), config, "{}")
+        workdir.begin(str(tmp_path / "file" / "x"), config, {})
 
 
 def test_write_replaces_whole_files_and_leaves_nothing_behind(tmp_path):

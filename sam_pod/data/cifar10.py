@@ -10,7 +10,7 @@ import os
 import tarfile
 import urllib.request
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tqdm
@@ -72,8 +72,10 @@ def read_archive(path: str, sha256: str = SHA256) -> records.Source:
     )
 
 
-def download(destination: str) -> None:
+def download(destination: str, check: Callable[[], object] = lambda: None) -> None:
     """Fetch the archive to `destination`, unless it is there already.
+
+    `check` is called after each block; what it raises ends the download.
 
     Raises:
         UserError: no network, another checksum, or nowhere to write.
@@ -90,6 +92,7 @@ def download(destination: str) -> None:
                 for block in _fetch(URL):
                     checksum.update(block)
                     file.write(block)
+                    check()
             _check_sha256(URL, checksum.hexdigest(), SHA256)
             os.replace(partial, destination)
         finally:

@@ -52,7 +52,8 @@ def prepare(
         source: 'download', the path of an archive or a folder, '' for the digits.
         output: A folder that is empty or does not exist.
         num_shards: Files per split.
-        check: Called after each example; what it raises ends the preparation.
+        check: Called after each example and each block of a download; what it raises
+            ends the preparation.
 
     Raises:
         UserError: the source, an example of it, or the output is not as it must be.
@@ -61,7 +62,7 @@ def prepare(
     from sam_pod.data import shards
 
     shards.check_output(output)  # Before anything is downloaded.
-    examples = read(source, output)
+    examples = read(source, output, check)
     total = sum(split.num_examples for split in examples.splits.values())
     # None turns the bar off where stderr is no terminal.
     with tqdm.tqdm(total=total, desc=dataset, unit=" images", disable=None) as bar:
@@ -73,16 +74,18 @@ def prepare(
         return shards.write(examples, output, num_shards, progress)
 
 
-def _read_cifar10(source: str, output: str) -> "records.Source":
+def _read_cifar10(
+    source: str, output: str, check: Callable[[], object]
+) -> "records.Source":
     from sam_pod.data import cifar10
 
     if source == "download":
         parent = os.path.dirname(os.path.realpath(output))
         source = os.path.join(parent, cifar10.FILE_NAME)
-        cifar10.download(source)
+        cifar10.download(source, check)
     if _is_cifar10_archive(source):
         return cifar10.read_archive(source)
-    found = _read_images(source, output)
+    found = _read_images(source, output, check)
     if found.classes != cifar10.CLASSES:
         raise errors.UserError(
             f"{source} has the classes {', '.join(found.classes)[:120]}; those of "
@@ -105,8 +108,10 @@ def _is_cifar10_archive(path: str) -> bool:
     return first is not None and first.name.startswith("cifar-10-batches-")
 
 
-def _read_images(source: str, output: str) -> "records.Source":
-    del output  # Nothing is fetched.
+def _read_images(
+    source: str, output: str, check: Callable[[], object]
+) -> "records.Source":
+    del output, check  # Nothing is fetched.
     from sam_pod.data import images
 
     if source in ("", "download"):
@@ -117,8 +122,10 @@ def _read_images(source: str, output: str) -> "records.Source":
     return images.read(source)
 
 
-def _read_digits(source: str, output: str) -> "records.Source":
-    del output  # Nothing is fetched.
+def _read_digits(
+    source: str, output: str, check: Callable[[], object]
+) -> "records.Source":
+    del output, check  # Nothing is fetched.
     from sam_pod.data import digits
 
     if source not in ("", "embedded"):

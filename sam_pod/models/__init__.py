@@ -1,13 +1,11 @@
 """Architectures by name, or from the user's own `.keras` file."""
 
-import os
-import zipfile
+import hashlib
 
 import keras
 
 from sam_pod import errors
-from sam_pod.models import batch_norm as batch_norm  # Registers the layer for loading.
-from sam_pod.models import resnet20
+from sam_pod.models import keras_file, resnet20
 from sam_pod.models.network import Network
 
 MODELS = {"resnet20": resnet20.build}
@@ -25,12 +23,12 @@ def build(
     """Return the network `name`: one of `MODELS`, or the path of a `.keras` file.
 
     Args:
-        name: A file's weights are the initial weights; a softmax on its output is
-            taken off, since the loss takes logits.
+        name: A file's weights are the initial weights; a softmax that makes its output
+            is taken off, since the loss takes logits.
         image_shape: (H, W, C) of the data.
         num_classes: Of the data.
-        dtype: 'float32', or 'bfloat16' for the layers' arithmetic (weights,
-            statistics and logits stay float32).
+        dtype: 'float32', or 'bfloat16' for the layers' arithmetic (weights and
+            statistics stay float32, and so does the last layer).
         seed: Of the initial weights.
 
     Raises:
@@ -41,64 +39,31 @@ def build(
             f"Keras runs on {keras.backend.backend()!r}; set KERAS_BACKEND=tensorflow."
         )
     keras.utils.set_random_seed(seed)
-    if name.endswith(".keras"):
-        return Network(_load(name, image_shape, num_classes, _DTYPE_POLICIES[dtype]))
+    policy = _DTYPE_POLICIES[dtype]
+    if keras_file.is_file(name):
+        return keras_file.load(name, image_shape, num_classes, policy)
     builder = errors.lookup(MODELS, name, "model.name")
     if min(image_shape[:2]) < 4:
         raise errors.UserError(
             f"`model.name` {name!r} takes images of at least 4 x 4 pixels; the data's "
             f"are {image_shape[0]} x {image_shape[1]}."
         )
-    return Network(builder(image_shape, num_classes, _DTYPE_POLICIES[dtype]))
+    return Network(builder(image_shape, num_classes, policy))
 
 
-def _load(
-    path: str, image_shape: tuple[int, int, int], num_classes: int, dtype_policy: str
-) -> keras.Model:
-    if not os.path.isfile(path):
-        raise errors.UserError(f"`model.name` is {path!r}; there is no such file.")
-    try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise errors.UserError(
-            f"`model.name` {path!r} is not a model that Keras can load: {reason}"
-        ) from error
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise errors.UserError(
-            f"{path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
-            "it must have one of each."
-        )
-    expected, given = (None, *image_shape), tuple(model.inputs[0].shape)
-    if len(given) != 4 or any(
-        a not in (None, b) for a, b in zip(given[1:], image_shape, strict=True)
-    ):
-        raise errors.UserError(
-            f"{path} takes inputs of shape {given}; the data's are {expected}."
-        )
-    if tuple(model.outputs[0].shape) != (None, num_classes):
-        raise errors.UserError(
-            f"{path} gives outputs of shape {tuple(model.outputs[0].shape)}; the data "
-            f"has {num_classes} classes, so they must be {(None, num_classes)}."
-        )
-    if not model.trainable_variables:
-        raise errors.UserError(f"{path} has no trainable weights.")
-    return _with_policy(_without_softmax(model), dtype_policy)
+def check_name(name: str) -> None:
+    """Refuse a name that is neither in `MODELS` nor a `.keras` file.
+
+    Raises:
+        UserError: with the nearest name.
+    """
+    if not keras_file.is_file(name):
+        errors.lookup(MODELS, name, "model.name")
 
 
-def _without_softmax(model: keras.Model) -> keras.Model:
-    last = model.layers[-1]
-    if isinstance(last, keras.layers.Softmax):
-        return keras.Model(model.inputs, last.input)
-    if getattr(last, "activation", None) is keras.activations.softmax:
-        last.activation = keras.activations.linear
-    return model
-
-
-def _with_policy(model: keras.Model, dtype_policy: str) -> keras.Model:
-    if dtype_policy == "float32":
-        return model
-    for layer in model._flatten_layers(include_self=False):
-        if not isinstance(layer, keras.layers.InputLayer):
-            layer.dtype_policy = keras.DTypePolicy(dtype_policy)
-    return model
+def digest(name: str) -> str:
+    """Return the SHA-256 of a model's file, or '' for a model of this package."""
+    if not keras_file.is_file(name):
+        return ""
+    with open(name, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()

@@ -70,14 +70,23 @@ class Network:
         return Outputs(
             logits=tf.cast(logits, tf.float32),
             stats=[
-                tf.convert_to_tensor(value)
-                for value, seed in zip(new, self._is_seed, strict=True)
+                _like(value, old)
+                for value, old, seed in zip(
+                    new, non_trainable, self._is_seed, strict=True
+                )
                 if not seed
             ],
             penalty=tf.add_n([tf.cast(loss, tf.float32) for loss in losses])
             if losses
             else tf.zeros([]),
         )
+
+
+def _like(value: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
+    """Return `value` in the type of the statistic that it replaces."""
+    if value is old or value.dtype == old.dtype:
+        return tf.convert_to_tensor(value)
+    return tf.cast(value, old.dtype)
 
 
 def _is_seed(variable: keras.Variable) -> bool:

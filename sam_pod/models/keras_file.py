@@ -1,0 +1,164 @@
+"""A model from the user's `.keras` file, checked so that it can be trained as it is."""
+
+import os
+import zipfile
+
+import keras
+import tensorflow as tf
+
+from sam_pod import errors
+from sam_pod.models import batch_norm as batch_norm  # Registers the layer for loading.
+from sam_pod.models.network import Network
+
+
+def load(
+    path: str, image_shape: tuple[int, int, int], num_classes: int, dtype_policy: str
+) -> Network:
+    """Return the model in a file as a network of logits.
+
+    Args:
+        path: What `model.save` wrote; its weights are the initial ones.
+        image_shape: (H, W, C) of the data.
+        num_classes: Of the data.
+        dtype_policy: Of all layers, whatever policy they were saved with.
+
+    Raises:
+        UserError: it cannot be loaded, does not fit the data, or cannot be trained.
+    """
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # A file can hold anything, and break anywhere.
+        raise errors.UserError(
+            f"`model.name` {path!r} is not a model that Keras can load: {_line(error)}"
+        ) from error
+    _check_ends(path, model, image_shape, num_classes)
+    _check_trainable(path, model)
+    model = _without_softmax(model)
+    _set_policy(model, dtype_policy)
+    network = Network(model)
+    _check_call(path, network, image_shape, num_classes)
+    return network
+
+
+def is_file(name: str) -> bool:
+    """Return whether a model's name is meant as a file.
+
+    Raises:
+        UserError: it is, and there is none.
+    """
+    if not name.endswith(".keras"):
+        return False
+    if not zipfile.is_zipfile(name):
+        what = "not a .keras file" if os.path.isfile(name) else "not there"
+        raise errors.UserError(
+            f"`model.name` is {name!r}, which is {what}: name a file that model.save "
+            "wrote, or a model of this package."
+        )
+    return True
+
+
+def _check_ends(
+    path: str,
+    model: keras.Model,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+) -> None:
+    inputs, outputs = (getattr(model, name, None) or [] for name in _ENDS)
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise errors.UserError(
+            f"{path} has {len(inputs)} inputs and {len(outputs)} outputs; it must have "
+            "one of each (a model that was never built has none)."
+        )
+    expected, given = (None, *image_shape), tuple(inputs[0].shape)
+    if len(given) != 4 or any(
+        a not in (None, b) for a, b in zip(given, expected, strict=True)
+    ):
+        raise errors.UserError(
+            f"{path} takes inputs of shape {given}; the data's are {expected}."
+        )
+    if not tf.as_dtype(inputs[0].dtype).is_floating:
+        raise errors.UserError(
+            f"{path} takes inputs of type {inputs[0].dtype}; images come as float32 in "
+            "[0, 1], so it must be float32."
+        )
+    if tuple(outputs[0].shape) != (None, num_classes):
+        raise errors.UserError(
+            f"{path} gives outputs of shape {tuple(outputs[0].shape)}; the data has "
+            f"{num_classes} classes, so they must be {(None, num_classes)}."
+        )
+
+
+_ENDS = ("inputs", "outputs")
+
+
+def _check_trainable(path: str, model: keras.Model) -> None:
+    if not model.trainable_variables:
+        raise errors.UserError(f"{path} has no trainable weights.")
+    for variable in model.trainable_variables:
+        if variable.dtype != "float32":
+            raise errors.UserError(
+                f"{path} has weights of type {variable.dtype} ({variable.path}); they "
+                "must be float32: save it with a float32 or a mixed policy."
+            )
+        if variable.constraint is not None:
+            raise errors.UserError(
+                f"{path} has a constraint on {variable.path}, which no optimizer here "
+                "keeps: save it without."
+            )
+    for layer in _layers(model):
+        if getattr(layer, "quantization_mode", None):
+            raise errors.UserError(
+                f"{path} has the quantized layer {layer.name!r}: save it before it is "
+                "quantized."
+            )
+
+
+def _without_softmax(model: keras.Model) -> keras.Model:
+    """Take off a softmax that makes the output, and is used for nothing else."""
+    last = model.outputs[0]._keras_history.operation
+    if len(last._inbound_nodes) != 1:
+        return model
+    if isinstance(last, keras.layers.Softmax):
+        return keras.Model(model.inputs, last.input)
+    if getattr(last, "activation", None) is keras.activations.softmax:
+        last.activation = keras.activations.linear
+    return model
+
+
+def _set_policy(model: keras.Model, dtype_policy: str) -> None:
+    last = model.outputs[0]._keras_history.operation
+    for layer in _layers(model):
+        if not isinstance(layer, keras.layers.InputLayer):
+            policy = "float32" if layer is last else dtype_policy
+            layer.dtype_policy = keras.DTypePolicy(policy)
+
+
+def _check_call(
+    path: str, network: Network, image_shape: tuple[int, int, int], num_classes: int
+) -> None:
+    """Call the network as training will, and look at what comes out."""
+    images = tf.random.stateless_uniform([4, *image_shape], [0, 0])
+    weights = [tf.constant(w) for w in network.initial_weights().values()]
+    stats = [tf.constant(s) for s in network.initial_stats().values()]
+    try:
+        for key in (None, tf.constant([0, 0])):
+            logits = network.apply(weights, stats, images, key=key).logits
+            tf.ensure_shape(logits, [4, num_classes])
+    except Exception as error:
+        raise errors.UserError(
+            f"{path} cannot be called as a function of images: {_line(error)}"
+        ) from error
+    sums = tf.reduce_sum(logits, axis=1)
+    if tf.reduce_all(logits >= 0) and tf.reduce_all(tf.abs(sums - 1.0) < 1e-2):
+        raise errors.UserError(
+            f"{path} gives probabilities, which sum to 1, and the loss takes logits: "
+            "save it without its last softmax."
+        )
+
+
+def _layers(model: keras.Model) -> list[keras.Layer]:
+    return list(model._flatten_layers(include_self=False))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

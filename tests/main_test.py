@@ -78,26 +78,6 @@ def test_a_signal_saves_and_exits_42(small, tmp_path, number):
     assert any("Continuing after step" in line for line in lines)
 
 
-def test_a_second_signal_exits_at_once(small, tmp_path):
-    arguments, _ = small
-    # So many steps a loop that the first signal alone would wait for long.
-    process = runs.Process(
-        *arguments,
-        f"--workdir={tmp_path / 'run'}",
-        "--config.steps_per_loop=100000",
-        "--config.log_every_seconds=1000",
-        "--config.num_epochs=100000",
-        "--config.early_stopping.patience=0",
-        "--config.data.validation_examples=84",
-    )
-    assert process.read_until("step ")
-    process.send(signal.SIGTERM)
-    assert process.read_until("SIGTERM: saving")
-    process.send_until_it_ends(signal.SIGTERM)
-    assert process.wait() == 42
-    assert not list((tmp_path / "run" / "checkpoints").glob("*.index"))
-
-
 def test_a_signal_that_comes_twice_at_once_is_one_request(small, tmp_path):
     arguments, expected = small
     process = runs.Process(*arguments, f"--workdir={tmp_path / 'run'}")

@@ -107,15 +107,6 @@ class Process:
     def send(self, number):
         self._process.send_signal(number)
 
-    def send_until_it_ends(self, number):
-        while True:
-            self._process.send_signal(number)
-            try:
-                self._process.wait(0.2)
-                return
-            except subprocess.TimeoutExpired:
-                continue
-
     def wait(self):
         """Read to the end and return the exit code."""
         self.read_until("\0")

@@ -148,7 +148,7 @@ class Checkpoints:
         for path in reversed(paths):
             try:
                 self._checkpoint.read(path, self._options).assert_consumed()
-            except (tf.errors.OpError, AssertionError, ValueError) as error:
+            except Exception as error:  # Damaged files raise many types.
                 logging.warning(
                     "Checkpoint %s cannot be read (%s); trying the one before.",
                     path,
@@ -176,7 +176,7 @@ class Checkpoints:
         paths = _list(self._best_directory)
         try:
             self._best.read(paths[-1], self._options).assert_consumed()
-        except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
+        except Exception as error:
             raise errors.UserError(
                 f"The best checkpoint in {self._best_directory} cannot be read; delete "
                 f"{os.path.dirname(self._directory)} to start over."

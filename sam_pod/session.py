@@ -103,6 +103,7 @@ def check_names(config: ml_collections.ConfigDict) -> None:
     """
     errors.lookup({"sam": None}, config.sam.variant, "sam.variant")
     errors.lookup(step.SYNCS, config.sam.sync, "sam.sync")
+    errors.lookup(prepare.READERS, config.data.name, "data.name")
     models.check_name(config.model.name)
     optimizers.build(config)
     schedules.build(config, steps_per_epoch=1)
@@ -122,10 +123,11 @@ def build_recipe(
             f"`data.standardize` is True, but a channel of the data never varies (its "
             f"deviations are {manifest.std}): set it to False."
         )
-    if config.data.crop_padding > max(manifest.image_shape[:2]):
+    side = max(manifest.image_shape[:2])
+    if "crop" in config.data.augment and config.data.crop_padding > side:
         raise errors.UserError(
             f"`data.crop_padding` is {config.data.crop_padding}; it must be at most "
-            f"the larger side of the images, {max(manifest.image_shape[:2])}."
+            f"the larger side of the images, {side}."
         )
     augmentation = augment.build(
         config.data.augment,

@@ -300,6 +300,7 @@ def test_unknown_names_are_refused(tmp_path, key, message):
     ("key", "value"),
     [
         ("model.name", "resnet2"),
+        ("data.name", "digit"),
         ("optimizer.name", "adan"),
         ("schedule.name", "cosin"),
         ("data.augment", "crpo"),

@@ -58,7 +58,7 @@ def prepare(
     Raises:
         UserError: the source, an example of it, or the output is not as it must be.
     """
-    read = errors.lookup(_READERS, dataset, "dataset")
+    read = errors.lookup(READERS, dataset, "dataset")
     from sam_pod.data import shards
 
     shards.check_output(output)  # Before anything is downloaded.
@@ -135,7 +135,7 @@ def _read_digits(
     return digits.read()
 
 
-_READERS = {"cifar10": _read_cifar10, "digits": _read_digits, "images": _read_images}
+READERS = {"cifar10": _read_cifar10, "digits": _read_digits, "images": _read_images}
 
 
 def summary(output: str, manifest: "manifest_lib.Manifest", seconds: float) -> str:

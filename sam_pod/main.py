@@ -7,6 +7,7 @@ command again and it continues; 70 a bug, with its traceback.
 import logging as python_logging
 import os
 import shlex
+import shutil
 import sys
 import threading
 import time
@@ -142,7 +143,15 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
         logging.info("This run is finished already.")
     logging.info("test/accuracy %.4f  test/loss %.4f", *_scores(finished))
     logging.info("Workdir: %s", workdir)
-    logging.info("Look at it: tensorboard --logdir %s", shlex.quote(workdir))
+    logging.info("Look at it: %s --logdir %s", _tensorboard(), shlex.quote(workdir))
+
+
+def _tensorboard() -> str:
+    """Return the shortest command that starts TensorBoard from here."""
+    program = os.path.join(os.path.dirname(sys.executable), "tensorboard")
+    if shutil.which("tensorboard") == program:
+        return "tensorboard"
+    return shlex.quote(min(program, os.path.relpath(program), key=len))
 
 
 def _scores(result: dict[str, float]) -> tuple[float, float]:

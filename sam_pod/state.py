@@ -14,7 +14,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import errors, optimizers, progress, runtime
+from sam_pod import errors, files, optimizers, progress, runtime
 from sam_pod.models import network as network_lib
 
 
@@ -196,10 +196,10 @@ class Checkpoints:
             os.makedirs(aside)
             checkpoint.write(os.path.join(aside, name), self._options)
             for file in sorted(os.listdir(aside)):  # The data, then the index.
-                _sync(os.path.join(aside, file))
+                files.sync(os.path.join(aside, file))
                 os.rename(os.path.join(aside, file), os.path.join(directory, file))
             os.rmdir(aside)
-            _sync(directory)
+            files.sync(directory)
             _remove_all_but(directory, _list(directory)[-keep:])
 
 
@@ -218,14 +218,6 @@ def _remove_all_but(directory: str, kept: list[str]) -> None:
     for file in sorted(files, key=lambda name: not name.endswith(".index")):
         if not file.startswith(tuple(f"{path}." for path in kept)):
             os.remove(file)
-
-
-def _sync(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _tensors(variables: list[tf.Variable]) -> list[tf.Tensor]:

@@ -9,6 +9,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "sam_pod"
 FLOORS = {
     "errors": 0,
     "config": 0,
+    "files": 0,
     "interrupts": 0,
     "session": 4,
     "train": 5,

@@ -11,7 +11,6 @@ import pytest
 
 from sam_pod import main
 from tests import runs
-from tests.train_test import assert_equal_scalars
 
 RECIPE = str(runs.ROOT / "configs" / "resnet20.py")
 
@@ -38,7 +37,7 @@ def continue_to_the_end(arguments, workdir, expected):
     assert (code, stderr) == (0, "")
     runs.assert_equal_checkpoints(expected, workdir)
     runs.assert_equal_checkpoints(expected, workdir, "checkpoints/best")
-    assert_equal_scalars(expected, workdir)
+    runs.assert_equal_scalars(expected, workdir)
     for key in runs.result(expected).keys() - {"seconds", "examples_per_second"}:
         assert runs.result(workdir)[key] == runs.result(expected)[key], key
     return lines

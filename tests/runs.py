@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import config as config_lib
+from sam_pod import metrics
 from sam_pod.models import batch_norm
 from tests import fixtures
 
@@ -173,3 +174,12 @@ def assert_equal_checkpoints(a, b, name="checkpoints"):
     assert first.keys() == second.keys()
     for key in first.keys() - {"progress/seconds/.ATTRIBUTES/VARIABLE_VALUE"}:
         np.testing.assert_array_equal(first[key], second[key], err_msg=key)
+
+
+def assert_equal_scalars(a, b):
+    first, second = scalars(a), scalars(b)
+    for name in [*metrics.TRAIN, "validation/loss", "validation/accuracy", "test/loss"]:
+        assert first[name].keys() == second[name].keys(), name
+        for step, values in second[name].items():
+            # A step may be written twice when it is done again: with equal numbers.
+            assert set(values) == set(first[name][step]), (name, step)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import errors
+from sam_pod import errors, files
 from sam_pod.data import framing, records
 from sam_pod.data import manifest as manifest_lib
 
@@ -75,7 +75,7 @@ def write(
         with _partial_folder(path) as partial:
             manifest = _write_files(source, partial, num_shards, progress)
             os.rename(partial, path)
-            _sync(os.path.dirname(path))
+            files.sync(os.path.dirname(path))
     except (OSError, tf.errors.OpError) as error:
         raise _unwritable(output, error) from error
     return manifest
@@ -164,8 +164,8 @@ def _write_files(
     path = os.path.join(folder, manifest_lib.FILE_NAME)
     with open(path, "w", encoding="utf-8") as file:
         file.write(manifest.to_json())
-    _sync(path)
-    _sync(folder)
+    files.sync(path)
+    files.sync(folder)
     return manifest
 
 
@@ -178,7 +178,7 @@ def _write_shard(
             record = next(stream)
             num_bytes += len(record) + framing.FRAME_BYTES
             writer.write(record)
-    _sync(path)
+    files.sync(path)
     # The checksum is of what can be read back, not of what was meant.
     scan = framing.scan(path)
     if scan.num_bytes != num_bytes:
@@ -186,14 +186,6 @@ def _write_shard(
     return manifest_lib.Shard(
         os.path.basename(path), num_examples, num_bytes, scan.crc32
     )
-
-
-def _sync(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class _Examples:

@@ -243,7 +243,7 @@ def test_bytes_that_did_not_arrive_are_noticed(tmp_path, monkeypatch):
         if path.endswith(".tfrecord"):
             os.truncate(path, os.path.getsize(path) - 1)
 
-    monkeypatch.setattr(shards, "_sync", lose)
+    monkeypatch.setattr(shards.files, "sync", lose)
     with pytest.raises(errors.UserError, match=r"Cannot write .*bytes arrived"):
         shards.write(little(), str(tmp_path / "set"))
     assert not os.listdir(tmp_path)

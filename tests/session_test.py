@@ -1,0 +1,88 @@
+"""Setting up: what does not fit is refused before anything is written."""
+
+import os
+import shutil
+
+import pytest
+
+from sam_pod import errors
+from tests import fixtures, runs
+from tests.train_test import run
+
+
+def test_data_of_another_name_and_changed_data_are_refused(tmp_path):
+    config = runs.small_config(tmp_path, num_epochs=1, **{"data.name": "cifar10"})
+    with pytest.raises(errors.UserError, match=r"holds 'images'.*is 'cifar10'"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    config.data.name = "images"
+    run(config, tmp_path / "run")
+    shutil.rmtree(config.data.dir)
+    fixtures.write_data(config.data.dir, train=99, test=30)
+    with pytest.raises(errors.UserError, match=r"another content of `data\.dir`"):
+        run(config, tmp_path / "run")
+
+
+def test_nothing_is_written_when_the_batch_does_not_divide(tmp_path):
+    config = runs.small_config(tmp_path)
+    with pytest.raises(errors.UserError, match=r"\(16\).*\(3\)"):
+        run(config, tmp_path / "run", strategy=fixtures.mirrored(3))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [("sam.variant", "'sma'.*'sam'"), ("sam.sync", "'gobal'.*'global'")],
+)
+def test_unknown_names_are_refused(tmp_path, key, message):
+    config = runs.small_config(tmp_path, **{key: message.split("'")[1]})
+    with pytest.raises(errors.UserError, match=message):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.name", "resnet2"),
+        ("data.name", "digit"),
+        ("optimizer.name", "adan"),
+        ("schedule.name", "cosin"),
+        ("data.augment", "crpo"),
+    ],
+)
+def test_names_are_checked_before_data_are_prepared(tmp_path, key, value):
+    new = str(tmp_path / "digits")
+    config = runs.small_config(
+        tmp_path, **{"data.name": "digits", "data.dir": new, key: value}
+    )
+    with pytest.raises(errors.UserError, match=value):
+        run(config, tmp_path / "run")
+    assert not os.path.exists(new)
+
+
+def test_a_changed_model_file_is_refused(tmp_path):
+    config = runs.small_config(tmp_path, num_epochs=1)
+    run(config, tmp_path / "run")
+    runs.save_model(config.model.name, seed=2)
+    with pytest.raises(errors.UserError, match=r"another content of `model\.name`"):
+        run(config, tmp_path / "run")
+
+
+def test_what_does_not_fit_the_data_is_refused(tmp_path):
+    config = runs.small_config(tmp_path, **{"data.crop_padding": 9})
+    with pytest.raises(errors.UserError, match=r"crop_padding` is 9.*side.*, 8\."):
+        run(config, tmp_path / "run")
+    flat = tmp_path / "flat"
+    manifest = fixtures.write_data(flat, train=100, test=30)
+    text = (flat / "manifest.json").read_text()
+    (flat / "manifest.json").write_text(text.replace(str(manifest.std[1]), "0.0"))
+    config = runs.small_config(
+        tmp_path, **{"data.standardize": True, "data.dir": str(flat)}
+    )
+    with pytest.raises(errors.UserError, match="a channel of the data never varies"):
+        run(config, tmp_path / "run")
+    config.data.dir = f"{flat}/manifest.json"
+    with pytest.raises(errors.UserError, match=r"`data\.dir` .*Not a directory"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -16,11 +16,15 @@ def losses(seed):
     return (trend + rng.normal(size=40) * 0.05).astype(np.float32)
 
 
+@pytest.mark.parametrize("min_delta", [1e-4, 0.04])
 @pytest.mark.parametrize("seed", range(5))
-def test_equals_keras_callbacks(seed):
+def test_equals_keras_callbacks(seed, min_delta):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(optimizer=keras.optimizers.SGD(1.0))
-    plateau = keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=3)
+    rule = {**RULE, "plateau_min_delta": min_delta}
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        factor=0.5, patience=3, min_delta=min_delta
+    )
     stopping = keras.callbacks.EarlyStopping(patience=10)
     for callback in (plateau, stopping):
         callback.set_model(model)
@@ -28,7 +32,7 @@ def test_equals_keras_callbacks(seed):
     record = progress.Progress()
     reductions = 0
     for epoch, loss in enumerate(losses(seed)):
-        record = progress.after_validation(record, float(loss), 0.5, **RULE)
+        record = progress.after_validation(record, float(loss), 0.5, **rule)
         for callback in (plateau, stopping):
             callback.on_epoch_end(epoch, {"val_loss": float(loss)})
         rate = float(model.optimizer.learning_rate.numpy())

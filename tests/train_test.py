@@ -112,6 +112,14 @@ def test_the_test_set_is_read_with_the_best_weights(whole):
     assert result["test_accuracy"] == (logits.argmax(1) == labels).mean()
 
 
+def test_the_best_checkpoint_is_of_the_best_epoch_not_the_last(tmp_path):
+    config = runs.small_config(tmp_path, num_epochs=12)
+    result = run(config, tmp_path / "run")
+    assert result["best_epoch"] == result["epochs"] - config.early_stopping.patience
+    (best,) = glob.glob(f"{tmp_path}/run/checkpoints/best/*.index")
+    assert runs.checkpoint_age(best)[0] == result["best_epoch"] * 5
+
+
 def test_every_metric_is_written_at_every_step(whole):
     _, workdir, result = whole
     values = runs.scalars(workdir)

@@ -141,7 +141,11 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
         finished = train.run(config, workdir, strategy, stop)
     else:
         logging.info("This run is finished already.")
-    logging.info("test/accuracy %.4f  test/loss %.4f", *_scores(finished))
+    logging.info(
+        "test/accuracy %.4f  test/loss %.4f",
+        finished["test_accuracy"],
+        finished["test_loss"],
+    )
     logging.info("Workdir: %s", workdir)
     logging.info("Look at it: %s --logdir %s", _tensorboard(), shlex.quote(workdir))
 
@@ -152,10 +156,6 @@ def _tensorboard() -> str:
     if shutil.which("tensorboard") == program:
         return "tensorboard"
     return shlex.quote(min(program, os.path.relpath(program), key=len))
-
-
-def _scores(result: dict[str, float]) -> tuple[float, float]:
-    return result["test_accuracy"], result["test_loss"]
 
 
 def _log_to_stdout() -> None:

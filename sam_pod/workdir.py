@@ -1,6 +1,5 @@
 """The folder of a run: what is in it, and when it may be continued."""
 
-import fcntl
 import json
 import os
 import tempfile
@@ -9,7 +8,7 @@ from typing import IO, Any
 import ml_collections
 
 from sam_pod import config as config_lib
-from sam_pod import errors
+from sam_pod import errors, files
 
 CONFIG = "config.json"
 INPUTS = "inputs.json"  # Digests of the data and of the model's file.
@@ -77,16 +76,12 @@ def begin(
 
 def _lock(workdir: str) -> IO:
     lock = open(os.path.join(workdir, LOCK), "w")  # noqa: SIM115
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not files.try_lock(lock):
         lock.close()
         raise errors.UserError(
             f"Another process is running in {workdir}: wait for it, stop it, or give "
             "another --workdir."
-        ) from error
-    except OSError:
-        pass  # Some network file systems have no locks; go on without.
+        )
     return lock
 
 

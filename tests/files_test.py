@@ -1,4 +1,4 @@
-"""Reaching the disk cannot be seen from here; what is not there can."""
+"""Syncing what is there and what is not; locks between two open files."""
 
 import pytest
 
@@ -11,3 +11,12 @@ def test_files_and_folders_are_synced_and_missing_ones_are_an_error(tmp_path):
     files.sync(str(tmp_path))
     with pytest.raises(FileNotFoundError):
         files.sync(str(tmp_path / "none"))
+
+
+def test_a_lock_is_held_until_it_is_closed(tmp_path):
+    path = tmp_path / "lock"
+    with path.open("w") as first, path.open("w") as second:
+        assert files.try_lock(first)
+        assert not files.try_lock(second)
+        first.close()
+        assert files.try_lock(second)

@@ -6,7 +6,6 @@ same bytes of every file.
 """
 
 import contextlib
-import fcntl
 import math
 import os
 import shutil
@@ -112,16 +111,12 @@ def _lock(folder: str) -> Iterator[bool]:
     except FileNotFoundError:
         yield False
         return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not files.try_lock(handle):
         os.close(handle)
         raise errors.UserError(
             f"Another process is preparing a data set in {folder}; wait for it, or "
             "name another folder."
-        ) from error
-    except OSError:
-        pass  # Some network file systems lock no folders; go on without.
+        )
     try:
         yield True
     finally:

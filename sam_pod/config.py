@@ -29,6 +29,7 @@ def defaults() -> ml_collections.ConfigDict:
     config.seed = 0
     config.global_batch_size = 128  # Examples per step, over all replicas.
     config.num_epochs = 100
+    config.accumulate_steps = 1  # Chunks of each pass: memory for time, same result.
     config.steps_per_loop = 50  # At most; a loop is cut short to log_every_seconds.
     config.dtype = "float32"  # Of the layers' arithmetic; 'bfloat16' or 'float32'.
     config.log_every_seconds = 5.0
@@ -36,6 +37,9 @@ def defaults() -> ml_collections.ConfigDict:
 
     config.model = ml_collections.ConfigDict()
     config.model.name = "resnet20"  # Or the path of a .keras file.
+    # Whose batch BatchNorm's statistics are of: 'replica', each its own, or 'global',
+    # all that ascend together.
+    config.model.batch_norm = "replica"
 
     config.data = ml_collections.ConfigDict()
     config.data.name = "cifar10"
@@ -70,7 +74,9 @@ def defaults() -> ml_collections.ConfigDict:
     config.sam = ml_collections.ConfigDict()
     config.sam.rho = 0.05  # Radius of the ascent; 0 is the plain optimizer.
     config.sam.variant = "sam"
-    config.sam.sync = "global"  # 'global', 'replica' or 'norm'.
+    # Who ascends together: 'global', 'replica', 'norm', or so many replicas.
+    config.sam.sync = "global"
+    config.sam.micro_batches = 1  # Ascents of each replica's batch, for a smaller m.
 
     config.checkpoint = ml_collections.ConfigDict()
     config.checkpoint.every_seconds = 300.0
@@ -169,6 +175,8 @@ def _broken(path: str, error: Exception) -> errors.UserError:
 def _set(config: ml_collections.ConfigDict, key: str, value: Any, path: str) -> None:
     section, _, name = key.rpartition(".")
     target = config[section] if section else config
+    if key == "sam.sync" and type(value) is int:
+        value = str(value)
     try:
         if value is None or isinstance(value, bool) != isinstance(target[name], bool):
             raise TypeError
@@ -181,6 +189,8 @@ def _set(config: ml_collections.ConfigDict, key: str, value: Any, path: str) -> 
 
 
 _POSITIVE = [
+    "accumulate_steps",
+    "sam.micro_batches",
     "global_batch_size",
     "num_epochs",
     "steps_per_loop",
@@ -237,6 +247,13 @@ def validate(config: ml_collections.ConfigDict) -> None:
         raise errors.UserError(
             f"`dtype` is {config.dtype!r}; it must be 'float32' or 'bfloat16'."
         )
+    if config.model.batch_norm not in ("replica", "global"):
+        raise errors.UserError(
+            f"`model.batch_norm` is {config.model.batch_norm!r}; it must be 'replica' "
+            "or 'global'."
+        )
+    if config.model.batch_norm == "global":
+        _validate_global_batch_norm(config)
     if config.seed >= 2**31:
         raise errors.UserError(f"`seed` is {config.seed}; it must be below 2**31.")
     if config.schedule.warmup_epochs > config.num_epochs:
@@ -246,19 +263,48 @@ def validate(config: ml_collections.ConfigDict) -> None:
         )
 
 
-def per_replica_batch_size(global_batch_size: int, num_replicas: int) -> int:
+def _validate_global_batch_norm(config: ml_collections.ConfigDict) -> None:
+    if config.sam.sync in ("replica", "norm"):
+        raise errors.UserError(
+            f"`model.batch_norm` is 'global' and `sam.sync` {config.sam.sync!r}: "
+            "replicas that ascend apart have no common batch; take `sam.sync` 'global' "
+            "or a group's size, or `model.batch_norm` 'replica'."
+        )
+    if config.accumulate_steps > 1:
+        raise errors.UserError(
+            f"`model.batch_norm` is 'global' and `accumulate_steps` "
+            f"{config.accumulate_steps}: a chunk does not know the statistics of those "
+            "after it; take `accumulate_steps` 1, or `model.batch_norm` 'replica'."
+        )
+
+
+def per_replica_batch_size(
+    global_batch_size: int, num_replicas: int, num_parts: int = 1
+) -> int:
     """Return the examples that each replica takes of a global batch.
 
+    Args:
+        global_batch_size: Examples per step, over all replicas.
+        num_replicas: That share them.
+        num_parts: Into which each replica splits its own: `sam.micro_batches` times
+            `accumulate_steps`.
+
     Raises:
-        UserError: the batch does not divide by the replicas.
+        UserError: the batch does not divide by the replicas and their parts.
     """
-    if global_batch_size % num_replicas:
-        below = global_batch_size - global_batch_size % num_replicas
-        above = below + num_replicas
+    divisor = num_replicas * num_parts
+    if global_batch_size % divisor:
+        below = global_batch_size - global_batch_size % divisor
+        above = below + divisor
         remedy = f"{below} or {above}" if below else f"{above}"
+        parts = (
+            f", times `sam.micro_batches` and `accumulate_steps` ({num_parts})"
+            if num_parts > 1
+            else ""
+        )
         raise errors.UserError(
             f"`global_batch_size` ({global_batch_size}) must be divisible by the "
-            f"number of replicas ({num_replicas}): take {remedy}."
+            f"number of replicas ({num_replicas}){parts}: take {remedy}."
         )
     return global_batch_size // num_replicas
 

@@ -4,6 +4,7 @@ Everything that the user may have got wrong is checked before the workdir is mad
 """
 
 import dataclasses
+import functools
 import os
 import threading
 from typing import IO
@@ -15,17 +16,19 @@ from absl import logging
 from sam_pod import config as config_lib
 from sam_pod import (
     errors,
+    groups,
     interrupts,
     models,
     optimizers,
+    replicas,
     schedules,
-    step,
     writers,
 )
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
 from sam_pod.data import augment, pipeline, prepare
 from sam_pod.data import manifest as manifest_lib
+from sam_pod.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Session:
     stop: threading.Event
     splits: dict[str, pipeline.Split]
     epoch_steps: int
-    recipe: step.Recipe
+    recipe: Recipe
     state: state_lib.TrainState
     checkpoints: state_lib.Checkpoints
     writer: writers.Writer
@@ -53,14 +56,17 @@ def set_up(
     stop: threading.Event,
 ) -> Session:
     """Check everything, then make the workdir, and restore what it holds."""
+    num_replicas = strategy.num_replicas_in_sync
     config_lib.per_replica_batch_size(
-        config.global_batch_size, strategy.num_replicas_in_sync
+        config.global_batch_size,
+        num_replicas,
+        config.sam.micro_batches * config.accumulate_steps,
     )
-    check_names(config)
+    check_names(config, num_replicas)
     manifest = _load_data(config, stop)
     splits = pipeline.splits(config.data.dir, manifest, config.data.validation_examples)
     epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
-    recipe = build_recipe(config, manifest, epoch_steps)
+    recipe = build_recipe(config, manifest, epoch_steps, num_replicas)
 
     inputs = {
         "data.dir": manifest.digest(),
@@ -95,14 +101,14 @@ def set_up(
     )
 
 
-def check_names(config: ml_collections.ConfigDict) -> None:
+def check_names(config: ml_collections.ConfigDict, num_replicas: int) -> None:
     """Refuse a name that chooses nothing, before any data is read or prepared.
 
     Raises:
         UserError: with the key and the nearest name.
     """
     errors.lookup({"sam": None}, config.sam.variant, "sam.variant")
-    errors.lookup(step.SYNCS, config.sam.sync, "sam.sync")
+    groups.size(config.sam.sync, num_replicas)
     errors.lookup(prepare.READERS, config.data.name, "data.name")
     models.check_name(config.model.name)
     optimizers.build(config)
@@ -111,8 +117,11 @@ def check_names(config: ml_collections.ConfigDict) -> None:
 
 
 def build_recipe(
-    config: ml_collections.ConfigDict, manifest: manifest_lib.Manifest, epoch_steps: int
-) -> step.Recipe:
+    config: ml_collections.ConfigDict,
+    manifest: manifest_lib.Manifest,
+    epoch_steps: int,
+    num_replicas: int = 1,
+) -> Recipe:
     """Return what the config makes a step of.
 
     Raises:
@@ -142,7 +151,11 @@ def build_recipe(
             images = augment.standardize(images, manifest.mean, manifest.std)
         return images
 
-    return step.Recipe(
+    group_size = groups.size(config.sam.sync, num_replicas)
+    average = functools.partial(replicas.group_mean, size=group_size)
+    shares = config.model.batch_norm == "global" and group_size > 1
+
+    return Recipe(
         optimizer=optimizers.build(config),
         schedule=schedules.build(config, epoch_steps),
         preprocess=preprocess,
@@ -150,12 +163,16 @@ def build_recipe(
         sync=config.sam.sync,
         weight_decay=config.optimizer.weight_decay,
         seed=config.seed,
+        micro_batches=config.sam.micro_batches,
+        accumulate_steps=config.accumulate_steps,
         network=models.build(
             config.model.name,
             manifest.image_shape,
             len(manifest.classes),
             dtype=config.dtype,
             seed=config.seed,
+            batch_norm_average=average if shares else None,
+            over_all_replicas=group_size == num_replicas,
         ),
     )
 

@@ -5,51 +5,16 @@ values of the state to new values; `compile_loop` runs it under a strategy, many
 in one call.
 """
 
-import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-from sam_pod import losses, metrics, optimizers, replicas, sam, schedules
+from sam_pod import groups, metrics, passes, replicas, sam
 from sam_pod import state as state_lib
-from sam_pod.data import augment
-from sam_pod.models import network as network_lib
-
-# Of whose batch the gradient is that each replica ascends, and what its norm is
-# (arXiv 2010.01412, sections 2 and 4.1): a mean over the gradients, a mean over their
-# squared norms.
-#   global   the mean gradient of all replicas: N replicas equal one; two gradient-sized
-#            all-reduces.
-#   replica  the replica's own, the paper's m-sharpness: one all-reduce.
-#   norm     the replica's own, divided by the root mean square of all replicas' norms:
-#            one all-reduce and a scalar.
-SYNCS = {
-    "global": (replicas.mean, replicas.own),
-    "replica": (replicas.own, replicas.own),
-    "norm": (replicas.own, replicas.mean),
-}
-
-# What a random number is for: the first part of its key.
-_DROPOUT, _AUGMENT = 1, 2
+from sam_pod.recipe import Recipe
 
 # loop(iterator, num_steps) -> one row of float32 per step, `[num_steps, width]`.
 Loop = Callable[[Iterator, tf.Tensor], tf.Tensor]
-Preprocess = Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """What a step is made of; constant during a run."""
-
-    network: network_lib.Network
-    optimizer: optimizers.Optimizer
-    schedule: schedules.Schedule
-    # (uint8 images, draws or None for evaluation) -> float32 images.
-    preprocess: Preprocess
-    rho: float
-    sync: str
-    weight_decay: float
-    seed: int
 
 
 def replica_step(
@@ -62,32 +27,21 @@ def replica_step(
         batch: This replica's (images uint8 `[B, H, W, C]`, labels int32 `[B]`).
         recipe: What the step is made of.
     """
-    images, labels = _augmented(batch, values.step, recipe)
-    key = _key(recipe.seed, _DROPOUT, values.step, replicas.index())
+    micro_batches = passes.micro_batches(batch, values.step, recipe)
 
-    def loss_fn(weights: list[tf.Tensor]) -> tuple[tf.Tensor, dict]:
-        outputs = recipe.network.apply(weights, values.stats, images, key=key)
-        loss = tf.reduce_mean(losses.cross_entropy(outputs.logits, labels))
-        objective = loss + outputs.penalty
-        if recipe.weight_decay and recipe.optimizer.decays_in_loss:
-            objective += optimizers.l2_penalty(weights, recipe.weight_decay)
-        return objective, {"loss": loss, "outputs": outputs}
-
-    # The batch gradient at w. This clean pass alone moves BatchNorm's statistics.
-    _, gradient, clean = sam.batch_gradient(loss_fn, values.weights)
+    # The batch gradient at w. These clean passes alone move BatchNorm's statistics.
+    clean = [passes.run(values.weights, part, values, recipe) for part in micro_batches]
     if recipe.rho == 0:
-        norm, perturbed = None, clean
+        perturbed, norms = clean, []
     else:
-        mean_gradient, mean_square = SYNCS[recipe.sync]
-        gradient = mean_gradient(gradient)
-        norm = tf.sqrt(mean_square([sam.squared_norm(gradient)])[0])
-        # The ascent to w + e, equation 2, and the gradient there, equation 3.
-        ascent = sam.perturbation(gradient, recipe.rho, norm)
-        _, gradient, perturbed = sam.batch_gradient(
-            loss_fn, sam.perturb(values.weights, ascent)
-        )
+        # The ascents to w + e, equation 2, and the gradients there, equation 3.
+        ascents, norms = _ascents([part.gradient for part in clean], recipe)
+        perturbed = [
+            passes.run(sam.perturb(values.weights, ascent), part, values, recipe)
+            for ascent, part in zip(ascents, micro_batches, strict=True)
+        ]
 
-    gradient, stats, means = _reduce(gradient, clean, perturbed, norm, labels, values)
+    gradient, stats, means = _reduce(clean, perturbed, norms, values)
     learning_rate = recipe.schedule(values.step, values.learning_rate_scale)
     weights, slots = recipe.optimizer.update(
         gradient, values.slots, values.weights, values.step, learning_rate
@@ -98,53 +52,67 @@ def replica_step(
     return new, _report(means, gradient, learning_rate, recipe.rho)
 
 
-def _augmented(
-    batch: tuple[tf.Tensor, tf.Tensor], step: tf.Tensor, recipe: Recipe
-) -> tuple[tf.Tensor, tf.Tensor]:
-    images, labels = batch
-    size = images.shape[0]
-    key = _key(recipe.seed, _AUGMENT, step)
-    uniform = augment.draws(key, size * replicas.count())
-    mine = tf.slice(uniform, [replicas.index() * size, 0], [size, augment.NUM_DRAWS])
-    return recipe.preprocess(images, mine), labels
+def _ascents(
+    gradients: list[list[tf.Tensor]], recipe: Recipe
+) -> tuple[list[list[tf.Tensor]], list[tf.Tensor]]:
+    """Return e(w) of each micro-batch, and the norm that each was divided by.
 
-
-def _key(seed: int, purpose: int, *parts: tf.Tensor) -> tf.Tensor:
-    """Return the int32 `[2]` key of (seed, purpose, parts): no state, no order."""
-    key = tf.constant([seed, purpose], tf.int32)
-    for part in parts:
-        key = tf.random.experimental.stateless_fold_in(key, tf.cast(part, tf.int32))
-    return key
+    What a group ascends on is its gradient (arXiv 2010.01412, sections 2 and 4.1):
+        'global'   the mean over all replicas: N replicas equal one; two gradient-sized
+                   all-reduces.
+        k          the mean over k neighbouring replicas: two, the first in groups.
+        'replica'  the replica's own, the paper's m-sharpness: one all-reduce.
+        'norm'     the replica's own, over the root mean square of all norms: one
+                   all-reduce and a scalar.
+    """
+    size = groups.size(recipe.sync, replicas.count())
+    count, width = len(gradients), len(gradients[0])
+    bucket = replicas.group_mean([g for part in gradients for g in part], size)
+    gradients = [bucket[i * width : (i + 1) * width] for i in range(count)]
+    squares = [sam.squared_norm(gradient) for gradient in gradients]
+    if recipe.sync == "norm":
+        mean_square = replicas.mean([_mean(squares)])[0]
+        squares = [mean_square] * count
+    norms = [tf.sqrt(square) for square in squares]
+    ascents = [
+        sam.perturbation(gradient, recipe.rho, norm)
+        for gradient, norm in zip(gradients, norms, strict=True)
+    ]
+    return ascents, norms
 
 
 def _reduce(
-    gradient: list[tf.Tensor],
-    clean: dict,
-    perturbed: dict,
-    norm: tf.Tensor | None,
-    labels: tf.Tensor,
+    clean: list[passes.Pass],
+    perturbed: list[passes.Pass],
+    norms: list[tf.Tensor],
     values: state_lib.Values,
 ) -> tuple[list[tf.Tensor], list[tf.Tensor], list[tf.Tensor]]:
-    """Return the means over all replicas of gradient, statistics and metrics.
+    """Return the means over all examples of gradient, statistics and metrics.
 
-    One bucket, so one collective. Statistics that the pass did not move, a frozen
-    layer's say, stay out: a mean of equal numbers need not be that number.
+    One bucket, so one collective. Statistics that the passes did not move stay out: a
+    mean of equal numbers need not be that number.
     """
-    stats = clean["outputs"].stats
-    moved = [
-        i
-        for i, (new, old) in enumerate(zip(stats, values.stats, strict=True))
-        if new is not old and new.dtype.is_floating
+    gradient = [
+        _mean(parts) for parts in zip(*(p.gradient for p in perturbed), strict=True)
     ]
-    accuracy = tf.reduce_mean(losses.correct(clean["outputs"].logits, labels))
-    scalars = [clean["loss"], perturbed["loss"], accuracy]
-    scalars += [norm] if norm is not None else []
-    bucket = replicas.mean([*gradient, *(stats[i] for i in moved), *scalars])
+    moved = passes.moved([part.stats for part in clean], values.stats)
+    scalars = [
+        _mean([part.loss for part in clean]),
+        _mean([part.loss for part in perturbed]),
+        _mean([part.accuracy for part in clean]),
+        *([_mean(norms)] if norms else []),
+    ]
+    means = [_mean([part.stats[i] for part in clean]) for i in moved]
+    bucket = replicas.mean([*gradient, *means, *scalars])
     gradient, rest = bucket[: len(gradient)], bucket[len(gradient) :]
-    new_stats = list(stats)
+    stats = list(clean[-1].stats)
     for i, value in zip(moved, rest, strict=False):
-        new_stats[i] = value
-    return gradient, new_stats, rest[len(moved) :]
+        stats[i] = value
+    return gradient, stats, rest[len(moved) :]
+
+
+def _mean(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    return tensors[0] if len(tensors) == 1 else tf.add_n(tensors) / len(tensors)
 
 
 def _report(
@@ -166,7 +134,7 @@ def _report(
         "train/learning_rate": learning_rate,
         "train/rho": tf.constant(rho),
     }
-    return tf.stack([report[name] for name in metrics.TRAIN])
+    return tf.stack([tf.cast(report[name], tf.float32) for name in metrics.TRAIN])
 
 
 def compile_train(

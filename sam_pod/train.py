@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from sam_pod import (
     errors,
+    groups,
     interrupts,
     metrics,
     pace,
@@ -138,6 +139,8 @@ def _train_loop(session: session_lib.Session, start_step: int) -> pace.PacedLoop
         global_batch_size=config.global_batch_size,
         seed=config.seed,
         start_step=start_step,
+        group_size=groups.size(config.sam.sync, session.strategy.num_replicas_in_sync),
+        micro_batches=config.sam.micro_batches,
     )
     return _paced(
         session,

@@ -10,15 +10,18 @@ FLOORS = {
     "errors": 0,
     "config": 0,
     "files": 0,
+    "groups": 0,
     "interrupts": 0,
-    "session": 4,
-    "train": 5,
-    "main": 6,
-    "step": 3,
+    "recipe": 2,
     "metrics": 2,
     "state": 2,
+    "passes": 3,
     "result": 3,
     "writers": 3,
+    "step": 4,
+    "session": 5,
+    "train": 6,
+    "main": 7,
 }  # Everything else is on floor 1, where a file imports its own subpackage at most.
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 

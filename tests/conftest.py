@@ -1,4 +1,4 @@
-"""What every test has: four logical CPU devices, tiny data sets, the --slow switch."""
+"""What every test has: eight logical CPU devices, tiny data sets, the --slow switch."""
 
 import os
 
@@ -25,6 +25,6 @@ def pytest_collection_modifyitems(config, items):
 def pytest_configure(config):
     del config
     cpu = tf.config.list_physical_devices("CPU")[0]
-    devices = [tf.config.LogicalDeviceConfiguration()] * 4
+    devices = [tf.config.LogicalDeviceConfiguration()] * 8
     tf.config.set_logical_device_configuration(cpu, devices)
     tf.config.experimental.enable_op_determinism()

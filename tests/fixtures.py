@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import config as config_lib
-from sam_pod import losses, optimizers, schedules, step
+from sam_pod import groups, losses, optimizers, schedules, step
+from sam_pod import recipe as recipe_lib
 from sam_pod import state as state_lib
 from sam_pod.data import augment, records, shards
 from sam_pod.models import batch_norm, network
@@ -81,7 +82,7 @@ def small_recipe(net, *, optimizer=None, rho=0.1, sync="global", seed=0, **more)
         "weight_decay": 0.0,
         "seed": seed,
     }
-    return step.Recipe(**{**arguments, **more})
+    return recipe_lib.Recipe(**{**arguments, **more})
 
 
 def batches(count, size, shape=(6, 6, 3), classes=5, seed=0):
@@ -102,9 +103,15 @@ def train(strategy, recipe, global_batches):
     loop = step.compile_train(strategy, state, recipe)
 
     def input_fn(context):
-        size = len(global_batches[0][0]) // context.num_replicas_in_sync
-        images = np.concatenate([x for x, _ in global_batches])
-        labels = np.concatenate([y for _, y in global_batches])
+        count = context.num_replicas_in_sync
+        size = len(global_batches[0][0]) // count
+        group = groups.size(recipe.sync, count)
+        rows = [
+            groups.rows(tf.constant(r), size, group, recipe.micro_batches).numpy()
+            for r in range(count)
+        ]
+        images = np.concatenate([x[row] for x, _ in global_batches for row in rows])
+        labels = np.concatenate([y[row] for _, y in global_batches for row in rows])
         data = tf.data.Dataset.from_tensor_slices((images, labels))
         return data.batch(size, drop_remainder=True)
 

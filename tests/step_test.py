@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import metrics, optimizers, sam, step
+from sam_pod import groups, metrics, optimizers, passes, sam, step
 from sam_pod import state as state_lib
 from sam_pod.models import network
 from tests import fixtures, numpy_net
@@ -108,7 +108,7 @@ def test_replicas_equal_one_on_the_global_batch(count):
 def test_replicas_are_bit_equal_after_200_steps():
     net = fixtures.small_model(dropout=0.3)
     strategy = fixtures.mirrored(4)
-    for sync in step.SYNCS:
+    for sync in (*groups.NAMES, "2"):
         recipe = fixtures.small_recipe(net, sync=sync, optimizer=optimizers.adam())
         state, _ = fixtures.train(strategy, recipe, fixtures.batches(200, 8))
         for values in fixtures.copies(strategy, fixtures.all_variables(state)):
@@ -236,7 +236,7 @@ def test_the_draws_of_a_global_batch_do_not_depend_on_the_replicas():
         size = 8 // count
 
         def fn():
-            step._augmented(
+            passes.micro_batches(
                 (tf.constant(x[:size]), y[:size]),
                 tf.constant(step_number, tf.int64),
                 recipe,

@@ -2,7 +2,8 @@
 
 Which example stands where is a pure function of (seed, epoch, position): resuming
 computes where to start, and the order does not depend on the number of hosts or
-replicas. Replica r of R takes rows [r * G / R, (r + 1) * G / R) of a global batch of G.
+replicas. Replica r of R takes rows [r * G / R, (r + 1) * G / R) of a global batch of G,
+or, where groups of replicas split it further, those that groups.py deals it.
 
 A split is decoded once and held in memory, as uint8, on every host that reads it.
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from sam_pod import errors
+from sam_pod import errors, groups
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import records
 
@@ -80,11 +81,18 @@ def steps_per_epoch(split: Split, global_batch_size: int) -> int:
 
 
 def training(
-    split: Split, *, global_batch_size: int, seed: int, start_step: int
+    split: Split,
+    *,
+    global_batch_size: int,
+    seed: int,
+    start_step: int,
+    group_size: int = 1,
+    micro_batches: int = 1,
 ) -> InputFn:
     """Return the endless input from `start_step` on: (images, labels) per replica.
 
-    Images are uint8 `[B, H, W, C]`, labels int32 `[B]`, B = G / R.
+    Images are uint8 `[B, H, W, C]`, labels int32 `[B]`, B = G / R; which rows of the
+    global batch they are is `groups.rows(replica, B, group_size, micro_batches)`.
     """
     epoch_steps = steps_per_epoch(split, global_batch_size)
 
@@ -94,7 +102,8 @@ def training(
         def rows(step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
             epoch = step // epoch_steps
             first = (step - epoch * epoch_steps) * global_batch_size
-            positions = first + _replica_rows(context, global_batch_size, replica)
+            size = global_batch_size // context.num_replicas_in_sync
+            positions = first + groups.rows(replica, size, group_size, micro_batches)
             seeds = tf.stack([tf.constant(seed, tf.int64), epoch])
             return split.rows(_shuffle(positions, seeds, split.num_examples - 1))
 
@@ -115,8 +124,8 @@ def evaluation(split: Split, *, global_batch_size: int) -> InputFn:
         turns = _turns(context, 0, num_steps).repeat()
 
         def positions(step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
-            rows = _replica_rows(context, global_batch_size, replica)
-            return step * global_batch_size + rows
+            size = global_batch_size // context.num_replicas_in_sync
+            return step * global_batch_size + groups.rows(replica, size)
 
         places = turns.map(positions)
         clipped = places.map(
@@ -151,13 +160,6 @@ def _turns(
     # Counting turns and dividing keeps one flat dataset that starts anywhere at once.
     turns = tf.data.Dataset.range(start * local, min(stop, 2**62 // local) * local)
     return turns.map(lambda turn: (turn // local, first + turn % local))
-
-
-def _replica_rows(
-    context: tf.distribute.InputContext, global_batch_size: int, replica: tf.Tensor
-) -> tf.Tensor:
-    size = global_batch_size // context.num_replicas_in_sync
-    return replica * size + tf.range(size, dtype=tf.int64)
 
 
 def _gather(split: Split, rows: tf.data.Dataset) -> tf.data.Dataset:

@@ -5,7 +5,7 @@ import hashlib
 import keras
 
 from sam_pod import errors
-from sam_pod.models import keras_file, resnet20
+from sam_pod.models import batch_norm, keras_file, resnet20
 from sam_pod.models.network import Network
 
 MODELS = {"resnet20": resnet20.build}
@@ -19,6 +19,8 @@ def build(
     *,
     dtype: str = "float32",
     seed: int = 0,
+    batch_norm_average: batch_norm.Average | None = None,
+    over_all_replicas: bool = True,
 ) -> Network:
     """Return the network `name`: one of `MODELS`, or the path of a `.keras` file.
 
@@ -30,6 +32,9 @@ def build(
         dtype: 'float32', or 'bfloat16' for the layers' arithmetic (weights and
             statistics stay float32, and so does the last layer).
         seed: Of the initial weights.
+        batch_norm_average: Makes BatchNorm's batch that of all replicas averaged over;
+            without it a batch is the replica's own.
+        over_all_replicas: Whether it averages over all replicas there are.
 
     Raises:
         UserError: unknown name, unreadable file, or a model that does not fit the data.
@@ -41,7 +46,27 @@ def build(
     keras.utils.set_random_seed(seed)
     policy = _DTYPE_POLICIES[dtype]
     if keras_file.is_file(name):
-        return keras_file.load(name, image_shape, num_classes, policy)
+        network = keras_file.load(name, image_shape, num_classes, policy)
+    else:
+        network = _build_own(name, image_shape, num_classes, policy)
+    if batch_norm_average is not None:
+        try:
+            batch_norm.share_batches(
+                network.model, batch_norm_average, over_all_replicas=over_all_replicas
+            )
+        except ValueError as error:
+            raise errors.UserError(
+                f"{name} normalizes with Keras' layer {str(error)!r}, which can share "
+                "batches among all replicas only; `sam.sync` makes groups of some: use "
+                "sam_pod.models.batch_norm.FusedBatchNormalization there, or set "
+                "`model.batch_norm` to 'replica'."
+            ) from error
+    return network
+
+
+def _build_own(
+    name: str, image_shape: tuple[int, int, int], num_classes: int, policy: str
+) -> Network:
     builder = errors.lookup(MODELS, name, "model.name")
     if min(image_shape[:2]) < 4:
         raise errors.UserError(

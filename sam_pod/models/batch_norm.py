@@ -1,9 +1,14 @@
-"""Batch normalization through TensorFlow's fused operation."""
+"""Batch normalization through TensorFlow's fused operation, or over many replicas."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+# From some tensors of this replica to their means over the replicas that share one
+# batch; differentiable, the same result on each.
+Average = Callable[[list[tf.Tensor]], list[tf.Tensor]]
 
 
 @keras.saving.register_keras_serializable("sam_pod")
@@ -16,13 +21,23 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     are Keras'; inputs are `[B, H, W, C]`.
     """
 
+    # Set it, and a batch is that of all replicas averaged over: one collective a layer
+    # forward and one back, and no fused operation, which knows its own batch alone.
+    average: Average | None = None
+
     def call(
         self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None
     ) -> tf.Tensor:
         """Normalize `[B, H, W, C]`, with the batch's statistics when training."""
-        if mask is not None or len(inputs.shape) != 4 or self.synchronized:
-            return super().call(inputs, training=training, mask=mask)
         use_batch = bool(training) and self.trainable
+        is_shared = use_batch and self.average is not None
+        is_plain = mask is None and self.axis in (-1, len(inputs.shape) - 1)
+        if not is_plain or self.synchronized:
+            return super().call(inputs, training=training, mask=mask)
+        if len(inputs.shape) != 4 and not is_shared:
+            return super().call(inputs, training=training)
+        # float32 at least: the statistics and parameters of bfloat16 activations.
+        dtype = tf.as_dtype(self.variable_dtype)
         mean, variance = (
             tf.convert_to_tensor(self.moving_mean),
             tf.convert_to_tensor(self.moving_variance),
@@ -31,20 +46,74 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         scale = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones_like(mean)
         offset = tf.convert_to_tensor(self.beta) if self.center else tf.zeros_like(mean)
         inputs = tf.cast(inputs, self.compute_dtype)
-        outputs, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=tf.cast(scale, tf.float32),
-            offset=tf.cast(offset, tf.float32),
-            mean=tf.cast(mean, tf.float32),
-            variance=tf.cast(variance, tf.float32),
-            epsilon=self.epsilon,
-            is_training=use_batch,
-        )
-        if use_batch:
+        if is_shared:
+            batch_mean, batch_variance = _shared_moments(
+                tf.cast(inputs, dtype), mean, self.average
+            )
+            outputs = tf.nn.batch_normalization(
+                tf.cast(inputs, dtype),
+                *(batch_mean, batch_variance, offset, scale, self.epsilon),
+            )
+            outputs = tf.cast(outputs, self.compute_dtype)
+        else:
+            outputs, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=inputs,
+                scale=tf.cast(scale, tf.float32),
+                offset=tf.cast(offset, tf.float32),
+                mean=tf.cast(mean, tf.float32),
+                variance=tf.cast(variance, tf.float32),
+                epsilon=self.epsilon,
+                is_training=use_batch,
+            )
             # The operation returns the variance over n - 1; Keras keeps that over n.
             n = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
             batch_variance *= (n - 1.0) / n
+        if use_batch:
             keep = self.momentum
             self.moving_mean.assign(mean * keep + batch_mean * (1.0 - keep))
             self.moving_variance.assign(variance * keep + batch_variance * (1.0 - keep))
         return outputs
+
+
+_LAST_AXIS = (-1, 3)  # Of images, `[B, H, W, C]`.
+
+
+def share_batches(
+    model: keras.Model, average: Average, *, over_all_replicas: bool
+) -> None:
+    """Make every BatchNorm of a model take the statistics of all replicas averaged.
+
+    Args:
+        model: Changed in place.
+        average: Over the replicas that share a batch.
+        over_all_replicas: Whether these are all there are, which Keras' own layer can
+            do, too.
+
+    Raises:
+        ValueError: naming a layer that cannot average over some of the replicas.
+    """
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, FusedBatchNormalization) and layer.axis in _LAST_AXIS:
+            layer.average = average
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            if not over_all_replicas:
+                raise ValueError(layer.name)
+            layer.synchronized = True
+
+
+def _shared_moments(
+    inputs: tf.Tensor, near: tf.Tensor, average: Average
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return mean and variance of each channel over all replicas' batches.
+
+    Args:
+        inputs: This replica's, channels last.
+        near: About the mean, equal on all replicas; subtracted before squaring, so
+            that little cancels.
+        average: Over the replicas.
+    """
+    mean, variance = tf.nn.moments(inputs, list(range(len(inputs.shape) - 1)))
+    offset = mean - near
+    # The law of total variance: their mean, and the variance of the means.
+    offset, variance, square = average([offset, variance, offset**2])
+    return near + offset, variance + tf.maximum(square - offset**2, 0.0)

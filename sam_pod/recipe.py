@@ -1,0 +1,28 @@
+"""What a step is made of; session.py builds it from the config."""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from sam_pod import optimizers, schedules
+from sam_pod.models import network as network_lib
+
+Preprocess = Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What a step is made of; constant during a run."""
+
+    network: network_lib.Network
+    optimizer: optimizers.Optimizer
+    schedule: schedules.Schedule
+    # (uint8 images, draws or None for evaluation) -> float32 images.
+    preprocess: Preprocess
+    rho: float
+    sync: str  # 'global', 'replica', 'norm' or a group's size: see step.replica_step.
+    weight_decay: float
+    seed: int
+    micro_batches: int = 1  # Ascents of each replica's batch.
+    accumulate_steps: int = 1  # Chunks of each ascent; changes memory, not the result.

@@ -1,0 +1,219 @@
+"""Which rows ascend together, and the same update from every way of splitting them."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sam_pod import errors, groups, optimizers, replicas
+from sam_pod.models import batch_norm, network
+from tests import fixtures
+
+BATCH = 24
+
+
+def one():
+    return tf.distribute.OneDeviceStrategy("/cpu:0")
+
+
+@pytest.mark.parametrize(
+    ("num_replicas", "group_size", "micro_batches"),
+    list(itertools.product([1, 2, 4, 8], [1, 2, 4], [1, 2, 3])),
+)
+def test_groups_are_consecutive_rows_and_no_row_is_left(
+    num_replicas, group_size, micro_batches
+):
+    if num_replicas % group_size:
+        pytest.skip("no such groups")
+    size = 6
+    rows = np.stack(
+        [
+            groups.rows(tf.constant(r), size, group_size, micro_batches).numpy()
+            for r in range(num_replicas)
+        ]
+    )
+    assert sorted(rows.flat) == list(range(num_replicas * size))
+    m = group_size * size // micro_batches
+    parts = rows.reshape(num_replicas // group_size, group_size, micro_batches, -1)
+    for group, part in itertools.product(range(len(parts)), range(micro_batches)):
+        together = sorted(parts[group, :, part].flat)
+        first = (group * micro_batches + part) * m
+        assert together == list(range(first, first + m))
+
+
+@pytest.mark.parametrize(
+    ("sync", "expected"), [("global", 8), ("replica", 1), ("norm", 1), ("4", 4)]
+)
+def test_sizes(sync, expected):
+    assert groups.size(sync, 8) == expected
+
+
+@pytest.mark.parametrize(
+    ("sync", "message"),
+    [
+        ("3", r"`sam\.sync` is 3; .*\(8\): take one of \[1, 2, 4, 8\]"),
+        ("0", "is 0"),
+        ("-2", "is -2"),
+        ("16", "is 16"),
+        ("gobal", "'gobal'.*Did you mean 'global'"),
+        ("2.0", r"'2\.0'"),
+    ],
+)
+def test_a_group_that_does_not_fit_is_refused(sync, message):
+    with pytest.raises(errors.UserError, match=message):
+        groups.size(sync, 8)
+
+
+class Float64(network.Network):
+    """A network whose arithmetic is float64 from the pixels to the loss."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.average = None
+
+    def initial_weights(self):
+        return {n: v.astype(np.float64) for n, v in super().initial_weights().items()}
+
+    def initial_stats(self):
+        return {n: v.astype(np.float64) for n, v in super().initial_stats().items()}
+
+    def apply(self, weights, stats, images, *, key=None):
+        kernel, *norm, dense, bias = weights
+        x = tf.nn.conv2d(tf.cast(images, tf.float64), kernel, 1, "VALID")
+        if norm:
+            x, stats = self.normalize(x, *norm, stats, key is not None)
+        logits = tf.reduce_mean(tf.nn.relu(x), [1, 2]) @ dense + bias
+        return network.Outputs(logits, stats, tf.zeros([], tf.float64))
+
+    def normalize(self, x, gamma, beta, stats, training):
+        mean, variance = stats
+        if training:
+            average = self.average or (lambda tensors: tensors)
+            mean, variance = batch_norm._shared_moments(x, stats[0], average)
+            stats = [
+                0.9 * s + 0.1 * b for s, b in zip(stats, (mean, variance), strict=True)
+            ]
+        x = tf.nn.batch_normalization(x, mean, variance, beta, gamma, 1e-3)
+        return x, stats
+
+
+def float64_train(num_replicas, *, norm=False, average=None, steps=5, **recipe):
+    """Return weights and statistics after a few steps in float64."""
+    net = Float64(fixtures.small_model(norm=norm).model)
+    net.average = average
+    recipe = fixtures.small_recipe(
+        net,
+        rho=0.5,
+        optimizer=optimizers.sgd(0.9),
+        schedule=lambda step, scale: tf.constant(0.1, tf.float64),
+        **recipe,
+    )
+    strategy = fixtures.mirrored(num_replicas) if num_replicas > 1 else one()
+    state, rows = fixtures.train(strategy, recipe, fixtures.batches(steps, BATCH))
+    return [v.numpy() for v in [*state.weights, *state.stats]], rows
+
+
+def assert_equal(a, b, bound):
+    for mine, expected in zip(a[0], b[0], strict=True):
+        assert mine.dtype == np.float64
+        np.testing.assert_allclose(mine, expected, rtol=0, atol=bound)
+    np.testing.assert_allclose(a[1], b[1], atol=1e-5)
+
+
+def mixes(m):
+    """Return every (replicas, sync, micro-batches) whose groups have m examples."""
+    for num_replicas in (1, 2, 4, 8):
+        for size in (s for s in (1, 2, 4, 8) if num_replicas % s == 0):
+            per_group = size * BATCH // num_replicas
+            if per_group % m == 0 and (BATCH // num_replicas) % (per_group // m) == 0:
+                yield num_replicas, str(size), per_group // m
+
+
+@pytest.mark.parametrize("m", [24, 12, 6, 3])
+def test_every_split_into_groups_of_m_gives_the_same_update(m):
+    first, *others = [
+        float64_train(count, sync=sync, micro_batches=parts)
+        for count, sync, parts in mixes(m)
+    ]
+    assert len(others) >= 2
+    for other in others:
+        assert_equal(first, other, 1e-15)
+
+
+def test_other_groups_give_another_update():
+    by_m = [float64_train(1, micro_batches=n)[0] for n in (1, 2, 4, 8)]
+    for a, b in itertools.pairwise(by_m):
+        assert max(np.abs(x - y).max() for x, y in zip(a, b, strict=True)) > 1e-6
+
+
+def test_the_norm_of_all_micro_batches_is_one_over_replicas_and_parts():
+    assert_equal(
+        float64_train(1, sync="norm", micro_batches=4),
+        float64_train(4, sync="norm"),
+        1e-15,
+    )
+    assert_equal(
+        float64_train(2, sync="norm", micro_batches=2),
+        float64_train(4, sync="norm"),
+        1e-15,
+    )
+
+
+@pytest.mark.parametrize("chunks", [2, 3, 4])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_accumulation_changes_nothing(chunks, parts):
+    for count in (1, 2):
+        settings = {"micro_batches": parts, "sync": "replica"}
+        if BATCH // count % (parts * chunks):
+            continue
+        assert_equal(
+            float64_train(count, **settings),
+            float64_train(count, accumulate_steps=chunks, **settings),
+            1e-15,
+        )
+
+
+def test_batch_norm_of_the_group_makes_the_splits_equal_too():
+    def average(size):
+        return lambda tensors: replicas.group_mean(tensors, size)
+
+    whole = float64_train(1, norm=True)
+    for count in (2, 4):
+        many = float64_train(count, norm=True, average=average(count))
+        assert_equal(whole, many, 4e-15)
+    halves = float64_train(1, norm=True, micro_batches=2)
+    assert_equal(halves, float64_train(2, norm=True, sync="replica"), 4e-15)
+    for sync, parts, average_size in (("2", 1, 2), ("4", 2, 4)):
+        grouped = float64_train(
+            4, norm=True, sync=sync, micro_batches=parts, average=average(average_size)
+        )
+        assert_equal(halves, grouped, 4e-15)
+    own = float64_train(4, norm=True)
+    assert (
+        max(np.abs(a - b).max() for a, b in zip(whole[0], own[0], strict=True)) > 1e-4
+    )
+
+
+def float32_train(num_replicas, **recipe):
+    """Train the package's own layer, which share_batches has told of the replicas."""
+    net = fixtures.small_model()
+    if num_replicas > 1:
+        batch_norm.share_batches(
+            net.model,
+            lambda tensors: replicas.group_mean(tensors, num_replicas),
+            over_all_replicas=True,
+        )
+    strategy = fixtures.mirrored(num_replicas) if num_replicas > 1 else one()
+    recipe = fixtures.small_recipe(net, **recipe)
+    state, rows = fixtures.train(strategy, recipe, fixtures.batches(5, BATCH))
+    return [v.numpy() for v in [*state.weights, *state.stats]], rows
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_the_shared_layer_makes_replicas_equal_one(count):
+    alone, rows = float32_train(1)
+    many, many_rows = float32_train(count)
+    for mine, expected in zip(many, alone, strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=0, atol=3e-7)
+    np.testing.assert_allclose(many_rows, rows, atol=1e-5)

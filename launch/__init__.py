@@ -1,0 +1,1 @@
+"""Where to train: this machine, several processes, TPU VMs, GKE."""

@@ -1,0 +1,43 @@
+"""SIGTERM and SIGINT to a launcher: the first stops its workers, the second kills."""
+
+import math
+import signal
+import time
+
+from sam_pod import interrupts
+
+_STOP = frozenset({signal.SIGINT, signal.SIGTERM})
+_AWAITED = _STOP | {signal.SIGCHLD}
+
+
+class Requests:
+    """Requests to stop, which are taken in `wait` alone and interrupt nothing."""
+
+    def __init__(self) -> None:
+        """Block the signals: call it from the main thread before another starts."""
+        self._asked_at = math.inf
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Our parent may ignore it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+
+    @property
+    def came(self) -> bool:
+        """Tell whether this process was asked to stop."""
+        return self._asked_at < math.inf
+
+    def wait(self, seconds: float) -> signal.Signals | None:
+        """Wait for a request, for a child's end, or so long at most.
+
+        Returns:
+            What the workers shall get: SIGTERM once, and SIGKILL for a request that
+            comes `interrupts.SAME_REQUEST_SECONDS` later. SIGINT is not passed on: a
+            Python that is still importing would print a traceback.
+        """
+        received = signal.sigtimedwait(_AWAITED, max(0.0, min(seconds, 3600.0)))
+        if received is None or received.si_signo not in _STOP:
+            return None
+        now = time.monotonic()
+        if not self.came:
+            self._asked_at = now
+            return signal.SIGTERM
+        late = now - self._asked_at >= interrupts.SAME_REQUEST_SECONDS
+        return signal.SIGKILL if late else None

@@ -73,7 +73,7 @@ def run(
     chunks = [
         tf.reshape(t, [recipe.accumulate_steps, -1, *t.shape[1:]]) for t in examples
     ]
-    has_moved: set[int] = set()
+    has_moved = set()
 
     def of_chunk(chunk: tf.Tensor) -> list[tf.Tensor]:
         part = Examples(*(t[chunk] for t in chunks))

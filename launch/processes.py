@@ -9,7 +9,7 @@ import random
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from launch import output as output_lib
 from sam_pod import errors
@@ -131,8 +131,13 @@ def _start(
             "TF_CONFIG": json.dumps(cluster),
         },
         start_new_session=True,  # The terminal's Ctrl-C comes to us alone.
-        preexec_fn=functools.partial(_begin, os.getpid()),
+        preexec_fn=tied_to_us(),
     )
+
+
+def tied_to_us() -> Callable[[], None]:
+    """Return a preexec_fn of a child that this thread starts and outlives."""
+    return functools.partial(_begin, os.getpid())
 
 
 def _begin(launcher: int) -> None:

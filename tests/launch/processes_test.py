@@ -26,10 +26,15 @@ def test_a_port_in_use_is_refused(host):
 
 
 def test_a_port_that_was_just_used_is_free():
-    # Its last connection lingers: a server may bind it all the same.
-    with listening() as port:
-        client = socket.create_connection(("127.0.0.1", port))
-    client.close()
+    # Its last connection lingers: a server like the last may bind it all the same.
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            server.accept()[0].close()  # The side that closes first lingers.
+            assert client.recv(1) == b""
     assert processes.take_ports(1, [port]) == [port]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 
@@ -37,6 +38,7 @@ def test_a_signal_stops_all_workers_once(start, number):
     assert job.wait() == 42
     assert {"[0] saved", "[1] saved"} < set(job.lines)
     assert job.num_starts() == 1
+    assert not any("restart" in line for line in job.lines)
     assert job.stderr == ""
 
 
@@ -90,6 +92,21 @@ def test_workers_die_with_the_launcher(start):
     pids = job.pids().values()
     job.send(signal.SIGKILL)
     jobs.wait_until(lambda: not any(jobs.is_alive(pid) for pid in pids))
+
+
+def test_a_parent_that_ignores_its_children(tmp_path):
+    # What is ignored stays so in the launcher, and its children would leave no code.
+    command = [sys.executable, "-m", "tests.launch.stand_ins", "sys.exit(1)"]
+    done = subprocess.run(
+        ["sh", "-c", 'trap "" CHLD; exec "$@"', "sh", *command, "2", "{}", "[]"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(runs.ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr.startswith("Error: exit code 1 from worker 0")
+    assert done.returncode == 1
 
 
 def test_the_terminals_ctrl_c_comes_once(tmp_path):

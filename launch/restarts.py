@@ -69,9 +69,9 @@ def run_workers(
         UserError: a port is in use, or the command cannot be started.
     """
     rule = rule or Rule()
-    output = output_lib.Output()
     restarts = 0
     while True:
+        output = output_lib.Output()
         start = time.monotonic()
         chosen = processes.take_ports(num_workers, ports)
         workers = processes.Workers(command, chosen, output)

@@ -81,6 +81,17 @@ def test_the_same_error_is_shown_once(tmp_path):
     assert done.stdout.count(b"Error: wrong key") == 2
 
 
+def test_the_same_error_is_shown_again_after_a_restart(start):
+    # At first by both workers, then by each of them alone.
+    job = start(
+        "if attempt == 1 or index == attempt - 2:\n"
+        "    print('Error: again', file=sys.stderr)\n"
+        "sys.exit(42 * (attempt < 3))"
+    )
+    assert job.wait() == 0
+    assert job.stderr.count("Error: again") == 3
+
+
 def test_the_run_outlives_its_reader(tmp_path):
     code = (
         "for n in range(100_000):\n    print(n)\npathlib.Path(f'done-{index}').touch()"

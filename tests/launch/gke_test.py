@@ -64,6 +64,14 @@ def test_the_manifest_of_several_hosts(capfd):
     assert text.splitlines()[1].startswith("# Experimental")
 
 
+def test_it_reads_from_the_image_to_its_arguments(capfd):
+    long = "--config.model.name=" + "long " * 100
+    _, text = printed(capfd, long)
+    words = ["image:", "command:", "args:", f"- '{long}'\n", "- --workdir=", "env:"]
+    places = [text.index(word) for word in words]
+    assert places == sorted(places)
+
+
 def test_every_option_arrives(capfd):
     document, _ = printed(
         capfd,
@@ -173,6 +181,8 @@ def test_names_of_images(capfd, image):
         ({"workdir": "/runs/a"}, [], "--workdir=/runs/a must be gs://"),
         ({"workdir": "gs://bucket"}, [], "--workdir=gs://bucket must be gs://"),
         ({"namespace": "A"}, [], "--namespace=A"),
+        ({"namespace": "a" * 64}, [], "at most 63"),
+        ({"service_account": "a" * 254}, [], "at most 253"),
         ({"service_account": "a_b"}, [], "--service_account=a_b"),
         ({"reservation": "p/r"}, [], "--reservation=p/r"),
         ({"reservation": "r", "spot": "true"}, [], "exclude each other"),
@@ -188,6 +198,8 @@ def test_names_of_images(capfd, image):
         ({}, ["--config.data.dir=data/digits"], "`data.dir` is 'data/digits'"),
         ({}, ["--config.data.dir=s3://a/b"], "`data.dir` is 's3://a/b'"),
         ({}, ["--config.global_batch_size=66"], "take 64 or 68"),
+        ({}, ["--config.sam.micro_batches=32"], "take 128"),
+        ({}, ["--config.accumulate_steps=32"], "take 128"),
         ({}, ["--config.runtime.strategy=one"], "`runtime.strategy` is 'one'"),
         ({}, ["--config.sam.ro=1"], "the nearest is `sam.rho`"),
     ],

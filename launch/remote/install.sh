@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Runs on every TPU host, in the project's folder: makes .venv with what
+# requirements.lock says, but TensorFlow, in place of which comes tensorflow-tpu.
+#   install.sh TENSORFLOW_VERSION [LIBTPU_REQUIREMENT PAGE]
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+source "$root/launch/environment.sh"
+
+# The lock without TensorFlow, and without tensorflow-io: pods do not load its plugins.
+other_requirements() {
+  awk '/^[^ #]/ { drop = $1 ~ /^tensorflow(-io(-gcs-filesystem)?)?==/ } !drop' \
+    "$root/requirements.lock"
+}
+
+# The lines of tensorflow-tpu.lock for one version.
+tensorflow_requirement() {
+  awk -v name="tensorflow-tpu==$1" \
+    '/^[^ #]/ { keep = $1 == name } keep' "$root/launch/remote/tensorflow-tpu.lock"
+}
+
+main() {
+  local wanted environment=$root/.venv python uv=$root/.uv
+  wanted="$(cat "$root/requirements.lock" "$root"/launch/remote/*.lock | cksum) $*"
+  if [ "$(cat "$environment/installed" 2>/dev/null)" = "$wanted" ]; then
+    return
+  fi
+  if [ -z "$(tensorflow_requirement "$1")" ]; then
+    echo "Error: launch/remote/tensorflow-tpu.lock has no tensorflow-tpu==$1" >&2
+    return 1
+  fi
+  # The images' own; libtpu is looked for under its name.
+  python=$(PYTHON="${PYTHON:-python3.10}" find_python) || return 1
+  rm -rf "$environment" "$uv"
+  uv_requirement "$root" >"$root/uv.txt"
+  # Needs no venv module, which the images may lack.
+  "$python" -m pip install --quiet --disable-pip-version-check --target "$uv" \
+    --require-hashes --requirement "$root/uv.txt" || return 1
+  PATH=$uv/bin:$PATH
+  uv venv --quiet --python "$python" "$environment" || return 1
+  install() { uv pip install --quiet --python "$environment/bin/python" "$@"; }
+  { other_requirements && tensorflow_requirement "$1"; } >"$root/requirements.txt"
+  install --no-deps --require-hashes --requirement "$root/requirements.txt" || return 1
+  if [ $# -gt 1 ]; then
+    install --no-deps --find-links "$3" "$2" || return 1
+  fi
+  echo "$wanted" >"$environment/installed"
+}
+
+main "$@"

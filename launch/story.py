@@ -1,0 +1,168 @@
+"""The whole story of a run on slices that come and go: until exit 0 or 1."""
+
+import dataclasses
+import time
+import uuid
+from collections.abc import Callable
+
+from launch import commands, gcloud, provision, restarts, trainer
+from launch.provision import say
+from sam_pod import errors, interrupts
+
+EXIT_INTERRUPTED = interrupts.EXIT_CODE
+
+
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM came to the launcher."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What is trained, on which slices, and how often it is begun again."""
+
+    request: commands.Request | None  # None to use the slice that is there, if any.
+    arguments: tuple[str, ...]  # Of the trainer.
+    rule: restarts.Rule
+
+
+def train(the_slice: provision.Slice, run: Run) -> int:
+    """Train until the trainer has ended for good; return the exit code.
+
+    After exit code 42, or a death by a signal, the trainer is started again where the
+    slice is READY still and the attempt was long; otherwise on a new slice.
+
+    Raises:
+        UserError: the slice, or the trainer on it, is refused.
+        GcloudError: gcloud failed too often.
+    """
+    failures = 0
+    while True:
+        begun = time.monotonic()
+        try:
+            hosts = (
+                the_slice.bring_up(run.request)
+                if run.request
+                else the_slice.require_ready()
+            )
+            ending = _attempt(the_slice, run, hosts)
+        except provision.SliceGone:
+            say(
+                f"Somebody deleted {the_slice.place.name}; it is not created again. "
+                "The same command continues."
+            )
+            return EXIT_INTERRUPTED
+        except provision.CreationFailed as failure:
+            say(f"No slice this time: {failure}")
+            ending = trainer.Ending(None)
+        except _AttemptFailed as failure:
+            say(f"The attempt failed: {failure}")
+            ending = trainer.Ending(None)
+        if ending.code is not None and ending.code >= 0:
+            say(f"The trainer ended with exit code {ending.code}.")
+            if ending.code != EXIT_INTERRUPTED:
+                return ending.code
+        long = time.monotonic() - begun >= run.rule.stable_seconds
+        failures = 1 if long else failures + 1
+        if failures > run.rule.max_restarts:
+            say(f"Gave up after {failures - 1} restarts; the same command continues.")
+            return EXIT_INTERRUPTED
+        if ending.slice_is_lost and not run.request:
+            return EXIT_INTERRUPTED
+        pause = run.rule.pause_seconds(failures)
+        say(f"Restart {failures} of {run.rule.max_restarts} in {pause:g} s.")
+        time.sleep(pause)
+        if run.request:
+            _discard_if_bad(the_slice, ending, again=not long and failures > 1)
+
+
+def only_bring_up(the_slice: provision.Slice, run: Run) -> int:
+    """Bring the slice up and install the project there; return the exit code."""
+    try:
+        hosts = the_slice.bring_up(run.request)
+    except (provision.CreationFailed, provision.SliceGone) as failure:
+        reason = str(failure) or "somebody deleted it"
+        say(f"No slice this time: {reason}. The same command tries again.")
+        return EXIT_INTERRUPTED
+    is_pod = len(hosts.addresses) > 1
+    trainer.install(the_slice.place, hosts.runtime_version, is_pod)
+    say(f"Train with: {provision.launcher('run', the_slice.place)} -- --config=...")
+    return 0
+
+
+def account_for(
+    the_slice: provision.Slice, job: Callable[[], int], *, down_when_done: bool
+) -> int:
+    """Do a job on a slice; in the end nothing is left, or it is told what is.
+
+    Raises:
+        UserError: the job, or deleting the slice, is refused.
+    """
+    try:
+        try:
+            code = _do(job)
+        except Exception:
+            # A slice that was there before may be somebody else's.
+            if down_when_done and the_slice.made_here:
+                the_slice.tear_down()
+            raise
+        if down_when_done and the_slice.ours:
+            the_slice.tear_down()
+        return code
+    except Interrupted:
+        say("Interrupted; what was begun on the slice goes on without the launcher.")
+        return EXIT_INTERRUPTED
+    finally:
+        if the_slice.touched:
+            place = the_slice.place
+            say(f"{place.name} may be there, and cost money, until you delete it.")
+            say(f"See what there is: {provision.launcher('status', place)}")
+            say(f"Delete all of it:  {provision.launcher('down', place)}")
+
+
+def _do(job: Callable[[], int]) -> int:
+    try:
+        return job()
+    except gcloud.GcloudError as error:
+        say(f"Gave up: {error}. The same command continues.")
+        return EXIT_INTERRUPTED
+
+
+class _AttemptFailed(Exception):
+    """The slice is READY, and yet nothing could be started there."""
+
+
+def _attempt(
+    the_slice: provision.Slice, run: Run, hosts: provision.Hosts
+) -> trainer.Ending:
+    """Join the trainer that runs on the slice, or start it; follow it to its end."""
+    place = the_slice.place
+    is_pod = len(hosts.addresses) > 1
+    tpu = commands.tpu_address(hosts.addresses)
+    command = trainer.train_command(run.arguments, tpu, is_pod)
+    say(f"{place.name} is READY, with {len(hosts.addresses)} host(s).")
+    try:
+        found = trainer.state(place)
+        if found["state"] == "running":
+            if found["command"] != command:
+                raise trainer.refuse_busy(place, found)
+            say("The trainer runs there already; following it.")
+        else:
+            trainer.install(place, hosts.runtime_version, is_pod)
+            if found["state"] != "none":
+                trainer.clean(place)
+            trainer.start(place, command, uuid.uuid4().hex)
+            say("The trainer is started; it goes on when this launcher ends.")
+    except gcloud.GcloudError as error:
+        if error.kind in gcloud.REFUSED:
+            raise errors.UserError(f"{place.name}: {error}") from error
+        raise _AttemptFailed(str(error)) from error
+    return trainer.follow(the_slice)
+
+
+def _discard_if_bad(
+    the_slice: provision.Slice, ending: trainer.Ending, *, again: bool
+) -> None:
+    """Delete a slice that is lost, under maintenance, or failed twice in a row."""
+    seen, _, _ = the_slice.look()
+    if seen.exists and (ending.slice_is_lost or again or not seen.healthy):
+        the_slice.tear_down()

@@ -1,0 +1,145 @@
+"""Slices of the stand-in for gcloud, and launchers that use it."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+READY = [
+    ["WAITING_FOR_RESOURCES", None],
+    ["PROVISIONING", "CREATING"],
+    ["ACTIVE", "READY"],
+]
+PREEMPTED = ["SUSPENDED", "PREEMPTED"]
+
+# Plays the trainer: tells its arguments and environment, then does what `act` in the
+# home of the slices says, one line for each start: an exit code, or `wait`.
+TRAINER = """#!/usr/bin/env python3
+import json, os, pathlib, signal, sys, time
+acts = pathlib.Path({acts!r})
+lines = acts.read_text().splitlines()
+acts.write_text("\\n".join(lines[1:] or lines) + "\\n")
+print(json.dumps([sys.argv[1:], os.environ.get("TPU_LOAD_LIBRARY")]), flush=True)
+for number in range(4):
+    print("step", number, flush=True)
+    time.sleep(0.05)
+if lines[0] == "wait":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(42))
+    print("waiting", flush=True)
+    while True:
+        time.sleep(60)
+sys.exit(int(lines[0]))
+"""
+
+
+@dataclasses.dataclass
+class Life:
+    """How one slice goes: its states look by look, and its log's connections."""
+
+    states: list = dataclasses.field(default_factory=lambda: list(READY))
+    connections: list = dataclasses.field(default_factory=list)
+    hosts: int = 2
+    health: str = "HEALTHY"
+    failure: str = ""
+
+
+class Cloud:
+    """A folder in which the stand-in plays, and the commands run against it."""
+
+    def __init__(self, folder, *lives, acts=("0",), errors=None, interrupt=None):
+        self.folder = folder
+        (folder / "bin").mkdir()
+        self.tool("gcloud", f'exec {sys.executable} -ISB "$STAND_IN" "$@"')
+        for name in ("sudo", "systemctl", "lsof"):
+            self.tool(name, f'echo {name} "$@" >>{folder}/tools; exit 1')
+        (folder / "acts").write_text("".join(f"{act}\n" for act in acts))
+        trainer = folder / "trainer"
+        trainer.write_text(TRAINER.format(acts=str(folder / "acts")))
+        trainer.chmod(0o755)
+        self.script = {
+            "project": "my-project",
+            "lives": [dataclasses.asdict(life) for life in lives or [Life()]],
+            "errors": errors or {},
+            "interrupt": interrupt,
+            "trainer": str(trainer),
+            "installed": installed("2.16.1"),
+            "path": f"{folder}/bin:/usr/bin:/bin",
+        }
+        self.write_script()
+
+    def write_script(self):
+        (self.folder / "script.json").write_text(json.dumps(self.script))
+
+    def tool(self, name, text):
+        path = self.folder / "bin" / name
+        path.write_text(f"#!/bin/bash\n{text}\n")
+        path.chmod(0o755)
+
+    @property
+    def environment(self):
+        return {
+            **os.environ,
+            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
+            "GCLOUD_STAND_IN": str(self.folder),
+            "STAND_IN": str(ROOT / "tests/launch/gcloud_stand_in.py"),
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def start(self, *words, **options):
+        return subprocess.Popen(
+            [sys.executable, "-m", "launch.tpu", *words],
+            env=self.environment,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    def launch(self, command, *words):
+        """Run the launcher to its end; return its exit code, stdout and stderr."""
+        place = ["--name=pod", "--zone=us-central2-b", "--poll_seconds=0.01"]
+        process = self.start(command, *place, *words)
+        try:
+            stdout, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        return process.returncode, stdout, stderr
+
+    def end(self):
+        """Kill the trainers that go on without a launcher."""
+        for pid in self.folder.glob("hosts/*/*/sam_pod/run/pid"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(json.loads(pid.read_text())["pid"], signal.SIGKILL)
+
+    @property
+    def calls(self):
+        path = self.folder / "calls"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    def verbs(self, *kinds):
+        """Return 'create', 'delete' and such of the calls, in order."""
+        found = [w for call in self.calls for w in call if w in kinds]
+        return found
+
+    @property
+    def state(self):
+        return json.loads((self.folder / "state.json").read_text())
+
+    @property
+    def violations(self):
+        path = self.folder / "violations"
+        return path.read_text() if path.exists() else ""
+
+
+def installed(*arguments):
+    """Return what install.sh leaves as a mark when it is done."""
+    files = [ROOT / "requirements.lock", ROOT / "launch/remote/tensorflow-tpu.lock"]
+    content = b"".join(file.read_bytes() for file in files)
+    mark = subprocess.run(["cksum"], input=content, capture_output=True, check=True)
+    return f"{mark.stdout.decode().strip()} {' '.join(arguments)}\n"

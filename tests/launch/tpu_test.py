@@ -1,0 +1,411 @@
+"""Launchers against slices that come and go, with real processes on their hosts."""
+
+import json
+import re
+import signal
+import subprocess
+
+import pytest
+
+from launch import slice as slice_lib
+from tests.launch import stand_in
+from tests.launch.stand_in import PREEMPTED, READY, Cloud, Life
+
+SLICE = ["--accelerator_type=v4-16", "--pause_seconds=0"]
+TRAIN = [
+    "--",
+    "--config=configs/resnet20.py:sgd",
+    "--config.data.dir=gs://bucket/cifar10",
+    "--workdir=gs://bucket/run",
+]
+DIRECT = [[None, "CREATING"], [None, "READY"]]
+
+
+@pytest.fixture
+def cloud(tmp_path):
+    clouds = []
+
+    def make(*lives, **options):
+        clouds.append(Cloud(tmp_path, *lives, **options))
+        return clouds[0]
+
+    yield make
+    clouds[0].end()
+    # Never two, never asked for two.
+    assert clouds[0].violations == ""
+
+
+def test_from_nothing_to_exit_0_and_to_nothing(cloud):
+    slices = cloud(Life([["ACCEPTED", None], *READY]))
+    code, stdout, stderr = slices.launch(
+        "up", *SLICE, "--queued", "--spot", "--down_when_done", *TRAIN
+    )
+    assert (code, stderr) == (0, "")
+    states = [line for line in stdout.splitlines() if ": queued resource" in line]
+    assert [line.partition(": ")[2] for line in states[:4]] == [
+        "queued resource ACCEPTED, node none",
+        "queued resource WAITING_FOR_RESOURCES, node none",
+        "queued resource PROVISIONING, node CREATING",
+        "queued resource ACTIVE, node READY",
+    ]
+    ours, load_library = json.loads(re.search(r"^\[\[.*", stdout, re.M).group())
+    assert ours == [
+        *("-m", "sam_pod.main", *TRAIN[1:]),
+        "--tpu=grpc://10.130.0.2:8470,grpc://10.130.0.3:8470",
+    ]
+    assert load_library == "0"
+    assert "step 0\nstep 1\nstep 2\nstep 3\n[launcher] The trainer ended" in stdout
+    assert (slices.state["node"], slices.state["queued"]) == (None, None)
+    assert stdout.endswith("[launcher] pod: nothing is left.\n")
+
+
+def test_a_single_host_is_local(cloud):
+    slices = cloud(Life(DIRECT, hosts=1))
+    slices.script["installed"] = stand_in.installed(
+        *("2.16.1", "libtpu==2.16.0rc0"),
+        "https://storage.googleapis.com/libtpu-tf-releases/index.html",
+    )
+    slices.write_script()
+    code, stdout, stderr = slices.launch("up", "--accelerator_type=v4-8", *TRAIN)
+    assert (code, stderr) == (0, "")
+    ours, load_library = json.loads(re.search(r"^\[\[.*", stdout, re.M).group())
+    assert (ours[-1], load_library) == ("--tpu=local", None)
+    assert "delete" not in slices.verbs("delete")
+    assert "down --name=pod --zone=us-central2-b --project=my-project" in stdout
+
+
+def test_everything_arrives_intact_and_executes_nothing(cloud, tmp_path):
+    nasty = (
+        f"a b'c\"d$(touch {tmp_path}/pwned)`touch {tmp_path}/pwned`;&|<>*?\\ \né\t#!"
+    )
+    slices = cloud()
+    arguments = [*TRAIN[:-1], f"--workdir=gs://bucket/{nasty}"]
+    code, stdout, _ = slices.launch("up", *SLICE, "--queued", *arguments)
+    assert code == 0
+    ours, _ = json.loads(re.search(r"^\[\[.*", stdout, re.M).group())
+    assert ours[-2] == f"--workdir=gs://bucket/{nasty}"
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("lost", "queued"),
+    [
+        (PREEMPTED, True),
+        (["SUSPENDING", "READY"], True),
+        (["SUSPENDED", None], True),
+        (["ACTIVE", "UNKNOWN"], True),
+        ([None, "PREEMPTED"], False),
+        ([None, "TERMINATED"], False),
+        ([None, "REPAIRING"], False),
+        ([None, "STOPPED"], False),
+    ],
+)
+def test_a_lost_slice_is_deleted_and_made_again(cloud, lost, queued):
+    states = READY if queued else DIRECT
+    slices = cloud(
+        Life(list(states), [[1, "drop"], [0, lost]]),
+        Life(list(states)),
+        acts=["wait", "0"],
+    )
+    flags = ["--queued"] if queued else []
+    code, stdout, stderr = slices.launch("up", *SLICE, *flags, *TRAIN)
+    assert (code, stderr) == (0, "")
+    assert "The connection broke; the trainer goes on." in stdout
+    assert f"Lost pod: {slice_lib.Seen(*(state or '' for state in lost))}" in stdout
+    verbs = slices.verbs("create", "delete")
+    kinds = ["delete"] * (1 + queued if lost[1] else 1)
+    assert verbs == ["create", *kinds, "create"]
+    assert slices.state["node"] == "READY"
+
+
+def test_a_connection_that_breaks_loses_and_repeats_nothing(cloud):
+    slices = cloud(Life(connections=[[1, "repeat"], [1, "drop"], [2, "repeat"]]))
+    code, stdout, _ = slices.launch("up", *SLICE, "--queued", *TRAIN)
+    assert code == 0
+    steps = re.findall(r"^step \d$", stdout, re.M)
+    assert steps == ["step 0", "step 1", "step 2", "step 3"]
+
+
+def test_exit_42_starts_again_on_the_slice_and_then_on_another(cloud):
+    slices = cloud(acts=["42", "42", "0"])
+    code, stdout, _ = slices.launch("up", *SLICE, "--queued", *TRAIN)
+    assert code == 0
+    assert stdout.count("ended with exit code 42") == 2
+    # The second time in a row costs the slice; what held the chips was ended before.
+    assert slices.verbs("create") == ["create"] * 2
+    assert slices.state["slices"] == 2
+    tools = (slices.folder / "tools").read_text()
+    assert tools.count("sudo rm -f /tmp/libtpu_lockfile") == 2  # Two workers, once.
+
+
+@pytest.mark.parametrize("act", ["1", "70"])
+def test_what_another_start_does_not_mend_ends_the_launcher(cloud, act):
+    slices = cloud(acts=[act])
+    code, _, _ = slices.launch("up", *SLICE, "--queued", "--down_when_done", *TRAIN)
+    assert code == int(act)
+    assert slices.verbs("create") == ["create"]
+    assert (slices.state["node"], slices.state["queued"]) == (None, None)
+
+
+def test_restarts_are_limited(cloud):
+    slices = cloud(acts=["42"])
+    code, stdout, _ = slices.launch(
+        "up", *SLICE, "--queued", "--max_restarts=2", "--down_when_done", *TRAIN
+    )
+    assert code == 42
+    assert "Gave up after 2 restarts; the same command continues." in stdout
+    assert slices.state["node"] is None
+
+
+def test_a_queued_resource_that_fails_is_replaced(cloud):
+    failed = Life(
+        [READY[0], ["FAILED", None]], failure="The request expired; valid until passed."
+    )
+    slices = cloud(failed, Life())
+    code, stdout, _ = slices.launch("up", *SLICE, "--queued", *TRAIN)
+    assert code == 0
+    assert "No slice this time: The request expired; valid until passed." in stdout
+
+
+def test_no_capacity_is_asked_for_again(cloud):
+    slices = cloud(
+        Life(DIRECT),
+        errors={"create tpu-vm": {"1": "stockout", "2": "stockout"}},
+    )
+    code, stdout, _ = slices.launch("up", *SLICE, *TRAIN)
+    assert code == 0
+    assert stdout.count("There is no more capacity in the zone") == 2
+
+
+@pytest.mark.parametrize("kind", ["quota", "denied", "login"])
+def test_what_the_api_refuses_is_one_line(cloud, kind):
+    slices = cloud(errors={"create queued-resources": {"1": kind}})
+    code, _, stderr = slices.launch("up", *SLICE, "--queued", *TRAIN)
+    assert code == 1
+    assert stderr.startswith("Error: pod: ")
+    assert stderr.count("\n") == 1
+    assert slices.verbs("create") == ["create"]
+    assert slices.state["slices"] == 0
+
+
+def test_a_state_that_is_unknown_is_asked_again_before_anything_is_created(cloud):
+    slices = cloud(
+        errors={
+            "describe queued-resources": {"1": "network", "2": "zone"},
+            "describe tpu-vm": {"1": "network", "4": "zone"},
+        }
+    )
+    code, stdout, _ = slices.launch("up", *SLICE, "--queued", *TRAIN)
+    assert code == 0
+    assert stdout.count("Asking for the state failed, trying again: ") == 4
+    assert slices.verbs("create") == ["create"]
+
+
+def test_a_state_that_stays_unknown_creates_nothing(cloud):
+    errors = {str(number): "network" for number in range(1, 99)}
+    slices = cloud(errors={"describe tpu-vm": errors})
+    code, stdout, stderr = slices.launch("up", *SLICE, *TRAIN)
+    assert (code, stderr) == (42, "")
+    assert "Gave up: " in stdout
+    assert slices.verbs("create") == []
+
+
+def test_who_deletes_the_slice_gets_no_other(cloud):
+    gone = [None, None]
+    slices = cloud(Life(connections=[[0, gone]]), acts=["wait"])
+    code, stdout, _ = slices.launch("up", *SLICE, "--queued", *TRAIN)
+    assert code == 42
+    assert "Somebody deleted pod; it is not created again." in stdout
+    assert slices.verbs("create", "delete") == ["create"]
+
+
+@pytest.mark.parametrize("found", ["v4-8", "tpu-vm-tf-2.16.1-pod-se"])
+def test_another_slice_of_the_name_is_left_alone(cloud, found):
+    slices = cloud(Life(hosts=1), Life())
+    kind = "accelerator_type" if found == "v4-8" else "runtime_version"
+    other = ["--queued", *SLICE, f"--{kind}={found}"]
+    create = slices.launch("up", *other)
+    if found != "v4-8":
+        assert create[2].startswith("Warning: runtime tpu-vm-tf-2.16.1-pod-se on v4-16")
+    before = slices.state
+    code, _, stderr = slices.launch("up", *SLICE, "--down_when_done", *TRAIN)
+    assert code == 1
+    assert stderr.startswith(f"Error: pod exists already, with {found} instead of ")
+    assert slices.state["slices"] == before["slices"] == 1
+    assert slices.state["node"] == "READY"
+
+
+def test_a_slice_that_is_there_is_used_and_a_preempted_one_replaced(cloud):
+    slices = cloud(Life([*READY, *[READY[-1]] * 20, PREEMPTED]), Life())
+    assert slices.launch("up", *SLICE, "--queued", *TRAIN)[0] == 0
+    assert slices.launch("up", *SLICE, "--queued", *TRAIN)[0] == 0
+    assert slices.verbs("create") == ["create"]
+    while slices.state["node"] == "READY":
+        assert slices.launch("status")[0] == 0
+    assert slices.launch("up", *SLICE, "--queued", *TRAIN)[0] == 0
+    assert slices.verbs("create", "delete") == ["create", "delete", "delete", "create"]
+
+
+def test_a_stopped_slice_is_left_alone(cloud):
+    slices = cloud(Life([*DIRECT, [None, "STOPPED"]]))
+    assert slices.launch("up", *SLICE)[0] in (0, 42)
+    code, _, stderr = slices.launch("up", *SLICE, *TRAIN)
+    assert code == 1
+    assert stderr.startswith("Error: pod is STOPPED; start it, or delete it: python -m")
+
+
+def start_and_leave(slices):
+    """Start a trainer that waits, and interrupt its launcher; return its stdout."""
+    words = ["up", "--name=pod", "--zone=us-central2-b", "--poll_seconds=0.01", *SLICE]
+    process = slices.start(*words, "--queued", *TRAIN)
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line == "waiting\n":
+            process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 42
+    assert process.stderr.read() == ""
+    process.stdout.close()
+    process.stderr.close()
+    return "".join(lines)
+
+
+def test_an_interrupted_launcher_says_what_is_left_and_takes_it_up_again(cloud):
+    slices = cloud(acts=["wait", "0"])
+    stdout = start_and_leave(slices)
+    assert "Interrupted; what was begun on the slice goes on" in stdout
+    commands = re.findall(r"python -m launch\.tpu (\w+ .*)", stdout)
+    assert [command.split()[0] for command in commands] == ["status", "down"]
+    code, stdout, _ = slices.launch(*commands[0].split()[:1])
+    assert code == 0
+    assert "It is ready and costs money" in stdout
+    assert "2 host(s); the trainer runs" in stdout
+    # Another trainer is refused, the same is followed to its end.
+    other = [*TRAIN, "--config.sam.rho=0.1"]
+    code, _, stderr = slices.launch(
+        "up", *SLICE, "--queued", "--down_when_done", *other
+    )
+    assert code == 1
+    assert stderr.startswith("Error: Another trainer runs on pod (env ")
+    process = slices.start(
+        *("up", "--name=pod", "--zone=us-central2-b", *SLICE, "--queued"),
+        *("--poll_seconds=0.01", *TRAIN),
+    )
+    for line in process.stdout:
+        if line == "waiting\n":
+            stop = "python3 sam_pod/launch/remote/coordinator.py stop"
+            assert slices.launch("ssh", "--", *stop.split())[0] == 0
+            break
+    stdout = process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert "The trainer ended with exit code 42." in stdout
+    assert slices.launch("down")[0] == 0
+    assert (slices.state["node"], slices.state["queued"]) == (None, None)
+
+
+def test_run_logs_and_status_use_the_slice_that_is_there(cloud):
+    slices = cloud(acts=["0", "1"])
+    code, _, stderr = slices.launch("run", *TRAIN)
+    assert (code, stderr.count("\n")) == (1, 1)
+    assert stderr.startswith("Error: pod is not ready (node none): There is nothing")
+    code, stdout, _ = slices.launch("status")
+    assert (code, "nothing that costs money" in stdout) == (0, True)
+    assert slices.launch("up", *SLICE, "--queued")[0] == 0
+    assert "no trainer was started there" in slices.launch("status")[1]
+    assert slices.launch("run", *TRAIN)[0] == 0
+    assert slices.launch("run", *TRAIN)[0] == 1
+    code, stdout, _ = slices.launch("logs")
+    assert (code, "step 3" in stdout) == (1, True)
+    assert "the trainer ended with exit code 1." in slices.launch("status")[1]
+    assert slices.verbs("create") == ["create"]
+
+
+def test_run_does_not_replace_a_slice_that_is_lost(cloud):
+    slices = cloud(Life(connections=[[0, PREEMPTED]]), acts=["wait"])
+    assert slices.launch("up", *SLICE, "--queued")[0] == 0
+    code, stdout, _ = slices.launch("run", *TRAIN)
+    assert code == 42
+    assert slices.verbs("create", "delete") == ["create"]
+    assert "Delete all of it:" in stdout
+
+
+@pytest.mark.parametrize("states", [READY[:1], READY[:2], READY, [["SUSPENDED", None]]])
+def test_down_deletes_whatever_there_is(cloud, states):
+    slices = cloud(Life([READY[0], *states, states[-1]]))
+    process = slices.start(
+        *("up", "--name=pod", "--zone=us-central2-b", "--poll_seconds=9", *SLICE),
+        "--queued",
+    )
+    for line in process.stdout:
+        if "WAITING" in line:
+            process.kill()
+    process.communicate()
+    for _ in states:
+        slices.launch("status")
+    code, stdout, stderr = slices.launch("down")
+    assert (code, stderr) == (0, "")
+    assert stdout.endswith("pod: nothing is left.\n")
+    assert (slices.state["node"], slices.state["queued"]) == (None, None)
+
+
+def test_options_reach_gcloud(cloud):
+    slices = cloud(Life(DIRECT))
+    options = [
+        *("--reserved", "--internal_ips", "--tunnel_through_iap", "--network=net"),
+        *("--subnetwork=sub", "--service_account=me@x.iam", "--labels=a=b,c=d"),
+        *("--autocheckpoint_enabled", "--project=other"),
+    ]
+    assert slices.launch("up", *SLICE, *options)[0] == 0
+    create = next(call for call in slices.calls if "create" in call)
+    assert create == [
+        *("alpha", "compute", "tpus", "tpu-vm", "create", "pod"),
+        *("--zone=us-central2-b", "--project=other", "--quiet"),
+        *("--accelerator-type=v4-16", "--version=tpu-vm-tf-2.16.1-pod-pjrt"),
+        *("--autocheckpoint-enabled", "--reserved", "--internal-ips", "--network=net"),
+        *("--subnetwork=sub", "--service-account=me@x.iam", "--labels=a=b,c=d"),
+    ]
+    ssh = [call for call in slices.calls if "ssh" in call or "scp" in call]
+    assert all(call[0] == "alpha" and "--tunnel-through-iap" in call for call in ssh)
+    assert all("--project=other" in call for call in slices.calls)
+
+
+def test_the_dry_run_is_bash_and_does_what_it_says(cloud):
+    slices = cloud(acts=["42", "0"])
+    flags = [*SLICE, "--queued", "--spot", "--dry_run", "--down_when_done"]
+    nasty = "--workdir=gs://bucket/a b'c\"$(false)`false`\\\n\t!"
+    code, stdout, stderr = slices.launch("up", *flags, *TRAIN[:-1], nasty)
+    assert (code, stderr) == (0, "")
+    assert not (slices.folder / "calls").exists()
+    done = subprocess.run(
+        ["bash", "-c", stdout.replace("sleep 20", "sleep 0")],
+        env=slices.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert slices.verbs("create") == ["create"] * 2
+    assert (slices.state["node"], slices.state["queued"]) == (None, None)
+    started = re.findall(r'"text": ("\[\[.*?")}?$', done.stderr, re.M)
+    assert started or "sam_pod.main" in done.stderr
+    frames = [
+        json.loads(x) for x in done.stderr.splitlines() if x.startswith('{"at": 0')
+    ]
+    ours, load_library = json.loads(frames[0]["text"].splitlines()[0])
+    assert ours == [
+        *("-m", "sam_pod.main", *TRAIN[1:-1], nasty),
+        "--tpu=grpc://10.130.0.2:8470,grpc://10.130.0.3:8470",
+    ]
+    assert load_library == "0"
+
+
+@pytest.mark.parametrize("command", ["status", "run", "logs", "ssh", "down"])
+def test_every_dry_run_is_bash_and_runs_nothing(cloud, command):
+    slices = cloud()
+    rest = [*SLICE, *TRAIN] if command == "run" else []
+    code, stdout, stderr = slices.launch(command, "--dry_run", *rest)
+    assert (code, stderr) == (0, "")
+    assert not (slices.folder / "calls").exists()
+    subprocess.run(["bash", "-n", "-c", stdout], check=True)
+    assert "gcloud compute tpus" in stdout

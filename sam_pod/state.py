@@ -4,18 +4,30 @@ All of it is plain `tf.Variable`s of ours, made under the strategy's scope: a st
 them as tensors once and assigns them once.
 """
 
+import concurrent.futures
 import dataclasses
-import glob
 import os
-import re
-import shutil
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import errors, files, optimizers, progress, runtime
-from sam_pod.models import network as network_lib
+from sam_pod import checkpoint_folder, errors, optimizers, progress
+
+if TYPE_CHECKING:
+    from sam_pod.models import network as network_lib
+
+HOST_DEVICE = "/job:localhost/replica:0/task:0/device:CPU:0"
+
+
+class NotFinite(ValueError):
+    """A weight or a statistic is NaN or infinite: no step could start from it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"variable {name} is not finite")
+        self.name = name
 
 
 class Values(NamedTuple):
@@ -72,7 +84,7 @@ class TrainState:
 
 def create(
     strategy: tf.distribute.Strategy,
-    network: network_lib.Network,
+    network: "network_lib.Network",
     optimizer: optimizers.Optimizer,
 ) -> TrainState:
     """Return the state before the first step, on all replicas of `strategy`."""
@@ -96,46 +108,79 @@ def create(
         )
 
 
+def to_arrays(state: TrainState) -> list[np.ndarray]:
+    """Return the values of all variables, in an order that only the model decides."""
+    return [variable.numpy() for variable in tf.nest.flatten(vars(state))]
+
+
+def assign_arrays(state: TrainState, arrays: Sequence[np.ndarray]) -> None:
+    """Assign what `to_arrays` returned, on all replicas."""
+    _assign(tf.nest.flatten(vars(state)), arrays)
+
+
 class Checkpoints:
     """Save and restore a state in `<workdir>/checkpoints`; the last two, and the best.
 
-    A checkpoint is `ckpt-<step>-<validated epochs>`, which names each state of a run
-    once. A save is atomic: TensorFlow writes an index in place, so everything is
-    written to a folder aside and renamed, the index last; without it nothing is read.
-    `best` holds weights and statistics alone.
+    A save copies the values and returns; a thread writes the copy, whole or not at all.
+    It is waited for before the next copy, before anything is read, and at the end of
+    the process. `best` holds weights and statistics alone.
     """
 
-    def __init__(self, directory: str, state: TrainState) -> None:
+    def __init__(
+        self,
+        directory: str,
+        state: TrainState,
+        *,
+        host_device: str = HOST_DEVICE,
+        enabled: bool = True,
+    ) -> None:
+        """Take a folder, which the first save makes.
+
+        Args:
+            directory: Of the checkpoints.
+            state: What is saved and restored.
+            host_device: This process's own CPU.
+            enabled: Whether to save; of several workers only the chief does.
+        """
         self._state = state
-        self._checkpoint = tf.train.Checkpoint(
-            step=state.step,
-            weights=state.weights,
-            stats=state.stats,
-            slots=state.slots,
-            progress=state.progress,
-        )
-        self._best = tf.train.Checkpoint(weights=state.weights, stats=state.stats)
         self._directory = directory
         self._best_directory = os.path.join(directory, "best")
-        self._options = tf.train.CheckpointOptions(
-            experimental_io_device=runtime.HOST_DEVICE
-        )
+        self._host_device = host_device
+        self._options = tf.train.CheckpointOptions(experimental_io_device=host_device)
+        self._copy = self._host_copy() if enabled else None
+        self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoints")
+        self._writing: concurrent.futures.Future | None = None
 
     def save(self) -> None:
-        """Save the state, then delete all but the last two.
+        """Copy the state, to be saved; then all but the last two are deleted.
+
+        Raises:
+            NotFinite: before anything is written.
+            UserError: the disk was full or not writable at the save before this one;
+                what was saved before stays.
+        """
+        if self._copy:
+            self._begin(_whole(self._copy), self._directory, keep=2)
+
+    def save_best(self) -> None:
+        """Copy weights and statistics, to be saved as the best so far.
+
+        Raises:
+            NotFinite: as `save` does.
+            UserError: as `save` does.
+        """
+        if self._copy:
+            self._begin(_best(self._copy), self._best_directory, keep=1)
+
+    def wait(self) -> None:
+        """Return when all that was to be saved is on the disk.
 
         Raises:
             UserError: the disk is full or not writable; what was saved before stays.
         """
-        self._write(self._checkpoint, self._directory, keep=2)
-
-    def save_best(self) -> None:
-        """Save weights and statistics as the best so far.
-
-        Raises:
-            UserError: as `save` does.
-        """
-        self._write(self._best, self._best_directory, keep=1)
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
 
     def restore_latest(self) -> bool:
         """Restore the newest checkpoint that can be read; False when there is none.
@@ -143,11 +188,13 @@ class Checkpoints:
         Raises:
             UserError: there are checkpoints and none of them can be read.
         """
-        paths = _list(self._directory)
+        self.wait()
+        checkpoint = _whole(self._state)
+        paths = checkpoint_folder.paths(self._directory)
         unreadable = []
         for path in reversed(paths):
             try:
-                self._checkpoint.read(path, self._options).assert_consumed()
+                checkpoint.read(path, self._options).assert_consumed()
             except Exception as error:  # Damaged files raise many types.
                 logging.warning(
                     "Checkpoint %s cannot be read (%s); trying the one before.",
@@ -156,9 +203,8 @@ class Checkpoints:
                 )
                 unreadable.append(path)
             else:
-                with errors.storage(self._directory):
-                    for name in unreadable:  # Its steps are done, and saved, again.
-                        os.rename(f"{name}.index", f"{name}.unreadable")
+                for unread in unreadable:  # Its steps are done, and saved, again.
+                    checkpoint_folder.set_aside(unread)
                 return True
         if paths:
             raise errors.UserError(
@@ -173,57 +219,68 @@ class Checkpoints:
         Raises:
             UserError: they cannot be read.
         """
-        paths = _list(self._best_directory)
+        self.wait()
+        paths = checkpoint_folder.paths(self._best_directory)
         try:
-            self._best.read(paths[-1], self._options).assert_consumed()
+            _best(self._state).read(paths[-1], self._options).assert_consumed()
         except Exception as error:
             raise errors.UserError(
                 f"The best checkpoint in {self._best_directory} cannot be read; delete "
                 f"{os.path.dirname(self._directory)} to start over."
             ) from error
 
-    def _write(
+    def _host_copy(self) -> TrainState:
+        def copy(variable: tf.Variable) -> tf.Variable:
+            name = variable.name.partition(":")[0]
+            return tf.Variable(tf.zeros(variable.shape, variable.dtype), name=name)
+
+        with tf.device(self._host_device):
+            return TrainState(**tf.nest.map_structure(copy, vars(self._state)))
+
+    def _begin(
         self, checkpoint: tf.train.Checkpoint, directory: str, keep: int
     ) -> None:
-        step = int(self._state.step.numpy())
-        epochs = int(self._state.progress["validated_epochs"].numpy())
-        name = f"ckpt-{step}-{epochs}"
-        if os.path.join(directory, name) in _list(directory):
+        self.wait()
+        name = checkpoint_folder.name(
+            int(self._state.step.numpy()),
+            int(self._state.progress["validated_epochs"].numpy()),
+        )
+        if os.path.join(directory, name) in checkpoint_folder.paths(directory):
             return
-        with errors.storage(directory):
-            aside = os.path.join(directory, "partial")
-            shutil.rmtree(aside, ignore_errors=True)  # Of a save that was killed.
-            os.makedirs(aside)
-            checkpoint.write(os.path.join(aside, name), self._options)
-            for file in sorted(os.listdir(aside)):  # The data, then the index.
-                files.sync(os.path.join(aside, file))
-                os.rename(os.path.join(aside, file), os.path.join(directory, file))
-            os.rmdir(aside)
-            files.sync(directory)
-            _remove_all_but(directory, _list(directory)[-keep:])
+        arrays = to_arrays(self._state)  # From where they are, hence in no scope.
+        with tf.device(self._host_device):
+            assign_arrays(self._copy, arrays)
+        for variable in (*self._copy.weights, *self._copy.stats):
+            if not np.isfinite(variable.numpy()).all():
+                raise NotFinite(variable.name)
+        self._writing = self._writer.submit(
+            self._write, checkpoint, directory, name, keep
+        )
+
+    def _write(
+        self, checkpoint: tf.train.Checkpoint, directory: str, name: str, keep: int
+    ) -> None:
+        def write(path: str) -> None:
+            checkpoint.write(path, self._options)
+
+        with tf.device(self._host_device):  # Each thread has a default of its own.
+            checkpoint_folder.add(directory, name, write, keep=keep)
 
 
-def _list(directory: str) -> list[str]:
-    """Return the paths of the checkpoints in a folder, oldest first."""
-    found = {}
-    for file in glob.glob(os.path.join(glob.escape(directory), "ckpt-*.index")):
-        if match := re.fullmatch(r"(.*/ckpt-(\d+)-(\d+))\.index", file):
-            found[int(match[3]), int(match[2])] = match[1]
-    return [found[key] for key in sorted(found)]
+def _whole(state: TrainState) -> tf.train.Checkpoint:
+    return tf.train.Checkpoint(**vars(state))
 
 
-def _remove_all_but(directory: str, kept: list[str]) -> None:
-    files = glob.glob(os.path.join(glob.escape(directory), "ckpt-*.*"))
-    # The indices first: without one nobody takes the rest for a checkpoint.
-    for file in sorted(files, key=lambda name: not name.endswith(".index")):
-        if not file.startswith(tuple(f"{path}." for path in kept)):
-            os.remove(file)
+def _best(state: TrainState) -> tf.train.Checkpoint:
+    return tf.train.Checkpoint(weights=state.weights, stats=state.stats)
 
 
 def _tensors(variables: list[tf.Variable]) -> list[tf.Tensor]:
     return [tf.convert_to_tensor(variable) for variable in variables]
 
 
-def _assign(variables: list[tf.Variable], values: list[tf.Tensor]) -> None:
+def _assign(
+    variables: list[tf.Variable], values: Sequence[tf.Tensor | np.ndarray]
+) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

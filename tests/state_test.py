@@ -2,12 +2,13 @@
 
 import glob
 import os
+import threading
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, optimizers, progress
+from sam_pod import checkpoint_folder, errors, optimizers, progress
 from sam_pod import state as state_lib
 from tests import fixtures
 
@@ -58,10 +59,12 @@ def test_killed_within_a_save(state, tmp_path, monkeypatch, name, call, saved_be
     for number in range(1, saved_before + 1):
         fill(state, number)
         checkpoints.save()
+    checkpoints.wait()
     fill(state, 9)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         die_at(patch, name, call)
         checkpoints.save()
+        checkpoints.wait()
     fill(state, 77)
     whole = name == "rmdir"  # By then the index has its name.
     expected = 9 if whole else saved_before
@@ -83,6 +86,7 @@ def test_the_last_two_and_the_best_are_kept(state, tmp_path):
         fill(state, number)
         checkpoints.save()
         checkpoints.save_best()
+    checkpoints.wait()
     assert sorted(p.name for p in tmp_path.glob("*.index")) == [
         "ckpt-2-0.index",
         "ckpt-3-0.index",
@@ -120,6 +124,7 @@ def test_a_damaged_newest_falls_back_and_is_saved_again(
     for number in (1, 2):
         fill(state, number)
         checkpoints.save()
+    checkpoints.wait()
     file = tmp_path / f"ckpt-2-0.{part}"
     content = bytearray(file.read_bytes())
     middle = len(content) // 2
@@ -138,8 +143,95 @@ def test_a_damaged_newest_falls_back_and_is_saved_again(
 def test_a_folder_that_cannot_be_written_is_the_users(state, tmp_path):
     (tmp_path / "file").write_text("")
     checkpoints = state_lib.Checkpoints(str(tmp_path / "file"), state)
+    checkpoints.save()
+    with pytest.raises(errors.UserError, match="Cannot write under"):
+        checkpoints.wait()
+    checkpoints.wait()  # It was said once.
+    checkpoints.save()
+    fill(state, 1)
     with pytest.raises(errors.UserError, match="Cannot write under"):
         checkpoints.save()
+    (tmp_path / "file").unlink()
+    checkpoints.save()
+    assert checkpoints.restore_latest()
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Yield an event that every write to the disk waits for."""
+    release, add = threading.Event(), checkpoint_folder.add
+
+    def add_later(*arguments, **keywords):
+        assert release.wait(60)
+        add(*arguments, **keywords)
+
+    monkeypatch.setattr(checkpoint_folder, "add", add_later)
+    yield release
+    release.set()
+
+
+def test_a_save_returns_at_once_and_writes_what_was_then(state, tmp_path, held):
+    checkpoints = state_lib.Checkpoints(str(tmp_path), state)
+    fill(state, 1)
+    checkpoints.save()
+    assert not checkpoint_folder.paths(str(tmp_path))
+    for variable in fixtures.all_variables(state):
+        variable.assign_add(tf.ones_like(variable))
+    held.set()
+    checkpoints.save_best()
+    checkpoints.wait()
+    assert checkpoints.restore_latest()
+    assert_is(state, 1)
+    fill(state, 7)
+    checkpoints.restore_best()
+    for variable in (*state.weights, *state.stats):
+        np.testing.assert_array_equal(variable.numpy(), 2)
+
+
+def test_the_copy_is_on_the_host_and_only_where_it_is_saved(state, tmp_path):
+    device = "/job:localhost/replica:0/task:0/device:CPU:3"
+    checkpoints = state_lib.Checkpoints(str(tmp_path), state, host_device=device)
+    assert {v.device for v in tf.nest.flatten(vars(checkpoints._copy))} == {device}
+    checkpoints.save()
+    assert {v.device for v in tf.nest.flatten(vars(checkpoints._copy))} == {device}
+    other = state_lib.Checkpoints(str(tmp_path / "other"), state, enabled=False)
+    other.save()
+    other.save_best()
+    other.wait()
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("part", ["weights", "stats"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_not_saved(state, tmp_path, part, value):
+    checkpoints = state_lib.Checkpoints(str(tmp_path), state)
+    variable = getattr(state, part)[-1]
+    variable.assign(tf.tensor_scatter_nd_update(variable, [[0]], [value]))
+    for save in (checkpoints.save, checkpoints.save_best):
+        with pytest.raises(state_lib.NotFinite, match=variable.name.split(":")[0]):
+            save()
+    checkpoints.wait()
+    assert not list(tmp_path.iterdir())
+
+
+def test_arrays_carry_everything_to_another_state(state):
+    for i, variable in enumerate(tf.nest.flatten(vars(state))):
+        variable.assign(tf.cast(tf.fill(variable.shape, i), variable.dtype))
+    arrays = state_lib.to_arrays(state)
+    strategy = fixtures.mirrored(2)
+    other = state_lib.create(strategy, fixtures.small_model(), optimizers.adam())
+    state_lib.assign_arrays(other, arrays)
+    assert other.read_progress() == state.read_progress()
+    pairs = zip(
+        fixtures.all_variables(state), fixtures.all_variables(other), strict=True
+    )
+    for mine, theirs in pairs:
+        (copies,) = fixtures.copies(strategy, [theirs])
+        assert len(copies) == 2
+        for copy in copies:
+            np.testing.assert_array_equal(mine.numpy(), copy)
+    with pytest.raises(ValueError):
+        state_lib.assign_arrays(other, arrays[:-1])
 
 
 def test_replicas_hold_the_same_and_restore_the_same(tmp_path):

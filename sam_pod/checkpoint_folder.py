@@ -1,0 +1,73 @@
+"""A folder of checkpoints, of which each is whole or not there.
+
+A checkpoint is `ckpt-<step>-<validated epochs>`, which names each state of a run once:
+an index file and the data. TensorFlow writes an index in place, so everything is
+written to a folder aside and renamed, the index last; without it nothing is read.
+"""
+
+import glob
+import os
+import re
+import shutil
+from collections.abc import Callable
+
+from sam_pod import errors, files
+
+
+def name(step: int, validated_epochs: int) -> str:
+    """Return the name of a checkpoint."""
+    return f"ckpt-{step}-{validated_epochs}"
+
+
+def paths(directory: str) -> list[str]:
+    """Return the whole checkpoints in a folder, oldest first."""
+    found = {}
+    for file in glob.glob(os.path.join(glob.escape(directory), "ckpt-*.index")):
+        if match := re.fullmatch(r"(.*/ckpt-(\d+)-(\d+))\.index", file):
+            found[int(match[3]), int(match[2])] = match[1]
+    return [found[key] for key in sorted(found)]
+
+
+def add(
+    directory: str, name: str, write: Callable[[str], object], *, keep: int
+) -> None:
+    """Write a checkpoint, then delete all but the last `keep`.
+
+    Args:
+        directory: Made if it is not there.
+        name: Of a checkpoint that is not there.
+        write: Writes to the path that it is given, as tf.train.Checkpoint.write does.
+        keep: How many to keep, with the new one.
+
+    Raises:
+        UserError: the disk is full or not writable; what was there stays.
+    """
+    with errors.storage(directory):
+        aside = os.path.join(directory, "partial")
+        shutil.rmtree(aside, ignore_errors=True)  # Of a save that was killed.
+        os.makedirs(aside)
+        write(os.path.join(aside, name))
+        for file in sorted(os.listdir(aside)):  # The data, then the index.
+            files.sync(os.path.join(aside, file))
+            os.rename(os.path.join(aside, file), os.path.join(directory, file))
+        os.rmdir(aside)
+        files.sync(directory)
+        _remove_all_but(directory, paths(directory)[-keep:])
+
+
+def set_aside(path: str) -> None:
+    """Keep a checkpoint that cannot be read from being listed.
+
+    Raises:
+        UserError: the folder is not writable.
+    """
+    with errors.storage(os.path.dirname(path)):
+        os.rename(f"{path}.index", f"{path}.unreadable")
+
+
+def _remove_all_but(directory: str, kept: list[str]) -> None:
+    files = glob.glob(os.path.join(glob.escape(directory), "ckpt-*.*"))
+    # The indices first: without one nobody takes the rest for a checkpoint.
+    for file in sorted(files, key=lambda name: not name.endswith(".index")):
+        if not file.startswith(tuple(f"{path}." for path in kept)):
+            os.remove(file)

@@ -1,0 +1,206 @@
+"""Kills in the middle of saves: the newest whole checkpoint is always there.
+
+Real processes count steps and save without end. All values are coded by their step,
+and go on changing while a save is written.
+"""
+
+import contextlib
+import itertools
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sam_pod import checkpoint_folder
+from sam_pod import state as state_lib
+
+ROOT = pathlib.Path(__file__).parent.parent
+SHAPES = [(400, 1000), (7,), (300, 1000), (3, 5)]
+# Importing TensorFlow takes seconds; a fork that has not used it yet may do so alone.
+COUNTERS = """
+import os, sys
+from tests import kill_test
+
+for line in sys.stdin:
+    if pid := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    else:
+        kill_test.count(*line.split())
+        sys.exit()
+"""
+
+
+def count(directory, saves):
+    """Count on from the newest checkpoint, saving twice at each turn."""
+    state = make_state()
+    step = compile_step(state)
+    checkpoints = state_lib.Checkpoints(directory, state)
+    checkpoints.restore_latest()
+    print(os.getpid(), flush=True)
+    for _ in itertools.count() if saves == "all" else range(int(saves)):
+        step()
+        checkpoints.save_best()
+        step()
+        checkpoints.save()
+
+
+def make_state():
+    """Return a state of several files' worth of blocks, at step 0."""
+    with tf.device("/cpu:0"):
+        weights = [tf.Variable(code(0, shape)) for shape in SHAPES]
+        return state_lib.TrainState(
+            step=tf.Variable(0, dtype=tf.int64),
+            weights=weights,
+            stats=[tf.Variable(code(0, (11,)))],
+            slots={"momentum": [tf.Variable(w) for w in weights]},
+            progress={
+                name: tf.Variable(0.0) for name in ("validated_epochs", "seconds")
+            },
+        )
+
+
+def code(step, shape):
+    """Return an array that no other step has, nor a mixture of two."""
+    return np.arange(np.prod(shape), dtype=np.float32).reshape(shape) % 1009 + step
+
+
+def compile_step(state):
+    """Return what counts all values up, in place."""
+
+    @tf.function
+    def step():
+        state.step.assign_add(1)
+        for variable in (*state.weights, *state.stats, *state.slots["momentum"]):
+            variable.assign_add(tf.ones_like(variable))
+
+    return step
+
+
+def assert_is_at(values, step):
+    """Check {key: array} of a checkpoint, or of its best."""
+    for key, value in values.items():
+        if key.startswith(("weights", "stats", "slots")):
+            np.testing.assert_array_equal(value, code(step, value.shape), err_msg=key)
+
+
+def read(path):
+    reader = tf.train.load_checkpoint(path)
+    names = reader.get_variable_to_shape_map()
+    return {name: reader.get_tensor(name) for name in names}
+
+
+class Counter:
+    """A process that counts."""
+
+    def __init__(self, counters, directory, saves="all"):
+        self._counters = counters
+        counters.stdin.write(f"{directory} {saves}\n")
+        counters.stdin.flush()
+        self.pid = int(counters.stdout.readline())
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        assert self.wait() == -signal.SIGKILL
+
+    def wait(self):
+        return int(self._counters.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def counters():
+    process = subprocess.Popen(
+        [sys.executable, "-c", COUNTERS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    yield process
+    process.communicate()
+
+
+def partial(directory):
+    """Return what is in the folder of an unfinished save; None without one."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.listdir(os.path.join(directory, "partial"))
+    return None
+
+
+# When to kill, told by what a save has written so far.
+MOMENTS = {
+    "begun": lambda files: files is not None,
+    "writing": lambda files: bool(files),
+    "written": lambda files: any(f.endswith(".index") for f in files or []),
+    "renaming": lambda files: (
+        any(f.endswith(".index") for f in files or [])
+        and not any(".data" in f for f in files)
+    ),
+}
+
+
+def kill(counter, directory, moment, saves_before):
+    """Kill at the moment within a later save; return whether it was still within."""
+    for _ in range(saves_before):
+        seen = checkpoint_folder.paths(directory)[-1:]
+        wait_until(lambda seen=seen: checkpoint_folder.paths(directory)[-1:] != seen)
+    wait_until(lambda: MOMENTS[moment](partial(directory)))
+    counter.kill()
+    return partial(directory) is not None
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+def check(directory):
+    """Check all that is listed, and that the newest restores; return its step."""
+    paths = checkpoint_folder.paths(directory)
+    for path in paths:
+        values = read(path)
+        step = values["step/.ATTRIBUTES/VARIABLE_VALUE"]
+        assert os.path.basename(path) == f"ckpt-{step}-0"
+        assert_is_at(values, step)
+    for path in checkpoint_folder.paths(f"{directory}/best"):
+        assert_is_at(read(path), int(path.split("-")[-2]))
+    state = make_state()
+    whole = state_lib.Checkpoints(directory, state).restore_latest()
+    assert whole == bool(paths)
+    step = int(state.step.numpy())
+    for variable in (*state.weights, *state.stats, *state.slots["momentum"]):
+        np.testing.assert_array_equal(variable.numpy(), code(step, variable.shape))
+    return step
+
+
+@pytest.mark.parametrize("kills", [20, pytest.param(100, marks=pytest.mark.slow)])
+def test_a_kill_within_a_save_loses_nothing_that_was_whole(counters, tmp_path, kills):
+    directory = str(tmp_path / "checkpoints")
+    steps, within = [0], 0
+    for number in range(kills):
+        counter = Counter(counters, directory)
+        moment = list(MOMENTS)[number % len(MOMENTS)]
+        # Every other time within a save of the best.
+        folder = directory if number // len(MOMENTS) % 2 else f"{directory}/best"
+        within += kill(counter, folder, moment, saves_before=number % 3)
+        steps.append(check(directory))
+    assert steps == sorted(steps)
+    assert steps[-1] > kills // 2
+    assert within >= kills // 2
+
+
+def test_the_end_of_the_process_waits_for_the_last_save(counters, tmp_path):
+    assert Counter(counters, tmp_path, saves=2).wait() == 0
+    assert [os.path.basename(p) for p in checkpoint_folder.paths(str(tmp_path))] == [
+        "ckpt-2-0",
+        "ckpt-4-0",
+    ]
+    assert check(str(tmp_path)) == 4
+    assert not (tmp_path / "partial").exists()

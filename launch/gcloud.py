@@ -38,8 +38,11 @@ class Kind(enum.Enum):
 _PATTERNS = (
     (Kind.EXISTS, r"ALREADY_EXISTS|already exists"),
     (Kind.STOCKOUT, r"no more capacity|[Ii]nsufficient (reserved )?capacity|STOCKOUT"),
-    (Kind.QUOTA, r"[Qq]uota"),
-    (Kind.LOGIN, r"active account|gcloud auth login|Reauthentication|invalid_grant"),
+    (Kind.QUOTA, r"RESOURCE_EXHAUSTED|Quota limit|[Qq]uota.* exceeded"),
+    (
+        Kind.LOGIN,
+        r"have an active account|gcloud auth login|Reauthentication|invalid_grant",
+    ),
     (Kind.DENIED, r"PERMISSION_DENIED|does not have permission|SERVICE_DISABLED"),
     (
         Kind.INVALID,

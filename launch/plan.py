@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import tempfile
 from collections.abc import Sequence
 
 from launch import commands, runtimes, trainer
@@ -12,7 +13,7 @@ from launch import commands, runtimes, trainer
 PROJECT = "project-of-gcloud"
 _TPU = "grpc://hosts-of-the-slice"
 _WIDTH = 88
-_ARCHIVE = os.path.join("/tmp", trainer.ARCHIVE)
+_ARCHIVE = os.path.join(tempfile.gettempdir(), trainer.ARCHIVE)
 # The coordinator's last line tells the trainer's exit code.
 _CODE = (
     r"""tee /dev/stderr | sed -n 's/^{"state": "ended", "code": \([-0-9]*\).*/\1/p'"""

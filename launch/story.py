@@ -1,8 +1,8 @@
 """The whole story of a run on slices that come and go: until exit 0 or 1."""
 
 import dataclasses
+import secrets
 import time
-import uuid
 from collections.abc import Callable
 
 from launch import commands, gcloud, provision, restarts, trainer
@@ -150,7 +150,7 @@ def _attempt(
             trainer.install(place, hosts.runtime_version, is_pod)
             if found["state"] != "none":
                 trainer.clean(place)
-            trainer.start(place, command, uuid.uuid4().hex)
+            trainer.start(place, command, secrets.token_hex(8))
             say("The trainer is started; it goes on when this launcher ends.")
     except gcloud.GcloudError as error:
         if error.kind in gcloud.REFUSED:

@@ -38,7 +38,7 @@ def start(token: str, command: "list[str]") -> int:
     The same start may come twice: gcloud repeats a command whose connection broke.
     """
     RUN.mkdir(parents=True, exist_ok=True)
-    lock = _take_lock()
+    lock = _take_lock(token)
     record = _read("record")
     if record.get("token") == token:
         return _answer({"started": token})
@@ -154,12 +154,13 @@ def _read_log(at: int) -> bytes:
         return b""
 
 
-def _take_lock() -> "int | None":
+def _take_lock(token: str) -> "int | None":
     """Return the lock, or None when a run holds it and not just somebody who looks."""
     deadline = time.monotonic() + _LOCK_SECONDS
     while True:
         lock = _try_lock(fcntl.LOCK_EX)
-        if lock is not None or time.monotonic() > deadline:
+        waited = time.monotonic() > deadline
+        if lock is not None or waited or _read("record").get("token") == token:
             return lock
         time.sleep(_PAUSE_SECONDS)
 

@@ -93,6 +93,7 @@ class StandIn:
         with open(FOLDER / "calls", "a") as calls:
             calls.write(json.dumps(self.words) + "\n")
         if self.words[:2] == ["config", "get-value"]:
+            self.save()
             print(self.script["project"])
             return 0
         self.interrupt("before")
@@ -222,8 +223,6 @@ class StandIn:
         ongoing = self.state["queued"] or self.state["node"]
         if ongoing and not self.state.get("leaving"):
             self.play()
-        elif ongoing:
-            self.leave()
         state = self.state["queued"]
         if not state:
             raise self.not_found("queuedResources", self.names[0])
@@ -245,6 +244,8 @@ class StandIn:
             error = {"code": 8, "message": self.life["failure"]}
             answer["state"]["failedData"] = {"error": error}
         self.print(answer, {"value(state.state)": state})
+        if state == "SUSPENDING" and self.state.get("leaving"):
+            self.leave()
 
     def describe_tpu_vm(self):
         state = self.state["node"]
@@ -280,6 +281,8 @@ class StandIn:
             "value(networkEndpoints[].ipAddress)": addresses,
         }
         self.print(answer, values)
+        if state == "DELETING":
+            self.leave()
 
     def print(self, answer, values):
         form = self.flags["--format"]
@@ -298,7 +301,7 @@ class StandIn:
     def leave(self):
         if self.state["node"] == "DELETING":
             self.state["node"] = None
-        elif self.state["queued"] == "SUSPENDING":
+        elif not self.state["node"]:
             self.state["queued"] = "SUSPENDED"
         if not self.state["node"] and not self.state["queued"]:
             self.state["leaving"] = False

@@ -27,7 +27,7 @@ acts.write_text("\\n".join(lines[1:] or lines) + "\\n")
 print(json.dumps([sys.argv[1:], os.environ.get("TPU_LOAD_LIBRARY")]), flush=True)
 for number in range(4):
     print("step", number, flush=True)
-    time.sleep(0.05)
+    time.sleep(0.01)
 if lines[0] == "wait":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(42))
     print("waiting", flush=True)
@@ -54,7 +54,9 @@ class Cloud:
     def __init__(self, folder, *lives, acts=("0",), errors=None, interrupt=None):
         self.folder = folder
         (folder / "bin").mkdir()
-        self.tool("gcloud", f'exec {sys.executable} -ISB "$STAND_IN" "$@"')
+        stand_in = (ROOT / "tests/launch/gcloud_stand_in.py").read_text()
+        (folder / "bin/gcloud").write_text(f"#!{sys.executable} -ISB\n{stand_in}")
+        (folder / "bin/gcloud").chmod(0o755)
         for name in ("sudo", "systemctl", "lsof"):
             self.tool(name, f'echo {name} "$@" >>{folder}/tools; exit 1')
         (folder / "acts").write_text("".join(f"{act}\n" for act in acts))
@@ -86,7 +88,6 @@ class Cloud:
             **os.environ,
             "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
             "GCLOUD_STAND_IN": str(self.folder),
-            "STAND_IN": str(ROOT / "tests/launch/gcloud_stand_in.py"),
             "PYTHONPATH": str(ROOT),
         }
 

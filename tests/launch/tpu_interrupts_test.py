@@ -1,0 +1,68 @@
+"""Launchers that are interrupted at each of their gcloud calls."""
+
+import pytest
+
+from tests.launch.stand_in import Cloud
+from tests.launch.tpu_test import SLICE, TRAIN
+
+# An `up` of one attempt has so many calls; a test below says so.
+CALLS = 27
+MOMENTS = [
+    (call, moment) for call in range(2, CALLS + 1) for moment in ("before", "after")
+]
+# Before and after the creation, and the start of the trainer.
+OFTEN = {(4, "before"), (4, "after"), (14, "after")}
+
+
+@pytest.fixture
+def cloud(tmp_path):
+    clouds = []
+
+    def make(**options):
+        clouds.append(Cloud(tmp_path, **options))
+        return clouds[0]
+
+    yield make
+    clouds[0].end()
+    assert clouds[0].violations == ""
+
+
+def test_the_calls_are_so_many(cloud):
+    slices = cloud()
+    assert slices.launch("up", *SLICE, "--queued", "--down_when_done", *TRAIN)[0] == 0
+    assert len(slices.calls) == CALLS
+    verbs = [next(w for w in call if w in WORDS) for call in slices.calls]
+    assert verbs[3] == "create" and "start" in slices.calls[13][-1]
+
+
+WORDS = ("get-value", "describe", "create", "scp", "ssh", "delete")
+
+
+@pytest.mark.parametrize(
+    ("call", "moment"),
+    [
+        pytest.param(*at, marks=() if at in OFTEN else pytest.mark.slow)
+        for at in MOMENTS
+    ],
+)
+def test_an_interrupted_launcher_leaves_what_status_explains_and_down_deletes(
+    cloud, call, moment
+):
+    slices = cloud(interrupt=[call, moment], acts=["0"])
+    up = ["up", *SLICE, "--queued", "--down_when_done", *TRAIN]
+    code, stdout, stderr = slices.launch(*up)
+    assert (code, stderr) == (42, "")
+    assert "Interrupted;" in stdout
+    left = bool(slices.state["node"] or slices.state["queued"])
+    if left:
+        assert "Delete all of it:  python -m launch.tpu down --name=pod" in stdout
+    slices.script["interrupt"] = None
+    slices.write_script()
+    code, stdout, _ = slices.launch("status")
+    assert code == 0
+    assert ("There is nothing of this name" in stdout) == (not left)
+    if call % 2:  # Whoever continues gets the same end as whoever gives up.
+        assert slices.launch(*up)[0] == 0
+    else:
+        assert slices.launch("down")[0] == 0
+    assert (slices.state["node"], slices.state["queued"]) == (None, None)

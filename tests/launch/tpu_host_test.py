@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from launch import processes, tpu_host
@@ -17,6 +18,7 @@ RUN = """
 import json, sys
 from launch import stopping, tpu_host
 addresses, index, code = json.loads(sys.argv[1])
+tpu_host._GRACE_SECONDS = 0.2
 host = tpu_host.Host(tuple(addresses), index)
 command = [sys.executable, "-c", code]
 sys.exit(tpu_host.run(host, command, stopping.Requests()))
@@ -107,14 +109,19 @@ def test_the_first_host_ends_as_its_trainer(start, end, code):
     assert start(0, f"import os, sys\n{end}").wait() == code
 
 
-def test_a_host_whose_server_is_lost(start):
-    other = start(1)
-    jobs.wait_until(lambda: tpu_host._is_up(other.addresses[1]))
-    children = subprocess.check_output(
-        ["ps", "-o", "pid=", "--ppid", str(other.pid)], text=True
-    )
-    os.kill(int(children), signal.SIGKILL)
-    assert other.wait() == 42
+@pytest.mark.parametrize(("index", "code"), [(0, 137), (1, 42)])
+def test_a_host_whose_server_is_lost(start, index, code):
+    host = start(index, "import signal\nsignal.pause()")
+    jobs.wait_until(lambda: servers(host))
+    (server,) = servers(host)
+    server.kill()
+    assert host.wait() == code
+    assert not jobs.is_alive(server.pid)
+
+
+def servers(host):
+    children = psutil.Process(host.pid).children()
+    return [child for child in children if "launch.tpu_server" in child.cmdline()]
 
 
 def test_gke_says_who_the_hosts_are():

@@ -49,6 +49,8 @@ _PATTERNS = (
         r"INVALID_ARGUMENT|unrecognized arguments|argument --|Invalid (choice|value)",
     ),
 )
+# What `ssh` and `scp` say whether they fail or not.
+_NOISE = r"#####|SSH: |SCP: |Using (ssh|scp) batch size|Retrying: "
 # The API was not even asked, or said no at once.
 REFUSED = (Kind.DENIED, Kind.LOGIN, Kind.INVALID)
 USERS_KINDS = (*REFUSED, Kind.QUOTA)  # Trying again does not help.
@@ -57,9 +59,10 @@ USERS_KINDS = (*REFUSED, Kind.QUOTA)  # Trying again does not help.
 class GcloudError(Exception):
     """gcloud ended with an error; the message is one line."""
 
-    def __init__(self, kind: Kind, message: str) -> None:
+    def __init__(self, kind: Kind, message: str, *, of_host: bool = False) -> None:
         super().__init__(message)
         self.kind = kind
+        self.of_host = of_host  # A command on a host failed, not the way to it.
 
 
 def classify(stderr: str, resource: str = "") -> Kind:
@@ -137,7 +140,10 @@ def call(
             raise GcloudError(Kind.OTHER, message) from error
     text = stderr.decode(errors="replace")
     if process.returncode:
-        raise GcloudError(classify(text, resource), one_line(text, process.returncode))
+        # `ssh` ends as the command on the host does, and with 255 without a host.
+        of_host = process.returncode != 255 and "ERROR: (gcloud" not in text
+        message = one_line(text, process.returncode)
+        raise GcloudError(classify(text, resource), message, of_host=of_host)
     return stdout.decode(errors="replace")
 
 
@@ -176,10 +182,11 @@ def start(words: Sequence[str], **options: Any) -> Any:
 
 def one_line(stderr: str, code: int) -> str:
     """Return the error in what a failed gcloud printed."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    stripped = [line.strip() for line in stderr.splitlines()]
+    lines = [line for line in stripped if line and not re.match(_NOISE, line)]
     start = next((i for i, line in enumerate(lines) if line.startswith("ERROR:")), None)
     if start is None:
-        chosen = lines[-1:] or [f"gcloud ended with exit code {code}"]
+        chosen = lines[-3:] or [f"gcloud ended with exit code {code}"]
     elif lines[start].endswith(("{", ":")):  # JSON, or a list of details, follows.
         chosen = lines[start : start + 6]
     else:

@@ -37,7 +37,7 @@ def train(the_slice: provision.Slice, run: Run) -> int:
     """
     failures = 0
     while True:
-        begun = time.monotonic()
+        begun, keep = time.monotonic(), False
         try:
             hosts = (
                 the_slice.bring_up(run.request)
@@ -56,7 +56,7 @@ def train(the_slice: provision.Slice, run: Run) -> int:
             ending = trainer.Ending(None)
         except _AttemptFailed as failure:
             say(f"The attempt failed: {failure}")
-            ending = trainer.Ending(None)
+            ending, keep = trainer.Ending(None), failure.of_host
         if ending.code is not None and ending.code >= 0:
             say(f"The trainer ended with exit code {ending.code}.")
             if ending.code != EXIT_INTERRUPTED:
@@ -72,7 +72,8 @@ def train(the_slice: provision.Slice, run: Run) -> int:
         say(f"Restart {failures} of {run.rule.max_restarts} in {pause:g} s.")
         time.sleep(pause)
         if run.request:
-            _discard_if_bad(the_slice, ending, again=not long and failures > 1)
+            again = failures > 1 and not long and not keep
+            _discard_if_bad(the_slice, ending, again=again)
 
 
 def only_bring_up(the_slice: provision.Slice, run: Run) -> int:
@@ -130,6 +131,10 @@ def _do(job: Callable[[], int]) -> int:
 class _AttemptFailed(Exception):
     """The slice is READY, and yet nothing could be started there."""
 
+    def __init__(self, error: gcloud.GcloudError) -> None:
+        super().__init__(str(error))
+        self.of_host = error.of_host  # On another slice the same would fail.
+
 
 def _attempt(
     the_slice: provision.Slice, run: Run, hosts: provision.Hosts
@@ -155,7 +160,7 @@ def _attempt(
     except gcloud.GcloudError as error:
         if error.kind in gcloud.REFUSED:
             raise errors.UserError(f"{place.name}: {error}") from error
-        raise _AttemptFailed(str(error)) from error
+        raise _AttemptFailed(error) from error
     return trainer.follow(the_slice)
 
 

@@ -57,6 +57,11 @@ def test_nothing_is_not_found_when_nothing_was_asked_for():
     [
         ("", "gcloud ended with exit code 7"),
         ("Using ssh batch size of 1.\nlast words\n", "last words"),
+        (
+            "SSH: Attempting to connect to worker 0...\nError: no Python 3.10\n##### "
+            "Command execution on worker 0 failed with exit status 1. Continuing.",
+            "Error: no Python 3.10",
+        ),
         ("noise\nERROR: (gcloud.x) Bad thing.\nmore\n", "(gcloud.x) Bad thing."),
         (
             'ERROR: (gcloud.x) {\n  "code": 8,\n  "message": "No."\n}\n',

@@ -161,6 +161,18 @@ def test_restarts_are_limited(cloud):
     assert slices.state["node"] is None
 
 
+def test_an_installation_that_fails_costs_no_slice(cloud):
+    slices = cloud()
+    slices.script["installed"] = "another lock"
+    slices.write_script()
+    slices.tool("python3.10", "echo disk full >&2; exit 1")
+    flags = ["--queued", "--max_restarts=3"]
+    code, stdout, _ = slices.launch("up", *SLICE, *flags, *TRAIN)
+    assert code == 42
+    assert stdout.count("The attempt failed: Error: no Python 3.10, 3.11 or 3.12") == 4
+    assert slices.verbs("create", "delete") == ["create"]
+
+
 def test_a_queued_resource_that_fails_is_replaced(cloud):
     failed = Life(
         [READY[0], ["FAILED", None]], failure="The request expired; valid until passed."

@@ -96,9 +96,13 @@ def test_workers_die_with_the_launcher(start):
 
 def test_a_parent_that_ignores_its_children(tmp_path):
     # What is ignored stays so in the launcher, and its children would leave no code.
-    command = [sys.executable, "-m", "tests.launch.stand_ins", "sys.exit(1)"]
+    command = ["-m", "tests.launch.stand_ins", "sys.exit(1)", "2", "{}", "[]"]
+    ignore = (
+        "import os, signal, sys\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
     done = subprocess.run(
-        ["sh", "-c", 'trap "" CHLD; exec "$@"', "sh", *command, "2", "{}", "[]"],
+        [sys.executable, "-c", ignore, *command],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(runs.ROOT)},
         capture_output=True,

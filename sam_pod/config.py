@@ -19,7 +19,15 @@ from sam_pod import errors
 # Keys that say where and how to run, not what is computed: they may change when a
 # run is continued.
 FREE_KEYS = frozenset(
-    {"checkpoint.every_seconds", "data.dir", "log_every_seconds", "profile_steps"}
+    {
+        "checkpoint.every_seconds",
+        "data.dir",
+        "log_every_seconds",
+        "profile_steps",
+        "watchdog.compile_seconds",
+        "watchdog.connect_seconds",
+        "watchdog.loop_seconds",
+    }
 )
 
 
@@ -81,8 +89,15 @@ def defaults() -> ml_collections.ConfigDict:
     config.checkpoint = ml_collections.ConfigDict()
     config.checkpoint.every_seconds = 300.0
 
+    # Longer than this, and the process says where it hangs and exits with 42.
+    config.watchdog = ml_collections.ConfigDict()
+    config.watchdog.connect_seconds = 900.0  # Until all hosts are there.
+    config.watchdog.compile_seconds = 3600.0  # The first loop of a step.
+    config.watchdog.loop_seconds = 300.0  # Any other loop.
+
     config.runtime = ml_collections.ConfigDict()
-    config.runtime.strategy = "auto"  # 'auto', 'tpu', 'mirrored' or 'one'.
+    # 'auto', 'tpu', 'multiworker', 'mirrored' or 'one'.
+    config.runtime.strategy = "auto"
     config.runtime.cpu_replicas = 1
     config.runtime.deterministic = True  # Bit-exact kernels on a GPU, too.
     return config.lock()
@@ -201,6 +216,9 @@ _POSITIVE = [
     "runtime.cpu_replicas",
     "schedule.plateau_patience",
     "checkpoint.every_seconds",
+    "watchdog.connect_seconds",
+    "watchdog.compile_seconds",
+    "watchdog.loop_seconds",
 ]
 _NOT_NEGATIVE = [
     "seed",
@@ -254,6 +272,12 @@ def validate(config: ml_collections.ConfigDict) -> None:
         )
     if config.model.batch_norm == "global":
         _validate_global_batch_norm(config)
+    if config.watchdog.loop_seconds <= 2 * config.log_every_seconds:
+        raise errors.UserError(
+            f"`watchdog.loop_seconds` is {config.watchdog.loop_seconds}; it must be "
+            f"above twice `log_every_seconds` ({config.log_every_seconds}), which is "
+            "how long a loop takes."
+        )
     if config.seed >= 2**31:
         raise errors.UserError(f"`seed` is {config.seed}; it must be below 2**31.")
     if config.schedule.warmup_epochs > config.num_epochs:

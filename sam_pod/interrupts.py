@@ -12,8 +12,34 @@ SAME_REQUEST_SECONDS = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+# What TensorFlow raises when another machine, or the storage, is gone.
+_LOST = {"UnavailableError", "AbortedError", "DeadlineExceededError"}
+# What it raises for that at other times, told by its words.
+_LOST_IN_WORDS = {"CancelledError", "FailedPreconditionError", "InternalError"}
+_WORDS_OF_LOSS = (
+    "connection reset",
+    "failed to connect",
+    "heartbeat",
+    "incarnation",
+    "socket closed",
+    "collective ops is aborted",
+)
+
+
 class Interrupted(Exception):
     """The run was asked to stop; what it had done is saved."""
+
+
+def is_lost_worker(error: BaseException) -> bool:
+    """Return whether an error says that another machine of the run is gone.
+
+    Nothing can be saved then: the variables were on it, or wait for it.
+    """
+    names = {kind.__name__ for kind in type(error).__mro__}
+    words = str(error).lower()
+    return bool(names & _LOST) or (
+        bool(names & _LOST_IN_WORDS) and any(w in words for w in _WORDS_OF_LOSS)
+    )
 
 
 def watch() -> threading.Event:

@@ -12,12 +12,13 @@ import sys
 import threading
 import time
 import traceback
+from typing import Any, NoReturn
 
 from absl import flags, logging
 from ml_collections import config_flags
 
+from sam_pod import cluster, errors, interrupts, notices, watchdog
 from sam_pod import config as config_lib
-from sam_pod import errors, interrupts
 from sam_pod import workdir as workdir_lib
 
 EXIT_USER_ERROR, EXIT_BUG = 1, 70
@@ -37,10 +38,29 @@ def main(argv: list[str]) -> int:
     except interrupts.Interrupted:
         logging.info("Saved. Continue with the same command and --workdir=%s", workdir)
         return interrupts.EXIT_CODE
-    except Exception:
+    except Exception as error:
+        if interrupts.is_lost_worker(error):
+            _leave_lost(error, workdir)
         traceback.print_exc()
         return EXIT_BUG
     return 0
+
+
+def _leave_lost(error: Exception, workdir: str) -> NoReturn:
+    """Exit with 42 and save nothing: the variables were on a machine that is gone.
+
+    Without Python's own exit, which would wait for what cannot answer.
+    """
+    logging.info(
+        "A worker or its storage is lost (%s). Continue with the same command and "
+        "--workdir=%s",
+        " ".join(str(error).split())[:200],
+        workdir,
+    )
+    python_logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(interrupts.EXIT_CODE)
 
 
 def parse(argv: list[str]) -> tuple[flags.FlagValues, str]:
@@ -58,6 +78,8 @@ def parse(argv: list[str]) -> tuple[flags.FlagValues, str]:
     flags.DEFINE_string(
         "tpu", "", "A TPU: local, its name, or grpc://HOST:8470,...", values
     )
+    flags.DEFINE_string("zone", "", "Of the TPU that --tpu names.", values)
+    flags.DEFINE_string("project", "", "Of the TPU that --tpu names.", values)
     if {"--help", "-h", "-help", "--helpfull"} & set(rest):
         _show_help(values)
     if not recipe:
@@ -127,18 +149,11 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
     _log_to_stdout()
     logging.info("Workdir: %s", workdir)
     workdir_lib.check(workdir, values.config)
-    finished = workdir_lib.read_result(workdir)
+    # Of several workers, only the chief's folder tells; all ask it once connected.
+    is_alone = len(cluster.read().addresses) == 1
+    finished = workdir_lib.read_result(workdir) if is_alone else None
     if finished is None:
-        from sam_pod import runtime, train
-
-        config = values.config
-        strategy = runtime.connect(
-            config.runtime.strategy,
-            tpu=values.tpu,
-            cpu_replicas=config.runtime.cpu_replicas,
-            deterministic=config.runtime.deterministic,
-        )
-        finished = train.run(config, workdir, strategy, stop)
+        finished = _connect_and_run(values, workdir, stop)
     else:
         logging.info("This run is finished already.")
     logging.info(
@@ -148,6 +163,29 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
     )
     logging.info("Workdir: %s", workdir)
     logging.info("Look at it: %s --logdir %s", _tensorboard(), shlex.quote(workdir))
+
+
+def _connect_and_run(
+    values: flags.FlagValues, workdir: str, stop: threading.Event
+) -> dict[str, Any]:
+    from sam_pod import runtime, tpu, train
+
+    config = values.config
+    address = None
+    if values.tpu:
+        address = tpu.Address(values.tpu, values.zone, values.project)
+    with watchdog.limit(
+        config.watchdog.connect_seconds, "Connecting", "watchdog.connect_seconds"
+    ):
+        connected = runtime.connect(
+            config.runtime.strategy,
+            tpu_address=address,
+            cpu_replicas=config.runtime.cpu_replicas,
+            deterministic=config.runtime.deterministic,
+        )
+    if values.tpu or connected.workers.count > 1:
+        notices.watch(stop)
+    return train.run(config, workdir, connected, stop)
 
 
 def _tensorboard() -> str:

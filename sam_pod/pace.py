@@ -1,5 +1,6 @@
 """Compiled loops cut so that the host wakes in time."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 
@@ -21,11 +22,25 @@ class PacedLoop:
         *,
         max_steps: int,
         max_seconds: float,
+        agree: Callable[[int], int] = int,
+        limit: Callable[[bool], contextlib.AbstractContextManager] | None = None,
     ) -> None:
+        """Take a compiled loop.
+
+        Args:
+            loop: loop(iterator, num_steps) -> one row per step.
+            iterator: Of its batches.
+            max_steps: Of one call.
+            max_seconds: That one call should take.
+            agree: From the number of steps that fit here to that of all workers.
+            limit: From whether the call compiles to what watches over it.
+        """
         self._loop = loop
         self._iterator = iterator
         self._max_steps = max_steps
         self._max_seconds = max_seconds
+        self._agree = agree
+        self._limit = limit or (lambda compiles: contextlib.nullcontext())
         self.is_compiled = False
         self._step_seconds: float | None = None
 
@@ -34,13 +49,15 @@ class PacedLoop:
 
         Returns what the steps gave, one row each, and the steps per second.
         """
-        return self.exactly(min(self._fitting(), self._max_steps, remaining))
+        fitting = min(self._fitting(), self._max_steps, remaining)
+        return self.exactly(self._agree(fitting))
 
     def exactly(self, num_steps: int) -> tuple[np.ndarray, float]:
         """Run `num_steps` steps in one call, however long they take."""
         start = time.monotonic()
-        # A device may run behind; reading the rows waits for it.
-        rows = self._loop(self._iterator, tf.constant(num_steps, tf.int64)).numpy()
+        with self._limit(not self.is_compiled):
+            # A device may run behind; reading the rows waits for it.
+            rows = self._loop(self._iterator, tf.constant(num_steps, tf.int64)).numpy()
         seconds = time.monotonic() - start
         if self.is_compiled:
             self._step_seconds = seconds / num_steps

@@ -1,33 +1,59 @@
-"""Connect: a TPU, GPUs, or this machine's CPU as one or many replicas."""
+"""Connect: a TPU, GPUs, several workers, or this machine's CPU as many replicas."""
 
+import dataclasses
 import os
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import errors
+from sam_pod import cluster as cluster_lib
+from sam_pod import errors, tpu
+from sam_pod.state import HOST_DEVICE
+from sam_pod.workers import Workers
 
-# This process's own CPU. After connecting to a TPU the default device is another
-# machine's, so writers and checkpoints must ask for this one.
-HOST_DEVICE = "/job:localhost/replica:0/task:0/device:CPU:0"
+
+@dataclasses.dataclass(frozen=True)
+class Runtime:
+    """What a run computes on, and where this process stands in it."""
+
+    strategy: tf.distribute.Strategy
+    workers: Workers
+    # This process's own CPU. After connecting to a TPU the default device is another
+    # machine's, so writers, checkpoints and models must ask for this one.
+    host_device: str = HOST_DEVICE
+    # The CPUs of the machines that read input, when they are not this one.
+    input_devices: tuple[str, ...] = ()
+    # Of each replica's core in a TPU's mesh, `[R, rank]`.
+    coordinates: np.ndarray | None = None
+
+    def host_scope(self) -> tf.device:
+        """Return the scope in which writers, models and local files belong."""
+        return tf.device(self.host_device)
+
+
+def of(strategy: tf.distribute.Strategy) -> Runtime:
+    """Return the runtime of a strategy of this process alone."""
+    return Runtime(strategy, Workers(strategy))
 
 
 def connect(
     kind: str = "auto",
     *,
-    tpu: str = "",
+    tpu_address: tpu.Address | None = None,
     cpu_replicas: int = 1,
     deterministic: bool = True,
-) -> tf.distribute.Strategy:
-    """Return the strategy for the hardware, and say in the log what it found.
+) -> Runtime:
+    """Return what the hardware is, connected, and say in the log what it found.
 
     Call it before anything else touches a device.
 
     Args:
-        kind: 'tpu', 'mirrored' (all GPUs, or `cpu_replicas` replicas on the CPU),
-            'one' (one device), or 'auto': a TPU when `tpu` is given, else the GPUs
+        kind: 'tpu'; 'multiworker', the workers of TF_CONFIG; 'mirrored', all GPUs or
+            `cpu_replicas` replicas on the CPU; 'one', one device; or 'auto': a TPU
+            when there is an address, else the workers of TF_CONFIG, else the GPUs
             unless `cpu_replicas` asks for the CPU, else the CPU.
-        tpu: 'local', a TPU's name, or 'grpc://host:8470,...'.
+        tpu_address: Where the TPU is.
         cpu_replicas: Logical CPU devices to spread the replicas over.
         deterministic: Ask for kernels that give the same bits every time; costs
             speed on a GPU and nothing measurable on a CPU.
@@ -35,74 +61,105 @@ def connect(
     Raises:
         UserError: an unknown kind, or hardware that is not there.
     """
-    builders = {
-        "auto": _auto,
-        "tpu": _tpu,
-        "mirrored": _mirrored,
-        "one": _one,
-    }
-    build = errors.lookup(builders, kind, "runtime.strategy")
-    if tpu and kind not in ("auto", "tpu"):
-        raise errors.UserError(
-            f"--tpu={tpu} goes with `runtime.strategy` 'auto' or 'tpu', not {kind!r}."
-        )
-    if cpu_replicas > 1 and (tpu or kind in ("tpu", "one")):
-        raise errors.UserError(
-            f"`runtime.cpu_replicas` is {cpu_replicas}; it must be 1 with a TPU and "
-            "with `runtime.strategy` 'one'."
-        )
+    known = dict.fromkeys(("auto", "tpu", "multiworker", "mirrored", "one"))
+    errors.lookup(known, kind, "runtime.strategy")
+    cluster = cluster_lib.read()
+    if kind == "auto":
+        kind = _guess(tpu_address, cluster, cpu_replicas)
+    _check(kind, tpu_address, cluster, cpu_replicas)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-    strategy = build(tpu, cpu_replicas)
+    if kind == "tpu":
+        runtime = _tpu(tpu_address)
+    elif kind == "multiworker":
+        runtime = _multiworker(cluster)
+    elif kind == "mirrored":
+        runtime = of(_mirrored(cpu_replicas))
+    else:
+        runtime = of(_one())
+    strategy = runtime.strategy
     logging.info(
-        "Running on %d replica(s): %s, %d CPU core(s) here, TensorFlow %s.",
+        "Running on %d replica(s): %s, worker %d of %d, %d CPU core(s) here, "
+        "TensorFlow %s.",
         strategy.num_replicas_in_sync,
         type(strategy).__name__,
+        runtime.workers.index,
+        runtime.workers.count,
         os.cpu_count(),
         tf.__version__,
     )
-    return strategy
+    return runtime
 
 
-def host_scope() -> tf.device:
-    """Return the scope in which writers and local files belong."""
-    return tf.device(HOST_DEVICE)
+def _guess(
+    address: tpu.Address | None, cluster: cluster_lib.Cluster, cpu_replicas: int
+) -> str:
+    if address:
+        return "tpu"
+    if len(cluster.addresses) > 1:
+        return "multiworker"
+    several = cpu_replicas > 1 or len(tf.config.list_physical_devices("GPU")) > 1
+    return "mirrored" if several else "one"
 
 
-def _auto(tpu: str, cpu_replicas: int) -> tf.distribute.Strategy:
-    if tpu:
-        return _tpu(tpu, cpu_replicas)
-    gpus = tf.config.list_physical_devices("GPU")
-    if cpu_replicas > 1 or len(gpus) > 1:
-        return _mirrored(tpu, cpu_replicas)
-    return _one(tpu, cpu_replicas)
-
-
-def _tpu(tpu: str, cpu_replicas: int) -> tf.distribute.Strategy:
-    del cpu_replicas
-    if not tpu:
+def _check(
+    kind: str,
+    address: tpu.Address | None,
+    cluster: cluster_lib.Cluster,
+    cpu_replicas: int,
+) -> None:
+    if kind == "tpu" and not address:
         raise errors.UserError(
             "`runtime.strategy` is 'tpu'; say which one: --tpu=local, --tpu=NAME or "
             "--tpu=grpc://HOST:8470."
         )
-    try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu)
-        tf.config.experimental_connect_to_cluster(resolver)
-        tf.tpu.experimental.initialize_tpu_system(resolver)
-    except (
-        ImportError,  # No client library for the TPU's name.
-        OSError,  # Nothing answers where names are looked up.
-        RuntimeError,
-        ValueError,
-        tf.errors.OpError,
-    ) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise errors.UserError(f"No TPU answers at --tpu={tpu}: {reason}") from error
-    return tf.distribute.TPUStrategy(resolver)
+    if kind != "tpu" and address:
+        raise errors.UserError(
+            f"--tpu={address.name} goes with `runtime.strategy` 'auto' or 'tpu', not "
+            f"{kind!r}."
+        )
+    if kind == "multiworker" and cluster.addresses == ("",):
+        raise errors.UserError(
+            "`runtime.strategy` is 'multiworker' and TF_CONFIG names no workers; set "
+            "it, or start them all here: python -m launch.workers --num_workers=2 -- …"
+        )
+    if kind != "multiworker" and len(cluster.addresses) > 1:
+        raise errors.UserError(
+            f"TF_CONFIG names {len(cluster.addresses)} workers, which goes with "
+            f"`runtime.strategy` 'auto' or 'multiworker', not {kind!r}; unset it."
+        )
+    if cpu_replicas > 1 and kind != "mirrored":
+        raise errors.UserError(
+            f"`runtime.cpu_replicas` is {cpu_replicas}; it must be 1 with a TPU, with "
+            "several workers and with `runtime.strategy` 'one'."
+        )
 
 
-def _mirrored(tpu: str, cpu_replicas: int) -> tf.distribute.Strategy:
-    del tpu
+def _tpu(address: tpu.Address) -> Runtime:
+    found = tpu.connect(address)
+    return Runtime(
+        found.strategy,
+        Workers(found.strategy),
+        input_devices=found.input_devices,
+        coordinates=found.coordinates,
+    )
+
+
+def _multiworker(cluster: cluster_lib.Cluster) -> Runtime:
+    cluster_lib.check_port(cluster)
+    _grow_memory(tf.config.list_physical_devices("GPU"))
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    # Every input here is endless; else each batch would cost an all-reduce to ask
+    # whether all workers have one, and its size would be unknown.
+    strategy.extended.experimental_enable_get_next_as_optional = False
+    resolver = strategy.cluster_resolver
+    # There is no localhost in this cluster: each process is a task of the job.
+    own = f"/job:{resolver.task_type}/replica:0/task:{resolver.task_id}/device:CPU:0"
+    workers = Workers(strategy, cluster.index, len(cluster.addresses))
+    return Runtime(strategy, workers, host_device=own)
+
+
+def _mirrored(cpu_replicas: int) -> tf.distribute.Strategy:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and cpu_replicas == 1:
         _grow_memory(gpus)
@@ -115,8 +172,7 @@ def _mirrored(tpu: str, cpu_replicas: int) -> tf.distribute.Strategy:
     )
 
 
-def _one(tpu: str, cpu_replicas: int) -> tf.distribute.Strategy:
-    del tpu, cpu_replicas
+def _one() -> tf.distribute.Strategy:
     gpus = tf.config.list_physical_devices("GPU")
     _grow_memory(gpus)
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")

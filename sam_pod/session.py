@@ -10,6 +10,7 @@ import threading
 from typing import IO
 
 import ml_collections
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -17,11 +18,13 @@ from sam_pod import config as config_lib
 from sam_pod import (
     errors,
     groups,
+    identity,
     interrupts,
     models,
     optimizers,
     replicas,
     schedules,
+    tpu,
     writers,
 )
 from sam_pod import state as state_lib
@@ -29,6 +32,8 @@ from sam_pod import workdir as workdir_lib
 from sam_pod.data import augment, pipeline, prepare
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.recipe import Recipe
+from sam_pod.runtime import Runtime
+from sam_pod.workers import Workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +42,8 @@ class Session:
 
     config: ml_collections.ConfigDict
     workdir: str
-    lock: IO  # Of the workdir.
-    strategy: tf.distribute.Strategy
+    lock: IO | None  # Of the workdir; the chief's.
+    runtime: Runtime
     stop: threading.Event
     splits: dict[str, pipeline.Split]
     epoch_steps: int
@@ -52,33 +57,42 @@ class Session:
 def set_up(
     config: ml_collections.ConfigDict,
     workdir: str,
-    strategy: tf.distribute.Strategy,
+    runtime: Runtime,
     stop: threading.Event,
 ) -> Session:
     """Check everything, then make the workdir, and restore what it holds."""
-    num_replicas = strategy.num_replicas_in_sync
+    workers, num_replicas = runtime.workers, runtime.strategy.num_replicas_in_sync
     config_lib.per_replica_batch_size(
         config.global_batch_size,
         num_replicas,
         config.sam.micro_batches * config.accumulate_steps,
     )
     check_names(config, num_replicas)
-    manifest = _load_data(config, stop)
+    with runtime.host_scope():
+        manifest = _load_data(config, workers, stop)
     splits = pipeline.splits(config.data.dir, manifest, config.data.validation_examples)
     epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
-    recipe = build_recipe(config, manifest, epoch_steps, num_replicas)
-
+    with runtime.host_scope():
+        recipe = build_recipe(config, manifest, epoch_steps, num_replicas)
     inputs = {
         "data.dir": manifest.digest(),
         "model.name": models.digest(config.model.name),
     }
-    lock = workdir_lib.begin(workdir, config, inputs)
-    state = state_lib.create(strategy, recipe.network, recipe.optimizer)
+    identity.check(identity.of(config, inputs), workers)
+    _check_reach(config.data.dir, runtime)
+    _check_neighbours(config.sam.sync, runtime)
+
+    lock = workdir_lib.begin(workdir, config, inputs) if workers.is_chief else None
+    state = state_lib.create(runtime.strategy, recipe.network, recipe.optimizer)
     checkpoints = state_lib.Checkpoints(
-        os.path.join(workdir, workdir_lib.CHECKPOINTS), state
+        os.path.join(workdir, workdir_lib.CHECKPOINTS),
+        state,
+        host_device=runtime.host_device,
+        enabled=workers.is_chief,
     )
-    restored = checkpoints.restore_latest()
-    writer = writers.Writer(workdir)
+    restored = workers.is_chief and checkpoints.restore_latest()
+    share_state(state, workers)
+    writer = writers.Writer(workdir, runtime)
     total_steps = config.num_epochs * epoch_steps
     if restored:
         logging.info("Continuing after step %d/%d.", state.step.numpy(), total_steps)
@@ -89,7 +103,7 @@ def set_up(
         config=config,
         workdir=workdir,
         lock=lock,
-        strategy=strategy,
+        runtime=runtime,
         stop=stop,
         splits=splits,
         epoch_steps=epoch_steps,
@@ -98,6 +112,26 @@ def set_up(
         checkpoints=checkpoints,
         writer=writer,
         log=log,
+    )
+
+
+def share_state(state: state_lib.TrainState, workers: Workers) -> None:
+    """Give every worker the chief's state, bit for bit.
+
+    The workers need no common file system, and no common arithmetic for the initial
+    weights.
+    """
+    if workers.count == 1:
+        return
+    arrays = state_lib.to_arrays(state)
+    data = workers.chiefs_bytes(b"".join(array.tobytes() for array in arrays))
+    ends = np.cumsum([array.nbytes for array in arrays])
+    state_lib.assign_arrays(
+        state,
+        [
+            np.frombuffer(data[end - a.nbytes : end], a.dtype).reshape(a.shape)
+            for a, end in zip(arrays, ends, strict=True)
+        ],
     )
 
 
@@ -178,7 +212,7 @@ def build_recipe(
 
 
 def _load_data(
-    config: ml_collections.ConfigDict, stop: threading.Event
+    config: ml_collections.ConfigDict, workers: Workers, stop: threading.Event
 ) -> manifest_lib.Manifest:
     """Return the manifest of the prepared data, preparing what can be had by itself."""
 
@@ -187,12 +221,15 @@ def _load_data(
             raise interrupts.Interrupted
 
     directory = config.data.dir
-    if _is_empty(directory):
-        sources = {"cifar10": "download", "digits": ""}
-        if config.data.name in sources:
+    sources = {"cifar10": "download", "digits": ""}
+    # One worker after the other: they may share the folder, or not.
+    for turn in range(workers.count):
+        is_empty = turn == workers.index and _is_empty(directory)
+        if is_empty and config.data.name in sources:
             logging.info("Preparing %s in %s.", config.data.name, directory)
             source = sources[config.data.name]
             prepare.prepare(config.data.name, source, directory, check=check)
+        workers.barrier()
     manifest = manifest_lib.read(directory)
     if manifest.name != config.data.name:
         raise errors.UserError(
@@ -201,6 +238,37 @@ def _load_data(
         )
     manifest_lib.verify(directory, manifest)
     return manifest
+
+
+def _check_reach(directory: str, runtime: Runtime) -> None:
+    """Refuse data that a machine which reads input does not see as this one does."""
+    path = os.path.join(directory, manifest_lib.FILE_NAME)
+    with runtime.host_scope():
+        expected = tf.io.read_file(path).numpy() if runtime.input_devices else b""
+    for device in runtime.input_devices:
+        try:
+            with tf.device(device):
+                seen = tf.io.read_file(path).numpy()
+        except tf.errors.OpError as error:
+            if interrupts.is_lost_worker(error):
+                raise
+            seen = b""
+        if seen != expected:
+            raise errors.UserError(
+                f"`data.dir` {directory} is not the same folder on {device}: give one "
+                "that every host of the slice reaches, such as gs://BUCKET/DATA."
+            )
+
+
+def _check_neighbours(sync: str, runtime: Runtime) -> None:
+    size = groups.size(sync, runtime.strategy.num_replicas_in_sync)
+    where = runtime.coordinates
+    if where is not None and not tpu.are_neighbours(where, size):
+        logging.warning(
+            "`sam.sync` is %s, and such groups of chips are not neighbours on this "
+            "slice: their all-reduce crosses other groups' links.",
+            sync,
+        )
 
 
 def _is_empty(directory: str) -> bool:

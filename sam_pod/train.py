@@ -4,14 +4,15 @@ Reads top to bottom. The host wakes between compiled loops only; what a step com
 is in step.py.
 """
 
+import contextlib
 import dataclasses
+import json
 import threading
 import time
 from typing import Any
 
 import ml_collections
 import numpy as np
-import tensorflow as tf
 
 from sam_pod import (
     errors,
@@ -22,37 +23,48 @@ from sam_pod import (
     progress,
     result,
     step,
+    watchdog,
 )
 from sam_pod import session as session_lib
+from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
 from sam_pod.data import pipeline
+from sam_pod.runtime import Runtime
+from sam_pod.workers import Workers
 
 
 def run(
     config: ml_collections.ConfigDict,
     workdir: str,
-    strategy: tf.distribute.Strategy,
+    runtime: Runtime,
     stop: threading.Event,
 ) -> dict[str, Any]:
     """Train to the end, continuing what is in `workdir`, and return the result.
 
     Args:
         config: Validated.
-        workdir: A new folder, or that of a run of the same config.
-        strategy: What to run on.
-        stop: When set, the run saves and raises within one loop.
+        workdir: A new folder, or that of a run of the same config. Of several workers
+            the chief's counts.
+        runtime: What to run on.
+        stop: When set on any worker, the run saves and raises within one loop.
 
     Raises:
         Interrupted: `stop` was set; the state is saved.
         UserError: what the user can mend, in one line.
     """
-    session = session_lib.set_up(config, workdir, strategy, stop)
+    finished = _finished(workdir, runtime.workers)
+    if finished is not None:
+        return finished
+    session = session_lib.set_up(config, workdir, runtime, stop)
     try:
         fit(session)
         return test(session)
+    except state_lib.NotFinite as error:
+        raise _not_finite(f"variable {error.name}", np.nan, session) from error
     finally:
         session.writer.close()
-        session.lock.close()
+        if session.lock:
+            session.lock.close()
 
 
 def fit(session: session_lib.Session) -> None:
@@ -62,7 +74,7 @@ def fit(session: session_lib.Session) -> None:
         Interrupted: after saving, when asked to stop.
         UserError: the loss is not finite, or the disk is full.
     """
-    config, state = session.config, session.state
+    config, state, workers = session.config, session.state, session.runtime.workers
     done, record = int(state.step.numpy()), state.read_progress()
     started, saved = time.monotonic() - record.seconds, time.monotonic()
     to_profile = config.profile_steps
@@ -71,13 +83,15 @@ def fit(session: session_lib.Session) -> None:
 
     def save() -> None:
         nonlocal saved
-        _check_weights(session)
         # Metrics first: no checkpoint may know of steps that TensorBoard lacks.
         session.writer.flush()
         seconds = time.monotonic() - started
         state.write_progress(dataclasses.replace(record, seconds=seconds))
         session.checkpoints.save()
         saved = time.monotonic()
+
+    def is_due() -> bool:
+        return time.monotonic() - saved >= config.checkpoint.every_seconds
 
     while not _is_finished(record, config):
         epoch_end = int(record.validated_epochs + 1) * session.epoch_steps
@@ -104,11 +118,12 @@ def fit(session: session_lib.Session) -> None:
             if progress.is_best(record):
                 session.checkpoints.save_best()
             save()
-        if session.stop.is_set():
+        stops, saves = workers.any(session.stop.is_set(), workers.is_chief and is_due())
+        if stops or saves:
             save()
+        if stops:
+            _wait_for_all(session)
             raise interrupts.Interrupted
-        if time.monotonic() - saved >= config.checkpoint.every_seconds:
-            save()
 
 
 def test(session: session_lib.Session) -> dict[str, Any]:
@@ -117,34 +132,52 @@ def test(session: session_lib.Session) -> dict[str, Any]:
     Raises:
         Interrupted: asked to stop; the run is saved but for this.
     """
+    workers = session.runtime.workers
     if session.config.early_stopping.restore_best_weights:
-        session.checkpoints.restore_best()
+        if workers.is_chief:
+            session.checkpoints.restore_best()
+        session_lib.share_state(session.state, workers)
     steps, record = int(session.state.step.numpy()), session.state.read_progress()
     scores = _evaluate(session, "test", _evaluation_loop(session, "test"))
     if scores is None:
+        _wait_for_all(session)
         raise interrupts.Interrupted
     session.writer.evaluation("test", steps, scores)
     session.writer.flush()
     summary = result.summarize(
         session.config, session.recipe.network, record, scores, steps
     )
-    workdir_lib.write_result(session.workdir, summary)
+    if workers.is_chief:
+        workdir_lib.write_result(session.workdir, summary)
+    _wait_for_all(session)
     return summary
 
 
+def _finished(workdir: str, workers: Workers) -> dict[str, Any] | None:
+    """Return the result of a run that the chief finds finished in its workdir."""
+    found = workdir_lib.read_result(workdir) if workers.is_chief else None
+    return json.loads(workers.chiefs_bytes(json.dumps(found).encode()))
+
+
+def _wait_for_all(session: session_lib.Session) -> None:
+    """Return when everything is on the disk and every worker knows it."""
+    session.checkpoints.wait()
+    session.runtime.workers.barrier()
+
+
 def _train_loop(session: session_lib.Session, start_step: int) -> pace.PacedLoop:
-    config = session.config
+    config, strategy = session.config, session.runtime.strategy
     input_fn = pipeline.training(
         session.splits["train"],
         global_batch_size=config.global_batch_size,
         seed=config.seed,
         start_step=start_step,
-        group_size=groups.size(config.sam.sync, session.strategy.num_replicas_in_sync),
+        group_size=groups.size(config.sam.sync, strategy.num_replicas_in_sync),
         micro_batches=config.sam.micro_batches,
     )
     return _paced(
         session,
-        step.compile_train(session.strategy, session.state, session.recipe),
+        step.compile_train(strategy, session.state, session.recipe),
         input_fn,
     )
 
@@ -155,7 +188,9 @@ def _evaluation_loop(session: session_lib.Session, name: str) -> pace.PacedLoop:
     )
     return _paced(
         session,
-        step.compile_evaluation(session.strategy, session.state, session.recipe),
+        step.compile_evaluation(
+            session.runtime.strategy, session.state, session.recipe
+        ),
         input_fn,
     )
 
@@ -163,12 +198,25 @@ def _evaluation_loop(session: session_lib.Session, name: str) -> pace.PacedLoop:
 def _paced(
     session: session_lib.Session, loop: step.Loop, input_fn: pipeline.InputFn
 ) -> pace.PacedLoop:
-    batches = session.strategy.distribute_datasets_from_function(input_fn)
+    config = session.config
+    batches = session.runtime.strategy.distribute_datasets_from_function(input_fn)
+
+    def limit(compiles: bool) -> contextlib.AbstractContextManager:
+        if compiles:
+            seconds = config.watchdog.compile_seconds
+            return watchdog.limit(
+                seconds, "Compiling a step", "watchdog.compile_seconds"
+            )
+        seconds = config.watchdog.loop_seconds
+        return watchdog.limit(seconds, "A loop of steps", "watchdog.loop_seconds")
+
     return pace.PacedLoop(
         loop,
         iter(batches),
-        max_steps=session.config.steps_per_loop,
-        max_seconds=session.config.log_every_seconds,
+        max_steps=config.steps_per_loop,
+        max_seconds=config.log_every_seconds,
+        agree=session.runtime.workers.chiefs_number,
+        limit=limit,
     )
 
 
@@ -181,7 +229,7 @@ def _evaluate(
     )
     sums: list[np.ndarray] = []
     while len(sums) < num_batches:
-        if session.stop.is_set():
+        if session.runtime.workers.any(session.stop.is_set())[0]:
             return None
         rows, _ = loop(num_batches - len(sums))
         sums.extend(rows)
@@ -219,14 +267,6 @@ def _check_steps(rows: np.ndarray, done: int, session: session_lib.Session) -> N
         values = dict(zip(metrics.TRAIN, rows[first].tolist(), strict=True))
         name = next(n for n, value in values.items() if not np.isfinite(value))
         raise _not_finite(f"{name} of step {done + first + 1}", values[name], session)
-
-
-def _check_weights(session: session_lib.Session) -> None:
-    """Refuse to save what no step could start from."""
-    for variable in [*session.state.weights, *session.state.stats]:
-        values = variable.numpy()
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise _not_finite(f"variable {variable.name}", np.nan, session)
 
 
 def _not_finite(

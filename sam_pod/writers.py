@@ -16,16 +16,24 @@ from absl import logging
 from clu import metric_writers, parameter_overview
 
 from sam_pod import config as config_lib
-from sam_pod import errors, metrics, runtime
+from sam_pod import errors, metrics
+from sam_pod.runtime import Runtime
 
 
 class Writer:
-    """Write the metrics of a run to its workdir, on this process's own machine."""
+    """Write the metrics of a run to its workdir, on this process's own machine.
 
-    def __init__(self, workdir: str) -> None:
+    Of several workers the chief writes; on the others every method does nothing.
+    """
+
+    def __init__(self, workdir: str, runtime: Runtime) -> None:
         self._workdir = workdir
-        with self._storage():
-            self._writer = metric_writers.SummaryWriter(workdir)
+        self._runtime = runtime
+        writers = []
+        if runtime.workers.is_chief:
+            with self._storage():
+                writers.append(metric_writers.SummaryWriter(workdir))
+        self._writer = metric_writers.MultiWriter(writers)
 
     def setup(
         self, config: ml_collections.ConfigDict, weights: dict[str, np.ndarray]
@@ -71,6 +79,9 @@ class Writer:
     @contextlib.contextmanager
     def profile(self) -> Iterator[None]:
         """Trace the operations of the context for TensorBoard's profile page."""
+        if not self._runtime.workers.is_chief:
+            yield
+            return
         logging.info("Profiling into %s.", self._workdir)
         with errors.storage(self._workdir):
             tf.profiler.experimental.start(self._workdir)
@@ -82,7 +93,7 @@ class Writer:
     @contextlib.contextmanager
     def _storage(self) -> Iterator[None]:
         # CLU writes through at any call, so any call can meet a full disk.
-        with runtime.host_scope(), errors.storage(self._workdir):
+        with self._runtime.host_scope(), errors.storage(self._workdir):
             yield
 
     def scalars(self, step: int, values: dict[str, float]) -> None:

@@ -5,9 +5,15 @@ import shutil
 
 import pytest
 
-from sam_pod import errors
+from sam_pod import errors, interrupts
 from tests import fixtures, runs
-from tests.train_test import run
+from tests.train_test import StopAfter, run
+
+
+def begin(config, workdir):
+    """Leave a run that was interrupted after its first loop."""
+    with pytest.raises(interrupts.Interrupted):
+        run(config, workdir, StopAfter(0))
 
 
 def test_data_of_another_name_and_changed_data_are_refused(tmp_path):
@@ -16,7 +22,7 @@ def test_data_of_another_name_and_changed_data_are_refused(tmp_path):
         run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     config.data.name = "images"
-    run(config, tmp_path / "run")
+    begin(config, tmp_path / "run")
     shutil.rmtree(config.data.dir)
     fixtures.write_data(config.data.dir, train=99, test=30)
     with pytest.raises(errors.UserError, match=r"another content of `data\.dir`"):
@@ -63,7 +69,7 @@ def test_names_are_checked_before_data_are_prepared(tmp_path, key, value):
 
 def test_a_changed_model_file_is_refused(tmp_path):
     config = runs.small_config(tmp_path, num_epochs=1)
-    run(config, tmp_path / "run")
+    begin(config, tmp_path / "run")
     runs.save_model(config.model.name, seed=2)
     with pytest.raises(errors.UserError, match=r"another content of `model\.name`"):
         run(config, tmp_path / "run")

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorboard_plugin_profile.convert import raw_to_tool_data
 
 from sam_pod import config as config_lib
-from sam_pod import errors, interrupts, metrics, models, pace, train
+from sam_pod import errors, interrupts, metrics, models, pace, runtime, train
 from sam_pod import state as state_lib
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.models import network
@@ -23,7 +23,8 @@ from tests import fixtures, runs
 
 def run(config, workdir, stop=None, strategy=None):
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
-    return train.run(config, str(workdir), strategy, stop or threading.Event())
+    stop = stop or threading.Event()
+    return train.run(config, str(workdir), runtime.of(strategy), stop)
 
 
 class StopAfter(threading.Event):
@@ -192,6 +193,7 @@ def test_no_readable_checkpoint_is_an_error_not_a_fresh_start(whole, tmp_path):
     folder, workdir, _ = whole
     again = tmp_path / "run"
     shutil.copytree(workdir, again)
+    (again / "result.json").unlink()
     for path in glob.glob(f"{again}/checkpoints/*.index"):
         open(path, "w").close()
     with pytest.raises(errors.UserError, match="None of the 2 checkpoints"):
@@ -202,6 +204,7 @@ def test_a_missing_best_checkpoint_is_an_error(whole, tmp_path):
     folder, workdir, _ = whole
     again = tmp_path / "run"
     shutil.copytree(workdir, again)
+    (again / "result.json").unlink()
     shutil.rmtree(again / "checkpoints" / "best")
     with pytest.raises(errors.UserError, match=r"best checkpoint in .*cannot be read"):
         run(runs.small_config(folder), again)

@@ -4,10 +4,15 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from sam_pod import errors, metrics, writers
+from sam_pod import errors, metrics, runtime, workers, writers
 
 ROW = np.arange(len(metrics.TRAIN)) / 10
+
+
+def alone():
+    return runtime.of(tf.distribute.OneDeviceStrategy("/cpu:0"))
 
 
 @pytest.fixture
@@ -62,4 +67,16 @@ def test_evaluations_show_where_they_are(clock, caplog):
 def test_a_folder_that_cannot_be_made_is_the_users(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.UserError, match="Cannot write under"):
-        writers.Writer(str(tmp_path / "file" / "run"))
+        writers.Writer(str(tmp_path / "file" / "run"), alone())
+
+
+def test_a_worker_that_is_not_the_chief_writes_nothing(tmp_path):
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    second = runtime.Runtime(strategy, workers.Workers(strategy, index=1, count=2))
+    writer = writers.Writer(str(tmp_path), second)
+    with writer.profile():
+        writer.scalars(1, {"train/loss": 1.0})
+    writer.steps(1, ROW[None])
+    writer.flush()
+    writer.close()
+    assert list(tmp_path.iterdir()) == []

@@ -107,7 +107,7 @@ def training(
             seeds = tf.stack([tf.constant(seed, tf.int64), epoch])
             return split.rows(_shuffle(positions, seeds, split.num_examples - 1))
 
-        return _gather(split, turns.map(rows))
+        return _without_autotune(_gather(split, turns.map(rows)))
 
     return input_fn
 
@@ -133,7 +133,7 @@ def evaluation(split: Split, *, global_batch_size: int) -> InputFn:
         )
         masks = places.map(lambda p: tf.cast(p < split.num_examples, tf.float32))
         batches = tf.data.Dataset.zip((_gather(split, clipped), masks))
-        return batches.map(lambda batch, mask: (*batch, mask))
+        return _without_autotune(batches.map(lambda batch, mask: (*batch, mask)))
 
     return input_fn
 
@@ -184,3 +184,11 @@ def _gather(split: Split, rows: tf.data.Dataset) -> tf.data.Dataset:
 
     batches = tf.data.Dataset.zip((rows, whole)).map(take, num_parallel_calls=2)
     return batches.prefetch(2)
+
+
+def _without_autotune(batches: tf.data.Dataset) -> tf.data.Dataset:
+    # There is nothing to tune, and its thread sleeps up to a minute at a time, for
+    # which whoever drops the iterator has to wait.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)

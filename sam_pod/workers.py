@@ -1,0 +1,79 @@
+"""What the processes of one run tell each other between compiled loops.
+
+Every worker runs the same program and must come to the same decisions: when to stop,
+how long a loop is, where to continue. They exchange small numbers for that by the
+strategy's own all-reduce. Alone, every answer is one's own.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import replicas
+
+# Bytes travel as pairs, which float32 holds exactly; the largest piece sent at once.
+_PIECE_PAIRS = 1 << 22
+
+
+class Workers:
+    """The processes that train together; the chief is number 0."""
+
+    def __init__(
+        self, strategy: tf.distribute.Strategy, index: int = 0, count: int = 1
+    ) -> None:
+        self.index = index
+        self.count = count
+        self._strategy = strategy
+        self._sum = tf.function(self._sum_over_workers, reduce_retracing=True)
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes: checkpoints, metrics, the result."""
+        return self.index == 0
+
+    def any(self, *marks: bool) -> list[bool]:
+        """Return for each mark whether some worker has set it."""
+        return [total > 0 for total in self.total([float(mark) for mark in marks])]
+
+    def total(self, numbers: Sequence[float]) -> list[float]:
+        """Return the sums over all workers; small whole numbers stay exact."""
+        if self.count == 1:
+            return list(numbers)
+        return self._sum(tf.constant(numbers, tf.float32)).numpy().tolist()
+
+    def chiefs_number(self, number: int) -> int:
+        """Return the chief's number, which is below 2**24."""
+        return int(self.total([number if self.is_chief else 0])[0])
+
+    def chiefs_bytes(self, data: bytes) -> bytes:
+        """Return the chief's bytes, bit for bit; the others' are not looked at."""
+        if self.count == 1:
+            return data
+        size = 0
+        for part in reversed(range(3)):
+            size = size << 16 | self.chiefs_number(len(data) >> 16 * part & 0xFFFF)
+        if not size:  # TensorFlow crashes on an all-reduce of nothing.
+            return b""
+        if not self.is_chief:
+            data = bytes(size)
+        pairs = np.frombuffer(data + bytes(-size % 2), np.uint16)
+        pieces = [
+            self._sum(tf.constant(piece * self.is_chief, tf.float32)).numpy()
+            for piece in np.split(pairs, range(_PIECE_PAIRS, len(pairs), _PIECE_PAIRS))
+        ]
+        return np.concatenate(pieces).astype(np.uint16).tobytes()[:size]
+
+    def barrier(self) -> None:
+        """Wait until every worker is here."""
+        self.total([0.0])
+
+    def _sum_over_workers(self, numbers: tf.Tensor) -> tf.Tensor:
+        local = self._strategy.num_replicas_in_sync // self.count
+
+        def replica_fn(numbers: tf.Tensor) -> tf.Tensor:
+            speaks = tf.cast(replicas.index() % local == 0, tf.float32)
+            return replicas.total([numbers * speaks])[0]
+
+        sums = self._strategy.run(replica_fn, args=(numbers,))
+        return self._strategy.experimental_local_results(sums)[0]

@@ -121,8 +121,10 @@ def counters():
         text=True,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
     )
     yield process
+    os.killpg(process.pid, signal.SIGKILL)  # With a counter that a failure left.
     process.communicate()
 
 

@@ -80,6 +80,26 @@ def test_killed_within_a_save(state, tmp_path, monkeypatch, name, call, saved_be
     assert len(glob.glob(f"{directory}/ckpt-*")) == 2 * min(2, saved_before + 1 + whole)
 
 
+@pytest.mark.parametrize("call", [1, 2])
+def test_killed_while_old_ones_are_deleted(state, tmp_path, monkeypatch, call):
+    checkpoints = state_lib.Checkpoints(str(tmp_path), state)
+    for number in (1, 2):
+        fill(state, number)
+        checkpoints.save()
+    checkpoints.wait()
+    fill(state, 3)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        die_at(patch, "remove", call)
+        checkpoints.save()
+        checkpoints.wait()
+    for path in checkpoint_folder.paths(str(tmp_path)):  # What is listed is whole.
+        tf.train.load_checkpoint(path).get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE")
+    fill(state, 4)
+    checkpoints.save()
+    checkpoints.wait()
+    assert len(list(tmp_path.glob("ckpt-*"))) == 4
+
+
 def test_the_last_two_and_the_best_are_kept(state, tmp_path):
     checkpoints = state_lib.Checkpoints(str(tmp_path), state)
     for number in (1, 2, 3):

@@ -4,6 +4,7 @@ The name is the slice's identity: a second one of that name cannot exist, and no
 asked for before both the node and the queued resource are known not to be there.
 """
 
+import contextlib
 import dataclasses
 import time
 from typing import Any
@@ -57,19 +58,25 @@ class Slice:
             queued.get("state", {}).get("state", "STATE_UNSPECIFIED") if queued else "",
             node.get("state", "STATE_UNSPECIFIED") if node else "",
             node.get("health", "") != "UNHEALTHY_MAINTENANCE",
+            queued.get("state", {}).get("stateInitiator", "") == "USER",
         )
         self.touched = self.touched or seen.exists
         return seen, queued, node
 
-    def bring_up(self, request: commands.Request) -> Hosts:
+    def bring_up(self, request: commands.Request, *, known: bool = False) -> Hosts:
         """Return the slice when it is READY; create it where it is not there.
+
+        Args:
+            request: For the slice.
+            known: Whether it was there, as requested, when last looked at: when it is
+                not there now, somebody deleted it.
 
         Raises:
             UserError: the name is another slice's, or the request is refused.
             SliceGone: it was deleted while it came up.
             CreationFailed: no capacity, or it was lost while it came up.
         """
-        made_here, looks, told = False, 0, ""
+        made_here, looks, told = known, 0, ""
         while True:
             seen, queued, node = self.look()
             step = slice_lib.next_step(seen, made_here=made_here)
@@ -209,8 +216,9 @@ class Slice:
 
 
 def say(text: str) -> None:
-    """Tell the launcher's user."""
-    print(f"[launcher] {text}", flush=True)
+    """Tell the launcher's user, who may have closed the terminal."""
+    with contextlib.suppress(OSError):
+        print(f"[launcher] {text}", flush=True)
 
 
 def launcher(command: str, place: commands.Place) -> str:

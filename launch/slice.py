@@ -36,6 +36,7 @@ class Seen:
     queued: str = NONE
     node: str = NONE
     healthy: bool = True
+    by_user: bool = False  # Whether a user, and no preemption, suspended it.
 
     def __str__(self) -> str:
         """Return both states, for a log."""
@@ -47,6 +48,13 @@ class Seen:
     def exists(self) -> bool:
         """Whether anything is there."""
         return bool(self.queued or self.node)
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether a user is deleting it; a preemption takes the node alone."""
+        if self.queued in ("SUSPENDING", "SUSPENDED"):
+            return self.by_user
+        return "DELETING" in (self.queued, self.node)
 
 
 class Step(enum.Enum):
@@ -73,6 +81,8 @@ def next_step(seen: Seen, *, made_here: bool = False, was_ready: bool = False) -
     if not seen.exists:
         # What is preempted stays until it is deleted: this was somebody's will.
         return Step.GONE if made_here or was_ready else Step.CREATE
+    if seen.is_deleted and (made_here or was_ready):
+        return Step.GONE  # Not by this launcher, which looks for the end of its own.
     if "DELETING" in (seen.queued, seen.node):
         return Step.REPLACE
     if seen.queued in _QUEUE_OVER:

@@ -5,7 +5,8 @@ import secrets
 import time
 from collections.abc import Callable
 
-from launch import commands, gcloud, provision, restarts, trainer
+from launch import claims, commands, gcloud, provision, restarts, trainer
+from launch import slice as slice_lib
 from launch.provision import say
 from sam_pod import errors, interrupts
 
@@ -35,45 +36,66 @@ def train(the_slice: provision.Slice, run: Run) -> int:
         UserError: the slice, or the trainer on it, is refused.
         GcloudError: gcloud failed too often.
     """
-    failures = 0
+    failures, known = 0, False
     while True:
-        begun, keep = time.monotonic(), False
         try:
-            hosts = (
-                the_slice.bring_up(run.request)
-                if run.request
-                else the_slice.require_ready()
-            )
-            ending = _attempt(the_slice, run, hosts)
+            outcome = _once(the_slice, run, known)
         except provision.SliceGone:
             say(
                 f"Somebody deleted {the_slice.place.name}; it is not created again. "
                 "The same command continues."
             )
             return EXIT_INTERRUPTED
-        except provision.CreationFailed as failure:
-            say(f"No slice this time: {failure}")
-            ending = trainer.Ending(None)
-        except _AttemptFailed as failure:
-            say(f"The attempt failed: {failure}")
-            ending, keep = trainer.Ending(None), failure.of_host
-        if ending.code is not None and ending.code >= 0:
-            say(f"The trainer ended with exit code {ending.code}.")
-            if ending.code != EXIT_INTERRUPTED:
-                return ending.code
-        long = time.monotonic() - begun >= run.rule.stable_seconds
+        code = outcome.ending.code
+        if code is not None and code >= 0 and code != EXIT_INTERRUPTED:
+            return code
+        long = outcome.seconds >= run.rule.stable_seconds
         failures = 1 if long else failures + 1
         if failures > run.rule.max_restarts:
             say(f"Gave up after {failures - 1} restarts; the same command continues.")
             return EXIT_INTERRUPTED
-        if ending.slice_is_lost and not run.request:
+        if outcome.ending.slice_is_lost and not run.request:
             return EXIT_INTERRUPTED
         pause = run.rule.pause_seconds(failures)
         say(f"Restart {failures} of {run.rule.max_restarts} in {pause:g} s.")
         time.sleep(pause)
+        again = failures > 1 and not long and not outcome.keep
+        known = outcome.known
+        if known and run.request and _is_bad(the_slice, outcome.ending, again=again):
+            the_slice.tear_down()
+            known = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Outcome:
+    """What became of one attempt."""
+
+    ending: trainer.Ending
+    known: bool  # Whether there was a slice.
+    seconds: float = 0.0  # How long the trainer was followed.
+    keep: bool = False  # Whether on another slice the same would fail.
+
+
+def _once(the_slice: provision.Slice, run: Run, known: bool) -> _Outcome:
+    """Bring the slice up, and train there once."""
+    try:
         if run.request:
-            again = failures > 1 and not long and not keep
-            _discard_if_bad(the_slice, ending, again=again)
+            hosts = the_slice.bring_up(run.request, known=known)
+        else:
+            hosts = the_slice.require_ready()
+    except provision.CreationFailed as failure:
+        say(f"No slice this time: {failure}")
+        return _Outcome(trainer.Ending(None), known=False)
+    begun = time.monotonic()
+    try:
+        ending = _attempt(the_slice, run, hosts)
+    except _AttemptFailed as failure:
+        say(f"The attempt failed: {failure}")
+        return _Outcome(trainer.Ending(None), known=True, keep=failure.of_host)
+    if ending.code is not None:
+        how = "was killed by signal" if ending.code < 0 else "ended with exit code"
+        say(f"The trainer {how} {abs(ending.code)}.")
+    return _Outcome(ending, known=True, seconds=time.monotonic() - begun)
 
 
 def only_bring_up(the_slice: provision.Slice, run: Run) -> int:
@@ -100,7 +122,8 @@ def account_for(
     """
     try:
         try:
-            code = _do(job)
+            with claims.claim(the_slice.place):
+                code = _do(job)
         except Exception:
             # A slice that was there before may be somebody else's.
             if down_when_done and the_slice.made_here:
@@ -133,7 +156,7 @@ class _AttemptFailed(Exception):
 
     def __init__(self, error: gcloud.GcloudError) -> None:
         super().__init__(str(error))
-        self.of_host = error.of_host  # On another slice the same would fail.
+        self.of_host = error.of_host
 
 
 def _attempt(
@@ -164,10 +187,9 @@ def _attempt(
     return trainer.follow(the_slice)
 
 
-def _discard_if_bad(
-    the_slice: provision.Slice, ending: trainer.Ending, *, again: bool
-) -> None:
-    """Delete a slice that is lost, under maintenance, or failed twice in a row."""
+def _is_bad(the_slice: provision.Slice, ending: trainer.Ending, *, again: bool) -> bool:
+    """Return whether a slice is lost, under maintenance, or failed twice in a row."""
     seen, _, _ = the_slice.look()
-    if seen.exists and (ending.slice_is_lost or again or not seen.healthy):
-        the_slice.tear_down()
+    if slice_lib.next_step(seen, was_ready=True) is slice_lib.Step.GONE:
+        return False  # The next look for it ends the story.
+    return ending.slice_is_lost or again or not seen.healthy

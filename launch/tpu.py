@@ -43,6 +43,7 @@ from launch import slice as slice_lib
 from launch.provision import say
 from sam_pod import errors, interrupts
 
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _COMMANDS = ("up", "status", "run", "logs", "ssh", "down")
 
 
@@ -152,13 +153,8 @@ def _down(values: flags.FlagValues) -> int:
     if values.dry_run:
         print(plan.down(place))
         return 0
-    the_slice = provision.Slice(place, values.poll_seconds)
-
-    def job() -> int:
-        the_slice.tear_down()
-        return 0
-
-    return story.account_for(the_slice, job, down_when_done=False)
+    provision.Slice(place, values.poll_seconds).tear_down()
+    return 0
 
 
 def _parse(argv: Sequence[str]) -> tuple[str, flags.FlagValues, list[str]]:
@@ -199,7 +195,7 @@ def _launch(argv: Sequence[str]) -> int:
 
 def _interrupt(number: int, frame: object) -> None:
     del number, frame
-    for received in (signal.SIGINT, signal.SIGTERM):
+    for received in _STOPS:
         # Once more ends the launcher at once.
         signal.signal(received, lambda *_: os._exit(interrupts.EXIT_CODE))
     raise story.Interrupted
@@ -207,7 +203,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 def main(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _STOPS:
         signal.signal(number, _interrupt)
     try:
         return _launch(argv)
@@ -215,7 +211,8 @@ def main(argv: list[str]) -> int:
         print("Error:", " ".join(str(error).split()), file=sys.stderr)
         return 1
     except (gcloud.GcloudError, story.Interrupted) as error:
-        print("Error:", " ".join(str(error).split()) or "interrupted", file=sys.stderr)
+        reason = " ".join(str(error).split()) or "interrupted; the same command goes on"
+        print("Error:", reason, file=sys.stderr)
         return interrupts.EXIT_CODE
     except Exception:
         traceback.print_exc()

@@ -189,7 +189,7 @@ def _show(frame: dict[str, Any], at: int) -> int:
     """
     data = frame["text"].encode(errors="surrogateescape")
     new = data[max(0, at - frame["at"]) :]
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         sys.stdout.buffer.write(new)
         sys.stdout.flush()
     return max(at, frame["at"] + len(data))

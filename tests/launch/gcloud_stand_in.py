@@ -154,6 +154,10 @@ class StandIn:
         return f"projects/{self.flags['--project']}/locations/{self.flags['--zone']}"
 
     @property
+    def initiator(self):
+        return "USER" if self.state.get("leaving") else "SERVICE"
+
+    @property
     def life(self):
         """Return the script of the slice that is there."""
         lives = self.script["lives"]
@@ -238,7 +242,7 @@ class StandIn:
             "createTime": "2026-11-24T02:30:00.123456789Z",
             "tpu": {"nodeSpec": [spec]},
             "spot": {},
-            "state": {"state": state, "stateInitiator": "SERVICE"},
+            "state": {"state": state, "stateInitiator": self.initiator},
         }
         if state == "FAILED":
             error = {"code": 8, "message": self.life["failure"]}

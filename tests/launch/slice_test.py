@@ -35,7 +35,7 @@ PAIRS = list(itertools.product(QUEUED, NODES))
         ("SUSPENDING", "READY", Step.REPLACE, Step.REPLACE, Step.REPLACE),
         ("SUSPENDED", "", Step.REPLACE, Step.REPLACE, Step.REPLACE),
         ("FAILED", "", Step.REPLACE, Step.REPLACE, Step.REPLACE),
-        ("DELETING", "", Step.REPLACE, Step.REPLACE, Step.REPLACE),
+        ("DELETING", "", Step.REPLACE, Step.GONE, Step.GONE),
         ("", "CREATING", Step.WAIT, Step.WAIT, Step.REPLACE),
         ("", "STARTING", Step.WAIT, Step.WAIT, Step.REPLACE),
         ("", "RESTARTING", Step.WAIT, Step.WAIT, Step.REPLACE),
@@ -46,7 +46,9 @@ PAIRS = list(itertools.product(QUEUED, NODES))
         ("", "READY", Step.USE, Step.USE, Step.USE),
         ("", "PREEMPTED", Step.REPLACE, Step.REPLACE, Step.REPLACE),
         ("", "TERMINATED", Step.REPLACE, Step.REPLACE, Step.REPLACE),
-        ("", "DELETING", Step.REPLACE, Step.REPLACE, Step.REPLACE),
+        ("", "DELETING", Step.REPLACE, Step.GONE, Step.GONE),
+        ("ACTIVE", "DELETING", Step.REPLACE, Step.GONE, Step.GONE),
+        ("SUSPENDING", "DELETING", Step.REPLACE, Step.REPLACE, Step.REPLACE),
         ("", "STOPPED", Step.REFUSE, Step.REPLACE, Step.REPLACE),
         ("", "STOPPING", Step.REFUSE, Step.REPLACE, Step.REPLACE),
         ("", "HIDDEN", Step.REFUSE, Step.REPLACE, Step.REPLACE),
@@ -66,7 +68,9 @@ def test_nothing_is_created_beside_anything(queued, node):
     for made_here, was_ready in itertools.product((False, True), repeat=2):
         step = slice_lib.next_step(seen, made_here=made_here, was_ready=was_ready)
         if queued or node:
-            assert step not in (Step.CREATE, Step.GONE)
+            assert step is not Step.CREATE
+        if step is Step.GONE and seen.exists:
+            assert "DELETING" in (queued, node) and (made_here or was_ready)
         # What was READY is used only as long as it is.
         if step is Step.USE:
             assert node == "READY"
@@ -83,6 +87,15 @@ def test_every_state_is_explained_with_its_cost_and_a_way_out(queued, node):
         assert text.startswith("It is ready and costs money")
     if node == "PREEMPTED" and queued in ("", "ACTIVE", "SUSPENDED"):
         assert text.startswith("It was preempted.")
+
+
+@pytest.mark.parametrize("queued", ["SUSPENDING", "SUSPENDED"])
+@pytest.mark.parametrize("node", ["", "DELETING", "READY"])
+def test_what_a_user_deletes_is_not_made_again(queued, node):
+    seen = Seen(queued, node, by_user=True)
+    assert slice_lib.next_step(seen) is Step.REPLACE
+    assert slice_lib.next_step(seen, made_here=True) is Step.GONE
+    assert slice_lib.next_step(seen, was_ready=True) is Step.GONE
 
 
 def test_a_log_says_both_states():

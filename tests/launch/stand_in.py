@@ -88,6 +88,7 @@ class Cloud:
             **os.environ,
             "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
             "GCLOUD_STAND_IN": str(self.folder),
+            "TMPDIR": str(self.folder),  # The launchers' claims on slices.
             "PYTHONPATH": str(ROOT),
         }
 

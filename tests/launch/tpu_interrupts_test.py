@@ -11,7 +11,7 @@ CALLS = [
     *("get-value", "describe", "describe"),
     *("create", *["describe"] * 6),
     *("ssh", "scp", "ssh", "ssh", "ssh"),
-    *("describe", "describe", "delete", *["describe"] * 4),
+    *("describe", "describe", "delete", *["describe"] * 6),
     *("delete", "describe", "describe"),
 ]
 FOLLOW = 15  # Once that has told the end, its own end comes from the launcher.

@@ -95,12 +95,12 @@ slow = pytest.mark.slow
     ("lost", "queued"),
     [
         (PREEMPTED, True),
-        ([None, "TERMINATED"], False),
+        ([None, "REPAIRING"], False),
         pytest.param(["SUSPENDING", "READY"], True, marks=slow),
         pytest.param(["SUSPENDED", None], True, marks=slow),
         pytest.param(["ACTIVE", "UNKNOWN"], True, marks=slow),
         pytest.param([None, "PREEMPTED"], False, marks=slow),
-        pytest.param([None, "REPAIRING"], False, marks=slow),
+        pytest.param([None, "TERMINATED"], False, marks=slow),
         pytest.param([None, "STOPPED"], False, marks=slow),
     ],
 )
@@ -233,6 +233,29 @@ def test_who_deletes_the_slice_gets_no_other(cloud):
     assert code == 42
     assert "Somebody deleted pod; it is not created again." in stdout
     assert slices.verbs("create", "delete") == ["create"]
+
+
+@pytest.mark.parametrize("queued", [True, False])
+def test_down_ends_a_launcher_that_trains(cloud, queued):
+    slices = cloud(Life(READY if queued else DIRECT), acts=["wait"])
+    words = ["up", "--name=pod", "--zone=us-central2-b", "--poll_seconds=0.01", *SLICE]
+    process = slices.start(*words, *(["--queued"] if queued else []), *TRAIN)
+    for line in process.stdout:
+        if line == "waiting\n":
+            # Nor do two launchers fight for one slice.
+            code, _, stderr = slices.launch("up", *SLICE, *TRAIN)
+            assert code == 1
+            assert f"Another launcher (process {process.pid}) takes care" in stderr
+            assert slices.launch("down")[0] == 0
+            break
+    try:
+        stdout, stderr = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, stderr) == (42, "")
+    assert "Somebody deleted pod; it is not created again." in stdout
+    assert slices.verbs("create") == ["create"]
+    assert (slices.state["node"], slices.state["queued"]) == (None, None)
 
 
 @pytest.mark.parametrize("found", ["v4-8", "tpu-vm-tf-2.16.1-pod-se"])

@@ -78,8 +78,13 @@ def write_recipe(path, config):
 class Process:
     """The main command as a process; its lines are read as they come."""
 
-    def __init__(self, *arguments, module="sam_pod.main", cwd=None):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    def __init__(self, *arguments, module="sam_pod.main", cwd=None, environment=None):
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            **(environment or {}),
+        }
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *map(str, arguments)],
             stdout=subprocess.PIPE,
@@ -97,11 +102,15 @@ class Process:
     def _read_stderr(self):
         self.stderr = self._process.stderr.read()
 
-    def read_until(self, text):
-        """Read lines until one contains `text`; return whether one did."""
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def read_until(self, *texts):
+        """Read lines until one contains all `texts`; return whether one did."""
         for line in self._process.stdout:
             self.lines.append(line.rstrip("\n"))
-            if text in line:
+            if all(text in line for text in texts):
                 return True
         return False
 

@@ -1,0 +1,204 @@
+"""Several workers: real processes, killed and stopped, against a single one."""
+
+import json
+import os
+import re
+import signal
+import socket
+
+import numpy as np
+import psutil
+import pytest
+
+from tests import runs
+
+LAUNCH = "launch.workers"
+
+
+def recipe(tmp_path, **overrides):
+    """Return a recipe of a minute's run whose model has no BatchNorm."""
+    values = {"num_epochs": 40, "early_stopping.patience": 0, **overrides}
+    config = runs.small_config(tmp_path, **values)
+    return runs.write_recipe(tmp_path / "recipe.py", config)
+
+
+def launch(recipe, workdir, *arguments, num_workers=2):
+    return runs.Process(
+        f"--num_workers={num_workers}",
+        "--",
+        f"--config={recipe}",
+        f"--workdir={workdir}",
+        *arguments,
+        module=LAUNCH,
+    )
+
+
+def pids(process):
+    """Return the process of each worker, by its number."""
+    found = {}
+    for child in psutil.Process(process.pid).children(recursive=True):
+        task = json.loads(child.environ().get("TF_CONFIG") or "{}").get("task")
+        if task and "sam_pod.main" in child.cmdline():
+            found[task["index"]] = child.pid
+    return found
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Return (recipe, workdir, log) of two workers that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("workers")
+    path = recipe(folder)
+    process = launch(path, folder / "run")
+    assert process.wait() == 0, process.stderr
+    return path, folder / "run", process.lines
+
+
+def test_two_workers_train_as_two_replicas_of_one(undisturbed, tmp_path):
+    path, workdir, lines = undisturbed
+    code, _, stderr = runs.main(
+        f"--config={path}",
+        "--config.runtime.cpu_replicas=2",
+        f"--workdir={tmp_path / 'alone'}",
+    )
+    assert code == 0, stderr
+    alone, together = runs.result(tmp_path / "alone"), runs.result(workdir)
+    assert together["steps"] == alone["steps"] == 200
+    # Sums of two float32 numbers: the same in any order.
+    runs.assert_equal_checkpoints(tmp_path / "alone", workdir)
+    assert together["test_loss"] == alone["test_loss"]
+    for worker in (0, 1):
+        assert any(f"[{worker}] " in x and f"worker {worker} of 2" in x for x in lines)
+    runs.assert_equal_scalars(tmp_path / "alone", workdir)
+
+
+@pytest.mark.slow
+def test_without_batch_norm_two_workers_equal_one(tmp_path):
+    model = tmp_path / "plain.keras"
+    save_plain_model(model)
+    path = recipe(tmp_path, **{"model.name": str(model), "num_epochs": 2})
+    process = launch(path, tmp_path / "two", "--config.schedule.name=constant")
+    assert process.wait() == 0, process.stderr
+    code, _, _ = runs.main(
+        f"--config={path}",
+        "--config.schedule.name=constant",
+        f"--workdir={tmp_path / 'one'}",
+    )
+    assert code == 0
+    one = runs.checkpoint_values(tmp_path / "one")
+    two = runs.checkpoint_values(tmp_path / "two")
+    for key in one:
+        if key.startswith("weights/"):
+            np.testing.assert_allclose(two[key], one[key], rtol=0, atol=1e-5)
+
+
+def save_plain_model(path):
+    import keras
+
+    keras.utils.set_random_seed(3)
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.ReLU()(keras.layers.Conv2D(4, 3)(images))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    keras.Model(images, keras.layers.Dense(4)(x)).save(path)
+
+
+KILLS = [
+    (worker, number, moment)
+    for worker in (0, 1)
+    for number in (signal.SIGKILL, signal.SIGSTOP)
+    for moment in ("Workdir:", "Compiled the step", "step 60  validation")
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("worker", "number", "moment"),
+    KILLS,
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_a_worker_lost_at_any_moment_costs_nothing(
+    undisturbed, tmp_path, worker, number, moment
+):
+    path, workdir, _ = undisturbed
+    again = tmp_path / "run"
+    process = launch(
+        path,
+        again,
+        "--config.checkpoint.every_seconds=0.5",
+        "--config.log_every_seconds=0.5",
+        "--config.watchdog.connect_seconds=30",
+        "--config.watchdog.loop_seconds=20",
+    )
+    assert process.read_until(f"[{worker}]", moment), process.stderr
+    os.kill(pids(process)[worker], number)
+    assert process.wait() == 0, process.stderr
+    text = "\n".join(process.lines) + process.stderr
+    assert re.search(r"restart|again", text, re.IGNORECASE)
+    runs.assert_equal_checkpoints(workdir, again)
+    runs.assert_equal_checkpoints(workdir, again, "checkpoints/best")
+    assert runs.result(again)["test_loss"] == runs.result(workdir)["test_loss"]
+
+
+@pytest.mark.parametrize("worker", [0, 1])
+def test_a_signal_to_any_worker_saves_all_and_exits_with_42(
+    undisturbed, tmp_path, worker
+):
+    path, workdir, _ = undisturbed
+    ports = free_ports(2)
+
+    def start():
+        jobs = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+        return [
+            runs.Process(
+                f"--config={path}",
+                f"--workdir={tmp_path / 'run'}",
+                environment={
+                    "TF_CONFIG": json.dumps(
+                        {"cluster": jobs, "task": {"type": "worker", "index": i}}
+                    )
+                },
+            )
+            for i in range(2)
+        ]
+
+    processes = start()
+    assert processes[worker].read_until("step 40  validation")
+    processes[worker].send(signal.SIGTERM)
+    assert [p.wait() for p in processes] == [42, 42]
+    assert not (tmp_path / "run" / "result.json").exists()
+    processes = start()
+    assert [p.wait() for p in processes] == [0, 0]
+    assert any("Continuing after step" in line for line in processes[0].lines)
+    runs.assert_equal_checkpoints(workdir, tmp_path / "run")
+
+
+def test_a_worker_with_another_config_is_refused(undisturbed, tmp_path):
+    path, _, _ = undisturbed
+    ports = free_ports(2)
+    jobs = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    processes = [
+        runs.Process(
+            f"--config={path}",
+            f"--config.sam.rho={rho}",
+            f"--workdir={tmp_path / 'run'}",
+            environment={
+                "TF_CONFIG": json.dumps(
+                    {"cluster": jobs, "task": {"type": "worker", "index": i}}
+                )
+            },
+        )
+        for i, rho in enumerate((0.05, 0.1))
+    ]
+    assert [p.wait() for p in processes] == [1, 1]
+    assert "config `sam.rho` is 0.1, the chief's 0.05" in processes[1].stderr
+    assert "Refused worker(s) 1" in processes[0].stderr
+    assert not (tmp_path / "run").exists()

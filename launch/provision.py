@@ -91,7 +91,8 @@ class Slice:
                 made_here = self._create(request)
                 continue
             looks = 0 if seen.exists else looks + 1
-            if step is slice_lib.Step.GONE and looks > _LOOKS_FOR_NEW:
+            is_sure = seen.exists or looks > _LOOKS_FOR_NEW
+            if step is slice_lib.Step.GONE and is_sure:
                 raise SliceGone
             if step is slice_lib.Step.REFUSE:
                 raise errors.UserError(

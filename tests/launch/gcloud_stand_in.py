@@ -2,11 +2,8 @@
 
 Its answers have the shape of the API's: the fields of `Node`, `QueuedResource` and
 their parts at cloud.google.com/tpu/docs/reference/rest/v2, and the same in the message
-classes of Google Cloud CLI 528 (tpu_v2_messages.py). The errors are quoted from
-marin-community/marin issues 3404 (not found) and 1612 (quota), skypilot-org/skypilot
-issue 4579 (reservation), hashicorp/terraform-provider-google issue 21243 (capacity) and
-from gcloud itself (no account). Its flags are those of Google Cloud CLI 528: it refuses
-others, and `ssh` repeats a command whose connection broke, as gcloud's does.
+classes of Google Cloud CLI 528 (tpu_v2_messages.py). As gcloud's, its `ssh` repeats a
+command whose connection broke (command_lib/compute/tpus/tpu_vm/ssh.py there).
 
 The folder has `script.json` (see `Script` in stand_in.py), `state.json`, `calls` (a
 JSON list of words on each line), `violations`, and hosts/N/W, the home of worker W of
@@ -23,45 +20,9 @@ import subprocess
 import sys
 import time
 
+from gcloud_words import ALPHA_FLAGS, COMMON, ERRORS, FLAGS
+
 FOLDER = pathlib.Path(os.environ["GCLOUD_STAND_IN"])
-COMMON = {"--zone", "--project", "--quiet", "--format"}
-CREATE = {
-    *("--spot", "--reserved", "--network", "--subnetwork", "--internal-ips"),
-    *("--service-account", "--labels", "--accelerator-type"),
-}
-FLAGS = {
-    ("tpu-vm", "create"): {*CREATE, "--version", "--preemptible"},
-    ("queued-resources", "create"): {
-        *(*CREATE, "--runtime-version", "--node-id", "--valid-until-duration"),
-        "--guaranteed",
-    },
-    ("queued-resources", "delete"): {"--force"},
-    ("tpu-vm", "ssh"): {"--worker", "--command", "--internal-ip"},
-    ("tpu-vm", "scp"): {"--worker", "--internal-ip", "--recurse"},
-}
-ALPHA_FLAGS = {
-    "create": {"--autocheckpoint-enabled"},
-    "ssh": {"--tunnel-through-iap"},
-    "scp": {"--tunnel-through-iap"},
-}
-ERRORS = {
-    "quota": '{{\n  "code": 8,\n  "message": "Quota limit '
-    "'TPUV4PodPerProjectPerZoneForTPUAPI' has been exceeded. Limit: 0 in zone "
-    '{zone}."\n}}',
-    "stockout": '{{\n  "code": 8,\n  "message": "There is no more capacity in the zone '
-    '\\"{zone}\\"; you can try in another zone where Cloud TPU Nodes are offered (see '
-    'https://cloud.google.com/tpu/docs/regions) [EID: 0x9f48947a7d57c8d]"\n}}',
-    "denied": "PERMISSION_DENIED: Permission denied on resource project {project}. "
-    "This command is authenticated as me@example.com which is the active account "
-    "specified by the [core/account] property.\n- '@type': "
-    "type.googleapis.com/google.rpc.ErrorInfo\n  reason: CONSUMER_INVALID",
-    "zone": "NOT_FOUND: Resource 'projects/{project}/locations/{zone}' was not found. "
-    "This command is authenticated as me@example.com.",
-    "login": "You do not currently have an active account selected.\nPlease run:\n\n"
-    "  $ gcloud auth login\n\nto obtain new credentials.",
-    "network": "HTTPSConnectionPool(host='tpu.googleapis.com', port=443): Max retries "
-    "exceeded (Caused by NewConnectionError: Temporary failure in name resolution)",
-}
 
 
 class Refused(Exception):
@@ -404,7 +365,3 @@ def main():
         group = ".".join(w for w in sys.argv[1:6] if re.fullmatch("[a-z-]+", w))
         print(f"ERROR: (gcloud.{group}) {error}", file=sys.stderr)
         return error.code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

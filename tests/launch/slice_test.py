@@ -62,10 +62,10 @@ def test_what_is_done(queued, node, first, made, ready):
     assert slice_lib.next_step(seen, was_ready=True) is ready
 
 
-@pytest.mark.parametrize(("queued", "node"), PAIRS)
-def test_nothing_is_created_beside_anything(queued, node):
-    seen = Seen(queued, node)
-    for made_here, was_ready in itertools.product((False, True), repeat=2):
+def test_nothing_is_created_beside_anything():
+    switches = itertools.product((False, True), repeat=2)
+    for (queued, node), (made_here, was_ready) in itertools.product(PAIRS, switches):
+        seen = Seen(queued, node)
         step = slice_lib.next_step(seen, made_here=made_here, was_ready=was_ready)
         if queued or node:
             assert step is not Step.CREATE
@@ -78,15 +78,15 @@ def test_nothing_is_created_beside_anything(queued, node):
             assert step in (Step.REPLACE, Step.GONE)
 
 
-@pytest.mark.parametrize(("queued", "node"), PAIRS)
-def test_every_state_is_explained_with_its_cost_and_a_way_out(queued, node):
-    text = slice_lib.explain(Seen(queued, node))
-    assert "cost" in text or "quota" in text or "being deleted" in text
-    assert "down" in text or not (queued or node)
-    if node == "READY" and queued in ("", "ACTIVE"):
-        assert text.startswith("It is ready and costs money")
-    if node == "PREEMPTED" and queued in ("", "ACTIVE", "SUSPENDED"):
-        assert text.startswith("It was preempted.")
+def test_every_state_is_explained_with_its_cost_and_a_way_out():
+    for queued, node in PAIRS:
+        text = slice_lib.explain(Seen(queued, node))
+        assert "cost" in text or "quota" in text or "being deleted" in text
+        assert "down" in text or not (queued or node)
+        if node == "READY" and queued in ("", "ACTIVE"):
+            assert text.startswith("It is ready and costs money")
+        if node == "PREEMPTED" and queued in ("", "ACTIVE", "SUSPENDED"):
+            assert text.startswith("It was preempted.")
 
 
 @pytest.mark.parametrize("queued", ["SUSPENDING", "SUSPENDED"])

@@ -15,8 +15,22 @@ READY = [
     ["PROVISIONING", "CREATING"],
     ["ACTIVE", "READY"],
 ]
+SLICE = ["--accelerator_type=v4-16", "--pause_seconds=0"]
+TRAIN = [
+    "--",
+    "--config=configs/resnet20.py:sgd",
+    "--config.data.dir=gs://bucket/cifar10",
+    "--workdir=gs://bucket/run",
+]
+DIRECT = [[None, "CREATING"], [None, "READY"]]
 PREEMPTED = ["SUSPENDED", "PREEMPTED"]
 
+GCLOUD = f"""#!{sys.executable} -IS
+import sys
+sys.path.insert(0, {str(ROOT / "tests/launch")!r})
+import gcloud_stand_in
+sys.exit(gcloud_stand_in.main())
+"""
 # Plays the trainer: tells its arguments and environment, then does what `act` in the
 # home of the slices says, one line for each start: an exit code, or `wait`.
 TRAINER = """#!/usr/bin/env python3
@@ -54,8 +68,7 @@ class Cloud:
     def __init__(self, folder, *lives, acts=("0",), errors=None, interrupt=None):
         self.folder = folder
         (folder / "bin").mkdir()
-        stand_in = (ROOT / "tests/launch/gcloud_stand_in.py").read_text()
-        (folder / "bin/gcloud").write_text(f"#!{sys.executable} -ISB\n{stand_in}")
+        (folder / "bin/gcloud").write_text(GCLOUD)
         (folder / "bin/gcloud").chmod(0o755)
         for name in ("sudo", "systemctl", "lsof"):
             self.tool(name, f'echo {name} "$@" >>{folder}/tools; exit 1')
@@ -145,3 +158,17 @@ def installed(*arguments):
     content = b"".join(file.read_bytes() for file in files)
     mark = subprocess.run(["cksum"], input=content, capture_output=True, check=True)
     return f"{mark.stdout.decode().strip()} {' '.join(arguments)}\n"
+
+
+def clouds(folder):
+    """Yield what makes a cloud in a folder; in the end there never were two slices."""
+    made = []
+
+    def make(*lives, **options):
+        made.append(Cloud(folder, *lives, **options))
+        return made[0]
+
+    yield make
+    for cloud in made:
+        cloud.end()
+        assert cloud.violations == ""

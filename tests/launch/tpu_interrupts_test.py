@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.launch.stand_in import Cloud
-from tests.launch.tpu_test import SLICE, TRAIN
+from tests.launch import stand_in
+from tests.launch.stand_in import SLICE, TRAIN
 
 WORDS = ("get-value", "describe", "create", "scp", "ssh", "delete")
 # The calls of an `up` of one attempt, as a test below says: a line for each part.
@@ -26,15 +26,7 @@ OFTEN = {(4, "before"), (4, "after"), (14, "after")}
 
 @pytest.fixture
 def cloud(tmp_path):
-    clouds = []
-
-    def make(**options):
-        clouds.append(Cloud(tmp_path, **options))
-        return clouds[0]
-
-    yield make
-    clouds[0].end()
-    assert clouds[0].violations == ""
+    yield from stand_in.clouds(tmp_path)
 
 
 def test_the_calls_are_so_many(cloud):

@@ -1,39 +1,19 @@
-"""Launchers against slices that come and go, with real processes on their hosts."""
+"""Runs over slices that come and go, with real processes on their hosts."""
 
 import dataclasses
 import json
 import re
-import signal
-import subprocess
 
 import pytest
 
 from launch import slice as slice_lib
 from tests.launch import stand_in
-from tests.launch.stand_in import PREEMPTED, READY, Cloud, Life
-
-SLICE = ["--accelerator_type=v4-16", "--pause_seconds=0"]
-TRAIN = [
-    "--",
-    "--config=configs/resnet20.py:sgd",
-    "--config.data.dir=gs://bucket/cifar10",
-    "--workdir=gs://bucket/run",
-]
-DIRECT = [[None, "CREATING"], [None, "READY"]]
+from tests.launch.stand_in import DIRECT, PREEMPTED, READY, SLICE, TRAIN, Life
 
 
 @pytest.fixture
 def cloud(tmp_path):
-    clouds = []
-
-    def make(*lives, **options):
-        clouds.append(Cloud(tmp_path, *lives, **options))
-        return clouds[0]
-
-    yield make
-    clouds[0].end()
-    # Never two, never asked for two.
-    assert clouds[0].violations == ""
+    yield from stand_in.clouds(tmp_path)
 
 
 def test_from_nothing_to_exit_0_and_to_nothing(cloud):
@@ -122,12 +102,18 @@ def test_a_lost_slice_is_deleted_and_made_again(cloud, lost, queued):
     assert slices.state["node"] == "READY"
 
 
-def test_a_connection_that_breaks_loses_and_repeats_nothing(cloud):
-    slices = cloud(Life(connections=[[1, "repeat"], [1, "drop"], [2, "repeat"]]))
+@pytest.mark.parametrize(
+    ("connections", "again"),
+    [([[1, "repeat"]], 0), ([[1, "drop"], [0, "drop"], [0, "repeat"]], 2)],
+)
+def test_a_connection_that_breaks_loses_and_repeats_nothing(cloud, connections, again):
+    slices = cloud(Life(connections=connections))
     code, stdout, _ = slices.launch("up", *SLICE, "--queued", *TRAIN)
     assert code == 0
     steps = re.findall(r"^step \d$", stdout, re.M)
     assert steps == ["step 0", "step 1", "step 2", "step 3"]
+    assert stdout.count("The connection broke; the trainer goes on.") == again
+    assert slices.verbs("create") == ["create"]
 
 
 def test_exit_42_starts_again_on_the_slice_and_then_on_another(cloud):
@@ -295,149 +281,3 @@ def test_a_stopped_slice_is_left_alone(cloud):
     code, _, stderr = slices.launch("up", *SLICE, *TRAIN)
     assert code == 1
     assert stderr.startswith("Error: pod is STOPPED; start it, or delete it: python -m")
-
-
-def start_and_leave(slices):
-    """Start a trainer that waits, and interrupt its launcher; return its stdout."""
-    words = ["up", "--name=pod", "--zone=us-central2-b", "--poll_seconds=0.01", *SLICE]
-    process = slices.start(*words, "--queued", *TRAIN)
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line == "waiting\n":
-            process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 42
-    assert process.stderr.read() == ""
-    process.stdout.close()
-    process.stderr.close()
-    return "".join(lines)
-
-
-def test_an_interrupted_launcher_says_what_is_left_and_takes_it_up_again(cloud):
-    slices = cloud(acts=["wait", "0"])
-    stdout = start_and_leave(slices)
-    assert "Interrupted; what was begun on the slice goes on" in stdout
-    commands = re.findall(r"python -m launch\.tpu (\w+ .*)", stdout)
-    assert [command.split()[0] for command in commands] == ["status", "down"]
-    code, stdout, _ = slices.launch(*commands[0].split()[:1])
-    assert code == 0
-    assert "It is ready and costs money" in stdout
-    assert "2 host(s); the trainer runs" in stdout
-    # Another trainer is refused, the same is followed to its end.
-    other = [*TRAIN, "--config.sam.rho=0.1"]
-    code, _, stderr = slices.launch(
-        "up", *SLICE, "--queued", "--down_when_done", *other
-    )
-    assert code == 1
-    assert stderr.startswith("Error: Another trainer runs on pod (env ")
-    process = slices.start(
-        *("up", "--name=pod", "--zone=us-central2-b", *SLICE, "--queued"),
-        *("--poll_seconds=0.01", *TRAIN),
-    )
-    for line in process.stdout:
-        if line == "waiting\n":
-            stop = "python3 sam_pod/launch/remote/coordinator.py stop"
-            assert slices.launch("ssh", "--", *stop.split())[0] == 0
-            break
-    stdout = process.communicate(timeout=60)[0]
-    assert process.returncode == 0
-    assert "The trainer ended with exit code 42." in stdout
-    assert slices.launch("down")[0] == 0
-    assert (slices.state["node"], slices.state["queued"]) == (None, None)
-
-
-def test_run_logs_and_status_use_the_slice_that_is_there(cloud):
-    slices = cloud(acts=["0", "1"])
-    code, _, stderr = slices.launch("run", *TRAIN)
-    assert (code, stderr.count("\n")) == (1, 1)
-    assert stderr.startswith("Error: pod is not ready (node none): There is nothing")
-    code, stdout, _ = slices.launch("status")
-    assert (code, "nothing that costs money" in stdout) == (0, True)
-    assert slices.launch("up", *SLICE, "--queued")[0] == 0
-    assert "no trainer was started there" in slices.launch("status")[1]
-    assert slices.launch("run", *TRAIN)[0] == 0
-    assert slices.launch("run", *TRAIN)[0] == 1
-    code, stdout, _ = slices.launch("logs")
-    assert (code, "step 3" in stdout) == (1, True)
-    assert "the trainer ended with exit code 1." in slices.launch("status")[1]
-    assert slices.verbs("create") == ["create"]
-
-
-def test_run_does_not_replace_a_slice_that_is_lost(cloud):
-    slices = cloud(Life(connections=[[0, PREEMPTED]]), acts=["wait"])
-    assert slices.launch("up", *SLICE, "--queued")[0] == 0
-    code, stdout, _ = slices.launch("run", *TRAIN)
-    assert code == 42
-    assert slices.verbs("create", "delete") == ["create"]
-    assert "Delete all of it:" in stdout
-
-
-@pytest.mark.parametrize("states", [READY[:1], READY[:2], READY, [["SUSPENDED", None]]])
-def test_down_deletes_whatever_there_is(cloud, states):
-    slices = cloud(Life([READY[0], *states, states[-1]]))
-    process = slices.start(
-        *("up", "--name=pod", "--zone=us-central2-b", "--poll_seconds=9", *SLICE),
-        "--queued",
-    )
-    for line in process.stdout:
-        if "WAITING" in line:
-            process.kill()
-    process.communicate()
-    for _ in states:
-        slices.launch("status")
-    code, stdout, stderr = slices.launch("down")
-    assert (code, stderr) == (0, "")
-    assert stdout.endswith("pod: nothing is left.\n")
-    assert (slices.state["node"], slices.state["queued"]) == (None, None)
-
-
-def test_options_reach_gcloud(cloud):
-    slices = cloud(Life(DIRECT))
-    options = [
-        *("--reserved", "--internal_ips", "--tunnel_through_iap", "--network=net"),
-        *("--subnetwork=sub", "--service_account=me@x.iam", "--labels=a=b,c=d"),
-        *("--autocheckpoint_enabled", "--project=other"),
-    ]
-    assert slices.launch("up", *SLICE, *options)[0] == 0
-    create = next(call for call in slices.calls if "create" in call)
-    assert create == [
-        *("alpha", "compute", "tpus", "tpu-vm", "create", "pod"),
-        *("--zone=us-central2-b", "--project=other", "--quiet"),
-        *("--accelerator-type=v4-16", "--version=tpu-vm-tf-2.16.1-pod-pjrt"),
-        *("--autocheckpoint-enabled", "--reserved", "--internal-ips", "--network=net"),
-        *("--subnetwork=sub", "--service-account=me@x.iam", "--labels=a=b,c=d"),
-    ]
-    ssh = [call for call in slices.calls if "ssh" in call or "scp" in call]
-    assert all(call[0] == "alpha" and "--tunnel-through-iap" in call for call in ssh)
-    assert all("--project=other" in call for call in slices.calls)
-
-
-def test_the_dry_run_is_bash_and_does_what_it_says(cloud):
-    slices = cloud(acts=["42", "0"])
-    flags = [*SLICE, "--queued", "--spot", "--dry_run", "--down_when_done"]
-    nasty = "--workdir=gs://bucket/a b'c\"$(false)`false`\\\n\t!"
-    code, stdout, stderr = slices.launch("up", *flags, *TRAIN[:-1], nasty)
-    assert (code, stderr) == (0, "")
-    assert not (slices.folder / "calls").exists()
-    done = subprocess.run(
-        ["bash", "-c", stdout.replace("sleep 20", "sleep 0")],
-        env=slices.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert slices.verbs("create") == ["create"] * 2
-    assert (slices.state["node"], slices.state["queued"]) == (None, None)
-    started = re.findall(r'"text": ("\[\[.*?")}?$', done.stderr, re.M)
-    assert started or "sam_pod.main" in done.stderr
-    frames = [
-        json.loads(x) for x in done.stderr.splitlines() if x.startswith('{"at": 0')
-    ]
-    ours, load_library = json.loads(frames[0]["text"].splitlines()[0])
-    assert ours == [
-        *("-m", "sam_pod.main", *TRAIN[1:-1], nasty),
-        "--tpu=grpc://10.130.0.2:8470,grpc://10.130.0.3:8470",
-    ]
-    assert load_library == "0"

@@ -91,7 +91,10 @@ def test_run_does_not_replace_a_slice_that_is_lost(cloud):
     assert "Delete all of it:" in stdout
 
 
-@pytest.mark.parametrize("states", [READY[:1], READY[:2], READY, [["SUSPENDED", None]]])
+@pytest.mark.parametrize(
+    "states",
+    [READY[:1], READY, [["SUSPENDED", None]], [["PROVISIONING", None]]],
+)
 def test_down_deletes_whatever_there_is(cloud, states):
     slices = cloud(Life([READY[0], *states, states[-1]]))
     process = slices.start(

@@ -5,10 +5,8 @@ an index file and the data. TensorFlow writes an index in place, so everything i
 written to a folder aside and renamed, the index last; without it nothing is read.
 """
 
-import glob
 import os
 import re
-import shutil
 from collections.abc import Callable
 
 from sam_pod import errors, files
@@ -20,12 +18,17 @@ def name(step: int, validated_epochs: int) -> str:
 
 
 def paths(directory: str) -> list[str]:
-    """Return the whole checkpoints in a folder, oldest first."""
+    """Return the whole checkpoints in a folder, oldest first.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
     found = {}
-    for file in glob.glob(os.path.join(glob.escape(directory), "ckpt-*.index")):
-        if match := re.fullmatch(r"(.*/ckpt-(\d+)-(\d+))\.index", file):
-            found[int(match[3]), int(match[2])] = match[1]
-    return [found[key] for key in sorted(found)]
+    with errors.storage(directory):
+        for file in files.names(directory):
+            if match := re.fullmatch(r"(ckpt-(\d+)-(\d+))\.index", file):
+                found[int(match[3]), int(match[2])] = match[1]
+    return [os.path.join(directory, found[key]) for key in sorted(found)]
 
 
 def add(
@@ -44,13 +47,13 @@ def add(
     """
     with errors.storage(directory):
         aside = os.path.join(directory, "partial")
-        shutil.rmtree(aside, ignore_errors=True)  # Of a save that was killed.
-        os.makedirs(aside)
+        files.remove_folder(aside)  # Of a save that was killed.
+        files.make_folders(aside)
         write(os.path.join(aside, name))
-        for file in sorted(os.listdir(aside)):  # The data, then the index.
+        for file in files.names(aside):  # The data, then the index.
             files.sync(os.path.join(aside, file))
-            os.rename(os.path.join(aside, file), os.path.join(directory, file))
-        os.rmdir(aside)
+            files.rename(os.path.join(aside, file), os.path.join(directory, file))
+        files.remove_folder(aside)
         files.sync(directory)
         _remove_all_but(directory, paths(directory)[-keep:])
 
@@ -62,12 +65,16 @@ def set_aside(path: str) -> None:
         UserError: the folder is not writable.
     """
     with errors.storage(os.path.dirname(path)):
-        os.rename(f"{path}.index", f"{path}.unreadable")
+        files.rename(f"{path}.index", f"{path}.unreadable")
 
 
 def _remove_all_but(directory: str, kept: list[str]) -> None:
-    files = glob.glob(os.path.join(glob.escape(directory), "ckpt-*.*"))
+    stays = tuple(f"{os.path.basename(path)}." for path in kept)
+    old = [
+        file
+        for file in files.names(directory)
+        if re.match(r"ckpt-.*\.", file) and not file.startswith(stays)
+    ]
     # The indices first: without one nobody takes the rest for a checkpoint.
-    for file in sorted(files, key=lambda name: not name.endswith(".index")):
-        if not file.startswith(tuple(f"{path}." for path in kept)):
-            os.remove(file)
+    for file in sorted(old, key=lambda name: not name.endswith(".index")):
+        files.remove(os.path.join(directory, file))

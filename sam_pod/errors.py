@@ -34,14 +34,21 @@ def lookup(table: Mapping[str, T], name: str, key: str) -> T:
 
 @contextlib.contextmanager
 def storage(path: str) -> Iterator[None]:
-    """Turn a full disk or a missing right while writing under `path` into a UserError.
+    """Turn trouble with what is stored under `path` into a UserError.
 
-    TensorFlow and Python report the same trouble by different types; the words of the
-    operating system are in both.
+    Local, that is a full disk or a missing right while writing: TensorFlow and Python
+    report it by different types, with the words of the operating system in both.
+    Remote, it is whatever does not pass by itself; the rest goes through.
     """
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:
+        if "://" in path:
+            if _names(error) & _LASTING:
+                raise UserError(remote(path, error, "objectAdmin")) from error
+            raise
         reason = next(
             (words for words in _STORAGE_TROUBLE if words in str(error)), None
         )
@@ -53,6 +60,37 @@ def storage(path: str) -> Iterator[None]:
         ) from error
 
 
+def remote(path: str, error: Exception, role: str) -> str:
+    """Return in one line why a remote path cannot be used, and what helps.
+
+    Args:
+        path: Local ones are named as well.
+        error: Of TensorFlow.
+        role: What is needed on a bucket: 'objectViewer', 'objectAdmin'.
+    """
+    reason = " ".join(str(error).split())[:300].rstrip(".")
+    if _names(error) & _REFUSED:
+        remedy = f"give this machine's service account roles/storage.{role} on it"
+    elif "://" in path:
+        remedy = "check the path, the permissions and the network"
+    else:
+        remedy = "check the path and the permissions"
+    return f"Cannot use {path} ({reason}): {remedy}."
+
+
+def _names(error: Exception) -> set[str]:
+    # By name, because importing TensorFlow takes seconds.
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
+_REFUSED = {"PermissionDeniedError", "UnauthenticatedError"}
+_LASTING = _REFUSED | {
+    "AlreadyExistsError",
+    "FailedPreconditionError",
+    "InvalidArgumentError",
+    "NotFoundError",
+    "UnimplementedError",
+}
 _STORAGE_TROUBLE = (
     *(
         os.strerror(code)

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import checkpoint_folder, errors, optimizers, progress
+from sam_pod import checkpoint_folder, errors, interrupts, optimizers, progress
 
 if TYPE_CHECKING:
     from sam_pod.models import network as network_lib
@@ -196,6 +196,8 @@ class Checkpoints:
             try:
                 checkpoint.read(path, self._options).assert_consumed()
             except Exception as error:  # Damaged files raise many types.
+                if interrupts.is_lost_worker(error):
+                    raise
                 logging.warning(
                     "Checkpoint %s cannot be read (%s); trying the one before.",
                     path,

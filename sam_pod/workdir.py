@@ -1,8 +1,10 @@
-"""The folder of a run: what is in it, and when it may be continued."""
+"""The folder of a run: what is in it, and when it may be continued.
+
+It may be in a bucket. There no lock keeps a second process out of it.
+"""
 
 import json
 import os
-import tempfile
 from typing import IO, Any
 
 import ml_collections
@@ -23,12 +25,10 @@ def check(workdir: str, config: ml_collections.ConfigDict) -> None:
     Raises:
         UserError: naming the keys that differ.
     """
-    if "://" in workdir:
-        raise errors.UserError(
-            f"--workdir={workdir} is not on a local file system; give a local folder."
-        )
-    if os.path.lexists(workdir) and not os.path.isdir(workdir):
-        raise errors.UserError(f"--workdir={workdir} is a file; give a folder.")
+    files.check_scheme(workdir, "--workdir")
+    with errors.storage(workdir):
+        if files.exists(workdir) and not files.is_folder(workdir):
+            raise errors.UserError(f"--workdir={workdir} is a file; give a folder.")
     old = _read_json(os.path.join(workdir, CONFIG))
     if old is None:
         return
@@ -47,7 +47,8 @@ def begin(
     """Make the folder, note the config and its inputs in it, and return its lock.
 
     The lock is a file: close it and another process may use the folder. The system
-    closes it at any death of this one.
+    closes it at any death of this one. In a bucket there is no lock, and two processes
+    of one run would disturb each other.
 
     Args:
         workdir: May hold a run already, with the same config.
@@ -59,7 +60,7 @@ def begin(
             has changed.
     """
     with errors.storage(workdir):
-        os.makedirs(workdir, exist_ok=True)
+        files.make_folders(workdir)
         lock = _lock(workdir)
         old = _read_json(os.path.join(workdir, INPUTS))
         for key, digest in inputs.items():
@@ -69,36 +70,19 @@ def begin(
                     f"{workdir} holds a run on another content of `{key}` than "
                     f"{value} has now: give another --workdir, or that content again."
                 )
-        write(os.path.join(workdir, INPUTS), json.dumps(inputs, indent=2) + "\n")
-        write(os.path.join(workdir, CONFIG), config_lib.to_json(config))
+        files.write(os.path.join(workdir, INPUTS), json.dumps(inputs, indent=2) + "\n")
+        files.write(os.path.join(workdir, CONFIG), config_lib.to_json(config))
     return lock
 
 
 def _lock(workdir: str) -> IO:
-    lock = open(os.path.join(workdir, LOCK), "w")  # noqa: SIM115
-    if not files.try_lock(lock):
-        lock.close()
+    lock = files.lock(os.path.join(workdir, LOCK))
+    if lock is None:
         raise errors.UserError(
             f"Another process is running in {workdir}: wait for it, stop it, or give "
             "another --workdir."
         )
     return lock
-
-
-def write(path: str, text: str) -> None:
-    """Write a file so that at any moment it has its old or its new content."""
-    folder = os.path.dirname(path) or "."
-    handle, partial = tempfile.mkstemp(dir=folder, prefix=".partial-")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
 
 
 def read_result(workdir: str) -> dict[str, Any] | None:
@@ -113,18 +97,21 @@ def write_result(workdir: str, result: dict[str, Any]) -> None:
         UserError: the disk is full.
     """
     with errors.storage(workdir):
-        write(os.path.join(workdir, RESULT), json.dumps(result, indent=2) + "\n")
+        files.write(os.path.join(workdir, RESULT), json.dumps(result, indent=2) + "\n")
 
 
 def _read_json(path: str) -> dict[str, Any] | None:
     try:
-        with open(path) as file:
-            content = json.load(file)
+        with errors.storage(path):
+            text = files.read(path)
+        if text is None:
+            return None
+        content = json.loads(text)
         if not isinstance(content, dict):
             raise ValueError("it holds no JSON object")
         return content
-    except FileNotFoundError:
-        return None
+    except errors.UserError:
+        raise
     except (OSError, ValueError) as error:
         raise errors.UserError(
             f"{path} cannot be read ({error}); mend it or give another --workdir."

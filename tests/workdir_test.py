@@ -2,12 +2,11 @@
 
 import json
 import os
-import stat
 
 import pytest
 
 from sam_pod import config as config_lib
-from sam_pod import errors, workdir
+from sam_pod import errors, files, workdir
 
 
 def test_same_config_may_continue_another_may_not(tmp_path):
@@ -43,9 +42,35 @@ def test_one_process_at_a_time(tmp_path):
     workdir.begin(str(tmp_path), config, {}).close()
 
 
-def test_remote_folders_are_refused():
-    with pytest.raises(errors.UserError, match=r"gs://x is not on a local"):
-        workdir.check("gs://x", config_lib.defaults())
+def test_a_folder_in_a_bucket(request):
+    path = f"ram://{request.node.name}/run"
+    config = config_lib.defaults()
+    workdir.check(path, config)
+    assert not files.exists(path)
+    lock = workdir.begin(path, config, {"data.dir": "a"})
+    workdir.begin(path, config, {"data.dir": "a"}).close()  # Without a lock.
+    lock.close()
+    assert files.names(path) == ["config.json", "inputs.json"]
+    assert files.read(f"{path}/config.json") == config_lib.to_json(config)
+    with pytest.raises(errors.UserError, match=r"another content of `data\.dir`"):
+        workdir.begin(path, config, {"data.dir": "b"})
+    assert workdir.read_result(path) is None
+    workdir.write_result(path, {"test_accuracy": 0.5})
+    assert workdir.read_result(path) == {"test_accuracy": 0.5}
+    config.seed = 3
+    with pytest.raises(errors.UserError, match="`seed` was 0, is 3"):
+        workdir.check(path, config)
+    with pytest.raises(errors.UserError, match=r"config\.json is a file"):
+        workdir.check(f"{path}/config.json", config)
+    files.write(f"{path}/config.json", "{")
+    with pytest.raises(errors.UserError, match=r"config\.json cannot be read"):
+        workdir.check(path, config)
+    files.remove_folder(path)
+
+
+def test_an_unknown_file_system_is_refused():
+    with pytest.raises(errors.UserError, match=r"--workdir is s4://x, .*'s4'"):
+        workdir.check("s4://x", config_lib.defaults())
 
 
 def test_files_and_unreadable_configs_are_refused(tmp_path):
@@ -64,19 +89,6 @@ def test_files_and_unreadable_configs_are_refused(tmp_path):
         workdir.begin(str(tmp_path / "closed"), config, {})
     with pytest.raises(errors.UserError, match=r"Cannot write under .*Not a directory"):
         workdir.begin(str(tmp_path / "file" / "x"), config, {})
-
-
-def test_write_replaces_whole_files_and_leaves_nothing_behind(tmp_path):
-    file = tmp_path / "x.json"
-    path = str(file)
-    workdir.write(path, "old")
-    workdir.write(path, "new")
-    assert file.read_text() == "new"
-    assert stat.S_IMODE(os.stat(path).st_mode) == 0o644
-    with pytest.raises(TypeError):
-        workdir.write(path, 3)
-    assert os.listdir(tmp_path) == ["x.json"]
-    assert file.read_text() == "new"
 
 
 def test_result(tmp_path):

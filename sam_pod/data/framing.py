@@ -5,10 +5,11 @@ masked CRC-32C. TensorFlow's reader takes a file that ends within a length for a
 one, and trusts any length whose checksum is right: hence a walk of our own.
 """
 
+import contextlib
 import dataclasses
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -50,41 +51,76 @@ class Scan:
     offset: int  # Of the record at fault, or the end of the file.
 
 
+def scan(
+    path: str,
+    visit: Callable[[bytes, list[int]], object] = lambda content, starts: None,
+) -> Scan:
+    """Walk once over the lengths of a file's records, and the file to its end.
+
+    Args:
+        path: Local or in a bucket.
+        visit: Takes whole records as they come, and where in the file they start.
+    """
+    size = tf.io.gfile.stat(path).length
+    starts: list[int] = []
+    offset = end = checksum = 0  # `offset` is of the next record.
+    rest = b""  # From there on, what has been read.
+    fault = ""
+    for block in _blocks(path):
+        checksum, end = zlib.crc32(block, checksum), end + len(block)
+        if fault:
+            continue
+        base, known, content = offset, len(starts), rest + block
+        while not fault and offset + _HEADER.size <= end:
+            length, check = _HEADER.unpack_from(content, offset - base)
+            following = offset + length + FRAME_BYTES
+            if masked_crc32c(content[offset - base : offset - base + 8]) != check:
+                fault = "corrupt"
+            elif following > size:
+                fault = "truncated"
+            elif following > end:
+                break  # The rest of it is in the next block.
+            else:
+                starts.append(offset)
+                offset = following
+        visit(content[: offset - base], starts[known:])
+        rest = content[offset - base :]
+    if not fault and offset < end:
+        fault = "truncated"
+    return Scan(end, checksum, starts, fault, offset)
+
+
 def _blocks(path: str) -> Iterator[bytes]:
     with tf.io.gfile.GFile(path, "rb") as file:
         while block := file.read(_BLOCK_BYTES):
             yield block
 
 
-def scan(path: str) -> Scan:
-    """Walk over the lengths of a file's records; their data are not looked at."""
-    starts: list[int] = []
-    offset = end = checksum = 0  # `offset` is of the next record.
-    tail = b""  # Read before this block, not yet walked over.
-    corrupt = False
-    for block in _blocks(path):
-        checksum = zlib.crc32(block, checksum)
-        buffer, base, end = tail + block, end - len(tail), end + len(block)
-        while not corrupt and offset + _HEADER.size <= end:
-            at = offset - base
-            length, check = _HEADER.unpack_from(buffer, at)
-            corrupt = masked_crc32c(buffer[at : at + 8]) != check
-            if not corrupt:
-                starts.append(offset)
-                offset += length + FRAME_BYTES
-        tail = b"" if corrupt else buffer[offset - base :]
-    if not corrupt and offset > end:
-        offset = starts.pop()
-    fault = "corrupt" if corrupt else "truncated" if offset < end else ""
-    return Scan(end, checksum, starts, fault, offset)
+@contextlib.contextmanager
+def in_memory(content: bytes) -> Iterator[tf.data.TFRecordDataset]:
+    """Yield whole records as TensorFlow's own reader sees them; it checks their data.
+
+    Not what may be no record: the reader crashes on an absurd length.
+    """
+    path = "ram://records"
+    with tf.io.gfile.GFile(path, "wb") as file:
+        file.write(content)
+    try:
+        yield tf.data.TFRecordDataset(path)
+    finally:
+        tf.io.gfile.remove(path)
 
 
-def first_corrupt(path: str, starts: list[int]) -> int | None:
-    """Return the offset of the first record whose data break their checksum."""
+def first_corrupt(dataset: tf.data.TFRecordDataset, starts: list[int]) -> int | None:
+    """Return which of `starts` is of the first record whose data break their checksum.
+
+    Args:
+        dataset: Of whole records.
+        starts: One for each of them.
+    """
     count = 0
     try:
-        # No further than the walk came: the reader crashes on an absurd length.
-        for _ in tf.data.TFRecordDataset(path).take(len(starts)):
+        for _ in dataset:
             count += 1
     except tf.errors.DataLossError:
         return starts[count]

@@ -4,24 +4,24 @@ A prepared data set is a folder of TFRecord shards with `manifest.json` beside t
 Folders are read through TensorFlow's file systems, so that a bucket serves as well.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import errors
+from sam_pod import errors, files, interrupts
 from sam_pod.data import framing, records, schema
 
 FILE_NAME = "manifest.json"
 
 _BATCH = 2048
-_BUFFER_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,8 @@ def read(directory: str) -> Manifest:
     prepare = (
         f"prepare one with `{schema.PREPARE} --output={directory}` (--help says how)"
     )
-    try:
+    files.check_scheme(directory, "`data.dir`")
+    with _readable(path):
         if not tf.io.gfile.exists(directory):
             raise errors.UserError(f"No data set at {directory!r}: {prepare}.")
         if not tf.io.gfile.exists(path):
@@ -84,8 +85,6 @@ def read(directory: str) -> Manifest:
             )
         with tf.io.gfile.GFile(path, "rb") as file:
             content = file.read()
-    except tf.errors.OpError as error:
-        raise _unreadable(path, error) from error
     try:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:  # Not UTF-8, not JSON, too deep.
@@ -112,7 +111,7 @@ def _from_data(data: Any, path: str) -> Manifest:
 
 
 def verify(directory: str, manifest: Manifest) -> None:
-    """Read every byte and every example of a data set.
+    """Read every byte and every example of a data set, once.
 
     Raises:
         UserError: a shard is missing, truncated, corrupt or another one than the
@@ -122,36 +121,80 @@ def verify(directory: str, manifest: Manifest) -> None:
     for split in records.SPLITS:
         for shard in manifest.splits[split]:
             path = os.path.join(directory, shard.file)
+            with _readable(path):
+                if not tf.io.gfile.exists(path):
+                    raise errors.UserError(
+                        f"{path} is missing, which {FILE_NAME} names: copy it from "
+                        f"where the data set came from. Or: {schema.AGAIN}"
+                    )
+                examples = _Examples(path, manifest)
+                scan = framing.scan(path, examples.visit)
+            _check_bytes(path, shard, scan, examples.corrupt)
+            if examples.misfit:
+                raise errors.UserError(examples.misfit)
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if interrupts.is_lost_worker(error):
+            raise
+        raise errors.UserError(errors.remote(path, error, "objectViewer")) from error
+
+
+class _Examples:
+    """Looks at the records of a shard as they come, and keeps the first fault."""
+
+    def __init__(self, path: str, manifest: Manifest) -> None:
+        self.corrupt: int | None = None  # Byte offset of a record.
+        self.misfit = ""  # What is wrong with an example.
+        self._path = path
+        self._manifest = manifest
+        self._count = 0
+
+    def visit(self, content: bytes, starts: list[int]) -> None:
+        """Take whole records, and where they start."""
+        if self.corrupt is not None or not starts:
+            return
+        first = 0  # Index of the batch's first example in `starts`.
+        with framing.in_memory(content) as dataset:
             try:
-                starts = _verify_bytes(path, shard)
-                _verify_examples(path, manifest, starts)
-            except tf.errors.OpError as error:
-                raise _unreadable(path, error) from error
+                for serialized in dataset.batch(_BATCH):
+                    self._check(serialized, starts[first:], self._count + first)
+                    first += len(serialized)
+            except tf.errors.DataLossError:
+                self.corrupt = framing.first_corrupt(dataset, starts)
+        self._count += len(starts)
+
+    def _check(self, serialized: tf.Tensor, starts: list[int], first: int) -> None:
+        if self.misfit:
+            return
+        fault = _first_misfit(serialized, self._manifest)
+        if fault:
+            index, reason = fault
+            self.misfit = (
+                f"Example {first + index} of {self._path}, at byte {starts[index]}, "
+                f"{reason}. {schema.AGAIN}"
+            )
 
 
-def _unreadable(path: str, error: tf.errors.OpError) -> errors.UserError:
-    return errors.UserError(
-        f"Cannot read {path} ({error.message.splitlines()[0]}): "
-        "check the path and the permissions."
-    )
-
-
-def _verify_bytes(path: str, shard: Shard) -> list[int]:
-    """Return the offsets of the records of a file that is what was prepared."""
-    if not tf.io.gfile.exists(path):
-        raise errors.UserError(
-            f"{path} is missing, which {FILE_NAME} names: copy it from where the data "
-            f"set came from. Or: {schema.AGAIN}"
-        )
-    scan = framing.scan(path)
+def _check_bytes(
+    path: str, shard: Shard, scan: framing.Scan, corrupt: int | None
+) -> None:
+    """Refuse a file that is not what was prepared."""
     fault, offset = scan.fault, scan.offset
     same = (scan.num_bytes, scan.crc32) == (shard.num_bytes, shard.crc32)
-    if not same:
-        corrupt = framing.first_corrupt(path, scan.starts)
-        if corrupt is not None:
-            fault, offset = "corrupt", corrupt
-        elif not fault and scan.num_bytes < shard.num_bytes:
-            fault = "truncated"
+    if corrupt is not None and same:
+        raise errors.UserError(
+            f"{path} is corrupt at byte {corrupt}, though its CRC-32 is the one in "
+            f"{FILE_NAME}. {schema.AGAIN}"
+        )
+    if corrupt is not None:
+        fault, offset = "corrupt", corrupt
+    elif not same and not fault and scan.num_bytes < shard.num_bytes:
+        fault = "truncated"
     if fault:
         raise errors.UserError(
             f"{path} is {fault} at byte {offset}: it has {scan.num_bytes} bytes with "
@@ -169,27 +212,6 @@ def _verify_bytes(path: str, shard: Shard) -> list[int]:
             f"{path} holds {len(scan.starts)} examples, {FILE_NAME} says "
             f"{shard.num_examples}. {schema.AGAIN}"
         )
-    return scan.starts
-
-
-def _verify_examples(path: str, manifest: Manifest, starts: list[int]) -> None:
-    dataset = tf.data.TFRecordDataset(path, buffer_size=_BUFFER_BYTES).batch(_BATCH)
-    first = 0  # Index of the batch's first example.
-    try:
-        for serialized in dataset:
-            fault = _first_misfit(serialized, manifest)
-            if fault:
-                index, reason = first + fault[0], fault[1]
-                raise errors.UserError(
-                    f"Example {index} of {path}, at byte {starts[index]}, {reason}. "
-                    f"{schema.AGAIN}"
-                )
-            first += len(serialized)
-    except tf.errors.DataLossError as error:
-        raise errors.UserError(
-            f"{path} is corrupt at byte {framing.first_corrupt(path, starts)}, though "
-            f"its CRC-32 is the one in {FILE_NAME}. {schema.AGAIN}"
-        ) from error
 
 
 def _first_misfit(serialized: tf.Tensor, manifest: Manifest) -> tuple[int, str] | None:

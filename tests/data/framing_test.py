@@ -65,13 +65,47 @@ def test_every_flipped_byte_of_a_length_is_found(path):
             assert scan.crc32 == zlib.crc32(flipped)  # The walk ends, not the sum.
 
 
+@pytest.mark.parametrize("block", [1, 13, 117, 1 << 20])
+def test_whole_records_are_visited_once_each(path, monkeypatch, block):
+    monkeypatch.setattr(framing, "_BLOCK_BYTES", block)
+    contents, seen = [], []
+
+    def visit(content, starts):
+        assert bool(content) == bool(starts)
+        contents.append(content)
+        seen.extend(starts)
+
+    framing.scan(str(path), visit)
+    assert b"".join(contents) == path.read_bytes()
+    assert seen == ends()[:-1]
+
+
+@pytest.mark.parametrize("length", [10**6, 2**63])
+def test_an_absurd_length_keeps_nothing_in_memory(path, monkeypatch, length):
+    monkeypatch.setattr(framing, "_BLOCK_BYTES", 50)
+    header = length.to_bytes(8, "little")
+    header += framing.masked_crc32c(header).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes() + header + b"x" * 5000)
+    contents = []
+    scan = framing.scan(str(path), lambda content, starts: contents.append(content))
+    assert (scan.fault, scan.offset) == ("truncated", ends()[-1])
+    assert scan.num_bytes == len(path.read_bytes())
+    assert sum(map(len, contents)) == ends()[-1]
+
+
 def test_flipped_data_are_found(path):
     content = path.read_bytes()
     starts = framing.scan(str(path)).starts
-    assert framing.first_corrupt(str(path), starts) is None
+
+    def first_corrupt(content):
+        with framing.in_memory(content) as dataset:
+            return framing.first_corrupt(dataset, starts)
+
+    assert first_corrupt(content) is None
     for start, size in zip(starts, SIZES, strict=True):
         flipped = bytearray(content)
         flipped[start + 12 + size] ^= 1
         path.write_bytes(flipped)
         assert framing.scan(str(path)).fault == ""
-        assert framing.first_corrupt(str(path), starts) == start
+        assert first_corrupt(bytes(flipped)) == start
+    assert not tf.io.gfile.exists("ram://records")

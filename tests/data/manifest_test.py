@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors
-from sam_pod.data import framing, manifest, records, shards
+from sam_pod import errors, files
+from sam_pod.data import framing, manifest, pipeline, records, shards
 
 SHAPE = (7, 5, 3)
 CLASSES = ("ant", "bee", "cow")
@@ -84,10 +84,78 @@ def test_digest_is_the_sha256_of_canonical_json(original):
     assert other.digest() != read.digest()
 
 
-def test_a_folder_of_another_file_system_is_read(original):
-    for path in original.iterdir():
-        tf.io.gfile.copy(str(path), f"ram://set/{path.name}", overwrite=True)
-    manifest.verify("ram://set", manifest.read("ram://set"))
+@pytest.fixture
+def bucket(folder, request):
+    """Return the folder's copy in the file system that stands in for a bucket."""
+    name = f"ram://{request.node.name}/set"
+
+    def copy():
+        for path in folder.iterdir():
+            tf.io.gfile.copy(str(path), f"{name}/{path.name}", overwrite=True)
+        return name
+
+    yield copy
+    files.remove_folder(name)
+
+
+def test_a_bucket_is_read_to_its_examples(folder, bucket):
+    name = bucket()
+    read = manifest.read(name)
+    assert read == manifest.read(folder)
+    assert manifest.verify(name, read) is None
+    batches = []
+    for directory in (name, str(folder)):
+        split = pipeline.splits(directory, read, 8)["train"]
+        context = tf.distribute.InputContext(1, 0, 1)
+        input_fn = pipeline.training(split, global_batch_size=16, seed=3, start_step=1)
+        batches.append(next(iter(input_fn(context))))
+    for theirs, ours in zip(*batches, strict=True):
+        np.testing.assert_array_equal(theirs, ours)
+
+
+def test_faults_in_a_bucket_are_named(folder, bucket):
+    path, ends = first_shard(folder)
+    content = bytearray(path.read_bytes())
+    content[ends[2] + 20] ^= 1
+    path.write_bytes(content)
+    name = bucket()
+    assert f"{name}/{path.name} is corrupt at byte {ends[2]}:" in refusal(name)
+    tf.io.gfile.remove(f"{name}/{path.name}")
+    assert f"{name}/{path.name} is missing" in refusal(name)
+    tf.io.gfile.remove(f"{name}/manifest.json")
+    assert "it has no manifest.json" in refusal(name)
+
+
+def test_each_byte_is_read_once(original, monkeypatch):
+    """What a bucket sends is paid for by time."""
+    read, blocks = [], framing._blocks
+
+    def counted(path):
+        for block in blocks(path):
+            read.append(len(block))
+            yield block
+
+    monkeypatch.setattr(framing, "_blocks", counted)
+    manifest.verify(original, manifest.read(original))
+    assert sum(read) == sum(p.stat().st_size for p in original.glob("*.tfrecord"))
+
+
+def test_a_service_that_does_not_answer_is_not_the_users(original, monkeypatch):
+    for error, shown in [
+        (tf.errors.UnavailableError, tf.errors.UnavailableError),
+        (tf.errors.PermissionDeniedError, errors.UserError),
+    ]:
+
+        def refuse(path, error=error):
+            raise error(None, None, "HTTP response code 403 with body '{\n  no }'")
+
+        monkeypatch.setattr(framing, "_blocks", refuse)
+        with pytest.raises(shown) as raised:
+            manifest.verify(original, manifest.read(original))
+        if shown is errors.UserError:
+            assert "\n" not in str(raised.value)
+            assert "403" in str(raised.value)
+            assert "roles/storage.objectViewer" in str(raised.value)
 
 
 def test_a_missing_folder_is_refused(tmp_path):
@@ -110,12 +178,14 @@ def test_a_file_instead_of_a_folder_is_refused(tmp_path):
 
 def test_an_unreadable_manifest_is_refused(tmp_path):
     (tmp_path / "manifest.json").mkdir()
-    with pytest.raises(errors.UserError, match=r"Cannot read .*manifest\.json"):
+    with pytest.raises(errors.UserError, match=r"Cannot use .*manifest\.json"):
         manifest.read(tmp_path)
 
 
 def test_an_unknown_file_system_is_refused():
-    with pytest.raises(errors.UserError, match="nosuch"):
+    with pytest.raises(
+        errors.UserError, match=r"`data\.dir` is nosuch://.*'nosuch'.*gs://.*ram://"
+    ):
         manifest.read("nosuch://bucket/set")
 
 

@@ -17,6 +17,14 @@ class Cluster:
 
     addresses: tuple[str, ...] = ("",)
     index: int = 0
+    has_chief: bool = False  # The first is of the job `chief`, not `worker`.
+
+    @property
+    def jobs(self) -> list[tuple[str, int]]:
+        """Return TensorFlow's jobs in the order of the addresses, with their sizes."""
+        count = len(self.addresses)
+        sizes = [("chief", 1), ("worker", count - 1)] if self.has_chief else []
+        return [(job, n) for job, n in sizes or [("worker", count)] if n]
 
     @property
     def is_chief(self) -> bool:
@@ -67,7 +75,7 @@ def read() -> Cluster:
                 f"TF_CONFIG names {address} twice; each worker has its own HOST:PORT."
             )
     offset = len(_listed(jobs, "chief")) if kind == "worker" else 0
-    return Cluster(tuple(addresses), offset + index)
+    return Cluster(tuple(addresses), offset + index, bool(_listed(jobs, "chief")))
 
 
 def check_port(cluster: Cluster) -> None:

@@ -182,6 +182,7 @@ def _connect_and_run(
             tpu_address=address,
             cpu_replicas=config.runtime.cpu_replicas,
             deterministic=config.runtime.deterministic,
+            connect_seconds=config.watchdog.connect_seconds,
         )
     if values.tpu or connected.workers.count > 1:
         notices.watch(stop)

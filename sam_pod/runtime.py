@@ -6,9 +6,11 @@ import os
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from tensorflow.python.eager import context
+from tensorflow.tsl.protobuf import coordination_config_pb2
 
 from sam_pod import cluster as cluster_lib
-from sam_pod import errors, tpu
+from sam_pod import deadline, errors, tpu
 from sam_pod.state import HOST_DEVICE
 from sam_pod.workers import Workers
 
@@ -43,6 +45,7 @@ def connect(
     tpu_address: tpu.Address | None = None,
     cpu_replicas: int = 1,
     deterministic: bool = True,
+    connect_seconds: float = 900.0,
 ) -> Runtime:
     """Return what the hardware is, connected, and say in the log what it found.
 
@@ -57,6 +60,7 @@ def connect(
         cpu_replicas: Logical CPU devices to spread the replicas over.
         deterministic: Ask for kernels that give the same bits every time; costs
             speed on a GPU and nothing measurable on a CPU.
+        connect_seconds: To wait for other workers; then a DeadlineExceededError.
 
     Raises:
         UserError: an unknown kind, or hardware that is not there.
@@ -72,7 +76,7 @@ def connect(
     if kind == "tpu":
         runtime = _tpu(tpu_address)
     elif kind == "multiworker":
-        runtime = _multiworker(cluster)
+        runtime = _multiworker(cluster, connect_seconds)
     elif kind == "mirrored":
         runtime = of(_mirrored(cpu_replicas))
     else:
@@ -145,18 +149,37 @@ def _tpu(address: tpu.Address) -> Runtime:
     )
 
 
-def _multiworker(cluster: cluster_lib.Cluster) -> Runtime:
+def _multiworker(cluster: cluster_lib.Cluster, connect_seconds: float) -> Runtime:
     cluster_lib.check_port(cluster)
     _grow_memory(tf.config.list_physical_devices("GPU"))
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader=_task(cluster, 0),
+        cluster_register_timeout_in_ms=int(1000 * connect_seconds),
+        coordinated_jobs=[
+            coordination_config_pb2.CoordinatedJob(name=job, num_tasks=count)
+            for job, count in cluster.jobs
+        ],
+    )
+    # The strategy connects while it holds Python's lock. A worker waits for the chief
+    # as long as configured above, the chief for the others for ever.
+    with deadline.limit(connect_seconds):
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
     # Every input here is endless; else each batch would cost an all-reduce to ask
     # whether all workers have one, and its size would be unknown.
     strategy.extended.experimental_enable_get_next_as_optional = False
-    resolver = strategy.cluster_resolver
-    # There is no localhost in this cluster: each process is a task of the job.
-    own = f"/job:{resolver.task_type}/replica:0/task:{resolver.task_id}/device:CPU:0"
     workers = Workers(strategy, cluster.index, len(cluster.addresses))
+    # There is no localhost in this cluster: each process is a task of a job.
+    own = f"{_task(cluster, cluster.index)}/device:CPU:0"
     return Runtime(strategy, workers, host_device=own)
+
+
+def _task(cluster: cluster_lib.Cluster, index: int) -> str:
+    for job, count in cluster.jobs:
+        if index < count:
+            return f"/job:{job}/replica:0/task:{index}"
+        index -= count
+    raise IndexError(index)
 
 
 def _mirrored(cpu_replicas: int) -> tf.distribute.Strategy:

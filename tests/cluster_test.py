@@ -58,6 +58,16 @@ def test_what_is_wrong_is_refused_in_one_line(monkeypatch, text, message):
     assert "\n" not in str(caught.value)
 
 
+def test_jobs_follow_the_addresses():
+    workers = cluster.Cluster(("a:1", "b:2"))
+    assert workers.jobs == [("worker", 2)]
+    assert cluster.Cluster(("a:1", "b:2"), 0, True).jobs == [
+        ("chief", 1),
+        ("worker", 1),
+    ]
+    assert cluster.Cluster(("a:1",), 0, True).jobs == [("chief", 1)]
+
+
 def test_a_port_in_use_is_refused():
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))

@@ -43,7 +43,7 @@ def trainer_command(
     values, recipe = main_lib.parse(["sam_pod.main", *arguments])
     command = [sys.executable, "-m", "sam_pod.main", *arguments]
     if not values.workdir:
-        command.append(f"--workdir={main_lib._new_workdir(recipe)}")
+        command.append(f"--workdir={main_lib.new_workdir(recipe)}")
     named = any(a.lstrip("-").startswith("config.runtime.strategy") for a in arguments)
     default = config_lib.defaults().runtime.strategy
     if not named and values.config.runtime.strategy == default:

@@ -1,4 +1,4 @@
-"""Every config key with its default, and the rules that a config must keep.
+"""Every config key with its default, and recipes that change them.
 
 A recipe (`configs/*.py`) states what differs from the defaults; `load` lays it over
 them. Nothing here imports TensorFlow, so a bad config is refused in a moment.
@@ -201,105 +201,6 @@ def _set(config: ml_collections.ConfigDict, key: str, value: Any, path: str) -> 
             f"`{key}` in {path} is {value!r}; it must be of type "
             f"{type(target[name]).__name__}."
         ) from error
-
-
-_POSITIVE = [
-    "accumulate_steps",
-    "sam.micro_batches",
-    "global_batch_size",
-    "num_epochs",
-    "steps_per_loop",
-    "log_every_seconds",
-    "optimizer.learning_rate",
-    "optimizer.epsilon",
-    "data.validation_examples",
-    "runtime.cpu_replicas",
-    "schedule.plateau_patience",
-    "checkpoint.every_seconds",
-    "watchdog.connect_seconds",
-    "watchdog.compile_seconds",
-    "watchdog.loop_seconds",
-]
-_NOT_NEGATIVE = [
-    "seed",
-    "profile_steps",
-    "sam.rho",
-    "optimizer.weight_decay",
-    "early_stopping.patience",
-    "schedule.warmup_epochs",
-    "schedule.plateau_min_delta",
-    "data.crop_padding",
-    "data.brightness_delta",
-]
-_BELOW_ONE = [
-    "optimizer.momentum",
-    "optimizer.beta_1",
-    "optimizer.beta_2",
-    "schedule.plateau_factor",
-]
-
-
-def validate(config: ml_collections.ConfigDict) -> None:
-    """Refuse values outside their range.
-
-    Names that choose an implementation are checked where they are looked up.
-
-    Raises:
-        UserError: with the key, its value and the rule.
-    """
-    flat = flatten(config)
-    for keys, holds, rule in (
-        (
-            [key for key, value in flat.items() if isinstance(value, float)],
-            lambda value: value == 0 or 1e-37 < abs(value) < 1e37,
-            "finite, in the range of float32",
-        ),
-        (_POSITIVE, lambda value: value > 0, "above 0"),
-        (_NOT_NEGATIVE, lambda value: value >= 0, "0 or above"),
-        (_BELOW_ONE, lambda value: 0 <= value < 1, "in [0, 1)"),
-    ):
-        for key in keys:
-            if not holds(flat[key]):
-                raise errors.UserError(f"`{key}` is {flat[key]}; it must be {rule}.")
-    if config.dtype not in ("float32", "bfloat16"):
-        raise errors.UserError(
-            f"`dtype` is {config.dtype!r}; it must be 'float32' or 'bfloat16'."
-        )
-    if config.model.batch_norm not in ("replica", "global"):
-        raise errors.UserError(
-            f"`model.batch_norm` is {config.model.batch_norm!r}; it must be 'replica' "
-            "or 'global'."
-        )
-    if config.model.batch_norm == "global":
-        _validate_global_batch_norm(config)
-    if config.watchdog.loop_seconds <= 2 * config.log_every_seconds:
-        raise errors.UserError(
-            f"`watchdog.loop_seconds` is {config.watchdog.loop_seconds}; it must be "
-            f"above twice `log_every_seconds` ({config.log_every_seconds}), which is "
-            "how long a loop takes."
-        )
-    if config.seed >= 2**31:
-        raise errors.UserError(f"`seed` is {config.seed}; it must be below 2**31.")
-    if config.schedule.warmup_epochs > config.num_epochs:
-        raise errors.UserError(
-            f"`schedule.warmup_epochs` is {config.schedule.warmup_epochs}; it must be "
-            f"at most `num_epochs` ({config.num_epochs})."
-        )
-
-
-def _validate_global_batch_norm(config: ml_collections.ConfigDict) -> None:
-    if config.sam.sync in ("replica", "norm"):
-        raise errors.UserError(
-            f"`model.batch_norm` is 'global' and `sam.sync` {config.sam.sync!r}: "
-            "replicas that ascend apart have no common batch; take `sam.sync` 'global' "
-            "or a group's size, or `model.batch_norm` 'replica'."
-        )
-    if config.accumulate_steps > 1:
-        raise errors.UserError(
-            f"`model.batch_norm` is 'global' and `accumulate_steps` "
-            f"{config.accumulate_steps}: a chunk does not know the statistics of those "
-            "after it; take `accumulate_steps` 1, or `model.batch_norm` 'replica'."
-        )
 
 
 def per_replica_batch_size(

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from absl import flags, logging
 from ml_collections import config_flags
 
-from sam_pod import cluster, errors, interrupts, notices, watchdog
+from sam_pod import cluster, errors, interrupts, notices, rules, watchdog
 from sam_pod import config as config_lib
 from sam_pod import workdir as workdir_lib
 
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
     workdir = ""
     try:
         values, recipe = parse(argv)
-        workdir = values.workdir or _new_workdir(recipe)
+        workdir = values.workdir or new_workdir(recipe)
         _train(values, workdir, stop)
     except errors.UserError as error:
         print(f"Error: {error}", file=sys.stderr)
@@ -102,7 +102,7 @@ def parse(argv: list[str]) -> tuple[flags.FlagValues, str]:
         raise errors.UserError(
             f"{unparsed[0]!r} is not a flag; flags look like --key=value."
         )
-    config_lib.validate(values.config)
+    rules.validate(values.config)
     return values, recipe
 
 
@@ -133,7 +133,8 @@ def _show_help(values: flags.FlagValues) -> None:
     raise SystemExit(0)
 
 
-def _new_workdir(recipe: str) -> str:
+def new_workdir(recipe: str) -> str:
+    """Return a folder under runs/ that is named after the recipe and the time."""
     path, _, variant = recipe.partition(":")
     name = os.path.splitext(os.path.basename(path))[0]
     moment = time.strftime("%Y%m%d-%H%M%S")

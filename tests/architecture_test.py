@@ -12,6 +12,7 @@ FLOORS = {
     "config": 0,
     "files": 0,
     "groups": 0,
+    "rules": 1,
     "interrupts": 0,
     "workers": 2,
     "runtime": 3,

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import config as config_lib
-from sam_pod import metrics, session, step
+from sam_pod import metrics, rules, session, step
 from sam_pod import state as state_lib
 from sam_pod.data import pipeline
 from tests import fixtures
@@ -31,7 +31,7 @@ def variants():
 @pytest.mark.parametrize("recipe", list(variants()), ids=lambda r: r.rpartition("/")[2])
 def test_takes_a_step(recipe, dtype, rho, tmp_path):
     config = config_lib.load(recipe)
-    config_lib.validate(config)
+    rules.validate(config)
     # The batch of the recipe is for an accelerator; the step is the recipe's own.
     config.global_batch_size, config.dtype = 4, dtype
     if rho is not None:

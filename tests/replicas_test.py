@@ -1,6 +1,7 @@
 """What is said across replicas, on four real ones."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from sam_pod import replicas
@@ -34,3 +35,29 @@ def test_alone_nothing_is_reduced():
         return x
 
     run(1, fn)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_means_of_groups_are_of_consecutive_replicas(size):
+    def fn():
+        i = tf.cast(replicas.index(), tf.float32)
+        huge, pair = replicas.group_mean([i * 1e30, tf.stack([i, float("nan")])], size)
+        return tf.stack([huge, pair[0], pair[1]])
+
+    for i, (huge, own, nan) in enumerate(run(4, fn)):
+        expected = np.mean([j for j in range(4) if j // size == i // size])
+        assert own == expected
+        np.testing.assert_allclose(huge, expected * 1e30, rtol=1e-6)
+        assert np.isnan(nan)
+
+
+def test_a_group_does_not_see_what_another_has():
+    def fn():
+        i = replicas.index()
+        mine = tf.where(i < 2, float("nan"), tf.cast(i, tf.float32))
+        return tf.stack(replicas.group_mean([mine], 2))
+
+    results = run(4, fn)
+    assert np.isnan(results[0]).all()
+    assert np.isnan(results[1]).all()
+    np.testing.assert_array_equal(results[2:], [[2.5], [2.5]])

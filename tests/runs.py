@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import config as config_lib
-from sam_pod import metrics
+from sam_pod import metrics, rules
 from sam_pod.models import batch_norm
 from tests import fixtures
 
@@ -51,7 +51,7 @@ def small_config(tmp_path, **overrides):
     for key, value in values.items():
         section, _, name = key.rpartition(".")
         (config[section] if section else config)[name] = value
-    config_lib.validate(config)
+    rules.validate(config)
     return config
 
 

@@ -72,3 +72,52 @@ def test_a_frozen_layer_infers():
 def test_two_dimensional_inputs_go_through_keras():
     ours, theirs, x = pair(shape=(16, 5))
     np.testing.assert_allclose(ours(x, training=True), theirs(x, training=True))
+
+
+def shared(layer):
+    inputs = keras.Input((6, 6, 5))
+    return keras.Model(inputs, layer(inputs))
+
+
+def test_sharing_reaches_keras_own_layer_where_it_can():
+    model = shared(keras.layers.BatchNormalization(name="bn"))
+    with pytest.raises(ValueError, match=r"^bn$"):
+        batch_norm.share_batches(model, list, over_all_replicas=False)
+    batch_norm.share_batches(model, list, over_all_replicas=True)
+    assert model.get_layer("bn").synchronized
+
+
+@pytest.mark.parametrize("shape", [(8, 6, 6, 5), (16, 5)])
+def test_a_shared_batch_of_one_replica_is_its_own(shape):
+    """Averaging over nobody else gives Keras' numbers, whatever the rank."""
+    ours, theirs, x = pair(shape=shape)
+    ours.average = list
+    results = []
+    for layer in (ours, theirs):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.sin(layer(x, training=True)))
+        weights = [v.value for v in layer.trainable_variables]
+        results.append([*tape.gradient(loss, [x, *weights]), *layer.get_weights()])
+    for mine, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(mine, expected, atol=2e-5, rtol=1e-5)
+
+
+def test_a_far_mean_costs_no_precision():
+    """The spread between replicas is found although it is tiny beside the mean."""
+    x = np.random.default_rng(0).normal(size=(8, 4, 4, 3)).astype(np.float32) + 1000
+    halves = [tf.constant(x[:4]), tf.constant(x[4:])]
+    sums = []
+
+    def collect(tensors):
+        sums.append(tensors)
+        return tensors
+
+    near = tf.fill([3], 1000.0)
+    for half in halves:
+        batch_norm._shared_moments(half, near, collect)
+    means = [(a + b) / 2 for a, b in zip(*sums, strict=True)]
+    mean, variance = batch_norm._shared_moments(halves[0], near, lambda _: means)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(mean, exact.mean((0, 1, 2)), rtol=3e-7)
+    np.testing.assert_allclose(variance, exact.var((0, 1, 2)), rtol=1e-4)

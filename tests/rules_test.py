@@ -1,0 +1,57 @@
+"""What the values of a config may be; each error says which key and what rule."""
+
+import pytest
+
+from sam_pod import config as config_lib
+from sam_pod import errors, rules
+
+
+def test_defaults_are_valid():
+    rules.validate(config_lib.defaults())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("global_batch_size", 0, "must be above 0"),
+        ("num_epochs", -1, "must be above 0"),
+        ("sam.rho", -0.1, "must be 0 or above"),
+        ("sam.rho", float("nan"), "must be finite"),
+        ("optimizer.learning_rate", float("inf"), "must be finite"),
+        ("optimizer.learning_rate", 1e39, "in the range of float32"),
+        ("sam.rho", 1e-50, "in the range of float32"),
+        ("optimizer.momentum", 1.0, r"must be in \[0, 1\)"),
+        ("schedule.plateau_factor", -0.5, r"must be in \[0, 1\)"),
+        ("dtype", "float16", "must be 'float32' or 'bfloat16'"),
+        ("seed", 2**31, "must be below"),
+        ("schedule.warmup_epochs", 101.0, "must be at most `num_epochs`"),
+        ("model.batch_norm", "all", "must be 'replica' or 'global'"),
+        ("sam.micro_batches", 0, "must be above 0"),
+        ("accumulate_steps", 0, "must be above 0"),
+        ("watchdog.loop_seconds", 10.0, "must be above twice `log_every_seconds`"),
+    ],
+)
+def test_values_out_of_range(key, value, message):
+    config = config_lib.defaults()
+    section, _, name = key.rpartition(".")
+    (config[section] if section else config)[name] = value
+    with pytest.raises(errors.UserError, match=f"`{key}` is .*{message}"):
+        rules.validate(config)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("sam.sync", "replica", "replicas that ascend apart have no common batch"),
+        ("sam.sync", "norm", "`sam.sync` 'norm'"),
+        ("accumulate_steps", 2, "a chunk does not know the statistics"),
+    ],
+)
+def test_a_common_batch_norm_needs_a_common_batch(key, value, message):
+    config = config_lib.defaults()
+    config.model.batch_norm = "global"
+    rules.validate(config)
+    section, _, name = key.rpartition(".")
+    (config[section] if section else config)[name] = value
+    with pytest.raises(errors.UserError, match=f"`model.batch_norm`.*{message}"):
+        rules.validate(config)

@@ -106,6 +106,10 @@ def write(path: str, text: str) -> None:
 
 def make_folders(path: str) -> None:
     """Make a folder, and those above it, where they are not there."""
+    if path.startswith("gs://"):
+        # There a folder comes with what is in it; and TensorFlow, asked to make one in
+        # a bucket that does not exist, asks for the bucket without end.
+        return
     if is_remote(path):
         _gfile().makedirs(path)
     else:

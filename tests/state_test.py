@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import checkpoint_folder, errors, files, optimizers, progress
+from sam_pod import checkpoint_folder, errors, optimizers, progress
 from sam_pod import state as state_lib
 from tests import fixtures
 
@@ -252,55 +252,6 @@ def test_arrays_carry_everything_to_another_state(state):
             np.testing.assert_array_equal(mine.numpy(), copy)
     with pytest.raises(ValueError):
         state_lib.assign_arrays(other, arrays[:-1])
-
-
-def test_a_bucket_is_a_folder(state, request, caplog):
-    root = f"ram://{request.node.name}"
-    directory = f"{root}/run/checkpoints"
-    checkpoints = state_lib.Checkpoints(directory, state)
-    assert not checkpoints.restore_latest()
-    for number in (8, 9, 10):
-        fill(state, number)
-        checkpoints.save()
-        checkpoints.save_best()
-    fill(state, 11)
-    assert checkpoints.restore_latest()
-    assert_is(state, 10)
-    parts = ("data-00000-of-00001", "index")
-    kept = [f"ckpt-{number}-0.{part}" for number in (10, 9) for part in parts]
-    assert files.names(directory) == sorted(["best", *kept])
-    assert files.names(f"{directory}/best") == [f"ckpt-10-0.{part}" for part in parts]
-    # What a save that was killed leaves, and a damaged newest one.
-    files.write(f"{directory}/partial/ckpt-12-0.index", "")
-    files.write(f"{directory}/ckpt-10-0.index", "damaged")
-    assert checkpoints.restore_latest()
-    assert_is(state, 9)
-    assert "ckpt-10-0 cannot be read" in caplog.text
-    fill(state, 10)
-    checkpoints.save()
-    fill(state, 11)
-    assert checkpoints.restore_latest()
-    assert_is(state, 10)
-    assert "partial" not in files.names(directory)
-    fill(state, 11)
-    checkpoints.restore_best()
-    for variable in (*state.weights, *state.stats):
-        np.testing.assert_array_equal(variable.numpy(), 10)
-    files.remove_folder(root)
-
-
-def test_storage_that_does_not_answer_is_no_damage(state, tmp_path, monkeypatch):
-    checkpoints = state_lib.Checkpoints(str(tmp_path), state)
-    checkpoints.save()
-    checkpoints.wait()
-
-    def read(*arguments):
-        raise tf.errors.UnavailableError(None, None, "HTTP response code 503")
-
-    monkeypatch.setattr(tf.train.Checkpoint, "read", read)
-    with pytest.raises(tf.errors.UnavailableError):
-        checkpoints.restore_latest()
-    assert len(checkpoint_folder.paths(str(tmp_path))) == 1
 
 
 def test_replicas_hold_the_same_and_restore_the_same(tmp_path):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, files
-from sam_pod.data import framing, manifest, pipeline, records, shards
+from sam_pod import errors
+from sam_pod.data import framing, manifest, records, shards
 
 SHAPE = (7, 5, 3)
 CLASSES = ("ant", "bee", "cow")
@@ -82,80 +82,6 @@ def test_digest_is_the_sha256_of_canonical_json(original):
     assert read.digest() == hashlib.sha256(canonical).hexdigest()
     other = dataclasses.replace(read, classes=("ant", "bee", "dog"))
     assert other.digest() != read.digest()
-
-
-@pytest.fixture
-def bucket(folder, request):
-    """Return the folder's copy in the file system that stands in for a bucket."""
-    name = f"ram://{request.node.name}/set"
-
-    def copy():
-        for path in folder.iterdir():
-            tf.io.gfile.copy(str(path), f"{name}/{path.name}", overwrite=True)
-        return name
-
-    yield copy
-    files.remove_folder(name)
-
-
-def test_a_bucket_is_read_to_its_examples(folder, bucket):
-    name = bucket()
-    read = manifest.read(name)
-    assert read == manifest.read(folder)
-    assert manifest.verify(name, read) is None
-    batches = []
-    for directory in (name, str(folder)):
-        split = pipeline.splits(directory, read, 8)["train"]
-        context = tf.distribute.InputContext(1, 0, 1)
-        input_fn = pipeline.training(split, global_batch_size=16, seed=3, start_step=1)
-        batches.append(next(iter(input_fn(context))))
-    for theirs, ours in zip(*batches, strict=True):
-        np.testing.assert_array_equal(theirs, ours)
-
-
-def test_faults_in_a_bucket_are_named(folder, bucket):
-    path, ends = first_shard(folder)
-    content = bytearray(path.read_bytes())
-    content[ends[2] + 20] ^= 1
-    path.write_bytes(content)
-    name = bucket()
-    assert f"{name}/{path.name} is corrupt at byte {ends[2]}:" in refusal(name)
-    tf.io.gfile.remove(f"{name}/{path.name}")
-    assert f"{name}/{path.name} is missing" in refusal(name)
-    tf.io.gfile.remove(f"{name}/manifest.json")
-    assert "it has no manifest.json" in refusal(name)
-
-
-def test_each_byte_is_read_once(original, monkeypatch):
-    """What a bucket sends is paid for by time."""
-    read, blocks = [], framing._blocks
-
-    def counted(path):
-        for block in blocks(path):
-            read.append(len(block))
-            yield block
-
-    monkeypatch.setattr(framing, "_blocks", counted)
-    manifest.verify(original, manifest.read(original))
-    assert sum(read) == sum(p.stat().st_size for p in original.glob("*.tfrecord"))
-
-
-def test_a_service_that_does_not_answer_is_not_the_users(original, monkeypatch):
-    for error, shown in [
-        (tf.errors.UnavailableError, tf.errors.UnavailableError),
-        (tf.errors.PermissionDeniedError, errors.UserError),
-    ]:
-
-        def refuse(path, error=error):
-            raise error(None, None, "HTTP response code 403 with body '{\n  no }'")
-
-        monkeypatch.setattr(framing, "_blocks", refuse)
-        with pytest.raises(shown) as raised:
-            manifest.verify(original, manifest.read(original))
-        if shown is errors.UserError:
-            assert "\n" not in str(raised.value)
-            assert "403" in str(raised.value)
-            assert "roles/storage.objectViewer" in str(raised.value)
 
 
 def test_a_missing_folder_is_refused(tmp_path):

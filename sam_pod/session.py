@@ -3,6 +3,7 @@
 Everything that the user may have got wrong is checked before the workdir is made.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -25,6 +26,7 @@ from sam_pod import (
     replicas,
     schedules,
     tpu,
+    watchdog,
     writers,
 )
 from sam_pod import state as state_lib
@@ -52,6 +54,11 @@ class Session:
     checkpoints: state_lib.Checkpoints
     writer: writers.Writer
     log: writers.ProgressLog
+
+    def limit(self, what: str) -> contextlib.AbstractContextManager:
+        """Bound the time of what needs an answer from other machines."""
+        seconds = self.config.watchdog.loop_seconds
+        return watchdog.limit(seconds, what, "watchdog.loop_seconds")
 
 
 def set_up(
@@ -83,15 +90,17 @@ def set_up(
     _check_neighbours(config.sam.sync, runtime)
 
     lock = workdir_lib.begin(workdir, config, inputs) if workers.is_chief else None
-    state = state_lib.create(runtime.strategy, recipe.network, recipe.optimizer)
-    checkpoints = state_lib.Checkpoints(
-        os.path.join(workdir, workdir_lib.CHECKPOINTS),
-        state,
-        host_device=runtime.host_device,
-        enabled=workers.is_chief,
-    )
-    restored = workers.is_chief and checkpoints.restore_latest()
-    share_state(state, workers)
+    seconds = config.watchdog.connect_seconds
+    with watchdog.limit(seconds, "Restoring", "watchdog.connect_seconds"):
+        state = state_lib.create(runtime.strategy, recipe.network, recipe.optimizer)
+        checkpoints = state_lib.Checkpoints(
+            os.path.join(workdir, workdir_lib.CHECKPOINTS),
+            state,
+            host_device=runtime.host_device,
+            enabled=workers.is_chief,
+        )
+        restored = workers.is_chief and checkpoints.restore_latest()
+        share_state(state, workers)
     writer = writers.Writer(workdir, runtime)
     total_steps = config.num_epochs * epoch_steps
     if restored:

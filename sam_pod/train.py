@@ -86,8 +86,9 @@ def fit(session: session_lib.Session) -> None:
         # Metrics first: no checkpoint may know of steps that TensorBoard lacks.
         session.writer.flush()
         seconds = time.monotonic() - started
-        state.write_progress(dataclasses.replace(record, seconds=seconds))
-        session.checkpoints.save()
+        with session.limit("Saving"):
+            state.write_progress(dataclasses.replace(record, seconds=seconds))
+            session.checkpoints.save()
         saved = time.monotonic()
 
     def is_due() -> bool:
@@ -116,9 +117,13 @@ def fit(session: session_lib.Session) -> None:
             record = _after_validation(record, scores, session)
             session.writer.evaluation("validation", done, scores)
             if progress.is_best(record):
-                session.checkpoints.save_best()
+                with session.limit("Saving"):
+                    session.checkpoints.save_best()
             save()
-        stops, saves = workers.any(session.stop.is_set(), workers.is_chief and is_due())
+        with session.limit("Agreeing with the other workers"):
+            stops, saves = workers.any(
+                session.stop.is_set(), workers.is_chief and is_due()
+            )
         if stops or saves:
             save()
         if stops:
@@ -134,9 +139,10 @@ def test(session: session_lib.Session) -> dict[str, Any]:
     """
     workers = session.runtime.workers
     if session.config.early_stopping.restore_best_weights:
-        if workers.is_chief:
-            session.checkpoints.restore_best()
-        session_lib.share_state(session.state, workers)
+        with session.limit("Restoring the best weights"):
+            if workers.is_chief:
+                session.checkpoints.restore_best()
+            session_lib.share_state(session.state, workers)
     steps, record = int(session.state.step.numpy()), session.state.read_progress()
     scores = _evaluate(session, "test", _evaluation_loop(session, "test"))
     if scores is None:
@@ -161,8 +167,9 @@ def _finished(workdir: str, workers: Workers) -> dict[str, Any] | None:
 
 def _wait_for_all(session: session_lib.Session) -> None:
     """Return when everything is on the disk and every worker knows it."""
-    session.checkpoints.wait()
-    session.runtime.workers.barrier()
+    with session.limit("Waiting for the last save"):
+        session.checkpoints.wait()
+        session.runtime.workers.barrier()
 
 
 def _train_loop(session: session_lib.Session, start_step: int) -> pace.PacedLoop:
@@ -202,13 +209,10 @@ def _paced(
     batches = session.runtime.strategy.distribute_datasets_from_function(input_fn)
 
     def limit(compiles: bool) -> contextlib.AbstractContextManager:
-        if compiles:
-            seconds = config.watchdog.compile_seconds
-            return watchdog.limit(
-                seconds, "Compiling a step", "watchdog.compile_seconds"
-            )
-        seconds = config.watchdog.loop_seconds
-        return watchdog.limit(seconds, "A loop of steps", "watchdog.loop_seconds")
+        if not compiles:
+            return session.limit("A loop of steps")
+        seconds = config.watchdog.compile_seconds
+        return watchdog.limit(seconds, "Compiling a step", "watchdog.compile_seconds")
 
     return pace.PacedLoop(
         loop,
@@ -229,7 +233,9 @@ def _evaluate(
     )
     sums: list[np.ndarray] = []
     while len(sums) < num_batches:
-        if session.runtime.workers.any(session.stop.is_set())[0]:
+        with session.limit("Agreeing with the other workers"):
+            stops = session.runtime.workers.any(session.stop.is_set())[0]
+        if stops:
             return None
         rows, _ = loop(num_batches - len(sums))
         sums.extend(rows)

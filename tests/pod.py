@@ -1,0 +1,121 @@
+"""A pod's stand-in: gRPC servers for its hosts, and the main command as coordinator.
+
+python -m tests.pod server PORT         one host of a slice, as TensorFlow serves it
+python -m tests.pod coordinate ARGS     sam_pod.main ARGS, over such hosts
+python -m tests.pod place TPU DATA      where a run over such hosts puts what, as JSON
+
+The coordinator connects through the real resolver and the real connect_to_cluster.
+Only what needs chips is replaced: initializing them, and TPUStrategy, in whose place
+stands a MirroredStrategy over the hosts' CPUs: one process in charge, variables and
+input on the hosts.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from unittest import mock
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def serve(port):
+    import tensorflow as tf
+
+    cluster = tf.train.ClusterSpec({"tpu_worker": [f"127.0.0.1:{port}"]})
+    server = tf.distribute.Server(cluster, job_name="tpu_worker", task_index=0)
+    print("Serving", server.target, flush=True)
+    server.join()
+
+
+class Topology:
+    """What initializing the chips would tell: two hosts of one chip."""
+
+    def __init__(self, hosts):
+        import numpy as np
+
+        self.mesh_shape, self.mesh_rank, self.num_tasks = [hosts, 1, 1, 1], 4, hosts
+        self.device_coordinates = np.array([[[i, 0, 0, 0]] for i in range(hosts)])
+
+
+def stand_in_strategy(resolver):
+    """Return a strategy of one coordinator over the CPUs of all hosts."""
+    import tensorflow as tf
+    from tensorflow.python.distribute import mirrored_strategy
+
+    hosts = len(resolver.cluster_spec().as_dict()["worker"])
+    devices = [
+        f"/job:worker/replica:0/task:{host}/device:CPU:0" for host in range(hosts)
+    ]
+    # In eager mode TensorFlow refuses hosts that are not this one; what it refuses is
+    # all that this stand-in needs.
+    with mock.patch.object(
+        mirrored_strategy, "_is_device_list_single_worker", return_value=True
+    ):
+        strategy = tf.distribute.MirroredStrategy(
+            devices, cross_device_ops=tf.distribute.ReductionToOneDevice()
+        )
+    strategy.extended._initialize_multi_worker(devices)
+    return strategy
+
+
+@contextlib.contextmanager
+def without_chips():
+    """Let runtime.connect find hosts that have no chips."""
+    import tensorflow as tf
+
+    def initialize(resolver):
+        return Topology(len(resolver.cluster_spec().as_dict()["worker"]))
+
+    with (
+        mock.patch.object(tf.tpu.experimental, "initialize_tpu_system", initialize),
+        mock.patch.object(tf.distribute, "TPUStrategy", stand_in_strategy),
+    ):
+        yield
+
+
+def coordinate(arguments):
+    from sam_pod import main
+
+    with without_chips():
+        return main.main(["main", *arguments])
+
+
+def place(address, data):
+    """Return the device of what a run makes, by what it is."""
+    import tensorflow as tf
+
+    from sam_pod import optimizers, runtime, tpu
+    from sam_pod import state as state_lib
+    from sam_pod.data import manifest as manifest_lib
+    from sam_pod.data import pipeline
+    from tests import fixtures
+
+    with without_chips():
+        run = runtime.connect(tpu_address=tpu.Address(address))
+    with run.host_scope():
+        net = fixtures.small_model()
+        on_host = tf.random.stateless_uniform([2], [0, 0]).device
+    state = state_lib.create(run.strategy, net, optimizers.sgd())
+    split = pipeline.splits(data, manifest_lib.read(data), 20)["train"]
+    batches = run.strategy.distribute_datasets_from_function(
+        pipeline.training(split, global_batch_size=4, seed=0, start_step=0)
+    )
+    images, _ = next(iter(batches))
+    return {
+        "default": (tf.constant(0) + 1).device,
+        "host_scope": on_host,
+        "model": net.model.trainable_variables[0].value.device,
+        "weights": [v.device for v in state.weights[0].values],
+        "batches": [x.device for x in images.values],
+        "input_devices": list(run.input_devices),
+    }
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "server":
+        serve(int(sys.argv[2]))
+    elif sys.argv[1] == "place":
+        print(json.dumps(place(*sys.argv[2:])))
+    else:
+        sys.exit(coordinate(sys.argv[2:]))

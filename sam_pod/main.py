@@ -185,7 +185,7 @@ def _connect_and_run(
             deterministic=config.runtime.deterministic,
             connect_seconds=config.watchdog.connect_seconds,
         )
-    if values.tpu or connected.workers.count > 1:
+    if notices.are_expected():
         notices.watch(stop)
     return train.run(config, workdir, connected, stop)
 

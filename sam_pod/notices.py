@@ -24,6 +24,23 @@ _ENDS = {
 _FIRST_ATTEMPTS = 3
 
 
+_PRODUCT = "/sys/class/dmi/id/product_name"
+
+
+def are_expected() -> bool:
+    """Return whether this is a machine of Compute Engine's; asks no other machine.
+
+    By the name that the firmware gives, or by GCE_METADATA_HOST.
+    """
+    if os.environ.get("GCE_METADATA_HOST"):
+        return True
+    try:
+        with open(_PRODUCT) as file:
+            return file.read().startswith("Google")
+    except OSError:
+        return False
+
+
 def watch(
     stop: threading.Event, *, every_seconds: float = 5.0, timeout_seconds: float = 3.0
 ) -> threading.Thread:

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from sam_pod import main
-from tests import runs
+from tests import notices_test, runs
 
 RECIPE = str(runs.ROOT / "configs" / "resnet20.py")
 
@@ -92,6 +92,24 @@ def test_a_signal_that_comes_twice_at_once_is_one_request(small, tmp_path):
     assert process.wait() == 42
     assert any("Saved." in line for line in process.lines)
     continue_to_the_end(arguments, tmp_path / "run", expected)
+
+
+def test_the_notice_of_a_spot_machine_saves_and_exits_42(small, tmp_path):
+    arguments, expected = small
+    server = notices_test.Server(notices_test.answers())
+    process = runs.Process(
+        *arguments,
+        f"--workdir={tmp_path}",
+        environment={"GCE_METADATA_HOST": server.host},
+    )
+    try:
+        assert process.read_until("step ")
+        server.answers["preempted"] = ["TRUE"]
+        assert process.wait() == 42, process.stderr
+    finally:
+        server.close()
+    assert any("preempted is TRUE" in line for line in process.lines)
+    continue_to_the_end(arguments, tmp_path, expected)
 
 
 def test_the_finished_run_says_so(small):

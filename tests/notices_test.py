@@ -174,3 +174,24 @@ def test_a_proxy_is_not_asked(serve, monkeypatch):
     serve(answers=answers(preempted=["TRUE"]))
     monkeypatch.setenv("http_proxy", f"http://{nobody()}")
     assert watch()[0].wait(30)
+
+
+@pytest.mark.parametrize(
+    ("product", "host", "expected"),
+    [
+        ("Google Compute Engine\n", "", True),
+        ("Google\n", "", True),
+        ("HVM domU\n", "", False),
+        ("HVM domU\n", "127.0.0.1:1", True),
+        (None, "", False),
+    ],
+)
+def test_only_a_machine_of_compute_engines_is_watched(
+    monkeypatch, tmp_path, product, host, expected
+):
+    path = tmp_path / "product_name"
+    if product:
+        path.write_text(product)
+    monkeypatch.setattr(notices, "_PRODUCT", str(path))
+    monkeypatch.setenv("GCE_METADATA_HOST", host)
+    assert notices.are_expected() == expected

@@ -77,6 +77,13 @@ def test_a_lock_is_held_until_it_is_closed(tmp_path):
         assert files.try_lock(other)
 
 
+def test_folders_of_a_bucket_are_listed_by_their_names(monkeypatch):
+    """As the client for gs:// lists them."""
+    monkeypatch.setattr(tf.io.gfile, "isdir", lambda path: True)
+    monkeypatch.setattr(tf.io.gfile, "listdir", lambda path: ["x", "sub/"])
+    assert files.names("gs://bucket/run") == ["sub", "x"]
+
+
 def test_a_bucket_has_no_lock():
     with files.lock("ram://bucket/lock"), files.lock("ram://bucket/lock"):
         assert not files.exists("ram://bucket/lock")

@@ -83,14 +83,22 @@ def test_whole_records_are_visited_once_each(path, monkeypatch, block):
 @pytest.mark.parametrize("length", [10**6, 2**63])
 def test_an_absurd_length_keeps_nothing_in_memory(path, monkeypatch, length):
     monkeypatch.setattr(framing, "_BLOCK_BYTES", 50)
+    looks, checksum = [], framing.masked_crc32c
+    monkeypatch.setattr(
+        framing, "masked_crc32c", lambda data: (looks.append(data), checksum(data))[1]
+    )
+    framing.scan(str(path))
+    looks_before = len(looks)
     header = length.to_bytes(8, "little")
-    header += framing.masked_crc32c(header).to_bytes(4, "little")
+    header += checksum(header).to_bytes(4, "little")
     path.write_bytes(path.read_bytes() + header + b"x" * 5000)
     contents = []
     scan = framing.scan(str(path), lambda content, starts: contents.append(content))
     assert (scan.fault, scan.offset) == ("truncated", ends()[-1])
     assert scan.num_bytes == len(path.read_bytes())
     assert sum(map(len, contents)) == ends()[-1]
+    # At once, not at each block that might have brought the rest of it.
+    assert len(looks) == 2 * looks_before + 1
 
 
 def test_flipped_data_are_found(path):

@@ -252,8 +252,10 @@ def test_an_example_that_does_not_fit_is_named(folder, record, reason):
     assert f"Example 6 of {path}, at byte {offset}, " in str(raised.value)
 
 
-def test_an_example_is_named_across_batches(folder, monkeypatch):
-    monkeypatch.setattr(manifest, "_BATCH", 4)
+@pytest.mark.parametrize(("batch", "block"), [(4, 1 << 20), (4, 700), (2048, 300)])
+def test_an_example_is_named_across_batches(folder, monkeypatch, batch, block):
+    monkeypatch.setattr(manifest, "_BATCH", batch)
+    monkeypatch.setattr(framing, "_BLOCK_BYTES", block)
     path, offset = rewrite(folder, 6, example(image=[IMAGE], label=[9]))
     assert f"Example 6 of {path}, at byte {offset}, has label 9" in refusal(folder)
 

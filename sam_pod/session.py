@@ -90,22 +90,12 @@ def set_up(
     _check_neighbours(config.sam.sync, runtime)
 
     lock = workdir_lib.begin(workdir, config, inputs) if workers.is_chief else None
-    seconds = config.watchdog.connect_seconds
-    with watchdog.limit(seconds, "Restoring", "watchdog.connect_seconds"):
-        state = state_lib.create(runtime.strategy, recipe.network, recipe.optimizer)
-        checkpoints = state_lib.Checkpoints(
-            os.path.join(workdir, workdir_lib.CHECKPOINTS),
-            state,
-            host_device=runtime.host_device,
-            enabled=workers.is_chief,
-        )
-        restored = workers.is_chief and checkpoints.restore_latest()
-        share_state(state, workers)
+    state, checkpoints, is_restored = _restore(workdir, config, runtime, recipe)
     writer = writers.Writer(workdir, runtime)
     total_steps = config.num_epochs * epoch_steps
-    if restored:
+    if is_restored:
         logging.info("Continuing after step %d/%d.", state.step.numpy(), total_steps)
-    else:
+    elif workers.is_chief:
         writer.setup(config, recipe.network.initial_weights())
     log = writers.ProgressLog(config.log_every_seconds, total_steps, epoch_steps)
     return Session(
@@ -122,6 +112,25 @@ def set_up(
         writer=writer,
         log=log,
     )
+
+
+def _restore(
+    workdir: str, config: ml_collections.ConfigDict, runtime: Runtime, recipe: Recipe
+) -> tuple[state_lib.TrainState, state_lib.Checkpoints, bool]:
+    """Return the state, its checkpoints, and whether it comes from one of them."""
+    workers = runtime.workers
+    seconds = config.watchdog.connect_seconds
+    with watchdog.limit(seconds, "Restoring", "watchdog.connect_seconds"):
+        state = state_lib.create(runtime.strategy, recipe.network, recipe.optimizer)
+        checkpoints = state_lib.Checkpoints(
+            os.path.join(workdir, workdir_lib.CHECKPOINTS),
+            state,
+            host_device=runtime.host_device,
+            enabled=workers.is_chief,
+        )
+        is_restored = workers.is_chief and checkpoints.restore_latest()
+        share_state(state, workers)
+    return state, checkpoints, is_restored
 
 
 def share_state(state: state_lib.TrainState, workers: Workers) -> None:

@@ -62,7 +62,10 @@ def run(
     except state_lib.NotFinite as error:
         raise _not_finite(f"variable {error.name}", np.nan, session) from error
     finally:
+        # The lock last: a save that goes on writes into the folder that it holds.
         session.writer.close()
+        with contextlib.suppress(errors.UserError):  # Told before, if it mattered.
+            session.checkpoints.wait()
         if session.lock:
             session.lock.close()
 
@@ -91,9 +94,6 @@ def fit(session: session_lib.Session) -> None:
             session.checkpoints.save()
         saved = time.monotonic()
 
-    def is_due() -> bool:
-        return time.monotonic() - saved >= config.checkpoint.every_seconds
-
     while not _is_finished(record, config):
         epoch_end = int(record.validated_epochs + 1) * session.epoch_steps
         if done < epoch_end:
@@ -120,9 +120,10 @@ def fit(session: session_lib.Session) -> None:
                 with session.limit("Saving"):
                     session.checkpoints.save_best()
             save()
+        is_due = time.monotonic() - saved >= config.checkpoint.every_seconds
         with session.limit("Agreeing with the other workers"):
             stops, saves = workers.any(
-                session.stop.is_set(), workers.is_chief and is_due()
+                session.stop.is_set(), workers.is_chief and is_due
             )
         if stops or saves:
             save()

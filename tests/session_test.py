@@ -3,9 +3,10 @@
 import os
 import shutil
 
+import numpy as np
 import pytest
 
-from sam_pod import errors, interrupts
+from sam_pod import errors, interrupts, optimizers, runtime, session, state, workers
 from tests import fixtures, runs
 from tests.train_test import StopAfter, run
 
@@ -92,3 +93,48 @@ def test_what_does_not_fit_the_data_is_refused(tmp_path):
     with pytest.raises(errors.UserError, match=r"`data\.dir` .*Not a directory"):
         run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_groups_of_chips_that_are_apart_get_a_warning(caplog):
+    strategy = fixtures.mirrored(4)
+    line = np.array([[0, 0], [1, 0], [2, 0], [3, 0]])
+
+    def warned(coordinates):
+        caplog.clear()
+        where = runtime.Runtime(
+            strategy, workers.Workers(strategy), coordinates=coordinates
+        )
+        session._check_neighbours("2", where)
+        return "are not neighbours" in caplog.text
+
+    assert not warned(None)
+    assert not warned(line)
+    assert warned(line[[0, 2, 1, 3]])
+
+
+def test_the_chiefs_state_reaches_another_worker_bit_for_bit():
+    """Through bytes, NaN and negative zero included."""
+    net = fixtures.small_model()
+    strategy = fixtures.mirrored(1)
+    chief, other = (state.create(strategy, net, optimizers.adam()) for _ in range(2))
+    odd = np.full(chief.weights[0].shape, -0.0, np.float32)
+    odd.flat[0] = np.nan
+    chief.weights[0].assign(odd)
+    chief.step.assign(2**40 + 1)
+    sent = []
+
+    class Chief(workers.Workers):
+        def chiefs_bytes(self, data):
+            sent.append(data)
+            return data
+
+    class Other(workers.Workers):
+        def chiefs_bytes(self, data):
+            assert len(data) == len(sent[0])
+            return sent[0]
+
+    session.share_state(chief, Chief(strategy, 0, 2))
+    session.share_state(other, Other(strategy, 1, 2))
+    pairs = zip(state.to_arrays(chief), state.to_arrays(other), strict=True)
+    for mine, theirs in pairs:
+        assert mine.tobytes() == theirs.tobytes()

@@ -16,15 +16,16 @@ LAUNCH = "launch.workers"
 
 
 def recipe(tmp_path, **overrides):
-    """Return a recipe of a minute's run whose model has no BatchNorm."""
+    """Return a recipe of 200 steps, with dropout and BatchNorm."""
     values = {"num_epochs": 40, "early_stopping.patience": 0, **overrides}
     config = runs.small_config(tmp_path, **values)
     return runs.write_recipe(tmp_path / "recipe.py", config)
 
 
-def launch(recipe, workdir, *arguments, num_workers=2):
+def launch(recipe, workdir, *arguments, grace_seconds=60):
     return runs.Process(
-        f"--num_workers={num_workers}",
+        "--num_workers=2",
+        f"--grace_seconds={grace_seconds}",
         "--",
         f"--config={recipe}",
         f"--workdir={workdir}",
@@ -137,6 +138,7 @@ def test_a_worker_lost_at_any_moment_costs_nothing(
         "--config.log_every_seconds=0.5",
         "--config.watchdog.connect_seconds=30",
         "--config.watchdog.loop_seconds=20",
+        grace_seconds=10,
     )
     assert process.read_until(f"[{worker}]", moment), process.stderr
     os.kill(pids(process)[worker], number)

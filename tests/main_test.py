@@ -96,15 +96,13 @@ def test_a_signal_that_comes_twice_at_once_is_one_request(small, tmp_path):
 
 def test_the_notice_of_a_spot_machine_saves_and_exits_42(small, tmp_path):
     arguments, expected = small
-    server = notices_test.Server(notices_test.answers())
+    server = notices_test.Server(notices_test.answers(preempted=["TRUE"]))
     process = runs.Process(
         *arguments,
         f"--workdir={tmp_path}",
         environment={"GCE_METADATA_HOST": server.host},
     )
     try:
-        assert process.read_until("step ")
-        server.answers["preempted"] = ["TRUE"]
         assert process.wait() == 42, process.stderr
     finally:
         server.close()

@@ -96,6 +96,7 @@ def test_a_host_that_dies_costs_nothing_but_time(alone, tmp_path):
     assert runs.result(workdir)["test_loss"] == runs.result(expected)["test_loss"]
 
 
+@pytest.mark.slow
 def test_data_that_a_host_does_not_reach_are_refused(alone, tmp_path):
     path, _ = alone
     here, there = tmp_path / "here", tmp_path / "there"

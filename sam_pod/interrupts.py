@@ -42,6 +42,13 @@ def is_lost_worker(error: BaseException) -> bool:
     )
 
 
+def reason_of_loss(error: BaseException) -> str:
+    """Return the line of an error that says what was lost, cut to 200 characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = (x for x in lines if any(w in x.lower() for w in _WORDS_OF_LOSS))
+    return next(telling, " ".join(lines))[:200]
+
+
 def watch() -> threading.Event:
     """Return an event that the first signal sets; one a second later exits with 42.
 

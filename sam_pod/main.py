@@ -54,7 +54,7 @@ def _leave_lost(error: Exception, workdir: str) -> NoReturn:
     logging.info(
         "A worker or its storage is lost (%s). Continue with the same command and "
         "--workdir=%s",
-        " ".join(str(error).split())[:200],
+        interrupts.reason_of_loss(error),
         workdir,
     )
     python_logging.shutdown()

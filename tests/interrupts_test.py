@@ -1,11 +1,13 @@
-"""Signals to a real process whose main thread is busy for good."""
+"""Signals to a real process that is busy for good; errors that mean a loss."""
 
 import signal
 import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
+from sam_pod import interrupts
 from tests import runs
 
 BUSY = """
@@ -56,3 +58,27 @@ def test_a_request_that_comes_twice_at_once_is_one(busy):
     assert busy.stdout.readline() == "asked to stop\n"
     with pytest.raises(subprocess.TimeoutExpired):
         busy.wait(1.5)  # Longer than the second one would be taken as the same.
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "is_lost"),
+    [
+        (tf.errors.UnavailableError, "Socket closed", True),
+        (tf.errors.AbortedError, "different device incarnation", True),
+        (tf.errors.DeadlineExceededError, "", True),
+        (tf.errors.InternalError, "Connection reset by peer", True),
+        (tf.errors.CancelledError, "Collective ops is aborted by: x", True),
+        (tf.errors.InternalError, "blas failed", False),
+        (tf.errors.InvalidArgumentError, "Socket closed", False),
+        (tf.errors.ResourceExhaustedError, "out of memory", False),
+    ],
+)
+def test_which_errors_mean_a_lost_worker(kind, words, is_lost):
+    assert interrupts.is_lost_worker(kind(None, None, words)) == is_lost
+
+
+def test_the_reason_of_a_loss_is_the_line_that_tells():
+    text = "Graph execution error:\n\n  File x\n\nCollective ops is aborted by: y\nmore"
+    error = tf.errors.UnavailableError(None, None, text)
+    assert interrupts.reason_of_loss(error) == "Collective ops is aborted by: y"
+    assert interrupts.reason_of_loss(ValueError("a\n b")) == "a b"

@@ -37,7 +37,7 @@ def defaults() -> ml_collections.ConfigDict:
     config.seed = 0
     config.global_batch_size = 128  # Examples per step, over all replicas.
     config.num_epochs = 100
-    config.accumulate_steps = 1  # Chunks of each pass: memory for time, same result.
+    config.accumulate_steps = 1  # Chunks of each pass: memory for time.
     config.steps_per_loop = 50  # At most; a loop is cut short to log_every_seconds.
     config.dtype = "float32"  # Of the layers' arithmetic; 'bfloat16' or 'float32'.
     config.log_every_seconds = 5.0

@@ -78,7 +78,8 @@ def run(
     def of_chunk(chunk: tf.Tensor) -> list[tf.Tensor]:
         part = Examples(*(t[chunk] for t in chunks))
         result = _run_at_once(weights, part, values, recipe)
-        has_moved.update(moved([result.stats], values.stats))
+        pairs = zip(result.stats, values.stats, strict=True)
+        has_moved.update(i for i, (new, old) in enumerate(pairs) if new is not old)
         return [*result.gradient, result.loss, result.accuracy, *result.stats]
 
     scalar = tf.zeros([], weights[0].dtype)

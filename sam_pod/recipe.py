@@ -25,4 +25,4 @@ class Recipe:
     weight_decay: float
     seed: int
     micro_batches: int = 1  # Ascents of each replica's batch.
-    accumulate_steps: int = 1  # Chunks of each ascent; changes memory, not the result.
+    accumulate_steps: int = 1  # Chunks of each ascent; for memory.

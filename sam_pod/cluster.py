@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import socket
 from typing import Any
 
@@ -26,6 +27,15 @@ class Cluster:
         sizes = [("chief", 1), ("worker", count - 1)] if self.has_chief else []
         return [(job, n) for job, n in sizes or [("worker", count)] if n]
 
+    def to_json(self) -> str:
+        """Return the cluster as TensorFlow reads it, with nothing left out."""
+        names, jobs = list(self.addresses), {}
+        for job, count in self.jobs:
+            jobs[job], names = names[:count], names[count:]
+        task = ("chief", 0) if self.has_chief and not self.index else None
+        kind, index = task or ("worker", self.index - self.has_chief)
+        return json.dumps({"cluster": jobs, "task": {"type": kind, "index": index}})
+
     @property
     def is_chief(self) -> bool:
         """Whether this process writes: checkpoints, metrics, the result."""
@@ -47,10 +57,13 @@ def read() -> Cluster:
         content = json.loads(text)
         jobs, task = content.get("cluster", {}), content.get("task", {})
         addresses = [*_listed(jobs, "chief"), *_listed(jobs, "worker")]
-        kind, index = task.get("type", "worker"), int(task.get("index", 0))
+        kind, index = task.get("type", "worker"), task.get("index", 0)
+        if not str(index).lstrip("-").isdecimal():
+            raise ValueError(f"its index is {index!r}")
+        index = int(index)
         if len(_listed(jobs, "chief")) > 1:
             raise ValueError("it has more than one chief")
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise errors.UserError(
             f"TF_CONFIG does not parse ({error}); it must be JSON like {_FORM}."
         ) from error
@@ -87,7 +100,7 @@ def check_port(cluster: Cluster) -> None:
     address = cluster.addresses[cluster.index]
     _, _, port = address.rpartition(":")
     try:
-        with socket.socket(socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET) as s:
+        with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             s.bind(("", int(port)))
     except (OSError, ValueError, OverflowError) as error:
@@ -101,7 +114,12 @@ def check_port(cluster: Cluster) -> None:
 def _listed(jobs: dict[str, Any], name: str) -> list[str]:
     addresses = jobs.get(name, [])
     if not isinstance(addresses, list) or not all(
-        isinstance(address, str) and ":" in address for address in addresses
+        isinstance(address, str) and _is_address(address) for address in addresses
     ):
         raise ValueError(f"its {name} is {addresses!r}, not a list of HOST:PORT")
     return addresses
+
+
+def _is_address(text: str) -> bool:
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[\w.-]+):(\d{1,5})", text)
+    return bool(match) and 0 < int(match[2]) < 2**16

@@ -152,6 +152,7 @@ def _tpu(address: tpu.Address) -> Runtime:
 def _multiworker(cluster: cluster_lib.Cluster, connect_seconds: float) -> Runtime:
     cluster_lib.check_port(cluster)
     _grow_memory(tf.config.list_physical_devices("GPU"))
+    os.environ["TF_CONFIG"] = cluster.to_json()  # The strategy reads it, too.
     context.context().configure_coordination_service(
         service_type="standalone",
         service_leader=_task(cluster, 0),

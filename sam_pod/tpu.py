@@ -37,7 +37,7 @@ class Address:
         servers = []
         for part in listed:
             host, _, port = part.removeprefix("grpc://").rpartition(":")
-            if not part.startswith("grpc://") or not host or not port.isdecimal():
+            if not part.startswith("grpc://") or not host or not _is_port(port):
                 raise errors.UserError(
                     f"--tpu={self.name} has the part {part!r}; each host must be "
                     "grpc://HOST:PORT, where the port is 8470 on a TPU VM."
@@ -128,6 +128,10 @@ def are_neighbours(coordinates: np.ndarray, group_size: int) -> bool:
     return True
 
 
+def _is_port(text: str) -> bool:
+    return text.isdecimal() and 0 < int(text) < 2**16
+
+
 def _wait_for(
     server: tuple[str, int], pause: Callable[[float], None] = time.sleep
 ) -> None:
@@ -137,6 +141,8 @@ def _wait_for(
         try:
             socket.create_connection(server, _PROBE_SECONDS).close()
             return
+        except UnicodeError as error:
+            raise errors.UserError(f"--tpu: {server[0]!r} is no host name.") from error
         except OSError as error:
             reason = error.strerror or str(error)
         if reason != reported:

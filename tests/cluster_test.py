@@ -58,6 +58,30 @@ def test_what_is_wrong_is_refused_in_one_line(monkeypatch, text, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "address", ["grpc://a:1", "a b:1", "a:0", "a:99999", "a:1,b:2", "a:x"]
+)
+def test_an_address_that_cannot_be_one_is_refused(monkeypatch, address):
+    monkeypatch.setenv("TF_CONFIG", config({"worker": ["b:1", address]}))
+    with pytest.raises(errors.UserError, match="not a list of HOST:PORT"):
+        cluster.read()
+
+
+@pytest.mark.parametrize("index", ["0.7", "1e999", "true"])
+def test_an_index_is_a_whole_number(monkeypatch, index):
+    text = config({"worker": TWO}).replace('"index": 0', f'"index": {index}')
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(errors.UserError, match="its index is"):
+        cluster.read()
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_what_tensorflow_reads_is_complete(monkeypatch, index):
+    whole = cluster.Cluster(("c:3", "a:1", "b:2"), index, True)
+    monkeypatch.setenv("TF_CONFIG", whole.to_json())
+    assert cluster.read() == whole
+
+
 def test_jobs_follow_the_addresses():
     workers = cluster.Cluster(("a:1", "b:2"))
     assert workers.jobs == [("worker", 2)]

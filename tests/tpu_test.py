@@ -21,6 +21,8 @@ def test_addresses_list_their_servers():
     [
         ("grpc://a", "has the part 'grpc://a'"),
         ("grpc://a:x", "has the part 'grpc://a:x'"),
+        ("grpc://a:99999", "has the part 'grpc://a:99999'"),
+        ("grpc://a..b:1", "'a..b' is no host name"),
         ("grpc://a:1,b:2", "has the part 'b:2'; each host must be grpc://HOST:PORT"),
         ("grpc://a:1,grpc://a:1", "names a host twice"),
     ],

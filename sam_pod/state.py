@@ -226,6 +226,8 @@ class Checkpoints:
         try:
             _best(self._state).read(paths[-1], self._options).assert_consumed()
         except Exception as error:
+            if interrupts.is_lost_worker(error):
+                raise
             raise errors.UserError(
                 f"The best checkpoint in {self._best_directory} cannot be read; delete "
                 f"{os.path.dirname(self._directory)} to start over."

@@ -1,0 +1,1 @@
+"""A TPU's program without a TPU: traced under a real TPUStrategy, lowered, and run."""

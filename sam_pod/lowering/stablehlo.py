@@ -1,0 +1,78 @@
+"""A lowered program as StableHLO: the form that other compilers and runtimes take."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from sam_pod.lowering import private
+
+
+def bytecode(hlo: bytes, aliases: Iterable[tuple[int, int]] = ()) -> bytes:
+    """Return a serialized HLO module as MLIR's bytecode of StableHLO.
+
+    Args:
+        hlo: Of `lower.lower`.
+        aliases: (input, output) pairs that share one buffer: the input is donated.
+    """
+    with private.MLIR_CONTEXT.get()():
+        return private.MLIR_BYTECODE.get()(_module(hlo, dict(aliases)))
+
+
+def portable(
+    hlo: bytes, aliases: Iterable[tuple[int, int]], version: str = "1.0.0"
+) -> bytes:
+    """Return StableHLO that compilers of `version` and newer read, for many years."""
+    with private.MLIR_CONTEXT.get()():
+        module = _module(hlo, dict(aliases))
+        return private.SERIALIZE_STABLEHLO.get()(
+            private.MLIR_BYTECODE.get()(module), version
+        )
+
+
+def _module(hlo: bytes, outputs: dict[int, int]) -> Any:
+    text = private.TO_STABLEHLO.get()(private.XLA_COMPUTATION.get()(hlo))
+    text = text.decode() if isinstance(text, bytes) else text
+    # Compilers refuse a copy of this dialect, which is no operation at all here.
+    text = re.sub(
+        r"= mhlo\.copy (%[\w#]+) : (tensor<[^>]*>)",
+        r"= stablehlo.reshape \1 : (\2) -> \2",
+        text,
+    )
+    module = private.MLIR_MODULE.get().parse(text)
+    main = next(op for op in module.body.operations if op.name.value == "main")
+    _return_many(main)
+    _donate(main, outputs)
+    return module
+
+
+def _return_many(main: Any) -> None:
+    """Let the function return its outputs, which XLA packs in a tuple."""
+    ir, func = private.MLIR_IR.get(), private.MLIR_FUNC.get()
+    block = main.regions[0].blocks[0]
+    old = list(block.operations)[-1]
+    packed = old.operands[0].owner
+    if packed.name != "stablehlo.tuple":
+        return
+    outputs = list(packed.operands)
+    old.erase()
+    packed.operation.erase()
+    with ir.InsertionPoint(block), ir.Location.unknown():
+        func.ReturnOp(outputs)
+        inputs = [argument.type for argument in block.arguments]
+        kind = ir.FunctionType.get(inputs, [output.type for output in outputs])
+        main.attributes["function_type"] = ir.TypeAttr.get(kind)
+
+
+def _donate(main: Any, outputs: dict[int, int]) -> None:
+    ir = private.MLIR_IR.get()
+    integer = ir.IntegerType.get_signless(32)
+    main.attributes["arg_attrs"] = ir.ArrayAttr.get(
+        [
+            ir.DictAttr.get(
+                {"tf.aliasing_output": ir.IntegerAttr.get(integer, outputs[i])}
+                if i in outputs
+                else {}
+            )
+            for i in range(len(main.regions[0].blocks[0].arguments))
+        ]
+    )

@@ -52,6 +52,27 @@ def replica_step(
     return new, _report(means, gradient, learning_rate, recipe.rho)
 
 
+def replica_evaluation(
+    values: state_lib.Values,
+    batch: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    recipe: Recipe,
+) -> tf.Tensor:
+    """Return the sums of `metrics.evaluation_sums` over all replicas, float32 `[3]`.
+
+    Args:
+        values: The state, the same on every replica.
+        batch: This replica's (images uint8 `[B, H, W, C]`, labels int32 `[B]`, mask
+            float32 `[B]`).
+        recipe: What the step is made of.
+    """
+    images, labels, mask = batch
+    outputs = recipe.network.apply(
+        values.weights, values.stats, recipe.preprocess(images, None)
+    )
+    sums = metrics.evaluation_sums(outputs.logits, labels, mask)
+    return tf.stack(replicas.total(sums))
+
+
 def _ascents(
     gradients: list[list[tf.Tensor]], recipe: Recipe
 ) -> tuple[list[list[tf.Tensor]], list[tf.Tensor]]:
@@ -159,12 +180,7 @@ def compile_evaluation(
     """Return evaluate(iterator, num_steps) -> sums of each batch, `[num_steps, 3]`."""
 
     def run(images: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        values = state.read()
-        outputs = recipe.network.apply(
-            values.weights, values.stats, recipe.preprocess(images, None)
-        )
-        sums = metrics.evaluation_sums(outputs.logits, labels, mask)
-        return tf.stack(replicas.total(sums))
+        return replica_evaluation(state.read(), (images, labels, mask), recipe)
 
     return compile_loop(strategy, run, 3)
 

@@ -19,7 +19,7 @@ class _MadeUpTPU(tf.distribute.cluster_resolver.TPUClusterResolver):
         self._tpu = ""
         self._cores = cores
 
-    def get_tpu_system_metadata(self):  # noqa: ANN201
+    def get_tpu_system_metadata(self):
         prefix = "/job:localhost/replica:0/task:0/device:TPU:"
         device = private.LOGICAL_DEVICE.get()
         return private.SYSTEM_METADATA.get()(
@@ -72,7 +72,7 @@ def one_replica(
         replica_id: An int32 scalar; an argument of a TPU's program, too.
     """
     cores = made_up.num_replicas_in_sync
-    nothing = {name: _returns_its_argument for name in private.REPLICATE_METHODS}
+    nothing = dict.fromkeys(private.REPLICATE_METHODS, _returns_its_argument)
     unmarked = type("OneReplica", (private.REPLICATE_CONTEXT.get(),), nothing)
     inside = unmarked(name="cluster", num_replicas=cores, pivot=tf.raw_ops.NoOp())
     inside.Enter()

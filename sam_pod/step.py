@@ -88,11 +88,13 @@ def _ascents(
     """
     size = groups.size(recipe.sync, replicas.count())
     count, width = len(gradients), len(gradients[0])
-    bucket = replicas.group_mean([g for part in gradients for g in part], size)
+    with tf.name_scope("ascent"):  # The name of its collectives, in profiles as well.
+        bucket = replicas.group_mean([g for part in gradients for g in part], size)
     gradients = [bucket[i * width : (i + 1) * width] for i in range(count)]
     squares = [sam.squared_norm(gradient) for gradient in gradients]
     if recipe.sync == "norm":
-        mean_square = replicas.mean([_mean(squares)])[0]
+        with tf.name_scope("norm"):
+            mean_square = replicas.mean([_mean(squares)])[0]
         squares = [mean_square] * count
     norms = [tf.sqrt(square) for square in squares]
     ascents = [
@@ -124,7 +126,8 @@ def _reduce(
         *([_mean(norms)] if norms else []),
     ]
     means = [_mean([part.stats[i] for part in clean]) for i in moved]
-    bucket = replicas.mean([*gradient, *means, *scalars])
+    with tf.name_scope("descent"):
+        bucket = replicas.mean([*gradient, *means, *scalars])
     gradient, rest = bucket[: len(gradient)], bucket[len(gradient) :]
     stats = list(clean[-1].stats)
     for i, value in zip(moved, rest, strict=False):

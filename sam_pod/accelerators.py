@@ -1,0 +1,154 @@
+"""What the name of a TPU slice says: its chips, replicas, hosts and topology.
+
+Sources: the tables of cloud.google.com/tpu/docs/v2, v3, v4, v5e, v5p and v6e. Names of
+v2, v3, v4 and v5p count TensorCores, two a chip; names of v5e and v6e count chips.
+TensorFlow drives the two cores of a v4 or v5p chip as one device ("megacore").
+"""
+
+import dataclasses
+import itertools
+
+from sam_pod import errors
+
+# By the word before the dash of --accelerator_type.
+GENERATIONS = {
+    "v2": "v2",
+    "v3": "v3",
+    "v4": "v4",
+    "v5litepod": "v5e",
+    "v5p": "v5p",
+    "v6e": "v6e",
+}
+_PREFIXES = {generation: prefix for prefix, generation in GENERATIONS.items()}
+_PREFIXES["v5lite"] = "v5litepod"
+_TWO_CORES = frozenset({"v2", "v3", "v4", "v5p"})  # Whose names count cores.
+_MEGACORE = frozenset({"v4", "v5p"})
+_CHIPS_PER_HOST = 4
+# v4 and v5p are torn out of a torus in cubes of 4x4x4, or in parts of one cube.
+_CUBE_CHIPS = 64
+_MOST_CHIPS = {"v4": 4096, "v5p": 6144}
+_PARTS_OF_A_CUBE = {4: "2x2x1", 8: "2x2x2", 16: "2x2x4", 32: "2x4x4"}
+_FLAT = {  # By generation: topology by chips.
+    "v2": {4: "2x2", 16: "4x4", 64: "8x8", 128: "8x16", 256: "16x16"},
+    "v3": {
+        4: "2x2",
+        16: "4x4",
+        32: "4x8",
+        64: "8x8",
+        128: "8x16",
+        256: "16x16",
+        512: "16x32",
+        1024: "32x32",
+    },
+    "v5e": {
+        1: "1x1",
+        4: "2x2",
+        8: "2x4",
+        16: "4x4",
+        32: "4x8",
+        64: "8x8",
+        128: "8x16",
+        256: "16x16",
+    },
+}
+_FLAT["v6e"] = _FLAT["v5e"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Accelerator:
+    """A slice as its name describes it, such as v4-32."""
+
+    name: str
+    generation: str  # 'v2', 'v3', 'v4', 'v5e', 'v5p' or 'v6e'.
+    chips: int
+    topology: str  # Chips along each axis of the mesh, such as '2x2x4'.
+
+    @property
+    def replicas(self) -> int:
+        """Return the replicas of a TPUStrategy: cores of v2 and v3, chips of others."""
+        return self.chips * (2 if self.generation in ("v2", "v3") else 1)
+
+    @property
+    def hosts(self) -> int:
+        """Return how many machines it should have.
+
+        Ask the created slice (its networkEndpoints) for what it does have.
+        """
+        return -(-self.chips // self.chips_per_host)
+
+    @property
+    def chips_per_host(self) -> int:
+        """Return the chips of each machine: 4, or all when one machine holds them."""
+        if self.generation in ("v5e", "v6e") and self.chips <= 8:
+            return self.chips
+        return min(self.chips, _CHIPS_PER_HOST)
+
+    @property
+    def is_pod(self) -> bool:
+        """Whether it has several hosts."""
+        return self.hosts > 1
+
+
+def parse(name: str) -> Accelerator:
+    """Return the slice of an --accelerator_type.
+
+    Raises:
+        UserError: there is no such slice; names the nearest one.
+    """
+    prefix, _, size = name.partition("-")
+    if prefix in GENERATIONS and size.isdecimal() and size == str(int(size)):
+        generation = GENERATIONS[prefix]
+        cores_per_chip = 2 if generation in _TWO_CORES else 1
+        chips, rest = divmod(int(size), cores_per_chip)
+        topology = "" if rest else _topology(generation, chips)
+        if topology:
+            return Accelerator(name, generation, chips, topology)
+    guess = _nearest(name)
+    raise errors.UserError(
+        f"There is no accelerator type {name!r}; it must be like "
+        f"v4-32 or v5litepod-16. The nearest is {guess}."
+    )
+
+
+def known(prefix: str) -> list[str]:
+    """Return all accelerator types whose name begins with `prefix` and a dash."""
+    generation = GENERATIONS[prefix]
+    sizes = _FLAT.get(generation) or [
+        *_PARTS_OF_A_CUBE,
+        *range(_CUBE_CHIPS, _MOST_CHIPS[generation] + 1, _CUBE_CHIPS),
+    ]
+    cores_per_chip = 2 if generation in _TWO_CORES else 1
+    return [
+        f"{prefix}-{chips * cores_per_chip}"
+        for chips in sizes
+        if _topology(generation, chips)
+    ]
+
+
+def _topology(generation: str, chips: int) -> str:
+    if generation in _FLAT:
+        return _FLAT[generation].get(chips, "")
+    if chips in _PARTS_OF_A_CUBE:
+        return _PARTS_OF_A_CUBE[chips]
+    cubes, rest = divmod(chips, _CUBE_CHIPS)
+    if rest or not 0 < chips <= _MOST_CHIPS[generation]:
+        return ""
+    # The box of so many cubes whose longest side is shortest.
+    boxes = [
+        (a, b, cubes // (a * b))
+        for a, b in itertools.product(range(1, 17), repeat=2)
+        if a <= b and cubes % (a * b) == 0 and b <= cubes // (a * b)
+    ]
+    box = min(boxes, key=lambda sides: (sides[2], sides[1]))
+    return "x".join(str(4 * side) for side in box)
+
+
+def _nearest(name: str) -> str:
+    prefix, _, size = name.partition("-")
+    prefix = _PREFIXES.get(prefix, prefix)
+    if prefix not in GENERATIONS:
+        prefix = errors.nearest(prefix, GENERATIONS) or "v4"
+    names = known(prefix)
+    if not size.isdecimal():
+        return names[0]
+    return min(names, key=lambda known: abs(int(known.partition("-")[2]) - int(size)))

@@ -13,7 +13,7 @@ from launch import commands, gcloud
 from launch import slice as slice_lib
 from sam_pod import errors
 
-_MOST_FAILURES = 20  # In a row, of asking for the state.
+_MOST_FAILURES = 20  # In a row, of asking for the state or of deleting.
 # The API may take a moment to show what it has just accepted.
 _LOOKS_FOR_NEW = 5
 
@@ -118,33 +118,34 @@ class Slice:
             raise errors.UserError(
                 f"{self.place.name} is not ready ({seen}): {slice_lib.explain(seen)}"
             )
+        self.ours = True
         return _hosts(node)
 
-    def tear_down(self) -> None:
+    def tear_down(self, looks: int = 1) -> None:
         """Delete node and queued resource, and return when both are not there.
+
+        Args:
+            looks: How often in a row nothing must be there.
 
         Raises:
             UserError: deleting is not allowed.
-            GcloudError: asking failed too often.
+            GcloudError: asking or deleting failed too often.
         """
-        told, stuck = "", 0
+        told, stuck, failures = "", 0, 0
         while True:
             seen, _, _ = self.look()
-            if not seen.exists:
+            looks -= not seen.exists
+            if not looks:
                 self.touched = False
                 say(f"{self.place.name}: nothing is left.")
                 return
-            if str(seen) != told:
-                told, stuck = str(seen), 0
+            if seen.exists and str(seen) != told:
+                told, stuck, looks = str(seen), 0, 1
                 say(f"{self.place.name}: deleting; {told}")
             stuck += 1
-            if seen.node and seen.node != "DELETING":
-                self._change(commands.delete_node(self.place))
-            elif not seen.node and seen.queued in slice_lib.QUEUE_DELETABLE:
-                self._change(commands.delete_queued(self.place))
-            elif not seen.node and seen.queued != "DELETING" and stuck > 2:
-                # It has no node to delete first, and does not move on by itself.
-                self._change(commands.delete_queued(self.place, force=True))
+            words = _deletion(self.place, seen, stuck, failures)
+            if words:
+                failures = 0 if self._delete(words, failures) else failures + 1
             else:
                 time.sleep(self.poll_seconds)
 
@@ -159,7 +160,10 @@ class Slice:
                 return False
             if error.kind in gcloud.REFUSED:
                 self.touched = before
-            else:
+            elif error.kind is gcloud.Kind.OTHER:
+                # Nobody knows whether the API was reached.
+                self.tear_down(looks=_LOOKS_FOR_NEW)
+            elif error.kind is not gcloud.Kind.EXISTS:  # It may be somebody else's.
                 self.tear_down()
             raise self._failed(error.kind, str(error)) from error
         self.made_here = self.ours = True
@@ -180,7 +184,8 @@ class Slice:
                 failures += 1
                 if error.kind is gcloud.Kind.NOT_FOUND:
                     return {}
-                if error.kind in gcloud.USERS_KINDS:
+                # Not over the quota: that of asking is anew every minute.
+                if error.kind in gcloud.REFUSED:
                     raise errors.UserError(
                         f"The state of {self.place.name} is unknown: {error}"
                     ) from error
@@ -189,8 +194,8 @@ class Slice:
                 say(f"Asking for the state failed, trying again: {error}")
             time.sleep(self.poll_seconds)
 
-    def _change(self, words: list[str]) -> None:
-        """Run a command whose effect the next look shows."""
+    def _delete(self, words: list[str], failures: int) -> bool:
+        """Run a command whose effect the next look shows; return whether it ran."""
         try:
             gcloud.call(words, timeout_seconds=None)
         except gcloud.GcloudError as error:
@@ -198,7 +203,12 @@ class Slice:
                 raise errors.UserError(
                     f"{self.place.name} could not be deleted: {error}"
                 ) from error
+            if failures + 1 == _MOST_FAILURES:
+                raise
+            say(f"Deleting failed, trying again: {error}")
             time.sleep(self.poll_seconds)
+            return False
+        return True
 
     def _check_ours(
         self, request: commands.Request, queued: dict[str, Any], node: dict[str, Any]
@@ -225,6 +235,30 @@ def say(text: str) -> None:
 def launcher(command: str, place: commands.Place) -> str:
     """Return a command line of this launcher about the slice."""
     return f"python -m launch.tpu {command} {place.launcher_flags}"
+
+
+def _deletion(
+    place: commands.Place, seen: slice_lib.Seen, stuck: int, failures: int
+) -> list[str]:
+    """Return the command that deletes what comes next, or [] to wait.
+
+    Args:
+        place: Of the slice.
+        seen: Its states.
+        stuck: How often they were seen.
+        failures: Of deleting, in a row.
+    """
+    if seen.node and seen.node != "DELETING":
+        if seen.queued and failures > 2:
+            return commands.delete_queued(place, force=True)
+        return commands.delete_node(place)
+    if seen.node or not seen.queued:
+        return []
+    if seen.queued in slice_lib.QUEUE_DELETABLE:
+        return commands.delete_queued(place)
+    # It has no node to delete first, and does not move on by itself.
+    is_stuck = seen.queued != "DELETING" and stuck > 2
+    return commands.delete_queued(place, force=True) if is_stuck else []
 
 
 def _hosts(node: dict[str, Any]) -> Hosts:

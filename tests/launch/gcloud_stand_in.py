@@ -43,6 +43,7 @@ class StandIn:
         empty = {"node": None, "queued": None, "slices": 0, "calls": 0, "counts": {}}
         self.state = json.loads(path.read_text()) if path.exists() else empty
         self.state["calls"] += 1
+        self.late = None
         rest = [word for word in words if word not in ("alpha", "compute", "tpus")]
         self.kind, self.verb, *rest = [*rest, "", ""]
         self.alpha = "alpha" in words
@@ -91,7 +92,9 @@ class StandIn:
         key = f"{self.verb} {self.kind}"
         number = self.state["counts"][key] = self.state["counts"].get(key, 0) + 1
         error = self.script["errors"].get(key, {}).get(str(number))
-        if error:
+        if isinstance(error, list):  # After the effect, which shows so much later.
+            self.late = error
+        elif error:
             self.save()
             raise self.error(error)
 
@@ -150,6 +153,14 @@ class StandIn:
         for worker in range(self.life["hosts"]):
             self.furnish(self.home(worker))
         self.set_states(*self.life["states"][0])
+        if self.late:
+            error, self.state["hidden"] = self.late
+            raise self.error(error)
+
+    def check_shown(self, collection):
+        if self.state.get("hidden"):
+            self.state["hidden"] -= 1
+            raise self.not_found(collection, self.names[0])
 
     def home(self, worker):
         return FOLDER / "hosts" / str(self.state["slices"]) / str(worker)
@@ -184,6 +195,7 @@ class StandIn:
                     os.kill(json.loads(pid.read_text())["pid"], signal.SIGKILL)
 
     def describe_queued_resources(self):
+        self.check_shown("queuedResources")
         # A look asks for the queued resource first: the slice moves on with each.
         ongoing = self.state["queued"] or self.state["node"]
         if ongoing and not self.state.get("leaving"):
@@ -213,6 +225,7 @@ class StandIn:
             self.leave()
 
     def describe_tpu_vm(self):
+        self.check_shown("nodes")
         state = self.state["node"]
         if not state:
             raise self.not_found("nodes", self.names[0])

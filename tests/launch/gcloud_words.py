@@ -38,6 +38,10 @@ ERRORS = {
     "type.googleapis.com/google.rpc.ErrorInfo\n  reason: CONSUMER_INVALID",
     "zone": "NOT_FOUND: Resource 'projects/{project}/locations/{zone}' was not found. "
     "This command is authenticated as me@example.com.",
+    "rate": "RESOURCE_EXHAUSTED: Quota exceeded for quota metric 'Read requests' and "
+    "limit 'Read requests per minute' of service 'tpu.googleapis.com' for consumer "
+    "'project_number:1'.",
+    "exists": "ALREADY_EXISTS: Resource of project {project} in {zone} exists",
     "login": "You do not currently have an active account selected.\nPlease run:\n\n"
     "  $ gcloud auth login\n\nto obtain new credentials.",
     "network": "HTTPSConnectionPool(host='tpu.googleapis.com', port=443): Max retries "

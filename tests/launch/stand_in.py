@@ -32,7 +32,7 @@ import gcloud_stand_in
 sys.exit(gcloud_stand_in.main())
 """
 # Plays the trainer: tells its arguments and environment, then does what `act` in the
-# home of the slices says, one line for each start: an exit code, or `wait`.
+# home of the slices says, one line for each start: an exit code, `wait` or `kill`.
 TRAINER = """#!/usr/bin/env python3
 import json, os, pathlib, signal, sys, time
 acts = pathlib.Path({acts!r})
@@ -47,6 +47,8 @@ if lines[0] == "wait":
     print("waiting", flush=True)
     while True:
         time.sleep(60)
+if lines[0] == "kill":
+    os.kill(os.getpid(), signal.SIGKILL)
 sys.exit(int(lines[0]))
 """
 

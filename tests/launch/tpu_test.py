@@ -117,10 +117,11 @@ def test_a_connection_that_breaks_loses_and_repeats_nothing(cloud, connections, 
 
 
 def test_exit_42_starts_again_on_the_slice_and_then_on_another(cloud):
-    slices = cloud(acts=["42", "42", "0"])
+    slices = cloud(acts=["42", "kill", "0"])
     code, stdout, _ = slices.launch("up", *SLICE, "--queued", *TRAIN)
     assert code == 0
-    assert stdout.count("ended with exit code 42") == 2
+    assert stdout.count("The trainer ended with exit code 42.") == 1
+    assert stdout.count("The trainer was killed by signal 9.") == 1
     # The second time in a row costs the slice; what held the chips was ended before.
     assert slices.verbs("create") == ["create"] * 2
     assert slices.state["slices"] == 2
@@ -194,12 +195,12 @@ def test_a_state_that_is_unknown_is_asked_again_before_anything_is_created(cloud
     slices = cloud(
         errors={
             "describe queued-resources": {"1": "network", "2": "zone"},
-            "describe tpu-vm": {"1": "network", "4": "zone"},
+            "describe tpu-vm": {"1": "network", "4": "zone", "5": "rate"},
         }
     )
     code, stdout, _ = slices.launch("up", *SLICE, "--queued", *TRAIN)
     assert code == 0
-    assert stdout.count("Asking for the state failed, trying again: ") == 4
+    assert stdout.count("Asking for the state failed, trying again: ") == 5
     assert slices.verbs("create") == ["create"]
 
 

@@ -34,8 +34,7 @@ import ml_collections
 import yaml
 from absl import flags
 
-from launch import accelerators, jobset
-from sam_pod import config as config_lib
+from launch import accelerators, jobset, preflight
 from sam_pod import errors
 from sam_pod import main as main_lib
 
@@ -210,18 +209,9 @@ def _check_config(
     config: ml_collections.ConfigDict, accelerator: accelerators.Accelerator
 ) -> list[str]:
     """Refuse what the trainer would refuse on the slice, and return warnings."""
-    strategy = config.runtime.strategy
-    if strategy not in ("auto", "tpu"):
-        raise errors.UserError(
-            f"`runtime.strategy` is {strategy!r}; on a TPU it must be 'auto' or 'tpu'."
-        )
-    config_lib.per_replica_batch_size(
-        config.global_batch_size,
-        accelerator.replicas,
-        config.sam.micro_batches * config.accumulate_steps,
-    )
+    preflight.check_replicas(config, accelerator.replicas)
     folder = config.data.dir
-    if folder.startswith("gs://"):
+    if preflight.is_remote(folder):
         return []
     if not folder.startswith("/") or "://" in folder:
         raise errors.UserError(

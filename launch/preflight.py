@@ -2,7 +2,11 @@
 
 import os
 import pathlib
+import re
+import zipfile
 from collections.abc import Sequence
+
+import ml_collections
 
 from launch import accelerators, trainer
 from sam_pod import config as config_lib
@@ -20,36 +24,46 @@ def trainer_arguments(
         SystemExit: after showing the trainer's help.
     """
     values, recipe = main_lib.parse(["sam_pod.main", *arguments])
-    _check_address(values.tpu, values.config.runtime.strategy)
+    if values.tpu:
+        raise errors.UserError(
+            f"--tpu={values.tpu} is not needed: the launcher names the slice's hosts."
+        )
     _check_workdir(values.workdir, accelerator)
     _check_reach("config.data.dir", values.config.data.dir, accelerator)
-    config_lib.per_replica_batch_size(
-        values.config.global_batch_size,
-        accelerator.replicas,
-        values.config.accumulate_steps * values.config.sam.micro_batches,
-    )
-    model = values.config.model.name
-    if model.endswith(".keras") and not is_remote(model):
-        _shipped("--config.model.name", model)
+    check_replicas(values.config, accelerator.replicas)
     path, mark, variant = recipe.partition(":")
     _, rest = main_lib._split_recipe(list(arguments))
+    rest += _model_there(values.config.model.name)
     return (f"--config={_shipped('--config', path)}{mark}{variant}", *rest)
 
 
 def is_remote(path: str) -> bool:
     """Return whether every host reads the same at this path."""
-    return path.startswith("gs://") and len(path) > len("gs://")
+    return re.fullmatch(r"gs://[^/]+(/.*)?", path, re.DOTALL) is not None
 
 
-def _check_address(address: str, strategy: str) -> None:
-    if address:
-        raise errors.UserError(
-            f"--tpu={address} is not needed: the launcher names the slice's hosts."
-        )
+def check_replicas(config: ml_collections.ConfigDict, num_replicas: int) -> None:
+    """Refuse a config that does not fit so many replicas of a TPU.
+
+    Raises:
+        UserError: with the key, and what would fit.
+    """
+    strategy = config.runtime.strategy
     if strategy not in ("auto", "tpu"):
         raise errors.UserError(
             f"`runtime.strategy` is {strategy!r}; on a TPU it must be 'auto' or 'tpu'."
         )
+    config_lib.per_replica_batch_size(
+        config.global_batch_size,
+        num_replicas,
+        config.accumulate_steps * config.sam.micro_batches,
+    )
+    if config.sam.sync not in ("global", "replica", "norm"):
+        # Only now: TensorFlow takes seconds to import, and talks.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from sam_pod import groups
+
+        groups.size(config.sam.sync, num_replicas)
 
 
 def _check_workdir(workdir: str, accelerator: accelerators.Accelerator) -> None:
@@ -58,6 +72,7 @@ def _check_workdir(workdir: str, accelerator: accelerators.Accelerator) -> None:
             "No --workdir; give --workdir=gs://BUCKET/FOLDER, so that the run can be "
             "continued on another slice."
         )
+    _check_bucket("--workdir", workdir)
     if not is_remote(workdir) and accelerator.is_pod:
         raise errors.UserError(
             f"--workdir={workdir} is not on gs://, and {accelerator.name} has "
@@ -66,13 +81,33 @@ def _check_workdir(workdir: str, accelerator: accelerators.Accelerator) -> None:
         )
 
 
+def _check_bucket(flag: str, path: str) -> None:
+    if path.startswith("gs://") and not is_remote(path):
+        raise errors.UserError(
+            f"{flag}={path} names no bucket; give {flag}=gs://BUCKET/FOLDER."
+        )
+
+
 def _check_reach(key: str, path: str, accelerator: accelerators.Accelerator) -> None:
+    _check_bucket(f"--{key}", path)
     if accelerator.is_pod and not is_remote(path):
         raise errors.UserError(
             f"`{key.removeprefix('config.')}` is {path!r}, which the "
             f"{accelerator.hosts} hosts of {accelerator.name} cannot read; copy the "
             f"prepared data to a bucket and give --{key}=gs://BUCKET/FOLDER."
         )
+
+
+def _model_there(name: str) -> list[str]:
+    """Return the flag that names a model's file on the slice; none for a name."""
+    if not name.endswith(".keras"):
+        return []
+    inside = _shipped("--config.model.name", name)
+    if not zipfile.is_zipfile(name):
+        raise errors.UserError(
+            f"--config.model.name={name} is no file that model.save wrote; name one."
+        )
+    return [] if inside == name else [f"--config.model.name={inside}"]
 
 
 def _shipped(flag: str, path: str) -> str:

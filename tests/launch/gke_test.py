@@ -200,6 +200,8 @@ def test_names_of_images(capfd, image):
         ({}, ["--config.global_batch_size=66"], "take 64 or 68"),
         ({}, ["--config.sam.micro_batches=32"], "take 128"),
         ({}, ["--config.accumulate_steps=32"], "take 128"),
+        ({}, ["--config.data.dir=gs:///data"], "`data.dir` is 'gs:///data'"),
+        ({}, ["--config.sam.sync=3"], "(4): take one of [1, 2, 4], or 'global'"),
         ({}, ["--config.runtime.strategy=one"], "`runtime.strategy` is 'one'"),
         ({}, ["--config.sam.ro=1"], "the nearest is `sam.rho`"),
     ],

@@ -2,11 +2,13 @@
 
 import pathlib
 import subprocess
+import zipfile
 
 import pytest
 
-from launch import tpu
+from launch import accelerators, preflight, tpu, trainer
 from sam_pod import errors
+from sam_pod import main as main_lib
 from tests.launch.stand_in import Cloud
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -48,7 +50,15 @@ def refused(*argv):
             ["up", *POD, "--", RECIPE, DATA, "--workdir=runs/a"],
             "--workdir=runs/a is not on gs://, and v4-32 has 4 hosts",
         ),
-        (["up", *POD, "--", RECIPE, DATA, "--workdir=gs://"], "is not on gs://"),
+        (["up", *POD, "--", RECIPE, DATA, "--workdir=gs://"], "names no bucket"),
+        (
+            ["up", *POD, "--", RECIPE, DATA, "--workdir=gs:///run"],
+            "--workdir=gs:///run names no bucket; give --workdir=gs://BUCKET/FOLDER.",
+        ),
+        (
+            ["up", *POD, "--", RECIPE, "--config.data.dir=gs:///cifar10", WORKDIR],
+            "--config.data.dir=gs:///cifar10 names no bucket",
+        ),
         (["up", *POD, "--", RECIPE, DATA], "No --workdir; give --workdir=gs://"),
         (
             ["up", *POD, "--", RECIPE, "--config.data.dir=/data", WORKDIR],
@@ -63,6 +73,10 @@ def refused(*argv):
             ["up", *POD, *TRAIN, "--config.accumulate_steps=3"],
             "`sam.micro_batches` and `accumulate_steps` (3): take 240 or 288.",
         ),
+        (
+            ["up", *POD, *TRAIN, "--config.sam.sync=3"],
+            "must divide the number of replicas (16): take one of [1, 2, 4, 8, 16]",
+        ),
         (["up", *POD, *TRAIN, "--config.sam.roh=1"], "Unknown config key `sam.roh`"),
         (["up", *POD, *TRAIN, "--tpu=local"], "--tpu=local is not needed"),
         (
@@ -72,6 +86,10 @@ def refused(*argv):
         (
             ["up", *POD, *TRAIN, "--config.model.name=/tmp/a.keras"],
             "--config.model.name=/tmp/a.keras is not shipped",
+        ),
+        (
+            ["up", *POD, *TRAIN, "--config.model.name=configs/resnet20.keras"],
+            "configs/resnet20.keras is no file that model.save wrote; name one.",
         ),
         (
             ["up", *POD, "--runtime_version=tpu-vm-tf-2.19.0-pod-pjrt", *TRAIN],
@@ -121,6 +139,26 @@ def test_a_recipe_is_found_from_any_folder(tmp_path, monkeypatch, capsys):
         tpu._launch(["tpu", "up", *POD, "--dry_run", "--", recipe, DATA, WORKDIR]) == 0
     )
     assert f" {RECIPE} {DATA} {WORKDIR} --tpu=" in capsys.readouterr().out
+
+
+def test_a_models_file_is_found_from_any_folder(tmp_path, monkeypatch, cloud):
+    monkeypatch.setattr(trainer, "ROOT", tmp_path)
+    (tmp_path / "configs").mkdir()
+    recipe = tmp_path / "configs/mine.py"
+    recipe.write_text((ROOT / "configs/resnet20.py").read_text())
+    with zipfile.ZipFile(tmp_path / "configs/mine.keras", "w"):
+        pass
+    monkeypatch.chdir(tmp_path / "bin")
+    given = ["--config=../configs/mine.py:sgd", DATA, WORKDIR]
+    model = "--config.model.name=../configs/mine.keras"
+    accelerator = accelerators.parse("v4-32")
+    found = preflight.trainer_arguments([*given, model], accelerator)
+    assert found[0] == "--config=configs/mine.py:sgd"
+    # There, in the project's folder, the last one counts.
+    monkeypatch.chdir(tmp_path)
+    values, _ = main_lib.parse(["sam_pod.main", *found])
+    assert values.config.model.name == "configs/mine.keras"
+    assert preflight.trainer_arguments(found, accelerator) == found
 
 
 def test_no_project(cloud):

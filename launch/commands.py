@@ -46,8 +46,10 @@ class Place:
 
     @property
     def launcher_flags(self) -> str:
-        """Return the same as flags of this launcher, quoted."""
-        return f"--name={self.name} --zone={self.zone} --project={self.project}"
+        """Return the same as flags of this launcher, and how to reach the hosts."""
+        how = " --internal_ips" if self.internal_ips else ""
+        how += " --tunnel_through_iap" if self.tunnel_through_iap else ""
+        return f"--name={self.name} --zone={self.zone} --project={self.project}{how}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ PROJECT = "project-of-gcloud"
 _TPU = "grpc://hosts-of-the-slice"
 _WIDTH = 88
 _ARCHIVE = os.path.join(tempfile.gettempdir(), trainer.ARCHIVE)
+_EXIT = 'exit "${code:-42}"'
 # The coordinator's last line tells the trainer's exit code.
 _CODE = (
     r"""tee /dev/stderr | sed -n 's/^{"state": "ended", "code": \([-0-9]*\).*/\1/p'"""
@@ -32,8 +33,8 @@ def up(
     once = _bring_up(place, request) + _install(place, request.runtime_version, is_pod)
     lines = [
         "# What `up` runs when all goes well, and when the slice is lost. Besides, it",
-        "# uses a slice that is there, connects again after a broken connection, and",
-        "# starts the trainer again on a slice that is READY still.",
+        "# uses a slice that is there, and connects again after a broken connection.",
+        *_besides(place),
         "",
         "# A slice of this name must not be there: both must be NOT_FOUND.",
         *(f"if {line}; then exit 1; fi" for line in _describe(place)),
@@ -45,21 +46,30 @@ def up(
     else:
         lines += [*once, "code=0"]
     if down_when_done:
-        lines += [
-            "",
-            "# Nothing is left that costs money.",
-            *_down(place, request.queued),
-        ]
-    return _script(place, [*lines, 'exit "$code"'])
+        lines += _done(place, request.queued)
+    return _script(place, [*lines, _EXIT])
 
 
 def run(
-    place: commands.Place, version: str, arguments: Sequence[str], *, is_pod: bool
+    place: commands.Place,
+    version: str,
+    arguments: Sequence[str],
+    *,
+    is_pod: bool,
+    down_when_done: bool,
 ) -> str:
     """Return what `run` runs on a slice that is READY, as a script for bash."""
     version = version or (runtimes.POD if is_pod else runtimes.SINGLE_HOST)
-    lines = [*_pack(), *_install(place, version, is_pod), ""]
-    return _script(place, [*lines, *_train(place, arguments, is_pod), 'exit "$code"'])
+    lines = [
+        "# What `run` runs when all goes well.",
+        *_besides(place),
+        *_pack(),
+        *_install(place, version, is_pod),
+        "",
+        *_train(place, arguments, is_pod),
+        *(_done(place, queued=True) if down_when_done else []),
+    ]
+    return _script(place, [*lines, _EXIT])
 
 
 def down(place: commands.Place) -> str:
@@ -82,6 +92,27 @@ def _script(place: commands.Place, lines: Sequence[str]) -> str:
 def _describe(place: commands.Place) -> list[str]:
     queued, node = commands.describe_queued(place), commands.describe_node(place)
     return [_line(queued), _line(node)]
+
+
+def _besides(place: commands.Place) -> list[str]:
+    look, clean = trainer.status_line(), trainer.clean_line()
+    parts = (
+        ("Does a trainer run there already?", commands.ssh(place, "0", look)),
+        ("Before another start on the same hosts:", commands.ssh(place, "all", clean)),
+        (
+            "For a queued resource that cannot be deleted otherwise:",
+            commands.delete_queued(place, force=True),
+        ),
+    )
+    return [
+        f"# {line}"
+        for title, words in parts
+        for line in (title, *(f"  {part}" for part in _line(words).split("\n")))
+    ]
+
+
+def _done(place: commands.Place, queued: bool) -> list[str]:
+    return ["", "# Nothing is left that costs money.", *_down(place, queued)]
 
 
 def _pack() -> list[str]:
@@ -131,8 +162,9 @@ def _train(place: commands.Place, arguments: Sequence[str], is_pod: bool) -> lis
 
 def _again(place: commands.Place, request: commands.Request) -> list[str]:
     return [
-        "# Exit code 42, or none because the slice is lost: delete it and begin again.",
-        'if [ "${code:-42}" != 42 ]; then break; fi',
+        "# Exit code 42, a death by a signal, or no code because the slice is lost:",
+        "# delete it and begin again.",
+        'case "${code:-42}" in 42 | -*) ;; *) break ;; esac',
         *_down(place, request.queued),
     ]
 

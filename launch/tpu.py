@@ -8,13 +8,14 @@ up      Create the slice or use the one that is there, and install the project o
         its hosts. With trainer's arguments after `--`: train until exit code 0 or 1,
         and when the slice is lost delete it, create another and continue.
 status  Say what there is, what it means and whether it costs money.
-run     Train on the slice that is there; it is never created or deleted.
+run     Train on the slice that is there; another one is never created.
 logs    Follow the trainer's log, from its beginning.
-ssh     Log in to --worker; a command may follow `--`.
+ssh     Log in to --worker; a command may follow `--`, as words: bash -c 'ls | wc'.
 down    Delete all there is of this name.
 
 Ctrl-C ends the launcher alone: the slice stays, the trainer goes on, and the same
-command takes up where it was. --dry_run prints the commands and runs none.
+command takes up where it was; once more, a second later, ends it at once. --dry_run
+prints the commands and runs none.
 
 Exit codes: 0 done; 1 the user's error, one line on stderr; 42 interrupted, or given up:
 the same command continues; anything else is a bug, with its traceback or its log.
@@ -23,6 +24,7 @@ the same command continues; anything else is a bug, with its traceback or its lo
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 
@@ -82,7 +84,15 @@ def _run(values: flags.FlagValues, rest: Sequence[str]) -> int:
     accelerator = accelerators.parse(name)
     arguments = preflight.trainer_arguments(rest, accelerator)
     if values.dry_run:
-        print(plan.run(place, version, arguments, is_pod=accelerator.is_pod))
+        print(
+            plan.run(
+                place,
+                version,
+                arguments,
+                is_pod=accelerator.is_pod,
+                down_when_done=values.down_when_done,
+            )
+        )
         return 0
     run = story.Run(None, arguments, tpu_flags.rule(values))
     return story.account_for(
@@ -131,7 +141,8 @@ def _logs(values: flags.FlagValues) -> int:
     the_slice.require_ready()
     try:
         code = trainer.follow(the_slice).code
-    except (provision.SliceGone, gcloud.GcloudError, story.Interrupted):
+    except provision.SliceGone:
+        say(f"Somebody deleted {place.name}.")
         return interrupts.EXIT_CODE
     if code is None or code < 0:
         say(f"No trainer runs on {place.name}.")
@@ -141,7 +152,7 @@ def _logs(values: flags.FlagValues) -> int:
 
 def _ssh(values: flags.FlagValues, rest: Sequence[str]) -> int:
     place = tpu_flags.place(values)
-    words = commands.ssh(place, values.worker, " ".join(rest))
+    words = commands.ssh(place, values.worker, commands.remote(rest) if rest else "")
     if values.dry_run:
         print(plan.lines(place, words))
         return 0
@@ -195,9 +206,15 @@ def _launch(argv: Sequence[str]) -> int:
 
 def _interrupt(number: int, frame: object) -> None:
     del number, frame
+    asked_at = time.monotonic()
+
+    def end_at_once(*_: object) -> None:
+        # One request may come twice: `timeout`, say, signals the child and its group.
+        if time.monotonic() - asked_at >= interrupts.SAME_REQUEST_SECONDS:
+            os._exit(interrupts.EXIT_CODE)
+
     for received in _STOPS:
-        # Once more ends the launcher at once.
-        signal.signal(received, lambda *_: os._exit(interrupts.EXIT_CODE))
+        signal.signal(received, end_at_once)
     raise story.Interrupted
 
 

@@ -24,6 +24,7 @@ ARCHIVE = "sam_pod.tar.gz"
 HOME = "sam_pod"  # The project's folder in a worker's home.
 _COORDINATOR = "launch/remote/coordinator.py"
 _SILENCE_SECONDS = 90.0  # Six times what the coordinator's word that it lives takes.
+_HOSTS_SECONDS = 3600.0  # A host that is lost without a word ends no connection.
 _MOST_RECONNECTS = 20  # In a row, to a slice that is said to be READY.
 
 
@@ -91,10 +92,11 @@ def install(place: commands.Place, runtime_version: str, is_pod: bool) -> None:
         archive = os.path.join(folder, ARCHIVE)
         subprocess.run(pack(archive), check=True)
         provision.say(f"Shipping {ROOT}, with changes that are not committed.")
-        gcloud.call(commands.copy(place, archive, ARCHIVE), timeout_seconds=None)
+        words = commands.copy(place, archive, ARCHIVE)
+        gcloud.call(words, timeout_seconds=_HOSTS_SECONDS)
     provision.say("Installing on all workers; minutes where nothing is there yet ...")
     line = install_line(runtime_version, is_pod)
-    gcloud.call(commands.ssh(place, "all", line), timeout_seconds=None)
+    gcloud.call(commands.ssh(place, "all", line), timeout_seconds=_HOSTS_SECONDS)
 
 
 def clean(place: commands.Place) -> None:
@@ -103,7 +105,8 @@ def clean(place: commands.Place) -> None:
     Raises:
         GcloudError: it failed, on any of them.
     """
-    gcloud.call(commands.ssh(place, "all", clean_line()), timeout_seconds=None)
+    line = clean_line()
+    gcloud.call(commands.ssh(place, "all", line), timeout_seconds=_HOSTS_SECONDS)
 
 
 def state(place: commands.Place) -> dict[str, Any]:
@@ -132,7 +135,7 @@ def start(place: commands.Place, command: Sequence[str], token: str) -> None:
         GcloudError: worker 0 could not be reached, or another trainer runs there.
     """
     line = coordinator_line("start", f"--token={token}", "--", *command)
-    gcloud.call(commands.ssh(place, "0", line), timeout_seconds=None)
+    gcloud.call(commands.ssh(place, "0", line))
 
 
 def follow(the_slice: provision.Slice) -> Ending:

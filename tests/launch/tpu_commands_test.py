@@ -16,7 +16,7 @@ def cloud(tmp_path):
     yield from stand_in.clouds(tmp_path)
 
 
-def start_and_leave(slices):
+def start_and_leave(slices, signals=(signal.SIGINT,)):
     """Start a trainer that waits, and interrupt its launcher; return its stdout."""
     words = ["up", "--name=pod", "--zone=us-central2-b", "--poll_seconds=0.01", *SLICE]
     process = slices.start(*words, "--queued", *TRAIN)
@@ -24,7 +24,8 @@ def start_and_leave(slices):
     for line in process.stdout:
         lines.append(line)
         if line == "waiting\n":
-            process.send_signal(signal.SIGINT)
+            for number in signals:
+                process.send_signal(number)
     assert process.wait(30) == 42
     assert process.stderr.read() == ""
     process.stdout.close()
@@ -65,6 +66,13 @@ def test_an_interrupted_launcher_says_what_is_left_and_takes_it_up_again(cloud):
     assert (slices.state["node"], slices.state["queued"]) == (None, None)
 
 
+@pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGTERM), (signal.SIGHUP,)])
+def test_every_request_to_stop_is_answered_also_one_that_comes_twice(cloud, signals):
+    stdout = start_and_leave(cloud(acts=["wait"]), signals)
+    assert "Interrupted; what was begun on the slice goes on" in stdout
+    assert "Delete all of it:" in stdout
+
+
 def test_run_logs_and_status_use_the_slice_that_is_there(cloud):
     slices = cloud(acts=["0", "1"])
     code, _, stderr = slices.launch("run", *TRAIN)
@@ -89,6 +97,44 @@ def test_run_does_not_replace_a_slice_that_is_lost(cloud):
     assert code == 42
     assert slices.verbs("create", "delete") == ["create"]
     assert "Delete all of it:" in stdout
+
+
+@pytest.mark.parametrize(
+    ("act", "connections"), [("0", []), ("wait", [[0, PREEMPTED]])]
+)
+def test_run_leaves_nothing_where_that_is_asked_for(cloud, act, connections):
+    slices = cloud(Life(connections=connections), acts=[act])
+    assert slices.launch("up", *SLICE, "--queued")[0] == 0
+    code, stdout, _ = slices.launch("run", "--down_when_done", *TRAIN)
+    assert code == (42 if connections else 0)
+    assert stdout.endswith("[launcher] pod: nothing is left.\n")
+    assert (slices.state["node"], slices.state["queued"]) == (None, None)
+
+
+def test_the_dry_run_of_run_deletes_only_where_that_is_asked_for(cloud):
+    slices = cloud()
+    for flags in ([], ["--down_when_done"]):
+        code, stdout, _ = slices.launch("run", *SLICE, "--dry_run", *flags, *TRAIN)
+        assert code == 0
+        assert ("\ngcloud compute tpus tpu-vm delete pod" in stdout) == bool(flags)
+
+
+def test_words_of_ssh_arrive_intact_and_execute_nothing(cloud, tmp_path):
+    slices = cloud()
+    assert slices.launch("up", *SLICE, "--queued")[0] == 0
+    nasty = ["a b", "c'd\"", f"$(touch {tmp_path}/pwned)", "", "*", ";", "é\n"]
+    code = "import sys; print(sys.argv[1:])"
+    done = slices.launch("ssh", "--", "python3", "-c", code, *nasty)
+    assert done == (0, f"{nasty}\n", "")
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_logs_say_why_they_end(cloud):
+    slices = cloud(Life(connections=[[None, ""], [0, [None, None]]]), acts=["wait"])
+    start_and_leave(slices)
+    code, stdout, stderr = slices.launch("logs")
+    assert (code, stderr) == (42, "")
+    assert stdout.endswith("Somebody deleted pod.\n")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +186,10 @@ def test_options_reach_gcloud(cloud):
         *("--subnetwork=sub", "--service_account=me@x.iam", "--labels=a=b,c=d"),
         *("--autocheckpoint_enabled", "--project=other"),
     ]
-    assert slices.launch("up", *SLICE, *options)[0] == 0
+    code, stdout, _ = slices.launch("up", *SLICE, *options)
+    assert code == 0
+    reach = "--project=other --internal_ips --tunnel_through_iap"
+    assert f"run --name=pod --zone=us-central2-b {reach} -- --config=" in stdout
     create = next(call for call in slices.calls if "create" in call)
     assert create == [
         *("alpha", "compute", "tpus", "tpu-vm", "create", "pod"),
@@ -155,12 +204,14 @@ def test_options_reach_gcloud(cloud):
 
 
 def test_the_dry_run_is_bash_and_does_what_it_says(cloud):
-    slices = cloud(acts=["42", "0"])
+    slices = cloud(acts=["42", "kill", "0"])
     flags = [*SLICE, "--queued", "--spot", "--dry_run", "--down_when_done"]
     nasty = "--workdir=gs://bucket/a b'c\"$(false)`false`\\\n\t!"
     code, stdout, stderr = slices.launch("up", *flags, *TRAIN[:-1], nasty)
     assert (code, stderr) == (0, "")
     assert not (slices.folder / "calls").exists()
+    for besides in ("coordinator.py status", "remote/clean.sh", "--quiet --force"):
+        assert besides in stdout
     done = subprocess.run(
         ["bash", "-c", stdout.replace("sleep 20", "sleep 0")],
         env=slices.environment,
@@ -170,7 +221,7 @@ def test_the_dry_run_is_bash_and_does_what_it_says(cloud):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert slices.verbs("create") == ["create"] * 2
+    assert slices.verbs("create") == ["create"] * 3
     assert (slices.state["node"], slices.state["queued"]) == (None, None)
     started = re.findall(r'"text": ("\[\[.*?")}?$', done.stderr, re.M)
     assert started or "sam_pod.main" in done.stderr

@@ -44,16 +44,11 @@ def define() -> flags.FlagValues:
     flags.DEFINE_integer(
         "max_restarts", 10, "In a row, of slice or trainer.", 0, flag_values=values
     )
-    flags.DEFINE_float(
-        "poll_seconds", 20.0, "Between two looks at the slice.", 0.0, flag_values=values
-    )
-    flags.DEFINE_float(
-        "pause_seconds",
-        10.0,
-        "Before the first restart; doubles to a minute.",
-        0.0,
-        flag_values=values,
-    )
+    for name, default, text in (
+        ("poll_seconds", 20.0, "Between two looks at the slice."),
+        ("pause_seconds", 10.0, "Before the first restart; doubles to a minute."),
+    ):
+        flags.DEFINE_float(name, default, text, 0.0, 3600.0, flag_values=values)
     return values
 
 

@@ -9,7 +9,7 @@ import pytest
 from launch import accelerators, preflight, tpu, trainer
 from sam_pod import errors
 from sam_pod import main as main_lib
-from tests.launch.stand_in import Cloud
+from tests.launch.stand_in import SLICE, Cloud
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 PLACE = ["--name=pod", "--zone=us-central2-b", "--project=my-project"]
@@ -178,8 +178,10 @@ def test_the_command_prints_the_line_and_exits_with_1(cloud):
     code, stdout, stderr = cloud.launch("up", "--accelerator_type=v4-33")
     assert (code, stdout, stderr.count("\n")) == (1, "", 1)
     assert stderr.startswith("Error: There is no accelerator type 'v4-33'")
-    code, stdout, stderr = cloud.launch("up", "--accelerator=v4-32")
-    assert (code, stdout, stderr.count("\n")) == (1, "", 1)
+    for flag in ("--accelerator=v4-32", "--poll_seconds=inf", "--pause_seconds=-1"):
+        code, stdout, stderr = cloud.launch("up", *SLICE, flag)
+        assert (code, stdout, stderr.count("\n")) == (1, "", 1)
+    assert not (cloud.folder / "calls").exists()
 
 
 def test_a_single_host_may_keep_its_data_and_run(capsys):

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sys
 import threading
 import time
+import types
 
 from absl import logging
 
@@ -75,3 +77,36 @@ def watch() -> threading.Event:
 
     threading.Thread(target=wait, name="interrupts", daemon=True).start()
     return stop
+
+
+class Interruption:
+    """Raises KeyboardInterrupt at the first signal; the second ends the process.
+
+    For what is done anew after an interruption, and not continued.
+
+    Python drops an exception that is raised while its garbage collector calls back,
+    as TensorFlow's libraries make it do: `check` raises it once more.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+        self._hook = sys.unraisablehook
+        sys.unraisablehook = self._dropped
+        for number in _SIGNALS:
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: types.FrameType | None) -> None:
+        del number, frame
+        self.came = True
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    def _dropped(self, dropped: "sys.UnraisableHookArgs") -> None:
+        if dropped.exc_type is not KeyboardInterrupt:
+            self._hook(dropped)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if a signal came."""
+        if self.came:
+            raise KeyboardInterrupt

@@ -11,39 +11,36 @@ import shutil
 import sys
 import threading
 import time
-import traceback
 from typing import Any, NoReturn
 
 from absl import flags, logging
 from ml_collections import config_flags
 
-from sam_pod import cluster, errors, interrupts, notices, rules, watchdog
+from sam_pod import cluster, command, errors, interrupts, notices, rules, watchdog
 from sam_pod import config as config_lib
 from sam_pod import workdir as workdir_lib
-
-EXIT_USER_ERROR, EXIT_BUG = 1, 70
 
 
 def main(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
     stop = interrupts.watch()
-    workdir = ""
-    try:
+
+    def train() -> None:
         values, recipe = parse(argv)
         workdir = values.workdir or new_workdir(recipe)
-        _train(values, workdir, stop)
-    except errors.UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    except interrupts.Interrupted:
-        logging.info("Saved. Continue with the same command and --workdir=%s", workdir)
-        return interrupts.EXIT_CODE
-    except Exception as error:
-        if interrupts.is_lost_worker(error):
-            _leave_lost(error, workdir)
-        traceback.print_exc()
-        return EXIT_BUG
-    return 0
+        try:
+            _train(values, workdir, stop)
+        except interrupts.Interrupted:
+            logging.info(
+                "Saved. Continue with the same command and --workdir=%s", workdir
+            )
+            raise
+        except Exception as error:
+            if interrupts.is_lost_worker(error):
+                _leave_lost(error, workdir)
+            raise
+
+    return command.run(train)
 
 
 def _leave_lost(error: Exception, workdir: str) -> NoReturn:
@@ -80,7 +77,7 @@ def parse(argv: list[str]) -> tuple[flags.FlagValues, str]:
     )
     flags.DEFINE_string("zone", "", "Of the TPU that --tpu names.", values)
     flags.DEFINE_string("project", "", "Of the TPU that --tpu names.", values)
-    if {"--help", "-h", "-help", "--helpfull"} & set(rest):
+    if command.wants_help(rest):
         _show_help(values)
     if not recipe:
         raise errors.UserError(
@@ -91,17 +88,8 @@ def parse(argv: list[str]) -> tuple[flags.FlagValues, str]:
         name = argument.lstrip("-").removeprefix("no").partition("=")[0]
         if argument.startswith("-") and name.startswith("config."):
             config_lib.check_key(name.removeprefix("config."))
-    try:
-        config_flags.DEFINE_config_dict(
-            "config", config, flag_values=values, sys_argv=rest
-        )
-        unparsed = values(rest)[1:]
-    except flags.Error as error:
-        raise errors.UserError(" ".join(str(error).split())) from error
-    if unparsed:
-        raise errors.UserError(
-            f"{unparsed[0]!r} is not a flag; flags look like --key=value."
-        )
+    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=rest)
+    command.parse(values, rest, __doc__)
     rules.validate(values.config)
     return values, recipe
 
@@ -144,10 +132,8 @@ def new_workdir(recipe: str) -> str:
 def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> None:
     # TensorFlow is imported here, not above: a bad flag is refused in a moment, and
     # the threads it starts inherit the signal mask.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ["JAX_PLATFORMS"] = "cpu"  # CLU brings JAX; it must not take a device.
-    _log_to_stdout()
+    command.set_environment()
+    command.log_to_stdout()
     logging.info("Workdir: %s", workdir)
     workdir_lib.check(workdir, values.config)
     # Of several workers, only the chief's folder tells; all ask it once connected.
@@ -196,24 +182,6 @@ def _tensorboard() -> str:
     if shutil.which("tensorboard") == program:
         return "tensorboard"
     return shlex.quote(min(program, os.path.relpath(program), key=len))
-
-
-def _log_to_stdout() -> None:
-    """Send our log to stdout, which leaves stderr to the one line of an error."""
-    package = os.path.dirname(__file__)
-    handler = python_logging.StreamHandler(sys.stdout)
-    handler.setFormatter(
-        python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
-    )
-    # TensorFlow reports each save by the same logger; only its warnings are news.
-    handler.addFilter(
-        lambda record: (
-            record.levelno >= python_logging.WARNING
-            or record.pathname.startswith(package)
-        )
-    )
-    python_logging.basicConfig(handlers=[handler], force=True)
-    logging.set_verbosity(logging.INFO)
 
 
 if __name__ == "__main__":

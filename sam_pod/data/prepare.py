@@ -16,12 +16,10 @@ gives the same bytes. Exit codes: 0 done, 1 a mistake to mend (one line says whi
 
 import dataclasses
 import os
-import signal
 import sys
 import tarfile
 import time
 import traceback
-import types
 import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -187,39 +185,9 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
     print(summary(values.output, manifest, time.monotonic() - start))
 
 
-class _Interruption:
-    """Raises KeyboardInterrupt at the first signal; the second ends the process.
-
-    Python drops an exception that is raised while its garbage collector calls back,
-    as TensorFlow's libraries make it do: `check` raises it once more.
-    """
-
-    def __init__(self) -> None:
-        self.came = False
-        self._hook = sys.unraisablehook
-        sys.unraisablehook = self._dropped
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._receive)
-
-    def _receive(self, number: int, frame: types.FrameType | None) -> None:
-        del number, frame
-        self.came = True
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_DFL)
-        raise KeyboardInterrupt
-
-    def _dropped(self, dropped: "sys.UnraisableHookArgs") -> None:
-        if dropped.exc_type is not KeyboardInterrupt:
-            self._hook(dropped)
-
-    def check(self) -> None:
-        if self.came:
-            raise KeyboardInterrupt
-
-
 def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
-    interruption = _Interruption()
+    interruption = interrupts.Interruption()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # A training on this machine may need all the memory of its GPU.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")

@@ -193,13 +193,13 @@ def test_signals_interrupt_it_and_it_can_be_run_again(tmp_path):
 def test_an_interrupt_that_python_drops_is_raised_again():
     code = """
 import gc, os, signal
-from sam_pod.data import prepare
+from sam_pod import interrupts
 
 def callback(phase, details):
     gc.callbacks.clear()
     os.kill(os.getpid(), signal.SIGTERM)
 
-interruption = prepare._Interruption()
+interruption = interrupts.Interruption()
 interruption.check()
 gc.callbacks.append(callback)
 gc.collect()

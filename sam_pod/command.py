@@ -1,0 +1,104 @@
+"""What the commands of this package share: flags, exit codes, signals, the log.
+
+Exit codes: 0 done; 1 the user's error, one line on stderr; 42 interrupted; 70 a bug,
+with its traceback. Nothing here imports TensorFlow: a wrong flag is refused at once.
+"""
+
+import logging as python_logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from absl import flags, logging
+
+from sam_pod import errors, interrupts
+
+EXIT_USER_ERROR, EXIT_BUG = 1, 70
+
+
+def run(action: Callable[[], object]) -> int:
+    """Do what a command does, and return its exit code."""
+    try:
+        action()
+    except errors.UserError as error:
+        print("Error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        return EXIT_USER_ERROR
+    except interrupts.Interrupted:
+        return interrupts.EXIT_CODE
+    except Exception:
+        traceback.print_exc()
+        return EXIT_BUG
+    return 0
+
+
+def run_anew(action: Callable[[Callable[[], None]], object]) -> int:
+    """Do what a command does that a signal ends at once, to be started anew.
+
+    Args:
+        action: Takes a function to call now and then, which raises KeyboardInterrupt
+            if a signal came; it is raised at any other place, too.
+    """
+    interruption = interrupts.Interruption()
+
+    def interruptible() -> None:
+        try:
+            action(interruption.check)
+        except (KeyboardInterrupt, Exception) as error:
+            # An extension that is interrupted raises errors of its own.
+            if not interruption.came:
+                raise
+            print("Interrupted: the same command starts it anew.", file=sys.stderr)
+            raise interrupts.Interrupted from error
+
+    return run(interruptible)
+
+
+def parse(values: flags.FlagValues, argv: list[str], help_text: str) -> None:
+    """Set the flags from the command line.
+
+    Raises:
+        UserError: a flag that is unknown or has a wrong value, or what is no flag.
+        SystemExit: after showing the help that was asked for.
+    """
+    if wants_help(argv):
+        print(f"{help_text}{values.get_help()}")
+        raise SystemExit(0)
+    try:
+        unparsed = values(argv)[1:]
+    except flags.Error as error:
+        raise errors.UserError(" ".join(str(error).split())) from error
+    if unparsed:
+        raise errors.UserError(
+            f"{unparsed[0]!r} is not a flag; flags look like --key=value."
+        )
+
+
+def wants_help(argv: list[str]) -> bool:
+    """Return whether the command line asks for help."""
+    return not {"-h", "-help", "--help", "--helpshort", "--helpfull"}.isdisjoint(argv)
+
+
+def set_environment() -> None:
+    """Say how TensorFlow, Keras and JAX shall behave, before they are imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["JAX_PLATFORMS"] = "cpu"  # CLU brings JAX; it must not take a device.
+
+
+def log_to_stdout() -> None:
+    """Send our log to stdout, which leaves stderr to the one line of an error."""
+    package = os.path.dirname(__file__)
+    handler = python_logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+    )
+    # TensorFlow reports each save by the same logger; only its warnings are news.
+    handler.addFilter(
+        lambda record: (
+            record.levelno >= python_logging.WARNING
+            or record.pathname.startswith(package)
+        )
+    )
+    python_logging.basicConfig(handlers=[handler], force=True)
+    logging.set_verbosity(logging.INFO)

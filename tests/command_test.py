@@ -1,0 +1,112 @@
+"""What all commands share: exit codes, the line of an error, signals, flags."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from sam_pod import command, errors, interrupts
+from tests import runs
+
+
+def raises(error):
+    def action():
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "stderr"),
+    [
+        (lambda: None, 0, ""),
+        (raises(errors.UserError("no\nsuch file")), 1, "Error: no such file\n"),
+        (raises(interrupts.Interrupted()), 42, ""),
+    ],
+)
+def test_the_exit_code_says_how_it_ended(capsys, action, code, stderr):
+    assert command.run(action) == code
+    assert capsys.readouterr().err == stderr
+
+
+def test_a_bug_shows_where_it_is(capsys):
+    assert command.run(raises(KeyError("a bug"))) == 70
+    assert "command_test.py" in capsys.readouterr().err
+
+
+CODE = """
+import os, signal, sys
+from sam_pod import command
+
+def action(check):
+    try:
+        os.kill(os.getpid(), signal.{name})
+        check()
+    except KeyboardInterrupt:
+        raise {error}
+
+sys.exit(command.run_anew(action))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("error", ["", "ValueError('of an extension')"])
+def test_a_signal_ends_what_is_done_anew(name, error):
+    done = subprocess.run(
+        [sys.executable, "-c", CODE.format(name=name, error=error)],
+        cwd=runs.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 42
+    assert done.stderr == "Interrupted: the same command starts it anew.\n"
+
+
+def test_an_error_before_any_signal_is_its_own(capsys):
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    hook = sys.unraisablehook
+    try:
+        assert command.run_anew(lambda check: check()) == 0
+        assert command.run_anew(lambda check: os.stat("/nowhere")) == 70
+    finally:
+        sys.unraisablehook = hook
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert "FileNotFoundError" in capsys.readouterr().err
+
+
+def values():
+    made = flags.FlagValues()
+    flags.DEFINE_integer("size", 1, "A size.", lower_bound=1, flag_values=made)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--siz=1"], "Did you mean: size"),
+        (["--size=0"], "size"),
+        (["--size=x"], "--size=x"),
+        (["--size"], "size"),
+        (["extra"], "'extra' is not a flag"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(arguments, message):
+    with pytest.raises(errors.UserError, match=message) as raised:
+        command.parse(values(), ["program", *arguments], "")
+    assert "\n" not in str(raised.value)
+
+
+def test_flags_are_set_and_help_is_shown(capsys):
+    made = values()
+    command.parse(made, ["program", "--size=3"], "")
+    assert made.size == 3
+    with pytest.raises(SystemExit) as raised:
+        command.parse(values(), ["program", "--help"], "What it does.\n")
+    assert raised.value.code == 0
+    text = capsys.readouterr().out
+    assert "What it does." in text and "--size" in text

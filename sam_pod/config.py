@@ -168,8 +168,19 @@ def load(recipe: str) -> ml_collections.ConfigDict:
             f"get_config of {path} returns a {type(recipe_config).__name__}; it must "
             "return an ml_collections.ConfigDict."
         )
+    return lay_over_defaults(recipe_config, path)
+
+
+def lay_over_defaults(
+    values: Mapping[str, Any] | ml_collections.ConfigDict, path: str
+) -> ml_collections.ConfigDict:
+    """Return the defaults with the values of the file `path` laid over them, locked.
+
+    Raises:
+        UserError: an unknown key, a wrong type.
+    """
     config = defaults()
-    for key, value in flatten(recipe_config).items():
+    for key, value in flatten(values).items():
         check_key(key)
         _set(config, key, value, path)
     return config

@@ -44,12 +44,17 @@ def summarize(
         "trainable_parameters": weights,
         "parameters": weights + _size(network.initial_stats()),
         "config_digest": config_lib.digest(config),
-        "versions": {
-            "sam_pod": VERSION,
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computed a result."""
+    return {
+        "sam_pod": VERSION,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "python": platform.python_version(),
     }
 
 

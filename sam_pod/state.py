@@ -19,6 +19,7 @@ from sam_pod import checkpoint_folder, errors, interrupts, optimizers, progress
 if TYPE_CHECKING:
     from sam_pod.models import network as network_lib
 
+BEST = "best"
 HOST_DEVICE = "/job:localhost/replica:0/task:0/device:CPU:0"
 
 
@@ -140,11 +141,12 @@ class Checkpoints:
             directory: Of the checkpoints.
             state: What is saved and restored.
             host_device: This process's own CPU.
-            enabled: Whether to save; of several workers only the chief does.
+            enabled: Whether to save, or else to leave the folder as it is; of several
+                workers only the chief saves.
         """
         self._state = state
         self._directory = directory
-        self._best_directory = os.path.join(directory, "best")
+        self._best_directory = os.path.join(directory, BEST)
         self._host_device = host_device
         self._options = tf.train.CheckpointOptions(experimental_io_device=host_device)
         self._copy = self._host_copy() if enabled else None
@@ -205,7 +207,8 @@ class Checkpoints:
                 )
                 unreadable.append(path)
             else:
-                for unread in unreadable:  # Its steps are done, and saved, again.
+                for unread in unreadable if self._copy else ():
+                    # Its steps are done, and saved, again.
                     checkpoint_folder.set_aside(unread)
                 return True
         if paths:

@@ -41,6 +41,46 @@ def check(workdir: str, config: ml_collections.ConfigDict) -> None:
         )
 
 
+def read_config(workdir: str) -> ml_collections.ConfigDict:
+    """Return the config of the run in a folder.
+
+    Raises:
+        UserError: there is no run, or its config cannot be read.
+    """
+    files.check_scheme(workdir, "--workdir")
+    path = os.path.join(workdir, CONFIG)
+    content = _read_json(path)
+    if content is None:
+        raise errors.UserError(
+            f"--workdir={workdir} holds no run, for it has no {CONFIG}: give the "
+            "folder of one."
+        )
+    return config_lib.lay_over_defaults(content, path)
+
+
+def check_inputs(
+    workdir: str, config: ml_collections.ConfigDict, inputs: dict[str, str]
+) -> None:
+    """Refuse inputs that are not those of the run in the folder, if there is one.
+
+    Args:
+        workdir: Of the run.
+        config: Resolved.
+        inputs: By config key, the digest of what that key names.
+
+    Raises:
+        UserError: naming the key.
+    """
+    old = _read_json(os.path.join(workdir, INPUTS))
+    for key, digest in inputs.items():
+        if old is not None and old.get(key) != digest:
+            value = config_lib.flatten(config)[key]
+            raise errors.UserError(
+                f"{workdir} holds a run on another content of `{key}` than "
+                f"{value} has now: give another --workdir, or that content again."
+            )
+
+
 def begin(
     workdir: str, config: ml_collections.ConfigDict, inputs: dict[str, str]
 ) -> IO:
@@ -62,14 +102,7 @@ def begin(
     with errors.storage(workdir):
         files.make_folders(workdir)
         lock = _lock(workdir)
-        old = _read_json(os.path.join(workdir, INPUTS))
-        for key, digest in inputs.items():
-            if old is not None and old.get(key) != digest:
-                value = config_lib.flatten(config)[key]
-                raise errors.UserError(
-                    f"{workdir} holds a run on another content of `{key}` than "
-                    f"{value} has now: give another --workdir, or that content again."
-                )
+        check_inputs(workdir, config, inputs)
         files.write(os.path.join(workdir, INPUTS), json.dumps(inputs, indent=2) + "\n")
         files.write(os.path.join(workdir, CONFIG), config_lib.to_json(config))
     return lock

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import tqdm
 from absl import flags
 
-from sam_pod import errors, interrupts
+from sam_pod import errors, interrupts, new_folder
 
 # Whatever needs TensorFlow is imported where it is used: --help and a wrong flag
 # answer at once, and `main` can say first how TensorFlow shall behave.
@@ -59,7 +59,7 @@ def prepare(
     read = errors.lookup(READERS, dataset, "dataset")
     from sam_pod.data import shards
 
-    shards.check_output(output)  # Before anything is downloaded.
+    new_folder.check(output)  # Before anything is downloaded.
     examples = read(source, output, check)
     total = sum(split.num_examples for split in examples.splits.values())
     # None turns the bar off where stderr is no terminal.

@@ -5,49 +5,16 @@ one step, so that a folder with a manifest is always whole. The same source give
 same bytes of every file.
 """
 
-import contextlib
 import math
 import os
-import shutil
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import errors, files
+from sam_pod import errors, files, new_folder
 from sam_pod.data import framing, records
 from sam_pod.data import manifest as manifest_lib
-
-
-def check_output(output: str) -> str:
-    """Return the absolute path of the folder that `output` names.
-
-    Raises:
-        UserError: it is not a local folder that is empty or still to be made.
-    """
-    if not output:
-        raise errors.UserError("`output` is empty; name the folder to write.")
-    if "://" in output:
-        raise errors.UserError(
-            f"`output` is {output!r}; it must be a local folder. Prepare there, then "
-            "copy the folder to the bucket."
-        )
-    path = os.path.realpath(output)
-    try:
-        filled = os.path.isdir(path) and bool(os.listdir(path))
-    except OSError as error:
-        raise _unwritable(output, error) from error
-    if filled:
-        raise errors.UserError(
-            f"`output` {output} already holds files; name a new folder, or delete this "
-            "one first."
-        )
-    if os.path.lexists(path) and (not os.path.isdir(path) or os.path.ismount(path)):
-        raise errors.UserError(
-            f"`output` {output} is a file or a mount point, which cannot be replaced; "
-            "name a new folder."
-        )
-    return path
 
 
 def write(
@@ -67,60 +34,11 @@ def write(
     Raises:
         UserError: `output` cannot be written, or an example does not fit the source.
     """
-    path = check_output(output)
+    new_folder.check(output)
     if num_shards < 1:
         raise errors.UserError(f"`num_shards` is {num_shards}; it must be 1 or above.")
-    try:
-        with _partial_folder(path) as partial:
-            manifest = _write_files(source, partial, num_shards, progress)
-            os.rename(partial, path)
-            files.sync(os.path.dirname(path))
-    except (OSError, tf.errors.OpError) as error:
-        raise _unwritable(output, error) from error
-    return manifest
-
-
-def _unwritable(output: str, error: OSError | tf.errors.OpError) -> errors.UserError:
-    reason = getattr(error, "strerror", None) or getattr(error, "message", error)
-    return errors.UserError(
-        f"Cannot write {output} ({reason}): check its permissions and the space that "
-        "is left, or name another folder."
-    )
-
-
-@contextlib.contextmanager
-def _partial_folder(path: str) -> Iterator[str]:
-    """Make `path`.partial anew, and delete it if it is not renamed."""
-    partial = path + ".partial"
-    with _lock(partial) as stale:
-        if stale:
-            shutil.rmtree(partial)
-    os.makedirs(partial)
-    try:
-        with _lock(partial):
-            yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _lock(folder: str) -> Iterator[bool]:
-    """Hold `folder` against other preparations; the system lets go at any death."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        yield False
-        return
-    if not files.try_lock(handle):
-        os.close(handle)
-        raise errors.UserError(
-            f"Another process is preparing a data set in {folder}; wait for it, or "
-            "name another folder."
-        )
-    try:
-        yield True
-    finally:
-        os.close(handle)
+    with new_folder.write(output) as partial:
+        return _write_files(source, partial, num_shards, progress)
 
 
 def _write_files(
@@ -159,8 +77,6 @@ def _write_files(
     path = os.path.join(folder, manifest_lib.FILE_NAME)
     with open(path, "w", encoding="utf-8") as file:
         file.write(manifest.to_json())
-    files.sync(path)
-    files.sync(folder)
     return manifest
 
 

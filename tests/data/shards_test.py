@@ -212,7 +212,7 @@ def test_what_a_killed_preparation_left_is_deleted(tmp_path):
 def test_two_preparations_do_not_share_a_folder(tmp_path):
     def examples():
         before = os.listdir(tmp_path / "set.partial")
-        with pytest.raises(errors.UserError, match="Another process is preparing"):
+        with pytest.raises(errors.UserError, match="Another process is writing"):
             shards.write(little(), str(tmp_path / "set"))
         assert os.listdir(tmp_path / "set.partial") == before
         yield from little().splits["train"].examples()

@@ -1,0 +1,113 @@
+"""A folder that appears whole or not at all: written aside, then renamed."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+
+from sam_pod import errors, files
+
+
+def check(output: str) -> str:
+    """Return the absolute path of the folder that `output` names.
+
+    Raises:
+        UserError: it is not a local folder that is empty or still to be made.
+    """
+    if not output:
+        raise errors.UserError("`output` is empty; name the folder to write.")
+    if files.is_remote(output):
+        raise errors.UserError(
+            f"`output` is {output!r}; it must be a local folder. Write there, then "
+            "copy the folder to the bucket."
+        )
+    path = os.path.realpath(output)
+    try:
+        filled = os.path.isdir(path) and bool(os.listdir(path))
+    except OSError as error:
+        raise _unwritable(output, error) from error
+    if filled:
+        raise errors.UserError(
+            f"`output` {output} already holds files; name a new folder, or delete this "
+            "one first."
+        )
+    if os.path.lexists(path) and (not os.path.isdir(path) or os.path.ismount(path)):
+        raise errors.UserError(
+            f"`output` {output} is a file or a mount point, which cannot be replaced; "
+            "name a new folder."
+        )
+    return path
+
+
+@contextlib.contextmanager
+def write(output: str) -> Iterator[str]:
+    """Yield the folder to write in, which becomes `output` when the block ends well.
+
+    Raises:
+        UserError: `output` is not what `check` takes, or cannot be written.
+    """
+    path = check(output)
+    try:
+        with _partial_folder(path) as partial:
+            yield partial
+            _sync(partial)
+            os.rename(partial, path)
+            files.sync(os.path.dirname(path))
+    except Exception as error:
+        if isinstance(error, OSError) or _is_of_tensorflow(error):
+            raise _unwritable(output, error) from error
+        raise
+
+
+def _is_of_tensorflow(error: Exception) -> bool:
+    # By name, because importing TensorFlow takes seconds.
+    return "OpError" in {kind.__name__ for kind in type(error).__mro__}
+
+
+def _unwritable(output: str, error: Exception) -> errors.UserError:
+    reason = getattr(error, "strerror", None) or getattr(error, "message", error)
+    return errors.UserError(
+        f"Cannot write {output} ({reason}): check its permissions and the space that "
+        "is left, or name another folder."
+    )
+
+
+@contextlib.contextmanager
+def _partial_folder(path: str) -> Iterator[str]:
+    """Make `path`.partial anew, and delete it if it is not renamed."""
+    partial = path + ".partial"
+    with _lock(partial) as stale:
+        if stale:
+            shutil.rmtree(partial)
+    os.makedirs(partial)
+    try:
+        with _lock(partial):
+            yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _lock(folder: str) -> Iterator[bool]:
+    """Hold `folder` against other processes; the system lets go at any death."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    if not files.try_lock(handle):
+        os.close(handle)
+        raise errors.UserError(
+            f"Another process is writing {folder}; wait for it, or name another folder."
+        )
+    try:
+        yield True
+    finally:
+        os.close(handle)
+
+
+def _sync(folder: str) -> None:
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            files.sync(os.path.join(parent, name))
+        files.sync(parent)

@@ -34,8 +34,8 @@ import ml_collections
 import yaml
 from absl import flags
 
-from launch import accelerators, jobset, preflight
-from sam_pod import errors
+from launch import jobset, preflight
+from sam_pod import accelerators, errors
 from sam_pod import main as main_lib
 
 _LABEL = r"[a-z]([-a-z0-9]*[a-z0-9])?"

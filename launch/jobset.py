@@ -9,8 +9,7 @@ import dataclasses
 import signal
 from typing import Any
 
-from launch import accelerators
-from sam_pod import interrupts
+from sam_pod import accelerators, interrupts
 
 # What the selectors of GKE's nodes call each generation; it offers no v2.
 _NODES = {

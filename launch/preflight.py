@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import ml_collections
 
-from launch import accelerators, trainer
+from launch import trainer
+from sam_pod import accelerators, errors
 from sam_pod import config as config_lib
-from sam_pod import errors
 from sam_pod import main as main_lib
 
 

@@ -31,7 +31,6 @@ from collections.abc import Sequence
 from absl import flags
 
 from launch import (
-    accelerators,
     commands,
     gcloud,
     plan,
@@ -43,7 +42,7 @@ from launch import (
 )
 from launch import slice as slice_lib
 from launch.provision import say
-from sam_pod import errors, interrupts
+from sam_pod import accelerators, errors, interrupts
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _COMMANDS = ("up", "status", "run", "logs", "ssh", "down")

@@ -4,8 +4,8 @@ import sys
 
 from absl import flags
 
-from launch import accelerators, commands, gcloud, plan, restarts, runtimes
-from sam_pod import errors
+from launch import commands, gcloud, plan, restarts, runtimes
+from sam_pod import accelerators, errors
 
 _TEXTS = {
     "name": "Of the slice; one name is one slice.",

@@ -4,7 +4,8 @@ import copy
 
 import pytest
 
-from launch import accelerators, jobset
+from launch import jobset
+from sam_pod import accelerators
 from tests.launch import schemas
 
 

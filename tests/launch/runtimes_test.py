@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from launch import accelerators, runtimes
-from sam_pod import errors
+from launch import runtimes
+from sam_pod import accelerators, errors
 from tests.launch.stand_in import ROOT
 
 

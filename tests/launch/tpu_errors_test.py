@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
-from launch import accelerators, preflight, tpu, trainer
-from sam_pod import errors
+from launch import preflight, tpu, trainer
+from sam_pod import accelerators, errors
 from sam_pod import main as main_lib
 from tests.launch.stand_in import SLICE, Cloud
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from launch import accelerators
-from sam_pod import errors
+from sam_pod import accelerators, errors
 
 # name: chips, hosts, replicas, topology.
 TABLE = {

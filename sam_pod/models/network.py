@@ -34,6 +34,11 @@ class Network:
             if not seed
         ]
 
+    @property
+    def has_dropout(self) -> bool:
+        """Whether a layer draws random numbers when it trains."""
+        return any(self._is_seed)
+
     def initial_weights(self) -> dict[str, np.ndarray]:
         """Return the initial trainable weights by name, in the order of `apply`."""
         return {v.path: v.numpy() for v in self.model.trainable_variables}

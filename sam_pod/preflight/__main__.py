@@ -1,0 +1,115 @@
+"""Compile a run for TPU slices with the real TPU compiler, before paying for one.
+
+python -m sam_pod.preflight --config=configs/resnet20.py --topology=v5e:4x4
+python -m sam_pod.preflight --config=configs/resnet20.py:sgd --accelerator_type=v4-32 \\
+  --config.dtype=bfloat16 --output=report.json --html=report.html
+python -m sam_pod.preflight --config=configs/resnet20.py:digits --execute
+
+Compiles exactly the step that `python -m sam_pod.main` would run there, the same step
+without SAM, and the evaluation; prints for each slice what they compute, touch, keep in
+memory and exchange, and the least time that allows; and checks what must hold. Nothing
+is contacted, and no TPU is needed. It takes minutes a slice, once: compiles are cached.
+
+All of main's --config.key=value are taken. --execute runs the lowered step on virtual
+devices of this machine's CPU, and compares it with the whole batch on one.
+
+Exit codes: 0 all checks pass; 1 one fails, or the user's error, one line on stderr; 42
+interrupted; 70 a bug, with its traceback.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+
+from absl import flags
+
+from sam_pod import command, errors
+from sam_pod import main as main_lib
+
+_DEFAULT_EXECUTE_REPLICAS = 4
+
+
+def main(argv: list[str]) -> int:
+    """Run the command line and return its exit code."""
+    return command.run_anew(lambda check: _run(argv, check))
+
+
+def _define() -> flags.FlagValues:
+    values = flags.FlagValues()
+    flags.DEFINE_list(
+        "topology", [], "Slices such as v5e:4x4 and v4:2x2x4.", flag_values=values
+    )
+    flags.DEFINE_list(
+        "accelerator_type",
+        [],
+        "Slices such as v5litepod-16 and v4-32.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "find_batch", False, "Find the largest batch that fits.", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "execute",
+        False,
+        "Run the lowered step on virtual devices, and compare.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "execute_replicas",
+        _DEFAULT_EXECUTE_REPLICAS,
+        "Virtual devices.",
+        lower_bound=1,
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "execute_steps", 3, "Steps to compare.", lower_bound=1, flag_values=values
+    )
+    flags.DEFINE_string("output", "", "JSON to write.", flag_values=values)
+    flags.DEFINE_string("html", "", "Page to write.", flag_values=values)
+    flags.DEFINE_string("hlo", "", "Folder for the programs.", flag_values=values)
+    flags.DEFINE_integer(
+        "jobs",
+        os.cpu_count() or 1,
+        "Compiles at once.",
+        lower_bound=1,
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "image_shape",
+        [],
+        "H,W,C of data that is not on this machine.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer("num_classes", 0, "Of such data.", flag_values=values)
+    flags.DEFINE_integer("train_examples", 0, "Of such data.", flag_values=values)
+    return values
+
+
+def _run(argv: list[str], check: Callable[[], None]) -> None:
+    values = _define()
+    if command.wants_help(argv):
+        print(f"{__doc__}{values.get_help()}")
+        raise SystemExit(0)
+    try:
+        rest = values(argv, known_only=True)
+    except flags.Error as error:
+        raise errors.UserError(" ".join(str(error).split())) from error
+    config = main_lib.parse(rest)[0].config
+    slices = [*values.topology, *values.accelerator_type]
+    if not slices and not values.execute:
+        raise errors.UserError(
+            "No slice; give --topology=v5e:4x4 or --accelerator_type=v4-32, or "
+            "--execute alone."
+        )
+    command.set_environment()
+    if values.execute:
+        count = f"--xla_force_host_platform_device_count={values.execute_replicas}"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {count}".strip()
+    # TensorFlow is imported from here on: a bad flag is refused in a moment.
+    from sam_pod.preflight import job
+
+    job.run(config, slices, values, check)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

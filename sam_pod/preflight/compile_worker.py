@@ -1,0 +1,60 @@
+"""Compile one program for a TPU topology, in a process of its own.
+
+python -m sam_pod.preflight.compile_worker FOLDER
+
+The folder holds `program.mlirbc` and `request.json`; `result.json` and `compiled.txt`
+are written there. libtpu ends the process on some errors and keeps its memory, so each
+compile has its own.
+"""
+
+import json
+import pathlib
+import sys
+import time
+
+import numpy as np
+
+from sam_pod.lowering import private
+
+
+def main(folder: pathlib.Path) -> None:
+    """Compile what the folder asks for, and write what came of it."""
+    request = json.loads((folder / "request.json").read_text())
+    try:
+        devices = private.TOPOLOGY.get()(
+            platform="tpu", topology_name=request["topology"], **request["options"]
+        ).devices
+        result = _compile(folder, devices[: request["num_replicas"]])
+    except (RuntimeError, ValueError) as error:  # What XLA raises, and moved names.
+        result = {"error": str(error)}
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+def _compile(folder: pathlib.Path, devices: list) -> dict:
+    program = (folder / "program.mlirbc").read_bytes()
+    options = private.COMPILE_OPTIONS.get()(
+        num_replicas=len(devices),
+        num_partitions=1,
+        device_assignment=np.array([d.id for d in devices]).reshape(-1, 1),
+    )
+    started = time.monotonic()
+    compiled = devices[0].client.compile(program, options)
+    seconds = time.monotonic() - started
+    (folder / "compiled.txt").write_text(compiled.hlo_modules()[0].to_string())
+    costs, memory = compiled.cost_analysis(), compiled.get_compiled_memory_stats()
+    costs = costs[0] if isinstance(costs, list) else costs
+    return {
+        "device_kind": devices[0].device_kind,
+        "seconds": seconds,
+        "flops": costs["flops"],
+        "bytes_accessed": costs["bytes accessed"],
+        "argument_bytes": memory.argument_size_in_bytes,
+        "output_bytes": memory.output_size_in_bytes,
+        "alias_bytes": memory.alias_size_in_bytes,
+        "temporary_bytes": memory.temp_size_in_bytes,
+        "code_bytes": memory.generated_code_size_in_bytes,
+    }
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))

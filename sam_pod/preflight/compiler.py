@@ -1,0 +1,253 @@
+"""Compile programs with the real TPU compiler, each in a process, and remember them.
+
+libtpu compiles ahead of time for any topology and needs no TPU. A compile is cached by
+the digest of its HLO, the topology and the compiler's version.
+"""
+
+import dataclasses
+import gzip
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+from sam_pod import errors
+from sam_pod.lowering import private, stablehlo
+from sam_pod.lowering.programs import Program
+from sam_pod.preflight.topologies import Topology
+
+LOCK_FILE = pathlib.Path(__file__).with_name("libtpu.lock")
+# libtpu must neither ask a metadata server where it is nor hold its lock on the chips.
+_ENVIRONMENT = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_WORKER_ID": "0",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "JAX_PLATFORMS": "cpu",
+}
+# Several compiles at once; who sets it to 0 has libtpu hold a lock for the machine.
+_SHARES_LIBRARY = "ALLOW_MULTIPLE_LIBTPU_LOAD"
+_POLL_SECONDS = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A program to compile for a topology."""
+
+    name: str  # For people, such as 'SAM step for v5e:4x4'.
+    program: Program
+    topology: Topology
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What the compiler made of a job, or why it did not."""
+
+    figures: dict  # As compile_worker writes them.
+    text: str  # The compiled program.
+    is_cached: bool = False
+
+    @property
+    def error(self) -> str:
+        """Return the compiler's complaint, '' when there is none."""
+        return self.figures.get("error", "")
+
+
+def version() -> str:
+    """Return the version of the TPU compiler that is installed.
+
+    Raises:
+        UserError: none is, or another than the pinned one; with the line that helps.
+    """
+    pinned = re.search(r"^libtpu==(\S+)", LOCK_FILE.read_text(), re.MULTILINE)[1]
+    path = os.path.relpath(LOCK_FILE)
+    install = (
+        f"{sys.executable} -m pip install --no-deps --require-hashes "
+        f"--requirement {min(path, str(LOCK_FILE), key=len)}"
+    )
+    try:
+        found = importlib.metadata.version("libtpu")
+    except importlib.metadata.PackageNotFoundError:
+        raise errors.UserError(
+            f"The TPU compiler is not installed; install it with: {install}"
+        ) from None
+    if found != pinned:
+        raise errors.UserError(
+            f"libtpu {found} is installed, and this needs libtpu {pinned}: {install}"
+        )
+    return found
+
+
+def digest(job: Job) -> str:
+    """Return what names a compile: its HLO, topology and the compiler's version.
+
+    Names of operations and lines of source are not in it, nor is the module's name,
+    which counts the functions traced before.
+    """
+    module = private.XLA_COMPUTATION.get()(job.program.hlo)
+    text = module.as_hlo_text(True)
+    text = re.sub(r", metadata=\{[^}]*\}", "", text)
+    text = re.sub(r"^HloModule [^,]*", "", text)
+    rest = [
+        job.program.aliases,
+        job.program.num_replicas,
+        job.topology.compiler_name,
+        job.topology.compiler_options,
+        version(),
+    ]
+    return hashlib.sha256((text + json.dumps(rest)).encode()).hexdigest()
+
+
+def cache_folder() -> pathlib.Path:
+    """Return where compiles are remembered."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return pathlib.Path(base) / "sam_pod" / "compiled"
+
+
+def compile_all(
+    jobs: Sequence[Job],
+    *,
+    num_processes: int,
+    progress: Callable[[str], None],
+    cache: pathlib.Path | None = None,
+) -> list[Compiled]:
+    """Return what each job compiles to, in their order.
+
+    Args:
+        jobs: What to compile.
+        num_processes: At once.
+        progress: Told what is going on, a line each time.
+        cache: A folder; the usual one when None.
+
+    Raises:
+        UserError: there is no compiler, or another process holds its lock.
+    """
+    cache = cache or cache_folder()
+    keys = [digest(job) for job in jobs]
+    results = {key: found for key in keys if (found := _remembered(cache, key))}
+    pending = {k: job for k, job in zip(keys, jobs, strict=True) if k not in results}
+    running: list[_Running] = []
+    try:
+        while pending or running:
+            while pending and len(running) < num_processes:
+                key = next(iter(pending))
+                running.append(_Running(key, pending.pop(key)))
+            for process in [r for r in running if r.is_done()]:
+                running.remove(process)
+                results[process.key] = process.result()
+                _remember(cache, process.key, results[process.key])
+                progress(f"{process.job.name}: {process.seconds():.0f} s")
+            if running:
+                names = ", ".join(r.job.name for r in running)
+                seconds = max(r.seconds() for r in running)
+                left = f", {len(pending)} more wait" if pending else ""
+                progress(f"Compiling {names}: {seconds:.0f} s{left} ...")
+                time.sleep(_POLL_SECONDS)
+    finally:
+        for process in running:
+            process.stop()
+    return [results[key] for key in keys]
+
+
+class _Running:
+    """One compile in its process."""
+
+    def __init__(self, key: str, job: Job) -> None:
+        self.key, self.job = key, job
+        self._started = time.monotonic()
+        self._folder = pathlib.Path(tempfile.mkdtemp(prefix="sam_pod_compile_"))
+        program, topology = job.program, job.topology
+        (self._folder / "program.mlirbc").write_bytes(
+            stablehlo.bytecode(program.hlo, program.aliases)
+        )
+        request = {
+            "topology": topology.compiler_name,
+            "options": topology.compiler_options,
+            "num_replicas": program.num_replicas,
+        }
+        (self._folder / "request.json").write_text(json.dumps(request))
+        library = importlib.util.find_spec("libtpu").submodule_search_locations[0]
+        root = str(pathlib.Path(__file__).parents[2])
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        environment = {
+            **os.environ,
+            **_ENVIRONMENT,
+            _SHARES_LIBRARY: os.environ.get(_SHARES_LIBRARY, "1"),
+            "TPU_LIBRARY_PATH": os.path.join(library, "libtpu.so"),
+            "PYTHONPATH": path,
+        }
+        with open(self._folder / "log.txt", "wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "sam_pod.preflight.compile_worker",
+                    self._folder,
+                ],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def is_done(self) -> bool:
+        return self._process.poll() is not None
+
+    def result(self) -> Compiled:
+        """Return what it wrote, and delete its folder."""
+        try:
+            if (self._folder / "result.json").exists():
+                figures = json.loads((self._folder / "result.json").read_text())
+                compiled = self._folder / "compiled.txt"
+                return Compiled(
+                    figures, compiled.read_text() if compiled.exists() else ""
+                )
+            log = (self._folder / "log.txt").read_text(errors="replace")
+            if "lockfile" in log or "already in use" in log:
+                raise errors.UserError(
+                    "Another process holds the TPU compiler's lock; wait until it is "
+                    f"done, or set {_SHARES_LIBRARY}=1."
+                )
+            last = log.strip().splitlines()[-1:] or ["it said nothing"]
+            code = self._process.returncode
+            reason = f"the compiler died ({code}): {last[0]}"
+            return Compiled({"error": reason, "died": True}, "")
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _remembered(cache: pathlib.Path, key: str) -> Compiled | None:
+    try:
+        with gzip.open(cache / f"{key}.json.gz", "rt") as file:
+            entry = json.load(file)
+        return Compiled(entry["figures"], entry["text"], is_cached=True)
+    except (OSError, EOFError, ValueError, KeyError):
+        return None  # Not there, or cut short: compile it again.
+
+
+def _remember(cache: pathlib.Path, key: str, compiled: Compiled) -> None:
+    if compiled.figures.get("died"):
+        return  # For want of memory here, perhaps: another time it may not.
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = cache / f".{key}.{os.getpid()}"
+    entry = {"figures": compiled.figures, "text": compiled.text}
+    with gzip.open(partial, "wt") as file:
+        json.dump(entry, file)
+    partial.replace(cache / f"{key}.json.gz")

@@ -1,0 +1,288 @@
+"""Run the lowered step on virtual devices, against one device with the whole batch.
+
+The reference is the same step on one replica without a strategy: the replicas of a
+group become chunks of one pass, and the groups micro-batches. TensorFlow compiles it
+with its own XLA, since its kernels draw other random bits than XLA's.
+
+Every step of the reference starts from the replicas' state, and its optimizer takes the
+replicas' gradient: Adam turns the rounding of a gradient that is nearly zero into a
+whole step, after which two exact computations need not agree.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import errors, groups, metrics, optimizers, step
+from sam_pod import state as state_lib
+from sam_pod.lowering import execute, programs
+from sam_pod.preflight.subject import Subject
+from sam_pod.recipe import Recipe
+
+# Of ||a - b|| / ||b||. Orders of summation differ, more so in bfloat16; a gradient that
+# is reduced twice, or not at all, is off by 0.5 or more.
+BOUNDS = {"float32": 1e-3, "bfloat16": 0.1}
+_GRADIENT = "preflight_gradient"
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """How far the replicas are from the reference, at the worst step."""
+
+    num_replicas: int
+    num_steps: int
+    differences: dict[str, float]  # 'loss', 'gradient', 'weights': ||a - b|| / ||b||.
+    are_replicas_equal: bool
+    bound: float
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether all of it is within the bound."""
+        return self.are_replicas_equal and all(
+            difference <= self.bound for difference in self.differences.values()
+        )
+
+
+def compare(
+    subject: Subject,
+    *,
+    num_replicas: int,
+    num_steps: int,
+    per_replica_batch_size: int | None = None,
+) -> Comparison:
+    """Return how the lowered step differs from the whole batch on one device.
+
+    Args:
+        subject: What to run.
+        num_replicas: And virtual devices.
+        num_steps: Each on other random images.
+        per_replica_batch_size: Instead of the config's.
+
+    Raises:
+        UserError: too few virtual devices, or a config that cannot be compared.
+    """
+    recipe = subject.recipe(num_replicas)
+    size = per_replica_batch_size or subject.per_replica_batch_size(num_replicas)
+    batches = list(
+        _batches(subject, num_steps, size * num_replicas, subject.config.seed)
+    )
+    return compare_recipes(
+        recipe,
+        reference(
+            recipe,
+            subject.recipe_alone(),
+            num_replicas,
+            shares_batch=subject.config.model.batch_norm == "global",
+        ),
+        batches,
+        num_replicas=num_replicas,
+        bound=BOUNDS[subject.config.dtype],
+    )
+
+
+def compare_recipes(
+    recipe: Recipe,
+    whole: Recipe,
+    batches: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    num_replicas: int,
+    bound: float,
+) -> Comparison:
+    """Return how `recipe` on replicas differs from `whole` on one device.
+
+    Args:
+        recipe: Of the replicas.
+        whole: Of `reference`.
+        batches: Global: (uint8 images, int32 labels) of each step.
+        num_replicas: And virtual devices.
+        bound: On each difference.
+    """
+    recipe = _with_gradient(recipe)
+    replicas = _Replicas(recipe, batches[0][0].shape, num_replicas)
+    alone = _Alone(whole)
+    worst = dict.fromkeys(("loss", "gradient", "weights"), 0.0)
+    for images, labels in batches:
+        before = replicas.values
+        replicas.step(images, labels)
+        after = replicas.values
+        gradient = after.slots.pop(_GRADIENT)
+        loss, expected_gradient = alone.gradient(before, images, labels)
+        expected_weights = alone.update(before, gradient)
+        differences = {
+            "loss": _difference([replicas.loss], [loss]),
+            "gradient": _difference(gradient, expected_gradient),
+            # How far they moved: the weights themselves hardly change in a step.
+            "weights": _difference(
+                [w - old for w, old in zip(after.weights, before.weights, strict=True)],
+                [
+                    w - old
+                    for w, old in zip(expected_weights, before.weights, strict=True)
+                ],
+            ),
+        }
+        worst = {name: max(worst[name], differences[name]) for name in worst}
+    return Comparison(
+        num_replicas=num_replicas,
+        num_steps=len(batches),
+        differences=worst,
+        are_replicas_equal=replicas.are_equal,
+        bound=bound,
+    )
+
+
+def reference(
+    recipe: Recipe, alone: Recipe, num_replicas: int, *, shares_batch: bool = False
+) -> Recipe:
+    """Return the recipe that computes on one device what replicas do together.
+
+    Args:
+        recipe: Of the replicas.
+        alone: The same for one replica: no BatchNorm of it asks others.
+        num_replicas: Of `recipe`.
+        shares_batch: Whether BatchNorm's batch is that of all that ascend together.
+
+    Raises:
+        UserError: dropout, whose masks depend on the size of a chunk.
+    """
+    size = groups.size(recipe.sync, num_replicas)
+    if shares_batch and size > 1 and recipe.network.has_dropout:
+        raise errors.UserError(
+            "--execute cannot compare a model with dropout under `model.batch_norm` "
+            "'global': one device draws other masks for the whole batch; set it to "
+            "'replica'."
+        )
+    return dataclasses.replace(
+        alone,
+        sync="norm" if recipe.sync == "norm" else "global",
+        micro_batches=recipe.micro_batches * num_replicas // size,
+        accumulate_steps=recipe.accumulate_steps * (1 if shares_batch else size),
+    )
+
+
+def _with_gradient(recipe: Recipe) -> Recipe:
+    """Return the recipe with the gradient of each step kept as a slot."""
+
+    def update(
+        gradient: optimizers.Tensors,
+        slots: optimizers.Slots,
+        *rest: tf.Tensor,
+    ) -> tuple[optimizers.Tensors, optimizers.Slots]:
+        weights, slots = recipe.optimizer.update(gradient, slots, *rest)
+        return weights, {**slots, _GRADIENT: gradient}
+
+    optimizer = dataclasses.replace(
+        recipe.optimizer,
+        slot_names=(*recipe.optimizer.slot_names, _GRADIENT),
+        update=update,
+    )
+    return dataclasses.replace(recipe, optimizer=optimizer)
+
+
+def _batches(
+    subject: Subject, count: int, size: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    random = np.random.default_rng(seed)
+    manifest = subject.manifest
+    for _ in range(count):
+        images = random.integers(0, 256, (size, *manifest.image_shape), np.uint8)
+        labels = random.integers(0, len(manifest.classes), size)
+        yield images, labels.astype(np.int32)
+
+
+class _Replicas:
+    """The lowered step on virtual devices, and the state after each step."""
+
+    def __init__(
+        self, recipe: Recipe, shape: tuple[int, ...], num_replicas: int
+    ) -> None:
+        size = shape[0] // num_replicas
+        self._run = execute.Executable(
+            programs.train_step(
+                recipe,
+                shape[1:],
+                num_replicas=num_replicas,
+                per_replica_batch_size=size,
+            )
+        )
+        group = groups.size(recipe.sync, num_replicas)
+        self._rows = [
+            groups.rows(tf.constant(r), size, group, recipe.micro_batches).numpy()
+            for r in range(num_replicas)
+        ]
+        self._initial = programs.initial_values(recipe)
+        flat = [np.asarray(value) for value in tf.nest.flatten(self._initial)]
+        self._states = [flat] * num_replicas
+        self.are_equal, self.loss = True, 0.0
+
+    @property
+    def values(self) -> state_lib.Values:
+        """Return the state, of which all replicas have the same."""
+        return tf.nest.pack_sequence_as(self._initial, self._states[0])
+
+    def step(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Take one step with a global batch."""
+        outputs = self._run(
+            [
+                [*state, np.int32(r), images[rows], labels[rows]]
+                for r, (state, rows) in enumerate(
+                    zip(self._states, self._rows, strict=True)
+                )
+            ]
+        )
+        self.are_equal &= all(
+            np.array_equal(mine, other)
+            for output in outputs[1:]
+            for mine, other in zip(output, outputs[0], strict=True)
+        )
+        self._states = [output[:-1] for output in outputs]
+        self.loss = outputs[0][-1][metrics.TRAIN.index("train/loss")]
+
+
+class _Alone:
+    """The reference, on one device."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        keeping = _with_gradient(recipe)
+
+        @tf.function(jit_compile=True, autograph=False)
+        def run(values, images, labels):  # noqa: ANN001
+            new, report = step.replica_step(values, (images, labels), keeping)
+            return new.slots[_GRADIENT], report
+
+        self._run = run
+
+    def gradient(
+        self, values: state_lib.Values, images: np.ndarray, labels: np.ndarray
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return the loss and the gradient that the optimizer takes."""
+        gradient, report = self._run(
+            _tensors(values), tf.constant(images), tf.constant(labels)
+        )
+        loss = report.numpy()[metrics.TRAIN.index("train/loss")]
+        return loss, [g.numpy() for g in gradient]
+
+    def update(
+        self, values: state_lib.Values, gradient: list[np.ndarray]
+    ) -> list[np.ndarray]:
+        """Return the weights that the optimizer makes of a gradient."""
+        values, gradient = _tensors(values), [tf.constant(g) for g in gradient]
+        rate = self._recipe.schedule(values.step, values.learning_rate_scale)
+        weights, _ = self._recipe.optimizer.update(
+            gradient, values.slots, values.weights, values.step, rate
+        )
+        return [w.numpy() for w in weights]
+
+
+def _tensors(values: state_lib.Values) -> state_lib.Values:
+    return tf.nest.map_structure(tf.constant, values)
+
+
+def _difference(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
+    a, b = (
+        np.concatenate([np.ravel(t).astype(np.float64) for t in tensors])
+        for tensors in (found, expected)
+    )
+    return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-30))

@@ -1,0 +1,225 @@
+"""One run of preflight: lower, compile, measure, judge, report."""
+
+import json
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import ml_collections
+from absl import flags
+
+from sam_pod import config as config_lib
+from sam_pod import errors
+from sam_pod.preflight import (
+    checks,
+    compiler,
+    execution,
+    find_batch,
+    page,
+    report,
+    topologies,
+)
+from sam_pod.preflight import subject as subject_lib
+from sam_pod.preflight.display import Display
+from sam_pod.preflight.measured import Measured
+from sam_pod.preflight.topologies import Topology
+
+_STEPS = ("SAM step", "plain step")
+
+
+def run(
+    config: ml_collections.ConfigDict,
+    slices: Sequence[str],
+    options: flags.FlagValues,
+    check: Callable[[], None],
+) -> None:
+    """Do what the command line asks for, and print it.
+
+    Args:
+        config: Validated.
+        slices: Topologies and accelerator types.
+        options: Of __main__.
+        check: Raises when a signal came.
+
+    Raises:
+        UserError: a check failed, or what the user can mend.
+    """
+    targets = [topologies.parse(text) for text in slices]
+    subject = subject_lib.build(config, _given_shape(options))
+    for target in targets:
+        subject.per_replica_batch_size(target.num_replicas)
+    _check_writable(options)
+    compiler_version = compiler.version() if targets else ""
+    display = Display()
+
+    def progress(line: str) -> None:
+        check()
+        display(line)
+
+    found: dict = {
+        "schema_version": report.SCHEMA_VERSION,
+        "config": config_lib.flatten(config),
+        "libtpu": compiler_version,
+        "topologies": [],
+    }
+    passed = True
+    if options.execute:
+        found["execution"] = _execute(subject, options)
+        passed = found["execution"]["is_passed"]
+    found["topologies"] = _compile(subject, targets, options, progress)
+    for one in found["topologies"]:
+        print(report.table(one), end="\n\n")
+    _write(found, options)
+    if not passed or not report.is_passed(found["topologies"]):
+        raise errors.UserError(
+            "A check failed; the lines that begin with FAIL say which."
+        )
+
+
+def _compile(
+    subject: subject_lib.Subject,
+    targets: Sequence[Topology],
+    options: flags.FlagValues,
+    progress: Callable[[str], None],
+) -> list[dict]:
+    jobs = []
+    for target in targets:
+        progress(f"Lowering for {target.name} ...")
+        programs = subject.programs(target.num_replicas)
+        jobs += [
+            compiler.Job(f"{name} for {target.name}", program, target)
+            for name, program in programs.items()
+        ]
+    results = compiler.compile_all(jobs, num_processes=options.jobs, progress=progress)
+    reports = []
+    for target in targets:
+        programs = {
+            job.name.partition(" for ")[0]: Measured(
+                job.program, result, target, subject.config.sam.micro_batches
+            )
+            for job, result in zip(jobs, results, strict=True)
+            if job.topology == target
+        }
+        one = report.of_topology(target, programs, _judge(programs, subject))
+        if options.find_batch:
+            one["largest_batch"] = _find_batch(subject, target, programs, progress)
+        if options.hlo:
+            _keep(programs, pathlib.Path(options.hlo), target)
+        reports.append(one)
+    return reports
+
+
+def _judge(
+    programs: Mapping[str, Measured], subject: subject_lib.Subject
+) -> dict[str, list[checks.Check]]:
+    config, plain = subject.config, programs["plain step"]
+    found = {}
+    for name, measured in programs.items():
+        if name not in _STEPS:
+            found[name] = checks.of_program(measured)
+            continue
+        is_sam = measured is not plain
+        rules = checks.Rules(
+            config.sam.sync, config.sam.rho if is_sam else 0.0, config.dtype
+        )
+        found[name] = checks.of_step(measured, plain if is_sam else None, rules)
+    return found
+
+
+def _find_batch(
+    subject: subject_lib.Subject,
+    target: Topology,
+    programs: Mapping[str, Measured],
+    progress: Callable[[str], None],
+) -> dict[str, int]:
+    """Return the largest batch of a replica that fits, and one that does not."""
+    config = subject.config
+    name = next(name for name in _STEPS if name in programs)
+
+    def needs(batch: int) -> float:
+        lowered = subject.programs(target.num_replicas, batch)[name]
+        job = compiler.Job(f"{name} of batch {batch}", lowered, target)
+        (result,) = compiler.compile_all([job], num_processes=1, progress=progress)
+        measured = Measured(lowered, result, target)
+        if measured.needed_bytes is None:
+            raise errors.UserError(
+                f"The step with a batch of {batch} a replica does not compile: "
+                f"{' '.join(measured.error.split())[:300]}"
+            )
+        share = measured.needed_bytes / measured.limit_bytes
+        return max(share, 1.0 + 1e-9) if measured.error else min(share, 1.0)
+
+    fits, fails = find_batch.largest(
+        needs,
+        programs[name].per_replica_batch_size,
+        unit=config.sam.micro_batches * config.accumulate_steps,
+    )
+    return {"fits": fits, "fails": fails}
+
+
+def _execute(subject: subject_lib.Subject, options: flags.FlagValues) -> dict:
+    replicas = options.execute_replicas
+    compared = execution.compare(
+        subject, num_replicas=replicas, num_steps=options.execute_steps
+    )
+    for name, difference in compared.differences.items():
+        word = "pass" if difference <= compared.bound else "FAIL"
+        print(
+            f"{word}  executed on {replicas} virtual devices, "
+            f"{compared.num_steps} steps: {name} differs by {difference:.2e} of its "
+            f"norm (at most {compared.bound:.0e})"
+        )
+    word = "pass" if compared.are_replicas_equal else "FAIL"
+    print(f"{word}  executed: replicas are equal to the last bit\n")
+    return {
+        "replicas": replicas,
+        "steps": compared.num_steps,
+        "differences": compared.differences,
+        "bound": compared.bound,
+        "are_replicas_equal": compared.are_replicas_equal,
+        "is_passed": compared.is_passed,
+    }
+
+
+def _given_shape(options: flags.FlagValues) -> subject_lib.Shape | None:
+    given = [options.image_shape, options.num_classes, options.train_examples]
+    if not any(given):
+        return None
+    shape = options.image_shape
+    if not all(given) or len(shape) != 3 or not all(s.isdecimal() for s in shape):
+        raise errors.UserError(
+            f"--image_shape={','.join(shape)} --num_classes={given[1]} "
+            f"--train_examples={given[2]} do not describe data; give all three, as "
+            "in --image_shape=224,224,3 --num_classes=1000 --train_examples=1281167."
+        )
+    return subject_lib.Shape(tuple(map(int, shape)), given[1], given[2])
+
+
+def _check_writable(options: flags.FlagValues) -> None:
+    """Refuse a place that cannot be written to before minutes are spent."""
+    for path in filter(None, (options.output, options.html)):
+        folder = os.path.dirname(os.path.abspath(path))
+        if os.path.isdir(path) or not os.access(folder, os.W_OK):
+            raise errors.UserError(
+                f"{path} cannot be written; name a file in a folder that exists and "
+                "that you may write to."
+            )
+
+
+def _keep(programs: Mapping[str, Measured], folder: pathlib.Path, at: Topology) -> None:
+    with errors.storage(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, measured in programs.items():
+            stem = f"{at.name.replace(':', '-')}-{name.replace(' ', '-')}"
+            lowered = measured.lowered_text
+            (folder / f"{stem}.lowered.txt").write_text(lowered)
+            (folder / f"{stem}.compiled.txt").write_text(measured.compiled.text)
+
+
+def _write(found: dict, options: flags.FlagValues) -> None:
+    if options.output:
+        with errors.storage(options.output):
+            pathlib.Path(options.output).write_text(json.dumps(found, indent=2) + "\n")
+    if options.html:
+        with errors.storage(options.html):
+            pathlib.Path(options.html).write_text(page.html(found))

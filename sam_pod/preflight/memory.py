@@ -1,0 +1,153 @@
+"""What a compiled program keeps in memory, and how much of it is activations.
+
+The compiler reports its temporaries as one number. Which of them are activations, kept
+from the forward for the backward pass, is read from the schedule: of all values that
+live at its fullest moment, those that are made outside the gradient and used in it.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+
+from sam_pod.lowering.programs import Program
+from sam_pod.preflight import hlo
+
+# Operations that name another value or a part of it, or move it between memories.
+_VIEWS = frozenset({"bitcast", "get-tuple-element", "optimization-barrier", "tuple"})
+_MOVES = frozenset({"copy", "copy-start", "slice-start", "dynamic-slice-start"})
+_FREE = frozenset({"parameter", "constant", "partition-id", "replica-id", "after-all"})
+_GRADIENT = "gradient_tape"  # In the names of operations that a GradientTape makes.
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Bytes of one replica's memory by what they hold."""
+
+    weights: int
+    statistics: int
+    slots: int
+    batch: int
+    activations: int
+    temporaries: int
+    code: int
+
+    @property
+    def total(self) -> int:
+        """Return all of it."""
+        return sum(dataclasses.astuple(self))
+
+
+def share(program: Program, compiled: dict, module: hlo.Module) -> Share:
+    """Return what the memory of a compiled program holds.
+
+    Args:
+        program: What was compiled.
+        compiled: The compiler's own figures, as compile_worker writes them.
+        module: The compiled program.
+    """
+    # Donated buffers are inputs and outputs at once; padding is spread evenly.
+    held = compiled["argument_bytes"] + compiled["output_bytes"]
+    held -= compiled["alias_bytes"]
+    by_role = dict.fromkeys(("weights", "stats", "slots", "batch"), 0)
+    for tensor in program.inputs:
+        role = tensor.role if tensor.role in by_role else "batch"
+        by_role[role] += tensor.num_bytes
+    scale = held / max(sum(by_role.values()), 1)
+    activations, others = _at_peak(module)
+    kept = activations / max(activations + others, 1) * compiled["temporary_bytes"]
+    return Share(
+        weights=round(by_role["weights"] * scale),
+        statistics=round(by_role["stats"] * scale),
+        slots=round(by_role["slots"] * scale),
+        batch=round(by_role["batch"] * scale),
+        activations=round(kept),
+        temporaries=compiled["temporary_bytes"] - round(kept),
+        code=compiled["code_bytes"],
+    )
+
+
+def _at_peak(module: hlo.Module) -> tuple[int, int]:
+    """Return (activations, other values) in bytes at the fullest moment."""
+    return _peak(module, module.entry)
+
+
+def _peak(module: hlo.Module, name: str) -> tuple[int, int]:
+    schedule = module.computations[name]
+    holders, origins = _flow(schedule)
+    kept = _kept(module, schedule, origins)
+    last_use = {
+        value: moment
+        for moment, instruction in enumerate(schedule)
+        for operand in instruction.operands
+        for value in holders[operand]
+    }
+    live: dict[str, tuple[int, bool]] = {}
+    best = (0, 0)
+    for moment, instruction in enumerate(schedule):
+        inside = (0, 0)
+        if instruction.opcode == "while":
+            # It works in its operands' buffers; its body has values of its own.
+            inside = _peak(module, instruction.attribute("body"))
+        elif holders[instruction.name][0] == instruction.name:
+            is_kept = not kept.isdisjoint(origins[instruction.name])
+            live[instruction.name] = (_hbm_bytes(instruction), is_kept)
+        activations = sum(size for size, keep in live.values() if keep) + inside[0]
+        others = sum(size for size, keep in live.values() if not keep) + inside[1]
+        best = max(best, (activations, others), key=sum)
+        for value in [v for v in live if last_use.get(v, moment) <= moment]:
+            del live[value]
+    return best
+
+
+def _hbm_bytes(instruction: hlo.Instruction) -> int:
+    """Return what an instruction newly takes of the chip's large memory."""
+    shapes = instruction.shapes
+    if instruction.opcode == "copy-start":
+        shapes = shapes[:1]  # (where to, where from, context)
+    elif instruction.opcode.endswith("-start"):
+        shapes = shapes[1:2]  # (where from, where to, context)
+    return sum(shape.padded_bytes for shape in shapes if shape.is_in_hbm)
+
+
+def _flow(
+    schedule: Iterable[hlo.Instruction],
+) -> tuple[dict[str, tuple[str, ...]], dict[str, frozenset[str]]]:
+    """Return by name which buffers a value is in, its own first, and whose content.
+
+    A view is in its operands' buffers. A moved value has a buffer of its own, beside
+    the old one until the move is done, and the old content.
+    """
+    holders: dict[str, tuple[str, ...]] = {}
+    origins: dict[str, frozenset[str]] = {}
+    for instruction in schedule:
+        name, opcode = instruction.name, instruction.opcode
+        inherited = tuple(v for o in instruction.operands for v in holders[o])
+        contents = frozenset().union(*(origins[o] for o in instruction.operands))
+        is_view = opcode in _VIEWS or opcode == "while" or opcode.endswith("-done")
+        if opcode in _FREE:
+            holders[name] = ("",)
+        elif is_view:
+            holders[name] = inherited or ("",)
+        elif opcode.endswith("-start"):
+            holders[name] = (name, *inherited)
+        else:
+            holders[name] = (name,)
+        keeps_content = is_view or opcode in _MOVES
+        origins[name] = contents if keeps_content else frozenset([name])
+    return holders, origins
+
+
+def _kept(
+    module: hlo.Module,
+    schedule: Iterable[hlo.Instruction],
+    origins: dict[str, frozenset[str]],
+) -> set[str]:
+    """Return the values that are made outside the gradient and used in it."""
+    kept: set[str] = set()
+    made_in_gradient: set[str] = set()
+    for instruction in schedule:
+        inside = module.computations.get(instruction.attribute("calls"), ())
+        if any(_GRADIENT in part.op_name for part in (instruction, *inside)):
+            made_in_gradient.add(instruction.name)
+            for operand in instruction.operands:
+                kept |= origins[operand] - made_in_gradient
+    return kept

@@ -1,0 +1,232 @@
+"""What preflight found, for machines as a dict and for people as a table."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sam_pod.preflight.checks import Check
+from sam_pod.preflight.measured import Measured
+from sam_pod.preflight.topologies import Topology
+
+SCHEMA_VERSION = 1
+
+
+def of_topology(
+    topology: Topology,
+    programs: Mapping[str, Measured],
+    checks: Mapping[str, list[Check]],
+) -> dict[str, Any]:
+    """Return the report of one topology.
+
+    Args:
+        topology: What was compiled for.
+        programs: By name: 'SAM step', 'plain step', 'evaluation'.
+        checks: By the name of the program.
+    """
+    accelerator, any_program = topology.accelerator, next(iter(programs.values()))
+    replicas, batch = topology.num_replicas, any_program.per_replica_batch_size
+    return {
+        "topology": topology.name,
+        "accelerator_type": accelerator.name,
+        "chips": accelerator.chips,
+        "hosts": accelerator.hosts,
+        "replicas": replicas,
+        "per_replica_batch_size": batch,
+        "global_batch_size": batch * replicas,
+        "hbm_bytes": topology.replica.hbm_bytes,
+        "peak_flops_per_second": topology.replica.peak_flops_per_second,
+        "hbm_bytes_per_second": topology.replica.hbm_bytes_per_second,
+        "programs": {name: of_program(m) for name, m in programs.items()},
+        "checks": [
+            {
+                "program": name,
+                "check": check.name,
+                "is_passed": check.is_passed,
+                "detail": check.detail,
+            }
+            for name, found in checks.items()
+            for check in found
+        ],
+    }
+
+
+def of_program(measured: Measured) -> dict[str, Any]:
+    """Return the figures of one replica's program."""
+    if measured.error:
+        return {"error": " ".join(measured.error.split())[:1000]}
+    flops = measured.figures["flops"]
+    accessed = measured.figures["bytes_accessed"]
+    share, estimate = measured.share, measured.roofline
+    examples = measured.per_replica_batch_size * measured.program.num_replicas
+    return {
+        "flops": flops,
+        "bytes_accessed": accessed,
+        "flops_per_byte": flops / accessed,
+        "memory_bytes": share.total,
+        "memory": dataclasses.asdict(share),
+        "collectives": list(_collectives(measured)),
+        "roofline": {
+            "compute_seconds": estimate.compute_seconds,
+            "memory_seconds": estimate.memory_seconds,
+            "interconnect_seconds": estimate.interconnect_seconds,
+            "step_seconds": estimate.step_seconds,
+            "bound": estimate.bound,
+            "utilization": estimate.utilization,
+            "images_per_second": examples / estimate.step_seconds,
+        },
+        "compile_seconds": measured.figures["seconds"],
+        "is_cached": measured.compiled.is_cached,
+    }
+
+
+def _collectives(measured: Measured) -> Iterator[dict[str, Any]]:
+    for collective in measured.collectives:
+        sizes: dict[str, int] = {}
+        for op_name, size in collective.operands:
+            part = _pass(op_name, measured)
+            sizes[part] = sizes.get(part, 0) + size
+        replicas = measured.program.num_replicas
+        yield {
+            "kind": collective.kind,
+            "operands": len(collective.operands),
+            "bytes": collective.num_bytes,
+            "group_size": max(map(len, collective.groups), default=replicas),
+            "groups": len(collective.groups) or 1,
+            "bytes_by_pass": sizes,
+        }
+
+
+def _pass(op_name: str, measured: Measured) -> str:
+    """Return what an all-reduce is for, by the scope in step.py that it is of.
+
+    The descent's bucket holds the gradient first, then statistics and metrics.
+    """
+    scope, _, name = op_name.rpartition("/")
+    if scope.endswith("descent"):
+        number = re.search(r"_(\d+)$", name)
+        position = int(number[1]) if number else 0
+        weights = sum(t.role == "weights" for t in measured.program.inputs)
+        return "descent" if position < weights else "statistics"
+    if scope.endswith(("ascent", "norm")):
+        return "ascent"
+    return "statistics"
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """Return one topology's report as text."""
+    head = (
+        f"{report['topology']} ({report['accelerator_type']}): {report['chips']} "
+        f"chips, {report['hosts']} host(s), {report['replicas']} replicas; batch "
+        f"{report['per_replica_batch_size']} a replica, {report['global_batch_size']} "
+        "global"
+    )
+    lines = [head, "", *_aligned(list(_rows(report["programs"]))), ""]
+    if "largest_batch" in report:
+        found = report["largest_batch"]
+        lines += [
+            f"largest batch a replica: {found['fits']} fits, {found['fails']} does not",
+            "",
+        ]
+    lines += [*_collective_lines(report), "", *_check_lines(report)]
+    return "\n".join(lines)
+
+
+# (what, where it is in a program's report, by what it is divided)
+_ROWS = (
+    ("GFLOP", ("flops",), 1e9),
+    ("GB accessed", ("bytes_accessed",), 1e9),
+    ("FLOP a byte", ("flops_per_byte",), 1),
+    ("MiB of memory", ("memory_bytes",), 2**20),
+    ("  weights", ("memory", "weights"), 2**20),
+    ("  statistics", ("memory", "statistics"), 2**20),
+    ("  slots", ("memory", "slots"), 2**20),
+    ("  batch", ("memory", "batch"), 2**20),
+    ("  activations", ("memory", "activations"), 2**20),
+    ("  temporaries", ("memory", "temporaries"), 2**20),
+    ("  program", ("memory", "code"), 2**20),
+    ("ms, at least", ("roofline", "step_seconds"), 1e-3),
+    ("  compute", ("roofline", "compute_seconds"), 1e-3),
+    ("  memory", ("roofline", "memory_seconds"), 1e-3),
+    ("  interconnect", ("roofline", "interconnect_seconds"), 1e-3),
+    ("bound by", ("roofline", "bound"), 1),
+    ("images/s, at most", ("roofline", "images_per_second"), 1),
+    ("% of peak", ("roofline", "utilization"), 1e-2),
+)
+_COMPARED = ("SAM step", "plain step")
+
+
+def _rows(programs: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    compares = all(name in programs for name in _COMPARED)
+    yield ("per replica and step", *programs, "SAM/plain" if compares else "")
+    for label, path, unit in _ROWS:
+        values = {name: _at(program, path) for name, program in programs.items()}
+        ratio = ""
+        if compares:
+            sam, plain = (values[name] for name in _COMPARED)
+            if (
+                isinstance(sam, int | float)
+                and isinstance(plain, int | float)
+                and plain
+            ):
+                ratio = f"{sam / plain:.3f}"
+        yield (label, *(_cell(value, unit) for value in values.values()), ratio)
+
+
+def _at(program: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    if "error" in program:
+        return None
+    return functools.reduce(lambda found, key: found[key], path, program)
+
+
+def _cell(value: Any, unit: float) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    value /= unit
+    # Three digits or more, whatever the size of the model.
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 100 else f"{value:.3g}"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0])]
+            + [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _collective_lines(report: Mapping[str, Any]) -> list[str]:
+    rows = [("collectives", "kind", "operands", "MB", "among", "for")]
+    for name, program in report["programs"].items():
+        for found in program.get("collectives", ()):
+            parts = ", ".join(
+                f"{part} {size / 1e6:.3f}"
+                for part, size in found["bytes_by_pass"].items()
+            )
+            size = f"{found['bytes'] / 1e6:.3f}"
+            among = f"{found['groups']} x {found['group_size']}"
+            rows.append(
+                (name, found["kind"], str(found["operands"]), size, among, parts)
+            )
+    return _aligned(rows)
+
+
+def _check_lines(report: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{'pass' if check['is_passed'] else 'FAIL'}  {check['program']}: "
+        f"{check['check']}" + (f" ({check['detail']})" if check["detail"] else "")
+        for check in report["checks"]
+    ]
+
+
+def is_passed(reports: list[Mapping[str, Any]]) -> bool:
+    """Whether every check of every topology passed."""
+    return all(c["is_passed"] for report in reports for c in report["checks"])

@@ -1,0 +1,135 @@
+"""What is put to the test: the programs that `main` would run with a config.
+
+Nothing is contacted and no example is read. Of the data only the shape, the number of
+classes and of training examples enter a program; they come from the prepared folder
+when it is here, from what is known of a data set, or from the caller.
+"""
+
+import dataclasses
+import os
+
+import ml_collections
+
+from sam_pod import config as config_lib
+from sam_pod import errors, session
+from sam_pod.data import manifest as manifest_lib
+from sam_pod.data import pipeline
+from sam_pod.lowering import programs
+from sam_pod.recipe import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What a program knows of its data."""
+
+    image_shape: tuple[int, int, int]  # (H, W, C)
+    num_classes: int
+    train_examples: int  # Before any is held out.
+
+
+KNOWN = {
+    "cifar10": Shape((32, 32, 3), 10, 50_000),
+    "digits": Shape((8, 8, 1), 10, 1_347),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A config, and the data that it is meant for."""
+
+    config: ml_collections.ConfigDict
+    manifest: manifest_lib.Manifest
+
+    def recipe(self, num_replicas: int) -> Recipe:
+        """Return what the step is made of on so many replicas.
+
+        Raises:
+            UserError: as when `main` builds it.
+        """
+        config, held_out = self.config, self.config.data.validation_examples
+        session.check_names(config, num_replicas)
+        splits = pipeline.splits(config.data.dir, self.manifest, held_out)
+        steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
+        return session.build_recipe(config, self.manifest, steps, num_replicas)
+
+    def recipe_alone(self) -> Recipe:
+        """Return the recipe of one replica that ascends on all it has."""
+        config = self.config.copy_and_resolve_references()
+        config.sam.sync = "global"
+        return Subject(config, self.manifest).recipe(1)
+
+    def per_replica_batch_size(self, num_replicas: int) -> int:
+        """Return the examples of each replica.
+
+        Raises:
+            UserError: the batch does not divide; names the two nearest.
+        """
+        config = self.config
+        return config_lib.per_replica_batch_size(
+            config.global_batch_size,
+            num_replicas,
+            config.sam.micro_batches * config.accumulate_steps,
+        )
+
+    def programs(
+        self, num_replicas: int, per_replica_batch_size: int | None = None
+    ) -> dict[str, programs.Program]:
+        """Return 'SAM step', 'plain step' and 'evaluation'; no SAM step at rho = 0.
+
+        Args:
+            num_replicas: Of the slice.
+            per_replica_batch_size: Instead of the config's.
+
+        Raises:
+            UserError: the batch does not divide, or the model does not lower.
+        """
+        size = per_replica_batch_size or self.per_replica_batch_size(num_replicas)
+        recipe = self.recipe(num_replicas)
+        shape = {"num_replicas": num_replicas, "per_replica_batch_size": size}
+        image_shape = self.manifest.image_shape
+        plain = dataclasses.replace(recipe, rho=0.0, micro_batches=1)
+        found = {"SAM step": programs.train_step(recipe, image_shape, **shape)}
+        if not recipe.rho:
+            found = {}
+        found["plain step"] = programs.train_step(plain, image_shape, **shape)
+        found["evaluation"] = programs.evaluation(recipe, image_shape, **shape)
+        return found
+
+
+def build(config: ml_collections.ConfigDict, given: Shape | None = None) -> Subject:
+    """Return the subject of a config.
+
+    Args:
+        config: Validated.
+        given: Of the data, when the caller knows.
+
+    Raises:
+        UserError: the shape of the data is not known.
+    """
+    directory = config.data.dir
+    path = os.path.join(directory, manifest_lib.FILE_NAME)
+    if given is None and "://" not in directory and os.path.exists(path):
+        return Subject(config, manifest_lib.read(directory))
+    shape = given or KNOWN.get(config.data.name)
+    if shape is None:
+        raise errors.UserError(
+            f"The shape of the data is not known: `data.dir` {directory} is not a "
+            "prepared data set on this machine; give --image_shape=H,W,C, "
+            "--num_classes=K and --train_examples=N."
+        )
+    return Subject(config, _made_up(config.data.name, shape))
+
+
+def _made_up(name: str, shape: Shape) -> manifest_lib.Manifest:
+    """Return a manifest without data; its mean and deviation are any numbers."""
+    channels = shape.image_shape[2]
+    shard = manifest_lib.Shard("", shape.train_examples, 0, 0)
+    return manifest_lib.Manifest(
+        name=name,
+        classes=tuple(map(str, range(shape.num_classes))),
+        image_shape=shape.image_shape,
+        mean=(0.5,) * channels,
+        std=(0.25,) * channels,
+        source={"kind": "", "sha256": ""},
+        splits={"train": (shard,), "test": (shard,)},
+    )

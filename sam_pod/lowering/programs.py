@@ -5,7 +5,10 @@ the host, which starts the program once a step and keeps the state on the device
 """
 
 import dataclasses
+import functools
+import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -216,6 +219,7 @@ def _program(
         with made_up_tpu.one_replica(made_up, replica_id):
             return replica(*flat, *tensors[len(state) + 1 :])
 
+    _let_xla_greet()
     specs = [tf.TensorSpec(t.shape, t.dtype) for t in inputs]
     graph = traced.get_concrete_function(*specs).graph
     try:
@@ -224,6 +228,23 @@ def _program(
         raise errors.UserError(_does_not_lower(str(error))) from error
     aliases = [(i, outputs.index(t)) for i, t in enumerate(state) if t in outputs]
     return Program(hlo, inputs, tuple(outputs), tuple(aliases), num_replicas, graph)
+
+
+@functools.cache
+def _let_xla_greet() -> None:
+    """Start XLA, whose first words go to stderr whatever TF_CPP_MIN_LOG_LEVEL says."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") == "0":
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        nothing = tf.function(lambda x: x, jit_compile=True, autograph=False)
+        nothing.experimental_get_compiler_ir(tf.TensorSpec([]))(stage="hlo")
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _does_not_lower(message: str) -> str:

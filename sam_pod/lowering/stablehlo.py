@@ -38,6 +38,8 @@ def _module(hlo: bytes, outputs: dict[int, int]) -> Any:
         r"= stablehlo.reshape \1 : (\2) -> \2",
         text,
     )
+    # Where TensorFlow is installed on this machine is nobody else's concern.
+    text = re.sub(r'loc\("/[^"]*/(?=[^"/]+":\d)', 'loc("', text)
     module = private.MLIR_MODULE.get().parse(text)
     main = next(op for op in module.body.operations if op.name.value == "main")
     _return_many(main)

@@ -1,11 +1,11 @@
 """What preflight found, for machines as a dict and for people as a table."""
 
 import dataclasses
-import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sam_pod.preflight import rows
 from sam_pod.preflight.checks import Check
 from sam_pod.preflight.measured import Measured
 from sam_pod.preflight.topologies import Topology
@@ -116,80 +116,17 @@ def _pass(op_name: str, measured: Measured) -> str:
 
 def table(report: Mapping[str, Any]) -> str:
     """Return one topology's report as text."""
-    head = (
-        f"{report['topology']} ({report['accelerator_type']}): {report['chips']} "
-        f"chips, {report['hosts']} host(s), {report['replicas']} replicas; batch "
-        f"{report['per_replica_batch_size']} a replica, {report['global_batch_size']} "
-        "global"
-    )
-    lines = [head, "", *_aligned(list(_rows(report["programs"]))), ""]
+    lines = [
+        f"{rows.title(report)}: {rows.extent(report)}",
+        "",
+        *_aligned(list(rows.figures(report["programs"]))),
+        "",
+    ]
     if "largest_batch" in report:
-        found = report["largest_batch"]
-        lines += [
-            f"largest batch a replica: {found['fits']} fits, {found['fails']} does not",
-            "",
-        ]
-    lines += [*_collective_lines(report), "", *_check_lines(report)]
+        lines += [rows.largest_batch(report["largest_batch"]), ""]
+    exchanged = list(rows.collectives(report["programs"]))
+    lines += [*_aligned(exchanged), "", *_check_lines(report)]
     return "\n".join(lines)
-
-
-# (what, where it is in a program's report, by what it is divided)
-_ROWS = (
-    ("GFLOP", ("flops",), 1e9),
-    ("GB accessed", ("bytes_accessed",), 1e9),
-    ("FLOP a byte", ("flops_per_byte",), 1),
-    ("MiB of memory", ("memory_bytes",), 2**20),
-    ("  weights", ("memory", "weights"), 2**20),
-    ("  statistics", ("memory", "statistics"), 2**20),
-    ("  slots", ("memory", "slots"), 2**20),
-    ("  batch", ("memory", "batch"), 2**20),
-    ("  activations", ("memory", "activations"), 2**20),
-    ("  temporaries", ("memory", "temporaries"), 2**20),
-    ("  program", ("memory", "code"), 2**20),
-    ("ms, at least", ("roofline", "step_seconds"), 1e-3),
-    ("  compute", ("roofline", "compute_seconds"), 1e-3),
-    ("  memory", ("roofline", "memory_seconds"), 1e-3),
-    ("  interconnect", ("roofline", "interconnect_seconds"), 1e-3),
-    ("bound by", ("roofline", "bound"), 1),
-    ("images/s, at most", ("roofline", "images_per_second"), 1),
-    ("% of peak", ("roofline", "utilization"), 1e-2),
-)
-_COMPARED = ("SAM step", "plain step")
-
-
-def _rows(programs: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    compares = all(name in programs for name in _COMPARED)
-    yield ("per replica and step", *programs, "SAM/plain" if compares else "")
-    for label, path, unit in _ROWS:
-        values = {name: _at(program, path) for name, program in programs.items()}
-        ratio = ""
-        if compares:
-            sam, plain = (values[name] for name in _COMPARED)
-            if (
-                isinstance(sam, int | float)
-                and isinstance(plain, int | float)
-                and plain
-            ):
-                ratio = f"{sam / plain:.3f}"
-        yield (label, *(_cell(value, unit) for value in values.values()), ratio)
-
-
-def _at(program: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    if "error" in program:
-        return None
-    return functools.reduce(lambda found, key: found[key], path, program)
-
-
-def _cell(value: Any, unit: float) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, str):
-        return value
-    value /= unit
-    # Three digits or more, whatever the size of the model.
-    if value >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 100 else f"{value:.3g}"
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
@@ -201,22 +138,6 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
-
-
-def _collective_lines(report: Mapping[str, Any]) -> list[str]:
-    rows = [("collectives", "kind", "operands", "MB", "among", "for")]
-    for name, program in report["programs"].items():
-        for found in program.get("collectives", ()):
-            parts = ", ".join(
-                f"{part} {size / 1e6:.3f}"
-                for part, size in found["bytes_by_pass"].items()
-            )
-            size = f"{found['bytes'] / 1e6:.3f}"
-            among = f"{found['groups']} x {found['group_size']}"
-            rows.append(
-                (name, found["kind"], str(found["operands"]), size, among, parts)
-            )
-    return _aligned(rows)
 
 
 def _check_lines(report: Mapping[str, Any]) -> list[str]:

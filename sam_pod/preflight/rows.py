@@ -1,0 +1,101 @@
+"""What the report shows as text and as a page, row by row."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# (what, where it is in a program's report, by what it is divided)
+_ROWS = (
+    ("GFLOP", ("flops",), 1e9),
+    ("GB accessed", ("bytes_accessed",), 1e9),
+    ("FLOP a byte", ("flops_per_byte",), 1),
+    ("MiB of memory", ("memory_bytes",), 2**20),
+    ("  weights", ("memory", "weights"), 2**20),
+    ("  statistics", ("memory", "statistics"), 2**20),
+    ("  slots", ("memory", "slots"), 2**20),
+    ("  batch", ("memory", "batch"), 2**20),
+    ("  activations", ("memory", "activations"), 2**20),
+    ("  temporaries", ("memory", "temporaries"), 2**20),
+    ("  program", ("memory", "code"), 2**20),
+    ("ms, at least", ("roofline", "step_seconds"), 1e-3),
+    ("  compute", ("roofline", "compute_seconds"), 1e-3),
+    ("  memory", ("roofline", "memory_seconds"), 1e-3),
+    ("  interconnect", ("roofline", "interconnect_seconds"), 1e-3),
+    ("bound by", ("roofline", "bound"), 1),
+    ("images/s, at most", ("roofline", "images_per_second"), 1),
+    ("% of peak", ("roofline", "utilization"), 1e-2),
+)
+_COMPARED = ("SAM step", "plain step")
+
+
+def title(report: Mapping[str, Any]) -> str:
+    """Return both names of a topology."""
+    return f"{report['topology']} ({report['accelerator_type']})"
+
+
+def extent(report: Mapping[str, Any]) -> str:
+    """Return what a topology is made of, and what it takes, in one line."""
+    return (
+        f"{report['chips']} chips, {report['hosts']} host(s), {report['replicas']} "
+        f"replicas; batch {report['per_replica_batch_size']} a replica, "
+        f"{report['global_batch_size']} global"
+    )
+
+
+def largest_batch(found: Mapping[str, Any]) -> str:
+    """Return what was found of the largest batch, in one line."""
+    return f"largest batch a replica: {found['fits']} fits, {found['fails']} does not"
+
+
+def figures(programs: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield a head, then each figure of all programs; lines of a part are indented.
+
+    The last column compares SAM with the plain step, and is empty without both.
+    """
+    compares = all(name in programs for name in _COMPARED)
+    yield ("per replica and step", *programs, "SAM/plain" if compares else "")
+    for label, path, unit in _ROWS:
+        values = {name: _at(program, path) for name, program in programs.items()}
+        ratio = ""
+        if compares:
+            sam, plain = (values[name] for name in _COMPARED)
+            if (
+                isinstance(sam, int | float)
+                and isinstance(plain, int | float)
+                and plain
+            ):
+                ratio = f"{sam / plain:.3f}"
+        yield (label, *(cell(value, unit) for value in values.values()), ratio)
+
+
+def _at(program: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    if "error" in program:
+        return None
+    return functools.reduce(lambda found, key: found[key], path, program)
+
+
+def cell(value: Any, unit: float) -> str:
+    """Return a figure in its unit, or '-' where there is none."""
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    value /= unit
+    # Three digits or more, whatever the size of the model.
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 100 else f"{value:.3g}"
+
+
+def collectives(programs: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield a head, then each exchange of each program."""
+    yield ("collectives", "kind", "operands", "MB", "among", "for")
+    for name, program in programs.items():
+        for found in program.get("collectives", ()):
+            parts = ", ".join(
+                f"{part} {size / 1e6:.3f}"
+                for part, size in found["bytes_by_pass"].items()
+            )
+            size = f"{found['bytes'] / 1e6:.3f}"
+            among = f"{found['groups']} x {found['group_size']}"
+            yield (name, found["kind"], str(found["operands"]), size, among, parts)

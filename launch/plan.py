@@ -26,15 +26,27 @@ def up(
     request: commands.Request,
     arguments: Sequence[str],
     *,
+    before: Sequence[str] = (),
     is_pod: bool,
     down_when_done: bool,
 ) -> str:
-    """Return what `up` runs where nothing is there yet, as a script for bash."""
+    """Return what `up` runs where nothing is there yet, as a script for bash.
+
+    Args:
+        place: Where the slice will be.
+        request: What is asked for.
+        arguments: The trainer's, as they hold on the slice.
+        before: A command of this machine that comes first.
+        is_pod: Whether the slice has several hosts.
+        down_when_done: Whether nothing is left in the end.
+    """
+    compiles = ["", "# Compile the run for the slice, and check it.", _line(before)]
     once = _bring_up(place, request) + _install(place, request.runtime_version, is_pod)
     lines = [
         "# What `up` runs when all goes well, and when the slice is lost. Besides, it",
         "# uses a slice that is there, and connects again after a broken connection.",
         *_besides(place),
+        *(compiles if before else []),
         "",
         "# A slice of this name must not be there: both must be NOT_FOUND.",
         *(f"if {line}; then exit 1; fi" for line in _describe(place)),

@@ -3,6 +3,8 @@
 import os
 import pathlib
 import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Sequence
 
@@ -35,6 +37,29 @@ def trainer_arguments(
     _, rest = main_lib._split_recipe(list(arguments))
     rest += _model_there(values.config.model.name)
     return (f"--config={_shipped('--config', path)}{mark}{variant}", *rest)
+
+
+def compile_words(
+    arguments: Sequence[str], accelerator: accelerators.Accelerator
+) -> list[str]:
+    """Return the command that compiles a run for a slice, and checks what it finds."""
+    where = f"--accelerator_type={accelerator.name}"
+    return [sys.executable, "-m", "sam_pod.preflight", where, *arguments]
+
+
+def compile_run(arguments: Sequence[str], accelerator: accelerators.Accelerator) -> int:
+    """Compile a run for a slice with the TPU's compiler, and return its exit code.
+
+    In a process of its own, which says itself what is wrong.
+
+    Args:
+        arguments: The trainer's, as they hold on this machine.
+        accelerator: The slice.
+    """
+    path = [str(trainer.ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+    words = compile_words(arguments, accelerator)
+    return subprocess.run(words, env=environment, check=False).returncode
 
 
 def is_remote(path: str) -> bool:

@@ -5,8 +5,10 @@ python -m launch.tpu up --name=pod --zone=us-central2-b --accelerator_type=v4-32
   --config.data.dir=gs://BUCKET/cifar10 --workdir=gs://BUCKET/run
 
 up      Create the slice or use the one that is there, and install the project on all
-        its hosts. With trainer's arguments after `--`: train until exit code 0 or 1,
-        and when the slice is lost delete it, create another and continue.
+        its hosts. With trainer's arguments after `--`: first compile the run for the
+        slice and check it (sam_pod.preflight; --nopreflight does not), then train
+        until exit code 0 or 1, and when the slice is lost delete it, create another
+        and continue.
 status  Say what there is, what it means and whether it costs money.
 run     Train on the slice that is there; another one is never created.
 logs    Follow the trainer's log, from its beginning.
@@ -53,14 +55,22 @@ def _up(values: flags.FlagValues, rest: Sequence[str]) -> int:
     accelerator = accelerators.parse(request.accelerator_type)
     arguments = preflight.trainer_arguments(rest, accelerator) if rest else ()
     place, down_when_done = tpu_flags.place(values), values.down_when_done
+    compiles = bool(rest) and values.preflight
     if values.dry_run:
-        is_pod = accelerator.is_pod
         print(
             plan.up(
-                place, request, arguments, is_pod=is_pod, down_when_done=down_when_done
+                place,
+                request,
+                arguments,
+                before=preflight.compile_words(rest, accelerator) if compiles else (),
+                is_pod=accelerator.is_pod,
+                down_when_done=down_when_done,
             )
         )
         return 0
+    if compiles and (code := preflight.compile_run(rest, accelerator)):
+        say("Nothing was asked for; --nopreflight goes on without these checks.")
+        return code
     the_slice = provision.Slice(place, values.poll_seconds)
     run = story.Run(request, arguments, tpu_flags.rule(values))
     job = story.train if arguments else story.only_bring_up

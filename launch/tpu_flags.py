@@ -41,6 +41,12 @@ def define() -> flags.FlagValues:
         flags.DEFINE_string(name, default, text, flag_values=values)
     for name, text in _SWITCHES.items():
         flags.DEFINE_bool(name, False, text, flag_values=values)
+    flags.DEFINE_bool(
+        "preflight",
+        True,
+        "Compile the run for the slice before it is asked for, and check it.",
+        flag_values=values,
+    )
     flags.DEFINE_integer(
         "max_restarts", 10, "In a row, of slice or trainer.", 0, flag_values=values
     )

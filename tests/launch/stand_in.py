@@ -15,7 +15,7 @@ READY = [
     ["PROVISIONING", "CREATING"],
     ["ACTIVE", "READY"],
 ]
-SLICE = ["--accelerator_type=v4-16", "--pause_seconds=0"]
+SLICE = ["--accelerator_type=v4-16", "--pause_seconds=0", "--nopreflight"]
 TRAIN = [
     "--",
     "--config=configs/resnet20.py:sgd",

@@ -47,7 +47,9 @@ def test_a_single_host_is_local(cloud):
         "https://storage.googleapis.com/libtpu-tf-releases/index.html",
     )
     slices.write_script()
-    code, stdout, stderr = slices.launch("up", "--accelerator_type=v4-8", *TRAIN)
+    code, stdout, stderr = slices.launch(
+        "up", "--accelerator_type=v4-8", "--nopreflight", *TRAIN
+    )
     assert (code, stderr) == (0, "")
     ours, load_library = json.loads(re.search(r"^\[\[.*", stdout, re.M).group())
     assert (ours[-1], load_library) == ("--tpu=local", None)

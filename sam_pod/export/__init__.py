@@ -1,0 +1,1 @@
+"""A run for other runtimes: StableHLO programs, SavedModel and a Keras file."""

@@ -1,0 +1,76 @@
+"""A trained network for TensorFlow and Keras: a SavedModel, and a .keras file."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from sam_pod import state as state_lib
+from sam_pod.recipe import Recipe
+
+
+class _Serving(tf.Module):
+    """Holds the values, and answers with them."""
+
+    def __init__(self, recipe: Recipe, values: state_lib.Values) -> None:
+        super().__init__()
+        self._recipe = recipe
+        self.weights = [tf.Variable(value) for value in values.weights]
+        self.stats = [tf.Variable(value, trainable=False) for value in values.stats]
+
+    def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits = self._recipe.network.apply(
+            [tf.convert_to_tensor(weight) for weight in self.weights],
+            [tf.convert_to_tensor(stat) for stat in self.stats],
+            self._recipe.preprocess(images, None),
+        ).logits
+        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+
+
+def write_saved_model(
+    folder: str,
+    recipe: Recipe,
+    values: state_lib.Values,
+    image_shape: tuple[int, int, int],
+) -> None:
+    """Write a SavedModel whose one signature takes raw images, any number of them."""
+    serving = _Serving(recipe, values)
+    spec = tf.TensorSpec([None, *image_shape], tf.uint8, name="images")
+    # An attribute, so that it can be called without naming the signature, too.
+    serving.serve = tf.function(
+        serving.__call__, input_signature=[spec], autograph=False
+    )
+    signatures = {tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY: serving.serve}
+    tf.saved_model.save(serving, folder, signatures)
+
+
+def write_keras_file(path: str, recipe: Recipe, values: state_lib.Values) -> None:
+    """Write the architecture with the values in it, whose own are overwritten."""
+    network = recipe.network
+    variables = {variable.path: variable for variable in network.model.variables}
+    for names, arrays in (
+        (network.initial_weights(), values.weights),
+        (network.initial_stats(), values.stats),
+    ):
+        for name, array in zip(names, arrays, strict=True):
+            variables[name].assign(array)
+    network.model.save(path)
+
+
+def custom_layers(model: keras.Model) -> list[str]:
+    """Return the registered names of layers that are not Keras' own."""
+    found: set[str] = set()
+    for layer in model._flatten_layers(include_self=False):
+        name = keras.saving.get_registered_name(type(layer))
+        if ">" in name:
+            found.add(name)
+    return sorted(found)
+
+
+def signature(image_shape: tuple[int, int, int], num_classes: int) -> dict[str, Any]:
+    """Return what the SavedModel's signature takes and gives, for the manifest."""
+    floats = {"shape": [None, num_classes], "dtype": "float32"}
+    return {
+        "inputs": [{"name": "images", "shape": [None, *image_shape], "dtype": "uint8"}],
+        "outputs": [{"name": name, **floats} for name in ("logits", "probabilities")],
+    }

@@ -1,0 +1,111 @@
+"""What manifest.json says of an exported folder: how to call what is in it."""
+
+from typing import Any
+
+import jaxlib
+
+from sam_pod import config as config_lib
+from sam_pod import metrics, result
+from sam_pod.export import keras_models
+from sam_pod.export.trained import Trained
+from sam_pod.lowering.programs import Program, Tensor
+
+SCHEMA_VERSION = 1
+# The first with full promises of compatibility; jaxlib 0.4.34 knows 0.9.0 to 1.7.5.
+STABLEHLO_VERSION = "1.0.0"
+
+FILE, VALUES = "manifest.json", "values.npz"
+SAVED_MODEL, KERAS_FILE = "saved_model", "model.keras"
+_STATE = {"step", "weights", "stats", "slots", "learning_rate_scale"}
+_INSIDE = ["scale", "standardize"]
+
+
+def program_file(name: str) -> str:
+    """Return the file of a program."""
+    return f"{name}.stablehlo"
+
+
+def key(tensor: Tensor) -> str:
+    """Return under which name values.npz has an input; '' for what is no state."""
+    if tensor.role not in _STATE:
+        return ""
+    # A slot and a weight may have one name; with their roles they have not.
+    return tensor.name if tensor.role == tensor.name else f"{tensor.role}/{tensor.name}"
+
+
+def describe(trained: Trained, programs: dict[str, Program]) -> dict[str, Any]:
+    """Return the manifest, as plain values for JSON."""
+    config, data, checkpoint = trained.config, trained.data, trained.checkpoint
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "config_digest": config_lib.digest(config),
+        "config": config.to_dict(),
+        "data_digest": data.digest(),
+        "checkpoint": {
+            "which": checkpoint.which,
+            "name": checkpoint.name,
+            "step": checkpoint.step,
+        },
+        "image_shape": list(data.image_shape),
+        "classes": list(data.classes),
+        "preprocessing": _preprocessing(trained),
+        "values": VALUES,
+        "programs": {
+            name: _program(name, program) for name, program in programs.items()
+        },
+        "saved_model": {
+            "folder": SAVED_MODEL,
+            "preprocessing_inside": _INSIDE,
+            "signature": "serving_default",
+            **keras_models.signature(data.image_shape, len(data.classes)),
+        },
+        "keras": {
+            "file": KERAS_FILE,
+            "preprocessing_inside": [],
+            "input": "float32 images, after `scale` and `standardize`",
+            "output": "logits",
+            "custom_layers": keras_models.custom_layers(trained.recipe.network.model),
+            "import_first": "sam_pod.models.batch_norm",
+        },
+        "versions": {**result.versions(), "jaxlib": jaxlib.__version__},
+    }
+
+
+def _preprocessing(trained: Trained) -> dict[str, Any]:
+    """Return its steps, by the names that each file's `preprocessing_inside` lists."""
+    data = trained.config.data
+    standardize = None  # Nothing to do.
+    if data.standardize:
+        mean, std = list(trained.data.mean), list(trained.data.std)
+        standardize = {"mean": mean, "std": std}
+    return {
+        "augment": data.augment,
+        "scale": "uint8 to float32, divided by 255",
+        "standardize": standardize,
+    }
+
+
+def _program(name: str, program: Program) -> dict[str, Any]:
+    trains = name == "train_step"
+    return {
+        "file": program_file(name),
+        "format": "StableHLO portable artifact",
+        "stablehlo_version": STABLEHLO_VERSION,
+        "replicas": program.num_replicas,
+        "preprocessing_inside": ["augment", *_INSIDE] if trains else _INSIDE,
+        "inputs": [_tensor(tensor, is_input=True) for tensor in program.inputs],
+        "outputs": [_tensor(tensor, is_input=False) for tensor in program.outputs],
+        # The runtime may write the output where the input was, which is then gone.
+        "donated": [{"input": i, "output": j} for i, j in program.aliases],
+        **({"metrics": list(metrics.TRAIN)} if trains else {}),
+    }
+
+
+def _tensor(tensor: Tensor, *, is_input: bool) -> dict[str, Any]:
+    found = {
+        "name": tensor.name,
+        "role": tensor.role,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+    }
+    return {**found, "value": key(tensor)} if is_input and key(tensor) else found

@@ -1,0 +1,100 @@
+"""A run as its workdir holds it: its recipe, and the values of a checkpoint."""
+
+import dataclasses
+import os
+
+import keras
+import ml_collections
+import tensorflow as tf
+
+from sam_pod import checkpoint_folder, errors, models, rules, session
+from sam_pod import state as state_lib
+from sam_pod import workdir as workdir_lib
+from sam_pod.data import manifest as manifest_lib
+from sam_pod.data import pipeline
+from sam_pod.recipe import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What was read from the workdir."""
+
+    which: str  # 'latest' or 'best'.
+    name: str
+    step: int
+    values: state_lib.Values  # As arrays.
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a run made, and what it was made of."""
+
+    config: ml_collections.ConfigDict
+    data: manifest_lib.Manifest
+    recipe: Recipe  # Of one replica.
+    checkpoint: Checkpoint
+
+
+def read(workdir: str, which: str, data_dir: str = "") -> Trained:
+    """Return the run in a folder, which is left as it is.
+
+    Args:
+        workdir: Local or in a bucket.
+        which: Checkpoint: 'latest' or 'best', which has weights and statistics only;
+            the other values are then those before the first step.
+        data_dir: Of the prepared data, '' for what the config says.
+
+    Raises:
+        UserError: there is no run, no such checkpoint, no data set, or not the run's.
+    """
+    config = workdir_lib.read_config(workdir)
+    rules.validate(config)
+    if data_dir:
+        config.data.dir = data_dir
+    directory = os.path.join(workdir, workdir_lib.CHECKPOINTS)
+    if not checkpoint_folder.paths(_folder(directory, which)):
+        raise errors.UserError(
+            f"{workdir} has no {which} checkpoint yet: train until one is saved (the "
+            "latest on a signal or by `checkpoint.every_seconds`, the best after an "
+            "epoch)."
+        )
+    data = manifest_lib.read(config.data.dir)
+    inputs = {
+        "data.dir": data.digest(),
+        "model.name": models.digest(config.model.name),
+    }
+    workdir_lib.check_inputs(workdir, config, inputs)
+    recipe = build_recipe(config, data, num_replicas=1)
+    return Trained(config, data, recipe, _restore(directory, which, recipe))
+
+
+def build_recipe(
+    config: ml_collections.ConfigDict, data: manifest_lib.Manifest, num_replicas: int
+) -> Recipe:
+    """Return what the run makes a step of, on so many replicas."""
+    split = pipeline.splits(config.data.dir, data, config.data.validation_examples)
+    steps = pipeline.steps_per_epoch(split["train"], config.global_batch_size)
+    if num_replicas == 1:  # Alone, a replica is any group; and `sync` a number fits.
+        config = config.copy_and_resolve_references()
+        config.sam.sync = "global" if config.sam.sync.isdecimal() else config.sam.sync
+    keras.utils.clear_session()  # So that layers have the names that the run gave them.
+    return session.build_recipe(config, data, steps, num_replicas)
+
+
+def _folder(directory: str, which: str) -> str:
+    return os.path.join(directory, state_lib.BEST) if which == "best" else directory
+
+
+def _restore(directory: str, which: str, recipe: Recipe) -> Checkpoint:
+    strategy = tf.distribute.get_strategy()
+    state = state_lib.create(strategy, recipe.network, recipe.optimizer)
+    checkpoints = state_lib.Checkpoints(directory, state, enabled=False)
+    if which == "best":
+        checkpoints.restore_best()
+        name = os.path.basename(checkpoint_folder.paths(_folder(directory, which))[-1])
+    else:
+        checkpoints.restore_latest()
+        epochs = int(state.read_progress().validated_epochs)
+        name = checkpoint_folder.name(int(state.step.numpy()), epochs)
+    values = tf.nest.map_structure(lambda tensor: tensor.numpy(), state.read())
+    return Checkpoint(which, name, int(name.split("-")[1]), values)

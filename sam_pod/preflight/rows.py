@@ -4,19 +4,23 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# What memory holds: (key in a program's report, word for it)
+PARTS = (
+    ("weights", "weights"),
+    ("statistics", "statistics"),
+    ("slots", "slots"),
+    ("batch", "batch"),
+    ("activations", "activations"),
+    ("temporaries", "temporaries"),
+    ("code", "program"),
+)
 # (what, where it is in a program's report, by what it is divided)
 _ROWS = (
     ("GFLOP", ("flops",), 1e9),
     ("GB accessed", ("bytes_accessed",), 1e9),
     ("FLOP a byte", ("flops_per_byte",), 1),
     ("MiB of memory", ("memory_bytes",), 2**20),
-    ("  weights", ("memory", "weights"), 2**20),
-    ("  statistics", ("memory", "statistics"), 2**20),
-    ("  slots", ("memory", "slots"), 2**20),
-    ("  batch", ("memory", "batch"), 2**20),
-    ("  activations", ("memory", "activations"), 2**20),
-    ("  temporaries", ("memory", "temporaries"), 2**20),
-    ("  program", ("memory", "code"), 2**20),
+    *((f"  {word}", ("memory", key), 2**20) for key, word in PARTS),
     ("ms, at least", ("roofline", "step_seconds"), 1e-3),
     ("  compute", ("roofline", "compute_seconds"), 1e-3),
     ("  memory", ("roofline", "memory_seconds"), 1e-3),

@@ -7,7 +7,7 @@ python -m sam_pod.preflight --config=configs/resnet20.py:digits --execute
 
 Compiles exactly the step that `python -m sam_pod.main` would run there, the same step
 without SAM, and the evaluation; prints for each slice what they compute, touch, keep in
-memory and exchange, and the least time that allows; and checks what must hold. Nothing
+memory and exchange, and the time that this should take; and checks what must hold. Nothing
 is contacted, and no TPU is needed. It takes minutes a slice, once: compiles are cached.
 
 All of main's --config.key=value are taken. --execute runs the lowered step on virtual
@@ -108,7 +108,23 @@ def _run(argv: list[str], check: Callable[[], None]) -> None:
     # TensorFlow is imported from here on: a bad flag is refused in a moment.
     from sam_pod.preflight import job
 
-    job.run(config, slices, values, check)
+    job.run(
+        config,
+        slices,
+        job.Options(
+            find_batch=values.find_batch,
+            execute_replicas=values.execute_replicas if values.execute else 0,
+            execute_steps=values.execute_steps,
+            output=values.output,
+            html=values.html,
+            hlo=values.hlo,
+            num_processes=values.jobs,
+            image_shape=tuple(values.image_shape),
+            num_classes=values.num_classes,
+            train_examples=values.train_examples,
+        ),
+        check,
+    )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """One run of preflight: lower, compile, measure, judge, report."""
 
+import dataclasses
 import json
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 import ml_collections
-from absl import flags
 
 from sam_pod import config as config_lib
 from sam_pod import errors
@@ -27,10 +27,27 @@ from sam_pod.preflight.topologies import Topology
 _STEPS = ("SAM step", "plain step")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line asks for; an empty path writes nothing."""
+
+    find_batch: bool = False
+    execute_replicas: int = 0  # None are executed.
+    execute_steps: int = 3
+    output: str = ""
+    html: str = ""
+    hlo: str = ""
+    num_processes: int = 1
+    # Of data that is not on this machine.
+    image_shape: tuple[str, ...] = ()
+    num_classes: int = 0
+    train_examples: int = 0
+
+
 def run(
     config: ml_collections.ConfigDict,
     slices: Sequence[str],
-    options: flags.FlagValues,
+    options: Options,
     check: Callable[[], None],
 ) -> None:
     """Do what the command line asks for, and print it.
@@ -38,7 +55,7 @@ def run(
     Args:
         config: Validated.
         slices: Topologies and accelerator types.
-        options: Of __main__.
+        options: What else is asked for.
         check: Raises when a signal came.
 
     Raises:
@@ -63,7 +80,7 @@ def run(
         "topologies": [],
     }
     passed = True
-    if options.execute:
+    if options.execute_replicas:
         found["execution"] = _execute(subject, options)
         passed = found["execution"]["is_passed"]
     found["topologies"] = _compile(subject, targets, options, progress)
@@ -79,7 +96,7 @@ def run(
 def _compile(
     subject: subject_lib.Subject,
     targets: Sequence[Topology],
-    options: flags.FlagValues,
+    options: Options,
     progress: Callable[[str], None],
 ) -> list[dict]:
     jobs = []
@@ -90,7 +107,9 @@ def _compile(
             compiler.Job(f"{name} for {target.name}", program, target)
             for name, program in programs.items()
         ]
-    results = compiler.compile_all(jobs, num_processes=options.jobs, progress=progress)
+    results = compiler.compile_all(
+        jobs, num_processes=options.num_processes, progress=progress
+    )
     reports = []
     for target in targets:
         programs = {
@@ -157,7 +176,7 @@ def _find_batch(
     return {"fits": fits, "fails": fails}
 
 
-def _execute(subject: subject_lib.Subject, options: flags.FlagValues) -> dict:
+def _execute(subject: subject_lib.Subject, options: Options) -> dict:
     replicas = options.execute_replicas
     compared = execution.compare(
         subject, num_replicas=replicas, num_steps=options.execute_steps
@@ -181,7 +200,7 @@ def _execute(subject: subject_lib.Subject, options: flags.FlagValues) -> dict:
     }
 
 
-def _given_shape(options: flags.FlagValues) -> subject_lib.Shape | None:
+def _given_shape(options: Options) -> subject_lib.Shape | None:
     given = [options.image_shape, options.num_classes, options.train_examples]
     if not any(given):
         return None
@@ -195,7 +214,7 @@ def _given_shape(options: flags.FlagValues) -> subject_lib.Shape | None:
     return subject_lib.Shape(tuple(map(int, shape)), given[1], given[2])
 
 
-def _check_writable(options: flags.FlagValues) -> None:
+def _check_writable(options: Options) -> None:
     """Refuse a place that cannot be written to before minutes are spent."""
     for path in filter(None, (options.output, options.html)):
         folder = os.path.dirname(os.path.abspath(path))
@@ -216,7 +235,7 @@ def _keep(programs: Mapping[str, Measured], folder: pathlib.Path, at: Topology) 
             (folder / f"{stem}.compiled.txt").write_text(measured.compiled.text)
 
 
-def _write(found: dict, options: flags.FlagValues) -> None:
+def _write(found: dict, options: Options) -> None:
     if options.output:
         with errors.storage(options.output):
             pathlib.Path(options.output).write_text(json.dumps(found, indent=2) + "\n")

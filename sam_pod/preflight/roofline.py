@@ -1,4 +1,4 @@
-"""How long a step takes at least, from what it computes, touches and exchanges.
+"""How long a step takes, estimated from what it computes, touches and exchanges.
 
 The roofline model (Williams, Waterman and Patterson, "Roofline", CACM 2009): a program
 is bound by the slowest of its resources. The exchange is added to the others, since
@@ -23,7 +23,7 @@ class Estimate:
 
     @property
     def step_seconds(self) -> float:
-        """Return the least time of a step."""
+        """Return the time of a step."""
         return (
             max(self.compute_seconds, self.memory_seconds) + self.interconnect_seconds
         )
@@ -51,7 +51,7 @@ def estimate(
     num_replicas: int,
     device: chips.Device,
 ) -> Estimate:
-    """Return the least times of one step.
+    """Return the times of one step at the device's full rates.
 
     Args:
         flops: Of one replica's program.

@@ -21,12 +21,12 @@ _ROWS = (
     ("FLOP a byte", ("flops_per_byte",), 1),
     ("MiB of memory", ("memory_bytes",), 2**20),
     *((f"  {word}", ("memory", key), 2**20) for key, word in PARTS),
-    ("ms, at least", ("roofline", "step_seconds"), 1e-3),
+    ("ms, estimated", ("roofline", "step_seconds"), 1e-3),
     ("  compute", ("roofline", "compute_seconds"), 1e-3),
     ("  memory", ("roofline", "memory_seconds"), 1e-3),
     ("  interconnect", ("roofline", "interconnect_seconds"), 1e-3),
     ("bound by", ("roofline", "bound"), 1),
-    ("images/s, at most", ("roofline", "images_per_second"), 1),
+    ("images/s", ("roofline", "images_per_second"), 1),
     ("% of peak", ("roofline", "utilization"), 1e-2),
 )
 _COMPARED = ("SAM step", "plain step")

@@ -6,9 +6,9 @@ python -m sam_pod.preflight --config=configs/resnet20.py:sgd --accelerator_type=
 python -m sam_pod.preflight --config=configs/resnet20.py:digits --execute
 
 Compiles exactly the step that `python -m sam_pod.main` would run there, the same step
-without SAM, and the evaluation; prints for each slice what they compute, touch, keep in
-memory and exchange, and the time that this should take; and checks what must hold. Nothing
-is contacted, and no TPU is needed. It takes minutes a slice, once: compiles are cached.
+without SAM, and the evaluation. Prints for each slice what they compute, touch, keep in
+memory and exchange, an estimate of their time, and whether all holds that must. Nothing
+is contacted and no TPU is needed. It takes minutes a slice, once: compiles are cached.
 
 All of main's --config.key=value are taken. --execute runs the lowered step on virtual
 devices of this machine's CPU, and compares it with the whole batch on one.

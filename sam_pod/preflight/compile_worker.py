@@ -2,14 +2,16 @@
 
 python -m sam_pod.preflight.compile_worker FOLDER
 
-The folder holds `program.mlirbc` and `request.json`; `result.json` and `compiled.txt`
+The folder holds `program.mlirbc` and `request.json`; `compiled.txt` and `result.json`
 are written there. libtpu ends the process on some errors and keeps its memory, so each
-compile has its own.
+compile has its own. It ends, too, when its standard input does: with who asked for it.
 """
 
 import json
+import os
 import pathlib
 import sys
+import threading
 import time
 
 import numpy as np
@@ -20,14 +22,32 @@ from sam_pod.lowering import private
 def main(folder: pathlib.Path) -> None:
     """Compile what the folder asks for, and write what came of it."""
     request = json.loads((folder / "request.json").read_text())
+    compiler = private.TOPOLOGY.get()
     try:
-        devices = private.TOPOLOGY.get()(
+        devices = compiler(
             platform="tpu", topology_name=request["topology"], **request["options"]
         ).devices
+    except (RuntimeError, ValueError) as error:  # No fault of the program.
+        return _write(folder, {"error": str(error), "is_passing": True})
+    try:
         result = _compile(folder, devices[: request["num_replicas"]])
-    except (RuntimeError, ValueError) as error:  # What XLA raises, and moved names.
+    except private.Moved:
+        raise
+    except (RuntimeError, ValueError) as error:  # What XLA raises.
         result = {"error": str(error)}
-    (folder / "result.json").write_text(json.dumps(result))
+    _write(folder, result)
+
+
+def _write(folder: pathlib.Path, result: dict) -> None:
+    partial = folder / "result.partial"
+    partial.write_text(json.dumps(result))
+    partial.replace(folder / "result.json")  # All of it, or nothing.
+
+
+def _end_with_stdin() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
 
 
 def _compile(folder: pathlib.Path, devices: list) -> dict:
@@ -57,4 +77,5 @@ def _compile(folder: pathlib.Path, devices: list) -> dict:
 
 
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
     main(pathlib.Path(sys.argv[1]))

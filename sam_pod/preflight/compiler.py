@@ -4,6 +4,7 @@ libtpu compiles ahead of time for any topology and needs no TPU. A compile is ca
 the digest of its HLO, the topology and the compiler's version.
 """
 
+import contextlib
 import dataclasses
 import gzip
 import hashlib
@@ -14,6 +15,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,6 +39,8 @@ _ENVIRONMENT = {
 # Several compiles at once; who sets it to 0 has libtpu hold a lock for the machine.
 _SHARES_LIBRARY = "ALLOW_MULTIPLE_LIBTPU_LOAD"
 _POLL_SECONDS = 0.2
+# What libtpu 0.0.7 says when another process is in its lock, or was and is gone.
+_LOCKED = re.compile(r"lockfile|libtpu.* already in use", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +94,18 @@ def version() -> str:
 def digest(job: Job) -> str:
     """Return what names a compile: its HLO, topology and the compiler's version.
 
-    Names of operations and lines of source are not in it, nor is the module's name,
-    which counts the functions traced before.
+    Names of computations, operations and lines of source are not in it: they count the
+    layers made and the functions traced before.
     """
     module = private.XLA_COMPUTATION.get()(job.program.hlo)
     text = module.as_hlo_text(True)
     text = re.sub(r", metadata=\{[^}]*\}", "", text)
-    text = re.sub(r"^HloModule [^,]*", "", text)
+    names: dict[str, str] = {}
+    text = re.sub(
+        r"\b[A-Za-z_][\w\-]*\.\d+\b",
+        lambda name: names.setdefault(name[0], f"%{len(names)}"),
+        text,
+    )
     rest = [
         job.program.aliases,
         job.program.num_replicas,
@@ -132,6 +141,8 @@ def compile_all(
         UserError: there is no compiler, or another process holds its lock.
     """
     cache = cache or cache_folder()
+    if os.environ.get(_SHARES_LIBRARY) == "0":
+        num_processes = 1  # Ours would lock each other out.
     keys = [digest(job) for job in jobs]
     results = {key: found for key in keys if (found := _remembered(cache, key))}
     pending = {k: job for k, job in zip(keys, jobs, strict=True) if k not in results}
@@ -144,7 +155,8 @@ def compile_all(
             for process in [r for r in running if r.is_done()]:
                 running.remove(process)
                 results[process.key] = process.result()
-                _remember(cache, process.key, results[process.key])
+                with contextlib.suppress(OSError):  # It only saves time.
+                    _remember(cache, process.key, results[process.key])
                 progress(f"{process.job.name}: {process.seconds():.0f} s")
             if running:
                 names = ", ".join(r.job.name for r in running)
@@ -164,25 +176,16 @@ class _Running:
     def __init__(self, key: str, job: Job) -> None:
         self.key, self.job = key, job
         self._started = time.monotonic()
-        self._folder = pathlib.Path(tempfile.mkdtemp(prefix="sam_pod_compile_"))
-        program, topology = job.program, job.topology
-        (self._folder / "program.mlirbc").write_bytes(
-            stablehlo.bytecode(program.hlo, program.aliases)
-        )
-        request = {
-            "topology": topology.compiler_name,
-            "options": topology.compiler_options,
-            "num_replicas": program.num_replicas,
-        }
-        (self._folder / "request.json").write_text(json.dumps(request))
-        library = importlib.util.find_spec("libtpu").submodule_search_locations[0]
+        with errors.storage(tempfile.gettempdir()):
+            self._folder = pathlib.Path(tempfile.mkdtemp(prefix="sam_pod_compile_"))
+            self._ask()
         root = str(pathlib.Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         environment = {
             **os.environ,
             **_ENVIRONMENT,
             _SHARES_LIBRARY: os.environ.get(_SHARES_LIBRARY, "1"),
-            "TPU_LIBRARY_PATH": os.path.join(library, "libtpu.so"),
+            "TPU_LIBRARY_PATH": _library(),
             "PYTHONPATH": path,
         }
         with open(self._folder / "log.txt", "wb") as log:
@@ -194,10 +197,23 @@ class _Running:
                     self._folder,
                 ],
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # It ends when this end is closed.
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def _ask(self) -> None:
+        """Write what the worker shall do."""
+        program, topology = self.job.program, self.job.topology
+        (self._folder / "program.mlirbc").write_bytes(
+            stablehlo.bytecode(program.hlo, program.aliases)
+        )
+        request = {
+            "topology": topology.compiler_name,
+            "options": topology.compiler_options,
+            "num_replicas": program.num_replicas,
+        }
+        (self._folder / "request.json").write_text(json.dumps(request))
 
     def seconds(self) -> float:
         return time.monotonic() - self._started
@@ -206,31 +222,50 @@ class _Running:
         return self._process.poll() is not None
 
     def result(self) -> Compiled:
-        """Return what it wrote, and delete its folder."""
+        """Return what it wrote, and delete its folder.
+
+        Raises:
+            UserError: another process holds libtpu's lock.
+        """
         try:
-            if (self._folder / "result.json").exists():
-                figures = json.loads((self._folder / "result.json").read_text())
-                compiled = self._folder / "compiled.txt"
-                return Compiled(
-                    figures, compiled.read_text() if compiled.exists() else ""
-                )
             log = (self._folder / "log.txt").read_text(errors="replace")
-            if "lockfile" in log or "already in use" in log:
+            figures = self._figures(log)
+            if "error" in figures and _LOCKED.search(figures["error"]):
                 raise errors.UserError(
                     "Another process holds the TPU compiler's lock; wait until it is "
-                    f"done, or set {_SHARES_LIBRARY}=1."
+                    f"done, or set {_SHARES_LIBRARY}=1. If there is none, delete "
+                    "/tmp/libtpu_lockfile, which it left behind."
                 )
-            last = log.strip().splitlines()[-1:] or ["it said nothing"]
-            code = self._process.returncode
-            reason = f"the compiler died ({code}): {last[0]}"
-            return Compiled({"error": reason, "died": True}, "")
+            compiled = self._folder / "compiled.txt"
+            text = compiled.read_text() if compiled.exists() else ""
+            return Compiled(figures, "" if "error" in figures else text)
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._delete()
+
+    def _figures(self, log: str) -> dict:
+        if (self._folder / "result.json").exists():
+            return json.loads((self._folder / "result.json").read_text())
+        code = self._process.returncode
+        if code == -signal.SIGKILL:
+            how = "was killed, for want of memory perhaps: --jobs=1 takes less"
+        else:
+            how = f"died ({code})"
+        last = (log.strip().splitlines() or ["it said nothing"])[-1]
+        return {"error": f"the compiler {how}: {last}", "is_passing": True}
+
+    def _delete(self) -> None:
+        self._process.stdin.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._delete()
+
+
+def _library() -> str:
+    folder = importlib.util.find_spec("libtpu").submodule_search_locations[0]
+    return os.path.join(folder, "libtpu.so")
 
 
 def _remembered(cache: pathlib.Path, key: str) -> Compiled | None:
@@ -243,11 +278,14 @@ def _remembered(cache: pathlib.Path, key: str) -> Compiled | None:
 
 
 def _remember(cache: pathlib.Path, key: str, compiled: Compiled) -> None:
-    if compiled.figures.get("died"):
-        return  # For want of memory here, perhaps: another time it may not.
+    if compiled.figures.get("is_passing"):
+        return  # It is of this machine and this moment, not of the program.
     cache.mkdir(parents=True, exist_ok=True)
     partial = cache / f".{key}.{os.getpid()}"
     entry = {"figures": compiled.figures, "text": compiled.text}
-    with gzip.open(partial, "wt") as file:
-        json.dump(entry, file)
-    partial.replace(cache / f"{key}.json.gz")
+    try:
+        with gzip.open(partial, "wt") as file:
+            json.dump(entry, file)
+        partial.replace(cache / f"{key}.json.gz")
+    finally:
+        partial.unlink(missing_ok=True)

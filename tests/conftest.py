@@ -5,7 +5,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["JAX_PLATFORMS"] = "cpu"
-# For programs that tests/lowering.py runs on virtual devices.
+# For programs that sam_pod.lowering runs on virtual devices.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 
 import pytest

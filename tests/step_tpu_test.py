@@ -1,20 +1,21 @@
 """The training step as a TPU runs it: traced, lowered, executed, collectives counted.
 
-See tests/lowering.py; no chip has run it.
+See sam_pod/lowering; no chip has run it.
 """
 
 import collections
 import itertools
+import re
 
-import jax
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from sam_pod import groups, optimizers, replicas, step
 from sam_pod import state as state_lib
+from sam_pod.lowering import execute, made_up_tpu, private, programs
 from sam_pod.models import batch_norm
-from tests import fixtures, lowering
+from tests import fixtures
 
 CORES, BATCH = 4, 16
 MODES = ["global", "replica", "norm", "2"]
@@ -25,44 +26,17 @@ OPTIMIZERS = {
 }
 
 
-def initial_values(recipe):
-    """Return the values before the first step, as arrays."""
-    weights = list(recipe.network.initial_weights().values())
-    return state_lib.Values(
-        step=np.int64(0),
-        weights=weights,
-        stats=list(recipe.network.initial_stats().values()),
-        slots={
-            name: [np.zeros_like(w) for w in weights]
-            for name in recipe.optimizer.slot_names
-        },
-        learning_rate_scale=np.float32(1),
-    )
-
-
-def lower_step(recipe, values):
-    """Return the HLO of values, images, labels -> report, values."""
-
-    def replica(*tensors):
-        *flat, images, labels = tensors
-        before = tf.nest.pack_sequence_as(values, flat)
-        after, report = step.replica_step(before, (images, labels), recipe)
-        return [report, *tf.nest.flatten(after)]
-
-    flat = [np.asarray(v) for v in tf.nest.flatten(values)]
-    return lowering.lower(
-        lowering.strategy(CORES),
-        replica,
-        *(tf.TensorSpec(v.shape, v.dtype) for v in flat),
-        tf.TensorSpec((BATCH // CORES, 6, 6, 3), tf.uint8),
-        tf.TensorSpec((BATCH // CORES,), tf.int32),
+def lower_step(recipe):
+    """Return the program of one of CORES replicas."""
+    return programs.train_step(
+        recipe, (6, 6, 3), num_replicas=CORES, per_replica_batch_size=BATCH // CORES
     )
 
 
 def run_steps(recipe, batches):
     """Run the lowered program on virtual devices; return (values, reports)."""
-    values, reports = initial_values(recipe), []
-    hlo = lower_step(recipe, values)
+    values, reports = programs.initial_values(recipe), []
+    run = execute.Executable(lower_step(recipe))
     size = BATCH // CORES
     rows = [
         groups.rows(
@@ -73,16 +47,16 @@ def run_steps(recipe, batches):
         ).numpy()
         for core in range(CORES)
     ]
-    flat = [tf.nest.flatten(values)] * CORES
-    with jax.experimental.enable_x64():
-        for x, y in batches:
-            inputs = [[*flat[c], x[rows[c]], y[rows[c]]] for c in range(CORES)]
-            outputs = lowering.execute(hlo, CORES, inputs)
-            for other in outputs[1:]:  # Replicas are equal to the last bit.
-                for mine, first in zip(other, outputs[0], strict=True):
-                    np.testing.assert_array_equal(mine, first)
-            reports.append(outputs[0][0])
-            flat = [output[1:] for output in outputs]
+    flat = [[np.asarray(v) for v in tf.nest.flatten(values)]] * CORES
+    for x, y in batches:
+        outputs = run(
+            [[*flat[c], np.int32(c), x[rows[c]], y[rows[c]]] for c in range(CORES)]
+        )
+        for other in outputs[1:]:  # Replicas are equal to the last bit.
+            for mine, first in zip(other, outputs[0], strict=True):
+                np.testing.assert_array_equal(mine, first)
+        reports.append(outputs[0][-1])
+        flat = [output[:-1] for output in outputs]
     return tf.nest.pack_sequence_as(values, flat[0]), np.stack(reports)
 
 
@@ -154,6 +128,32 @@ def test_shared_batch_norm_equals_the_groups_on_one_device_each(sync):
     assert_equal(*run_steps(fixtures.small_recipe(net, sync=sync), batches), *expected)
 
 
+def collectives(program):
+    """Return (kind, bytes, replica groups) of all that a program sends anywhere."""
+    text = private.XLA_COMPUTATION.get()(program.hlo).as_hlo_text()
+    found = []
+    for line in text.splitlines():
+        match = re.search(
+            r"= (.*?) (all-reduce|all-gather|all-to-all|reduce-scatter"
+            r"|collective-permute|send|recv|infeed|outfeed)\(",
+            line,
+        )
+        if match:
+            members = re.search(r"replica_groups=(\{\{.*?\}\})", line)
+            found.append((match[2], num_bytes(match[1]), members and members[1]))
+    return found
+
+
+BYTES = {"f32": 4, "s32": 4, "u32": 4, "f64": 8, "s64": 8, "bf16": 2, "pred": 1}
+
+
+def num_bytes(shapes):
+    return sum(
+        BYTES[kind] * int(np.prod([int(d) for d in dims.split(",") if d] or [1]))
+        for kind, dims in re.findall(r"\b([a-z]+[0-9]+|pred)\[([0-9,]*)\]", shapes)
+    )
+
+
 def gradient_bytes(recipe):
     return sum(w.nbytes for w in recipe.network.initial_weights().values())
 
@@ -165,7 +165,7 @@ def gradient_bytes(recipe):
 def test_the_step_has_the_collectives_of_its_mode_and_no_other(sync, ascent, groups_of):
     """Bytes of the ascent's all-reduces, then of the descent's bucket."""
     recipe = fixtures.small_recipe(fixtures.small_model(dropout=0.5), sync=sync)
-    found = lowering.collectives(lower_step(recipe, initial_values(recipe)))
+    found = collectives(lower_step(recipe))
     assert {kind for kind, _, _ in found} == {"all-reduce"}
     everyone = "{{0,1,2,3}}"
     by_group = collections.Counter()
@@ -187,7 +187,7 @@ def test_the_step_has_the_collectives_of_its_mode_and_no_other(sync, ascent, gro
 
 def test_the_plain_optimizer_reduces_one_gradient():
     recipe = fixtures.small_recipe(fixtures.small_model(), rho=0.0)
-    found = lowering.collectives(lower_step(recipe, initial_values(recipe)))
+    found = collectives(lower_step(recipe))
     assert sum(size for _, size, _ in found) == gradient_bytes(recipe) + 2 * 16 + 3 * 4
 
 
@@ -205,7 +205,7 @@ def test_a_double_reduction_would_be_seen():
 
 def test_inside_strategy_run_the_graph_holds_what_the_lowered_program_does():
     """The trace of the real strategy.run, replication and all."""
-    made_up = lowering.strategy(CORES)
+    made_up = made_up_tpu.strategy(CORES)
     recipe = fixtures.small_recipe(fixtures.small_model(dropout=0.5))
     state = state_lib.create(made_up, recipe.network, recipe.optimizer)
 

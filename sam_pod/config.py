@@ -91,7 +91,7 @@ def defaults() -> ml_collections.ConfigDict:
 
     # Longer than this, and the process says where it hangs and exits with 42.
     config.watchdog = ml_collections.ConfigDict()
-    config.watchdog.connect_seconds = 900.0  # Until all hosts are there.
+    config.watchdog.connect_seconds = 900.0  # To connect; then to set up.
     config.watchdog.compile_seconds = 3600.0  # The first loop of a step.
     config.watchdog.loop_seconds = 300.0  # Any other loop.
 

@@ -69,6 +69,9 @@ def set_up(
 ) -> Session:
     """Check everything, then make the workdir, and restore what it holds."""
     workers, num_replicas = runtime.workers, runtime.strategy.num_replicas_in_sync
+    # First, so that what follows refuses a config on all workers or on none.
+    with _limit(config, "Comparing the workers"):
+        identity.check(identity.of(config, {}), workers)
     config_lib.per_replica_batch_size(
         config.global_batch_size,
         num_replicas,
@@ -76,7 +79,28 @@ def set_up(
     )
     check_names(config, num_replicas)
     with runtime.host_scope():
-        manifest = _load_data(config, workers, stop)
+        _prepare_data(config, workers, stop)
+    # Even what happens on this machine may wait for one that does not answer.
+    with _limit(config, "Setting up"):
+        return _set_up(config, workdir, runtime, stop)
+
+
+def _limit(
+    config: ml_collections.ConfigDict, what: str
+) -> contextlib.AbstractContextManager:
+    seconds = config.watchdog.connect_seconds
+    return watchdog.limit(seconds, what, "watchdog.connect_seconds")
+
+
+def _set_up(
+    config: ml_collections.ConfigDict,
+    workdir: str,
+    runtime: Runtime,
+    stop: threading.Event,
+) -> Session:
+    workers, num_replicas = runtime.workers, runtime.strategy.num_replicas_in_sync
+    with runtime.host_scope():
+        manifest = _load_data(config)
     splits = pipeline.splits(config.data.dir, manifest, config.data.validation_examples)
     epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
     with runtime.host_scope():
@@ -119,17 +143,15 @@ def _restore(
 ) -> tuple[state_lib.TrainState, state_lib.Checkpoints, bool]:
     """Return the state, its checkpoints, and whether it comes from one of them."""
     workers = runtime.workers
-    seconds = config.watchdog.connect_seconds
-    with watchdog.limit(seconds, "Restoring", "watchdog.connect_seconds"):
-        state = state_lib.create(runtime.strategy, recipe.network, recipe.optimizer)
-        checkpoints = state_lib.Checkpoints(
-            os.path.join(workdir, workdir_lib.CHECKPOINTS),
-            state,
-            host_device=runtime.host_device,
-            enabled=workers.is_chief,
-        )
-        is_restored = workers.is_chief and checkpoints.restore_latest()
-        share_state(state, workers)
+    state = state_lib.create(runtime.strategy, recipe.network, recipe.optimizer)
+    checkpoints = state_lib.Checkpoints(
+        os.path.join(workdir, workdir_lib.CHECKPOINTS),
+        state,
+        host_device=runtime.host_device,
+        enabled=workers.is_chief,
+    )
+    is_restored = workers.is_chief and checkpoints.restore_latest()
+    share_state(state, workers)
     return state, checkpoints, is_restored
 
 
@@ -229,10 +251,10 @@ def build_recipe(
     )
 
 
-def _load_data(
+def _prepare_data(
     config: ml_collections.ConfigDict, workers: Workers, stop: threading.Event
-) -> manifest_lib.Manifest:
-    """Return the manifest of the prepared data, preparing what can be had by itself."""
+) -> None:
+    """Prepare data that can be had by itself and are not there yet."""
 
     def check() -> None:
         if stop.is_set():
@@ -248,6 +270,11 @@ def _load_data(
             source = sources[config.data.name]
             prepare.prepare(config.data.name, source, directory, check=check)
         workers.barrier()
+
+
+def _load_data(config: ml_collections.ConfigDict) -> manifest_lib.Manifest:
+    """Return the manifest of the prepared data, which is checked byte for byte."""
+    directory = config.data.dir
     manifest = manifest_lib.read(directory)
     if manifest.name != config.data.name:
         raise errors.UserError(

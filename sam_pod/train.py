@@ -78,11 +78,12 @@ def fit(session: session_lib.Session) -> None:
         UserError: the loss is not finite, or the disk is full.
     """
     config, state, workers = session.config, session.state, session.runtime.workers
-    done, record = int(state.step.numpy()), state.read_progress()
+    with session.limit("Starting the input"):
+        done, record = int(state.step.numpy()), state.read_progress()
+        train_loop = _train_loop(session, done)
+        validation_loop = _evaluation_loop(session, "validation")
     started, saved = time.monotonic() - record.seconds, time.monotonic()
     to_profile = config.profile_steps
-    train_loop = _train_loop(session, done)
-    validation_loop = _evaluation_loop(session, "validation")
 
     def save() -> None:
         nonlocal saved
@@ -144,8 +145,10 @@ def test(session: session_lib.Session) -> dict[str, Any]:
             if workers.is_chief:
                 session.checkpoints.restore_best()
             session_lib.share_state(session.state, workers)
-    steps, record = int(session.state.step.numpy()), session.state.read_progress()
-    scores = _evaluate(session, "test", _evaluation_loop(session, "test"))
+    with session.limit("Starting the input"):
+        steps, record = int(session.state.step.numpy()), session.state.read_progress()
+        loop = _evaluation_loop(session, "test")
+    scores = _evaluate(session, "test", loop)
     if scores is None:
         _wait_for_all(session)
         raise interrupts.Interrupted
@@ -215,12 +218,16 @@ def _paced(
         seconds = config.watchdog.compile_seconds
         return watchdog.limit(seconds, "Compiling a step", "watchdog.compile_seconds")
 
+    def agree(num_steps: int) -> int:
+        with session.limit("Agreeing with the other workers"):
+            return session.runtime.workers.chiefs_number(num_steps)
+
     return pace.PacedLoop(
         loop,
         iter(batches),
         max_steps=config.steps_per_loop,
         max_seconds=config.log_every_seconds,
-        agree=session.runtime.workers.chiefs_number,
+        agree=agree,
         limit=limit,
     )
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 
 import pytest
 
@@ -94,6 +95,37 @@ def test_a_host_that_dies_costs_nothing_but_time(alone, tmp_path):
     runs.assert_equal_checkpoints(expected, workdir, "checkpoints/best")
     runs.assert_equal_scalars(expected, workdir)
     assert runs.result(workdir)["test_loss"] == runs.result(expected)["test_loss"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "key"),
+    [
+        ("Running on", "watchdog.connect_seconds"),
+        pytest.param(
+            "Trainable parameters", "watchdog.loop_seconds", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_a_host_that_stops_answering_before_the_first_step_ends_the_wait(
+    alone, tmp_path, moment, key
+):
+    """What waits may be at work on this machine: an eager one waits for all hosts."""
+    path, _ = alone
+    with hosts(cwd=tmp_path) as (servers, address):
+        process = coordinate(
+            address,
+            path,
+            tmp_path / "run",
+            "--config.watchdog.connect_seconds=25",
+            "--config.watchdog.compile_seconds=25",
+            "--config.watchdog.loop_seconds=11",
+        )
+        assert process.read_until(moment), process.stderr
+        servers[1].send(signal.SIGSTOP)
+        assert process.wait() == 42, process.stderr
+    text = "\n".join(process.lines) + process.stderr
+    assert "has taken more than" in text
+    assert any(f"`{k}` is the limit" in text for k in (key, "watchdog.compile_seconds"))
 
 
 @pytest.mark.slow

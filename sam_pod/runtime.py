@@ -14,6 +14,9 @@ from sam_pod import deadline, errors, tpu
 from sam_pod.state import HOST_DEVICE
 from sam_pod.workers import Workers
 
+# What TensorFlow says of workers whose TF_CONFIGs differ.
+_OTHER_CLUSTER = ("Unexpected task registered", "is joining a group with size")
+
 
 @dataclasses.dataclass(frozen=True)
 class Runtime:
@@ -164,12 +167,22 @@ def _multiworker(cluster: cluster_lib.Cluster, connect_seconds: float) -> Runtim
     )
     # The strategy connects while it holds Python's lock. A worker waits for the chief
     # as long as configured above, the chief for the others for ever.
-    with deadline.limit(connect_seconds):
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    try:
+        with deadline.limit(connect_seconds):
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+            workers = Workers(strategy, cluster.index, len(cluster.addresses))
+            workers.barrier()  # What they disagree on shows when they first speak.
+    except tf.errors.OpError as error:
+        if any(words in str(error) for words in _OTHER_CLUSTER):
+            raise errors.UserError(
+                f"The TF_CONFIG of worker {cluster.index} names "
+                f"{len(cluster.addresses)} workers, that of another worker names "
+                "others: give all of them the same cluster."
+            ) from error
+        raise
     # Every input here is endless; else each batch would cost an all-reduce to ask
     # whether all workers have one, and its size would be unknown.
     strategy.extended.experimental_enable_get_next_as_optional = False
-    workers = Workers(strategy, cluster.index, len(cluster.addresses))
     # There is no localhost in this cluster: each process is a task of a job.
     own = f"{_task(cluster, cluster.index)}/device:CPU:0"
     return Runtime(strategy, workers, host_device=own)

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests import runs
+from tests import fixtures, runs
 
 LAUNCH = "launch.workers"
 
@@ -155,52 +155,90 @@ def test_a_signal_to_any_worker_saves_all_and_exits_with_42(
     undisturbed, tmp_path, worker
 ):
     path, workdir, _ = undisturbed
-    ports = free_ports(2)
+    two = addresses(2)
 
-    def start():
-        jobs = {"worker": [f"127.0.0.1:{port}" for port in ports]}
-        return [
-            runs.Process(
-                f"--config={path}",
-                f"--workdir={tmp_path / 'run'}",
-                environment={
-                    "TF_CONFIG": json.dumps(
-                        {"cluster": jobs, "task": {"type": "worker", "index": i}}
-                    )
-                },
-            )
-            for i in range(2)
-        ]
+    def start_both():
+        return start(path, tmp_path / "run", {0: two, 1: two})
 
-    processes = start()
+    processes = start_both()
     assert processes[worker].read_until("step 40  validation")
     processes[worker].send(signal.SIGTERM)
     assert [p.wait() for p in processes] == [42, 42]
     assert not (tmp_path / "run" / "result.json").exists()
-    processes = start()
+    processes = start_both()
     assert [p.wait() for p in processes] == [0, 0]
     assert any("Continuing after step" in line for line in processes[0].lines)
     runs.assert_equal_checkpoints(workdir, tmp_path / "run")
 
 
-def test_a_worker_with_another_config_is_refused(undisturbed, tmp_path):
-    path, _, _ = undisturbed
-    ports = free_ports(2)
-    jobs = {"worker": [f"127.0.0.1:{port}" for port in ports]}
-    processes = [
+def start(recipe, workdir, clusters, *arguments):
+    """Start a worker for each {number: addresses}, without a launcher."""
+    return [
         runs.Process(
-            f"--config={path}",
-            f"--config.sam.rho={rho}",
-            f"--workdir={tmp_path / 'run'}",
+            f"--config={recipe}",
+            f"--workdir={workdir}",
+            *(argument[i] for argument in arguments),
             environment={
                 "TF_CONFIG": json.dumps(
-                    {"cluster": jobs, "task": {"type": "worker", "index": i}}
+                    {
+                        "cluster": {"worker": addresses},
+                        "task": {"type": "worker", "index": index},
+                    }
                 )
             },
         )
-        for i, rho in enumerate((0.05, 0.1))
+        for i, (index, addresses) in enumerate(clusters.items())
     ]
+
+
+def addresses(count):
+    return [f"127.0.0.1:{port}" for port in free_ports(count)]
+
+
+def test_a_worker_with_another_config_is_refused(undisturbed, tmp_path):
+    """Also with one that it alone would refuse: no replicas share a batch of 17."""
+    path, _, _ = undisturbed
+    two = addresses(2)
+    batches = [f"--config.global_batch_size={size}" for size in (16, 17)]
+    processes = start(path, tmp_path / "run", {0: two, 1: two}, batches)
     assert [p.wait() for p in processes] == [1, 1]
-    assert "config `sam.rho` is 0.1, the chief's 0.05" in processes[1].stderr
+    assert "config `global_batch_size` is 17, the chief's 16" in processes[1].stderr
     assert "Refused worker(s) 1" in processes[0].stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_data_is_refused(undisturbed, tmp_path):
+    path, _, _ = undisturbed
+    other, two = tmp_path / "other", addresses(2)
+    fixtures.write_data(other, train=101, test=30)
+    data = [f"--config.data.dir={d}" for d in (os.path.dirname(path) + "/data", other)]
+    processes = start(path, tmp_path / "run", {0: two, 1: two}, data)
+    assert [p.wait() for p in processes] == [1, 1]
+    assert "Worker 1 differs from the chief: content `data.dir` is" in (
+        processes[1].stderr
+    )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("worker", [1, 2])
+def test_workers_of_different_clusters_are_refused(undisturbed, tmp_path, worker):
+    """The chief knows of two workers, the other one of three."""
+    path, _, _ = undisturbed
+    three = addresses(3)
+    seconds = ["--config.watchdog.connect_seconds=20"] * 2
+    clusters = {0: three[:2], worker: three}
+    chief, other = start(path, tmp_path / "run", clusters, seconds)
+    if worker == 1:  # The one that is told first may be gone before the other asks.
+        codes = [other.wait(), chief.wait()]
+        assert 1 in codes
+        assert set(codes) <= {1, 42}
+    else:  # The chief goes on to wait for the second worker.
+        assert other.wait() == 1
+        chief.kill()
+    assert re.search(
+        r"TF_CONFIG of worker \d names \d workers, that of another worker names others",
+        other.stderr + chief.stderr,
+    )
     assert not (tmp_path / "run").exists()

@@ -70,7 +70,7 @@ def train(folder, batches):
     for images, labels in batches:
         shares = [np.split(images, count), np.split(labels, count)]
         outputs = program([*state, *program.put_each([*numbers, *shares])])
-        assert all(buffer.is_deleted() for copies in state for buffer in copies[1:])
+        assert all(buffer.is_deleted() for copies in state for buffer in copies)
         state = outputs[: len(state)]
     names = [tensor["name"] for tensor in program.interface["outputs"]]
     return [

@@ -1,0 +1,105 @@
+"""Each exported form of a trained model answers as the trainer does."""
+
+import json
+import os
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sam_pod import models, session
+from sam_pod.data import manifest as data_manifest
+from sam_pod.export import folder as export
+from tests import runs
+from tests.export import elsewhere, trained
+
+
+def keras_logits(folder, images):
+    """Return the Keras file's logits, after what the manifest says comes before."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    rule = manifest["preprocessing"]["standardize"]
+    pixels = images.astype(np.float32) / 255
+    pixels = (pixels - np.float32(rule["mean"])) / np.float32(rule["std"])
+    model = keras.models.load_model(folder / manifest["keras"]["file"])
+    return model(pixels, training=False).numpy()
+
+
+def saved_model_logits(folder, images):
+    served = tf.saved_model.load(str(folder / "saved_model"))
+    answers = served.signatures["serving_default"](images=tf.constant(images))
+    logits = answers["logits"].numpy()
+    np.testing.assert_allclose(
+        answers["probabilities"].numpy(), tf.nn.softmax(logits).numpy(), atol=1e-6
+    )
+    # Any number of images.
+    one = served.signatures["serving_default"](images=tf.constant(images[:1]))
+    np.testing.assert_allclose(one["logits"].numpy(), logits[:1], atol=1e-5)
+    return logits
+
+
+@pytest.mark.parametrize(
+    "logits_of", [elsewhere.infer, saved_model_logits, keras_logits]
+)
+def test_each_form_of_the_model_answers_as_the_trainer_does(finished, logits_of):
+    config, workdir, folder = finished
+    images, labels = trained.test_images(config)
+    logits = logits_of(folder, images)
+    data = data_manifest.read(config.data.dir)
+    recipe = session.build_recipe(config, data, epoch_steps=5)
+    stored = trained.values(workdir)
+    parts = [
+        [stored[f"{role}/{i}"] for i in range(count)]
+        for role, count in (
+            ("weights", len(recipe.network.initial_weights())),
+            ("stats", len(recipe.network.initial_stats())),
+        )
+    ]
+    expected = recipe.network.apply(*parts, recipe.preprocess(images, None)).logits
+    np.testing.assert_allclose(logits, expected.numpy(), rtol=0, atol=2e-6)
+    # And what the trainer reported of its test set.
+    told = runs.result(workdir)
+    right = logits.argmax(1) == labels
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    loss = -log_p[np.arange(30), labels].mean()
+    assert right.mean() == pytest.approx(told["test_accuracy"])
+    assert loss == pytest.approx(told["test_loss"], abs=1e-5)
+
+
+def test_the_keras_file_is_a_model_to_train(finished):
+    config, workdir, folder = finished
+    network = models.build(str(folder / "model.keras"), (8, 8, 3), 4)
+    stored = trained.values(workdir)
+    for i, value in enumerate(network.initial_weights().values()):
+        np.testing.assert_array_equal(value, stored[f"weights/{i}"])
+    for i, value in enumerate(network.initial_stats().values()):
+        np.testing.assert_array_equal(value, stored[f"stats/{i}"])
+    assert config.model.name != str(folder / "model.keras")
+
+
+def test_the_best_checkpoint_starts_anew(interrupted, tmp_path):
+    _, workdir, _ = interrupted
+    export.write(str(workdir), str(tmp_path / "out"), which="best")
+    best = trained.values(workdir, "checkpoints/best")
+    with np.load(tmp_path / "out" / "values.npz") as stored:
+        assert stored["step"] == 0
+        slots = [stored[key] for key in stored if key.startswith("slots/")]
+        kernel = stored["weights/dense/kernel"]
+    assert len(slots) == 10
+    assert not any(slot.any() for slot in slots)
+    np.testing.assert_array_equal(kernel, best["weights/3"])
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["checkpoint"]["step"] == 5
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_left_where_it_is(finished, tmp_path):
+    _, workdir, _ = finished
+    shutil.copytree(workdir, tmp_path / "run")
+    checkpoints = tmp_path / "run" / "checkpoints"
+    (checkpoints / "ckpt-30-6.index").write_bytes(b"")
+    before = sorted(os.listdir(checkpoints))
+    export.write(str(tmp_path / "run"), str(tmp_path / "out"))
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["checkpoint"]["name"] == "ckpt-25-5"
+    assert sorted(os.listdir(checkpoints)) == before

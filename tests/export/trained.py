@@ -1,0 +1,35 @@
+"""What the trainer knows of its runs: batches, test images, values of checkpoints."""
+
+import tensorflow as tf
+
+from sam_pod.data import manifest, pipeline
+from tests import runs
+
+
+def batches(config, start, count):
+    """Return the global batches that the trainer takes from step `start` on."""
+    data = manifest.read(config.data.dir)
+    splits = pipeline.splits(config.data.dir, data, config.data.validation_examples)
+    input_fn = pipeline.training(
+        splits["train"],
+        global_batch_size=config.global_batch_size,
+        seed=config.seed,
+        start_step=start,
+    )
+    dataset = input_fn(tf.distribute.InputContext()).take(count)
+    return [(x.numpy(), y.numpy()) for x, y in dataset]
+
+
+def test_images(config):
+    data = manifest.read(config.data.dir)
+    split = pipeline.splits(config.data.dir, data, config.data.validation_examples)
+    input_fn = pipeline.evaluation(split["test"], global_batch_size=30)
+    images, labels, _ = next(iter(input_fn(tf.distribute.InputContext())))
+    return images.numpy(), labels.numpy()
+
+
+def values(workdir, name="checkpoints"):
+    """Return the variables of the newest checkpoint, by their place in the state."""
+    suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
+    stored = runs.checkpoint_values(workdir, name)
+    return {key.removesuffix(suffix): value for key, value in stored.items()}

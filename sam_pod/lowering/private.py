@@ -63,7 +63,6 @@ REPLICATE_METHODS = (
     "AddValue",
     "ExitResult",
     "GetControlPivot",
-    "_AddOpInternal",
 )
 # Attributes of a TPUStrategy: where its variables live, and whether they are packed.
 STRATEGY_DEVICES = "_tpu_devices"  # Of strategy.extended.
@@ -75,9 +74,6 @@ CROSS_REPLICA_SUM = Name(
 )
 XLA_ALL_REDUCE = Name(
     "tensorflow.compiler.tf2xla.ops.gen_xla_ops", "xla_all_reduce", _TENSORFLOW
-)
-XLA_REPLICA_ID = Name(
-    "tensorflow.compiler.tf2xla.ops.gen_xla_ops", "xla_replica_id", _TENSORFLOW
 )
 
 # From HLO to StableHLO and to a compiled program.

@@ -221,7 +221,12 @@ def _program(
 
     _let_xla_greet()
     specs = [tf.TensorSpec(t.shape, t.dtype) for t in inputs]
-    graph = traced.get_concrete_function(*specs).graph
+    try:
+        graph = traced.get_concrete_function(*specs).graph
+    except (LookupError, ValueError) as error:
+        if not _is_of_the_model(str(error)):
+            raise
+        raise errors.UserError(_does_not_lower(str(error))) from error
     try:
         hlo = traced.experimental_get_compiler_ir(*specs)(stage="hlo_serialized")
     except (ValueError, tf.errors.OpError) as error:
@@ -247,14 +252,24 @@ def _let_xla_greet() -> None:
         os.close(stderr)
 
 
+def _is_of_the_model(message: str) -> bool:
+    return "Exception encountered when calling" in message or (
+        "gradient registry has no entry" in message
+    )
+
+
 def _does_not_lower(message: str) -> str:
     """Return in one line which layer and operation XLA cannot compile."""
     operation = re.search(r"(\w+) \(No registered '\w+' OpKernel", message)
+    gradient = re.search(r"gradient registry has no entry for: (\w+)", message)
     node = re.search(r"\{\{node ([^}]+)\}\}", message)
     where = f" in {node[1]}" if node else ""
-    what = operation[1] if operation else "An operation"
+    message = re.sub(r"\x1b\[[\d;]*m", "", message)
     reason = " ".join(message.split())[:300]
-    return (
-        f"The model does not compile for a TPU: {what}{where} has no XLA kernel or "
-        f"needs a shape that is not static ({reason}). Replace that layer."
-    )
+    if gradient:
+        what = f"{gradient[1]} has no gradient"
+    elif operation:
+        what = f"{operation[1]}{where} has no XLA kernel ({reason})"
+    else:
+        what = f"an operation{where} cannot be compiled ({reason})"
+    return f"The model does not compile for a TPU: {what}. Replace that layer."

@@ -1,5 +1,6 @@
 """Say on stderr what goes on, without filling a log with it."""
 
+import shutil
 import sys
 import time
 
@@ -17,10 +18,22 @@ class Display:
     def __call__(self, line: str) -> None:
         """Show a line; one that ends in '...' gives way to the next."""
         passes = line.endswith("...")
-        if self._is_terminal:
-            end = "\r" if passes else "\n"
-            print(line.ljust(self._shown), end=end, file=sys.stderr, flush=True)
-            self._shown = len(line) if passes else 0
+        if self._is_terminal and passes:
+            line = line[: shutil.get_terminal_size().columns - 1]
+            self._write(line.ljust(self._shown) + "\r")
+            self._shown = len(line)
+        elif self._is_terminal:
+            self._write(line.ljust(self._shown) + "\n")
+            self._shown = 0
         elif not passes or time.monotonic() - self._printed >= _EVERY_SECONDS:
-            print(line, file=sys.stderr, flush=True)
+            self._write(line + "\n")
             self._printed = time.monotonic()
+
+    def clear(self) -> None:
+        """Take away a line that would give way to the next."""
+        if self._shown:
+            self._write(" " * self._shown + "\r")
+            self._shown = 0
+
+    def _write(self, text: str) -> None:
+        print(text, end="", file=sys.stderr, flush=True)

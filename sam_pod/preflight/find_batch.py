@@ -1,5 +1,6 @@
 """The largest batch whose step fits a device, found by compiling."""
 
+import math
 from collections.abc import Callable
 
 from sam_pod import errors
@@ -14,7 +15,8 @@ def largest(
     """Return (a batch that fits, a larger one that does not).
 
     Memory grows nearly in proportion to the batch, so the next guess is on the line
-    through the last two; whatever it says, the interval shrinks with each compile.
+    through what is known. Where that has not halved the interval, the next is in its
+    middle: whatever memory does, some twenty compiles are enough.
 
     Args:
         needs: From a batch to the share of the memory that its step takes, above
@@ -26,18 +28,22 @@ def largest(
     Raises:
         UserError: not even `unit` fits.
     """
-    fits, fails = 0, 0
     tried: dict[int, float] = {}
     guess = max(start // unit, 1) * unit
+    width = math.inf
     while True:
         tried[guess] = needs(guess)
-        if tried[guess] <= limit:
-            fits = max(fits, guess)
-        else:
-            fails = guess if not fails else min(fails, guess)
+        fits = max((b for b, need in tried.items() if need <= limit), default=0)
+        fails = min((b for b, need in tried.items() if need > limit), default=0)
         if fails and (fits >= _PRECISION * fails or fails - fits <= unit):
             break
-        guess = _next(tried, fits, fails, unit, limit)
+        before, width = width, _width(fits, fails, unit)
+        if fails and width > before / 2:
+            guess = round(math.sqrt(max(fits, unit) * fails))
+        else:
+            guess = _on_the_line(tried, fits, fails, limit)
+        low, high = fits + unit, fails - unit if fails else 8 * max(fits, unit)
+        guess = min(max(guess // unit * unit, low), max(high, low))
     if not fits:
         raise errors.UserError(
             f"Not even {unit} example(s) a replica fit: take a smaller model, "
@@ -46,19 +52,19 @@ def largest(
     return fits, fails
 
 
-def _next(
-    tried: dict[int, float], fits: int, fails: int, unit: int, limit: float
-) -> int:
-    """Return an untried batch between the two, or above when none failed yet."""
-    if len(tried) > 1:
-        (b0, n0), (b1, n1) = sorted(tried.items())[-2:]
+def _width(fits: int, fails: int, unit: int) -> float:
+    """Return how far the two are apart, by the ratio that there is to find."""
+    return math.log(fails / max(fits, unit / 2)) if fails else math.inf
+
+
+def _on_the_line(tried: dict[int, float], fits: int, fails: int, limit: float) -> int:
+    """Return the batch that would just fit if memory were linear in it."""
+    known = [fits, fails] if fits and fails else sorted(tried)[-2:]
+    if len(known) > 1:
+        (b0, n0), (b1, n1) = ((b, tried[b]) for b in known)
         slope = (n1 - n0) / (b1 - b0)
-        on_the_line = b0 + (limit - n0) / slope if slope > 0 else 2 * fits
+        found = b0 + (limit - n0) / slope if slope > 0 else 8 * b1
     else:
-        ((b0, n0),) = tried.items()
-        on_the_line = b0 * limit / n0
+        found = known[0] * limit / tried[known[0]]
     # Just below the line, or just above once what is below it fits.
-    aim = on_the_line * (0.97 if fits < 0.94 * on_the_line else 1.04)
-    low = fits + unit
-    high = fails - unit if fails else max(8 * fits, unit)
-    return min(max(int(aim) // unit * unit, low), max(high, low))
+    return int(found * (0.97 if fits < 0.94 * found else 1.04))

@@ -56,6 +56,15 @@ def parse(text: str) -> Topology:
     if ":" not in text:
         return Topology(accelerators.parse(text))
     generation, _, sides = text.partition(":")
+    if generation not in chips.CHIPS and generation in accelerators.GENERATIONS:
+        guess = f"{accelerators.GENERATIONS[generation]}:{sides}"
+        try:
+            guess = f"{guess} ({parse(guess).accelerator.name})"
+        except errors.UserError:
+            guess = f"{accelerators.GENERATIONS[generation]}:..."
+        raise errors.UserError(
+            f"--topology={text} is half an accelerator type; the nearest is {guess}."
+        )
     if generation not in chips.CHIPS:
         guess = errors.nearest(generation, chips.CHIPS) or "v5e"
         raise errors.UserError(

@@ -1,0 +1,204 @@
+"""The lowered step on four virtual devices against the whole batch on one."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sam_pod import errors, groups, optimizers, replicas
+from sam_pod.data import augment
+from sam_pod.models import batch_norm
+from sam_pod.preflight import execution, subject
+from tests import fixtures, runs
+
+REPLICAS, BATCH = 4, 16
+OPTIMIZERS = {
+    "sgd": lambda: optimizers.sgd(0.0, False),
+    "momentum": lambda: optimizers.sgd(0.9, False),
+    "nesterov": lambda: optimizers.sgd(0.9, True),
+    "adam": optimizers.adam,
+    "adamw": lambda: optimizers.adam(decoupled_weight_decay=0.1),
+}
+# Of ||a - b|| / ||b||: float32 sums in another order, and nothing else.
+BOUND = 2e-5
+
+
+def compared(recipe, whole=None, *, num_steps=2, shares_batch=False):
+    """Compare a recipe on replicas with `whole`, its own reference when None."""
+    return execution.compare_recipes(
+        recipe,
+        execution.reference(
+            recipe, whole or recipe, REPLICAS, shares_batch=shares_batch
+        ),
+        fixtures.batches(num_steps, BATCH),
+        num_replicas=REPLICAS,
+        bound=BOUND,
+    )
+
+
+def assert_passes(comparison, num_steps=2):
+    assert comparison.is_passed, comparison
+    assert comparison.are_replicas_equal
+    assert comparison.num_steps == num_steps
+    assert comparison.differences.keys() == {"loss", "gradient", "weights"}
+    # Not one program compared with itself: some sum has another order.
+    assert 0 < max(comparison.differences.values()) <= BOUND
+
+
+@pytest.mark.parametrize(
+    ("sync", "micro_batches", "accumulate_steps"),
+    [
+        ("global", 1, 1),
+        ("replica", 1, 1),
+        ("norm", 1, 1),
+        ("2", 1, 1),
+        ("2", 2, 2),
+    ],
+)
+def test_every_mode_equals_the_whole_batch(sync, micro_batches, accumulate_steps):
+    recipe = fixtures.small_recipe(
+        fixtures.small_model(),
+        sync=sync,
+        micro_batches=micro_batches,
+        accumulate_steps=accumulate_steps,
+    )
+    assert_passes(compared(recipe))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_equals_the_whole_batch(optimizer):
+    recipe = fixtures.small_recipe(
+        fixtures.small_model(norm=False),
+        optimizer=OPTIMIZERS[optimizer](),
+        weight_decay=0.01,
+    )
+    assert_passes(compared(recipe))
+
+
+def test_plain_descent_equals_the_whole_batch():
+    recipe = fixtures.small_recipe(fixtures.small_model(norm=False), rho=0.0)
+    assert_passes(compared(recipe))
+
+
+def test_augmentation_and_dropout_draw_the_same_on_any_number_of_devices():
+    augmented = augment.build(
+        "crop,flip,brightness", crop_padding=1, brightness_delta=0.5
+    )
+
+    def preprocess(images, draws):
+        return augment.to_float(images) if draws is None else augmented(images, draws)
+
+    recipe = fixtures.small_recipe(
+        fixtures.small_model(dropout=0.5), sync="2", preprocess=preprocess
+    )
+    assert_passes(compared(recipe))
+
+
+@pytest.mark.parametrize("sync", ["global", "2"])
+def test_a_shared_batch_norm_equals_one_of_the_whole_group(sync):
+    size = groups.size(sync, REPLICAS)
+    shared = fixtures.small_model()
+    batch_norm.share_batches(
+        shared.model,
+        lambda tensors: replicas.group_mean(tensors, size),
+        over_all_replicas=size == REPLICAS,
+    )
+    recipe = fixtures.small_recipe(shared, sync=sync)
+    whole = fixtures.small_recipe(fixtures.small_model(), sync=sync)
+    assert_passes(compared(recipe, whole, shares_batch=True))
+    if sync == "global":  # Each replica's own batch is another step.
+        assert not compared(whole, whole, num_steps=1, shares_batch=True).is_passed
+
+
+def test_a_config_in_bfloat16_is_compared_as_main_would_run_it(tmp_path):
+    config = runs.small_config(
+        tmp_path,
+        dtype="bfloat16",
+        **{"sam.sync": "norm", "optimizer.name": "adamw", "data.augment": ""},
+    )
+    found = execution.compare(subject.build(config), num_replicas=REPLICAS, num_steps=2)
+    assert found.is_passed, found
+    assert found.bound == execution.BOUNDS["bfloat16"]
+    assert max(found.differences.values()) > 1e-4  # It is bfloat16 that was run.
+
+
+def test_dropout_with_a_batch_norm_of_all_is_refused_in_one_line(tmp_path):
+    config = runs.small_config(tmp_path, **{"model.batch_norm": "global"})
+    with pytest.raises(errors.UserError, match="cannot compare a model with dropout"):
+        execution.compare(subject.build(config), num_replicas=REPLICAS, num_steps=1)
+
+
+def broken(change):
+    """Return the reference, and a recipe whose optimizer gets another gradient."""
+    recipe = fixtures.small_recipe(fixtures.small_model(norm=False))
+    update = recipe.optimizer.update
+    optimizer = dataclasses.replace(
+        recipe.optimizer,
+        update=lambda gradient, *rest: update(change(gradient), *rest),
+    )
+    return dataclasses.replace(recipe, optimizer=optimizer), recipe
+
+
+def test_a_gradient_that_is_reduced_twice_fails():
+    """As an optimizer of Keras does, which sums over the replicas by itself."""
+    found = compared(*broken(replicas.total), num_steps=1)
+    assert not found.is_passed
+    assert found.differences["weights"] == pytest.approx(REPLICAS - 1, rel=1e-3)
+
+
+@pytest.fixture
+def keep_local(monkeypatch):
+    """Return a function: of each bucket, leave what a slice says to each replica."""
+
+    def keep(part):
+        mean = replicas.mean
+
+        def incomplete(tensors):
+            found = mean(tensors)
+            found[part] = tensors[part]
+            return found
+
+        monkeypatch.setattr(replicas, "mean", incomplete)
+
+    return keep
+
+
+def test_a_gradient_that_is_not_reduced_fails(keep_local):
+    recipe = fixtures.small_recipe(fixtures.small_model(norm=False))
+    keep_local(slice(len(recipe.network.initial_weights())))
+    found = compared(recipe, num_steps=1)
+    assert not found.is_passed and not found.are_replicas_equal
+    assert found.differences["gradient"] > 0.1 > BOUND > found.differences["loss"]
+
+
+def test_statistics_left_local_fail(keep_local):
+    recipe = fixtures.small_recipe(fixtures.small_model())
+    weights = len(recipe.network.initial_weights())
+    keep_local(slice(weights, weights + len(recipe.network.initial_stats())))
+    found = compared(recipe, num_steps=1)
+    assert not found.are_replicas_equal and not found.is_passed
+    assert max(found.differences.values()) <= BOUND  # Nothing else would tell.
+
+
+def test_replicas_that_begin_with_different_states_fail(monkeypatch):
+    recipe = fixtures.small_recipe(fixtures.small_model(norm=False))
+    made = execution._Replicas.__init__
+
+    def init(self, *arguments):
+        made(self, *arguments)
+        flat = [np.copy(value) for value in self._states[-1]]
+        flat[1] += np.float32(1e-6)
+        self._states = [*self._states[:-1], flat]
+
+    monkeypatch.setattr(execution._Replicas, "__init__", init)
+    found = compared(recipe, num_steps=1)
+    assert not found.are_replicas_equal and not found.is_passed
+
+
+def test_a_difference_beyond_the_bound_or_unknown_fails():
+    good = execution.Comparison(4, 1, {"loss": 1e-6, "weights": 1e-5}, True, 1e-5)
+    assert good.is_passed
+    assert not dataclasses.replace(good, bound=9e-6).is_passed
+    assert not dataclasses.replace(good, are_replicas_equal=False).is_passed
+    for number in (float("nan"), float("inf")):
+        assert not dataclasses.replace(good, differences={"loss": number}).is_passed

@@ -3,15 +3,18 @@
 import dataclasses
 import re
 
-from sam_pod import groups
+from sam_pod import groups, sam
+from sam_pod.models import network
 from sam_pod.preflight import hlo
-from sam_pod.preflight.measured import Measured
+from sam_pod.preflight.measured import STATE_ROLES, Measured
 
 # SAM takes two gradients and what little the ascent costs.
 MAX_FLOPS_RATIO = 2.05
 _HOST_TRANSFERS = ("infeed", "outfeed", "recv", "send")
-_DYNAMIC = ("dynamic-reshape", "get-dimension-size", "set-dimension-size")
+_FLOAT64 = ("f64", "c128")
 _PRODUCTS = ("convolution", "dot")
+# What calls a layer; the line of it is the same for every layer that it calls.
+_CALLERS = (network.__file__, sam.__file__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +72,18 @@ def fits(measured: Measured) -> Check:
     detail = f"{_gib(needed)} of {_gib(limit)} GiB"
     if needed <= limit and not measured.error:
         return Check("fits", True, detail)
-    batch = measured.per_replica_batch_size
-    # What grows with the batch is nearly all of it, where it is too much.
-    suggestion = max(int(batch * 0.95 * limit / needed), 1)
+    batch, unit = measured.per_replica_batch_size, measured.micro_batches
+    # All but the state, the gradient and the perturbed weights grows with the batch.
+    fixed = measured.state_bytes + 2 * measured.gradient_bytes
+    share = (0.95 * limit - fixed) / max(needed - fixed, 1)
+    suggestion = int(batch * min(share, 0.95)) // unit * unit
+    if suggestion < unit:
+        return Check(
+            "fits",
+            False,
+            f"{detail}, {_gib(fixed)} whatever the batch: take a smaller model, "
+            "`dtype` 'bfloat16', or chips with more memory",
+        )
     replicas = measured.program.num_replicas
     return Check(
         "fits",
@@ -87,9 +99,9 @@ def no_host_transfer(measured: Measured) -> Check:
         i
         for i in measured.all_instructions()
         if i.opcode.removesuffix("-done") in _HOST_TRANSFERS
-        or (i.opcode == "custom-call" and re.search(r"callback|[Hh]ost", i.text))
+        or re.search(r'custom_call_target="[^"]*(callback|[Hh]ost)', i.text)
     ]
-    return _none("no host transfer", found)
+    return _none(measured, "no host transfer", found)
 
 
 def no_dynamic_shape(measured: Measured) -> Check:
@@ -97,9 +109,9 @@ def no_dynamic_shape(measured: Measured) -> Check:
     found = [
         i
         for i in measured.lowered.instructions()
-        if i.opcode in _DYNAMIC or "[<=" in i.text or ",<=" in i.text
+        if any(shape.is_dynamic for shape in i.shapes)
     ]
-    return _none("no dynamic shape", found)
+    return _none(measured, "no dynamic shape", found)
 
 
 def no_float64(measured: Measured) -> Check:
@@ -107,9 +119,9 @@ def no_float64(measured: Measured) -> Check:
     found = [
         i
         for i in measured.lowered.instructions()
-        if any(shape.dtype == "f64" for shape in i.shapes)
+        if any(shape.dtype in _FLOAT64 for shape in i.shapes)
     ]
-    return _none("no float64", found)
+    return _none(measured, "no float64", found)
 
 
 def no_silent_upcast(measured: Measured, dtype: str) -> Check:
@@ -126,17 +138,19 @@ def no_silent_upcast(measured: Measured, dtype: str) -> Check:
     ]
     if not found:
         return Check(name, True, "")
-    where = {
-        f"{i.opcode} {i.op_name} ({measured.program.source_line(i.op_name) or '?'})"
-        for i in found
-    }
-    return Check(name, False, f"in float32: {'; '.join(sorted(where)[:3])}")
+    # Each layer once: its forward product stands for its gradients'.
+    forward = [i for i in found if "gradient_tape" not in i.op_name] or found
+    where: dict[str, str] = {}
+    for i in forward:
+        where.setdefault(measured.layer(i.op_name), _place(measured, i))
+    return Check(name, False, f"in float32: {'; '.join(list(where.values())[:3])}")
 
 
 def collectives(measured: Measured, rules: Rules) -> Check:
     """Check that gradients are exchanged as often as the mode needs, and no more.
 
-    One gradient for the descent, and one within each group for the ascent.
+    One gradient for the descent, and one within each group for the ascent. Fewer would
+    let replicas drift apart, or ascend on what is not their group's.
     """
     name = "no needless collective"
     replicas, gradient = measured.program.num_replicas, measured.gradient_bytes
@@ -151,17 +165,17 @@ def collectives(measured: Measured, rules: Rules) -> Check:
         width = max((len(g) for g in collective.groups), default=replicas)
         found[width] = found.get(width, 0) + collective.num_bytes
     # Statistics and metrics travel along; a gradient is far larger.
-    excess = {
-        width: count
-        for width, size in found.items()
-        if (count := size / gradient - allowed.get(width, 0)) >= 0.5
-    }
+    is_off = any(
+        abs(found.get(width, 0) / gradient - allowed.get(width, 0)) >= 0.5
+        for width in {*found, *allowed}
+    )
     told = ", ".join(
         f"{size / gradient:.2f} gradients among {width}"
         for width, size in sorted(found.items(), reverse=True)
     )
-    if not excess:
-        return Check(name, True, told or "none at all")
+    told = told or "none at all"
+    if not is_off:
+        return Check(name, True, told)
     needed = ", ".join(f"{n} among {w}" for w, n in allowed.items()) or "none"
     return Check(name, False, f"{told}; `sam.sync` {rules.sync!r} needs {needed}")
 
@@ -169,14 +183,16 @@ def collectives(measured: Measured, rules: Rules) -> Check:
 def donates(measured: Measured) -> Check:
     """Check that the state is updated in place: no second copy across the step."""
     name = "state donated"
-    state = [i for i, _ in measured.program.aliases]
     donated = measured.donated_inputs
-    missing = [measured.program.inputs[i].name for i in state if i not in donated]
-    if not missing and state:
-        size = sum(measured.program.inputs[i].num_bytes for i in state)
-        return Check(name, True, f"{size / 1e6:.2f} MB")
-    what = ", ".join(missing[:3]) or "everything"
-    return Check(name, False, f"copied: {what}")
+    missing = [
+        tensor.name
+        for i, tensor in enumerate(measured.program.inputs)
+        if tensor.role in STATE_ROLES and i not in donated
+    ]
+    if not missing:
+        return Check(name, True, f"{measured.state_bytes / 1e6:.2f} MB")
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    return Check(name, False, f"copied: {', '.join(missing[:3])}{more}")
 
 
 def costs_two_gradients(measured: Measured, plain: Measured) -> Check:
@@ -188,12 +204,19 @@ def costs_two_gradients(measured: Measured, plain: Measured) -> Check:
     return Check(name, ratio <= MAX_FLOPS_RATIO, f"{ratio:.3f}")
 
 
-def _none(name: str, found: list[hlo.Instruction]) -> Check:
+def _none(measured: Measured, name: str, found: list[hlo.Instruction]) -> Check:
     if not found:
         return Check(name, True, "")
-    first = found[0]
-    where = f"{first.opcode} {first.op_name or first.name}"
+    forward = [i for i in found if i.op_name and "gradient_tape" not in i.op_name]
+    where = _place(measured, (forward or found)[0])
     return Check(name, False, f"{len(found)} found, such as {where}")
+
+
+def _place(measured: Measured, instruction: hlo.Instruction) -> str:
+    """Return what an instruction is, of which operation, and the line that made it."""
+    line = measured.program.source_line(instruction.op_name)
+    where = f" ({line})" if line and line.rpartition(":")[0] not in _CALLERS else ""
+    return f"{instruction.opcode} {instruction.op_name or instruction.name}{where}"
 
 
 def _gib(num_bytes: float) -> str:

@@ -1,13 +1,15 @@
 """Read XLA's text of a program: instructions, shapes, collectives, what lives at once.
 
-The text before compilation (`lowered`) has no layouts; the text after it is a schedule,
-whose shapes say how they are tiled, and in which memory.
+The text before compilation tiles nothing; the text after it is a schedule, whose shapes
+say how they are tiled, and in which memory. Both name operands with a percent sign.
 """
 
 import dataclasses
 import math
 import re
 from collections.abc import Iterator
+
+import numpy as np
 
 COLLECTIVES = (
     "all-gather",
@@ -26,7 +28,8 @@ class Shape:
 
     dtype: str
     dims: tuple[int, ...]
-    layout: str  # Such as '1,0:T(8,128)S(1)'; '' before compilation.
+    layout: str  # Such as '1,0:T(8,128)S(1)'; no tiles before compilation.
+    is_dynamic: bool = False  # `dims` are bounds.
 
     @property
     def num_bytes(self) -> int:
@@ -38,9 +41,9 @@ class Shape:
         """Return the bytes that it takes in memory, tiled."""
         order, _, tiling = self.layout.partition(":")
         tile = re.search(r"T\(([\d,]+)\)", tiling)
-        if not tile or not self.dims:
+        if not tile:
             return self.num_bytes
-        minor_to_major = [int(i) for i in order.split(",")]
+        minor_to_major = [int(i) for i in order.split(",") if i]
         dims = [self.dims[i] for i in reversed(minor_to_major)]
         sides = [int(n) for n in tile[1].split(",")]
         dims = [1] * (len(sides) - len(dims)) + dims
@@ -166,7 +169,7 @@ def shapes(text: str) -> Iterator[Shape]:
     for dtype, dims, layout in _SHAPE.findall(text):
         # A bounded dimension, <=8, counts as its bound.
         sides = tuple(int(d.lstrip("<=")) for d in dims.split(",") if d)
-        yield Shape(dtype, sides, layout or "")
+        yield Shape(dtype, sides, layout or "", is_dynamic="<=" in dims)
 
 
 def _num_bits(dtype: str) -> int:
@@ -192,7 +195,10 @@ def _collective(
     kind: str, instruction: Instruction, users: dict[str, list[Instruction]]
 ) -> Collective:
     count = len(instruction.operands)
-    sizes = [shape.num_bytes for shape in instruction.shapes[-count:]]
+    carried = instruction.shapes
+    if kind == "collective-permute" and instruction.opcode.endswith("-start"):
+        carried = carried[: 2 * count]  # (where from, where to, two contexts)
+    sizes = [shape.num_bytes for shape in carried[-count:]]
     names = [instruction.op_name] * count
     pending = list(users.get(instruction.name, []))
     for user in pending:
@@ -219,9 +225,15 @@ def _groups(text: str) -> tuple[tuple[int, ...], ...]:
     if listed:
         groups = re.findall(r"\{([\d,]+)\}", listed[1])
         return tuple(tuple(int(i) for i in group.split(",")) for group in groups)
-    # [2,8]<=[16] means two groups of eight in the order of their numbers.
-    iota = re.search(r"replica_groups=\[(\d+),(\d+)\]<=\[(\d+)\]", text)
-    if iota:
-        count, size = int(iota[1]), int(iota[2])
-        return tuple(tuple(range(g * size, (g + 1) * size)) for g in range(count))
-    return ()
+    # [2,8]<=[16] means two groups of eight in the order of their numbers; in
+    # [8,2]<=[2,8]T(1,0) the numbers fill a table of 2 x 8, which is then transposed.
+    iota = re.search(
+        r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", text
+    )
+    if not iota:
+        return ()
+    groups, table = ([int(n) for n in part.split(",")] for part in iota.group(1, 2))
+    numbers = np.arange(math.prod(table)).reshape(table)
+    if iota[3]:
+        numbers = numbers.transpose([int(axis) for axis in iota[3].split(",")])
+    return tuple(map(tuple, numbers.reshape(groups).tolist()))

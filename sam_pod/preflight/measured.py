@@ -11,6 +11,8 @@ from sam_pod.preflight import hlo, memory, roofline
 from sam_pod.preflight.compiler import Compiled
 from sam_pod.preflight.topologies import Topology
 
+# Of inputs that a training step updates; the others are made anew for each.
+STATE_ROLES = ("step", "weights", "stats", "slots", "learning_rate_scale")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -35,8 +37,9 @@ class Measured:
 
     @property
     def lowered_text(self) -> str:
-        """Return XLA's text of the program before compilation."""
-        return private.XLA_COMPUTATION.get()(self.program.hlo).as_hlo_text()
+        """Return XLA's text of the program before compilation, with all it knows."""
+        module = private.XLA_COMPUTATION.get()(self.program.hlo).as_hlo_module()
+        return module.to_string()
 
     @functools.cached_property
     def lowered(self) -> hlo.Module:
@@ -60,7 +63,7 @@ class Measured:
 
     @functools.cached_property
     def roofline(self) -> roofline.Estimate:
-        """Return the least time of a step."""
+        """Return the estimated time of a step."""
         return roofline.estimate(
             self.figures["flops"],
             self.figures["bytes_accessed"],
@@ -74,22 +77,45 @@ class Measured:
         """Return the memory that it takes, or None when nothing is known of it."""
         if not self.error:
             return self.share.total
-        used = re.search(r"[Uu]sed ([\d.]+)([KMGT]?) of [\d.]+[KMGT]? hbm", self.error)
-        return round(float(used[1]) * _UNITS[used[2]]) if used else None
+        if not self._used_and_limit:
+            return None
+        # What it used does not count the arguments, which are there all the time.
+        arguments = sum(tensor.num_bytes for tensor in self.program.inputs)
+        return self._used_and_limit[0] + arguments
 
     @property
     def limit_bytes(self) -> int:
         """Return the memory of the device, by the compiler's word where it gave it."""
-        limit = re.search(r"of ([\d.]+)([KMGT]?) hbm", self.error)
-        if limit:
-            return round(float(limit[1]) * _UNITS[limit[2]])
+        if self._used_and_limit:
+            return self._used_and_limit[1]
         return self.topology.replica.hbm_bytes
+
+    @property
+    def _used_and_limit(self) -> tuple[int, int] | None:
+        """Return what the compiler says when all is too much, or one array alone."""
+        if one := re.search(
+            r"Allocation \(size=(\d+)\) would exceed memory \(size=(\d+)\)", self.error
+        ):
+            return int(one[1]), int(one[2])
+        number = r"([\d.]+)([KMGT]?)"
+        both = re.search(rf"[Uu]sed {number} of {number} hbm", self.error)
+        if not both:
+            return None
+        used, limit = (
+            float(n) * _UNITS[u] for n, u in (both.groups()[:2], both.groups()[2:])
+        )
+        return round(used), round(limit)
 
     @property
     def per_replica_batch_size(self) -> int:
         """Return the examples that each replica takes."""
         images = next(t for t in self.program.inputs if t.role == "images")
         return images.shape[0]
+
+    @property
+    def state_bytes(self) -> int:
+        """Return the bytes of all that a step updates."""
+        return sum(t.num_bytes for t in self.program.inputs if t.role in STATE_ROLES)
 
     @property
     def gradient_bytes(self) -> int:
@@ -114,6 +140,22 @@ class Measured:
 
         It is float32 by design: logits and the loss are.
         """
-        names = [t.name for t in self.program.inputs if t.role == "weights"]
-        layer = names[-1].split("/")[-2] if "/" in names[-1] else names[-1]
-        return any(re.fullmatch(rf"{layer}(_\d+)?", p) for p in op_name.split("/"))
+        return bool(self._layers) and self.layer(op_name) == self._layers[-1]
+
+    def layer(self, op_name: str) -> str:
+        """Return the layer with weights that an operation is of.
+
+        Of another, its scope without numbers: a scope has the name of its layer and,
+        but for the first of that name, a number.
+        """
+        for scope in reversed(op_name.split("/")):
+            for name in (re.sub(r"_\d+$", "", scope), scope):
+                if name in self._layers:
+                    return name
+        return re.sub(r"_\d+(?=/|$)", "", op_name)
+
+    @functools.cached_property
+    def _layers(self) -> list[str]:
+        """Return the layers that have weights, the one that makes the logits last."""
+        paths = [t.name for t in self.program.inputs if t.role == "weights"]
+        return [path.split("/")[-2] for path in paths if "/" in path]

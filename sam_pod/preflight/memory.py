@@ -44,21 +44,23 @@ def share(program: Program, compiled: dict, module: hlo.Module) -> Share:
         compiled: The compiler's own figures, as compile_worker writes them.
         module: The compiled program.
     """
-    # Donated buffers are inputs and outputs at once; padding is spread evenly.
+    # Donated buffers are inputs and outputs at once.
     held = compiled["argument_bytes"] + compiled["output_bytes"]
     held -= compiled["alias_bytes"]
-    by_role = dict.fromkeys(("weights", "stats", "slots", "batch"), 0)
-    for tensor in program.inputs:
-        role = tensor.role if tensor.role in by_role else "batch"
-        by_role[role] += tensor.num_bytes
-    scale = held / max(sum(by_role.values()), 1)
+    by_role = dict.fromkeys(("weights", "stats", "slots"), 0)
+    for instruction in module.computations[module.entry]:
+        if instruction.opcode == "parameter":
+            number = int(instruction.text.partition(")")[0])
+            role = program.inputs[number].role
+            if role in by_role:
+                by_role[role] += instruction.shapes[0].padded_bytes
     activations, others = _at_peak(module)
     kept = activations / max(activations + others, 1) * compiled["temporary_bytes"]
     return Share(
-        weights=round(by_role["weights"] * scale),
-        statistics=round(by_role["stats"] * scale),
-        slots=round(by_role["slots"] * scale),
-        batch=round(by_role["batch"] * scale),
+        weights=by_role["weights"],
+        statistics=by_role["stats"],
+        slots=by_role["slots"],
+        batch=held - sum(by_role.values()),  # And scalars, and what comes out.
         activations=round(kept),
         temporaries=compiled["temporary_bytes"] - round(kept),
         code=compiled["code_bytes"],

@@ -20,7 +20,6 @@ from sam_pod import (
     errors,
     groups,
     identity,
-    interrupts,
     models,
     optimizers,
     replicas,
@@ -29,6 +28,7 @@ from sam_pod import (
     watchdog,
     writers,
 )
+from sam_pod import inputs as inputs_lib
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
 from sam_pod.data import augment, pipeline, prepare
@@ -79,7 +79,7 @@ def set_up(
     )
     check_names(config, num_replicas)
     with runtime.host_scope():
-        _prepare_data(config, workers, stop)
+        inputs_lib.prepare_missing(config, workers, stop)
     # Even what happens on this machine may wait for one that does not answer.
     with _limit(config, "Setting up"):
         return _set_up(config, workdir, runtime, stop)
@@ -100,7 +100,7 @@ def _set_up(
 ) -> Session:
     workers, num_replicas = runtime.workers, runtime.strategy.num_replicas_in_sync
     with runtime.host_scope():
-        manifest = _load_data(config)
+        manifest = inputs_lib.load(config)
     splits = pipeline.splits(config.data.dir, manifest, config.data.validation_examples)
     epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
     with runtime.host_scope():
@@ -110,7 +110,7 @@ def _set_up(
         "model.name": models.digest(config.model.name),
     }
     identity.check(identity.of(config, inputs), workers)
-    _check_reach(config.data.dir, runtime)
+    inputs_lib.check_reach(config.data.dir, runtime)
     _check_neighbours(config.sam.sync, runtime)
 
     lock = workdir_lib.begin(workdir, config, inputs) if workers.is_chief else None
@@ -251,60 +251,6 @@ def build_recipe(
     )
 
 
-def _prepare_data(
-    config: ml_collections.ConfigDict, workers: Workers, stop: threading.Event
-) -> None:
-    """Prepare data that can be had by itself and are not there yet."""
-
-    def check() -> None:
-        if stop.is_set():
-            raise interrupts.Interrupted
-
-    directory = config.data.dir
-    sources = {"cifar10": "download", "digits": ""}
-    # One worker after the other: they may share the folder, or not.
-    for turn in range(workers.count):
-        is_empty = turn == workers.index and _is_empty(directory)
-        if is_empty and config.data.name in sources:
-            logging.info("Preparing %s in %s.", config.data.name, directory)
-            source = sources[config.data.name]
-            prepare.prepare(config.data.name, source, directory, check=check)
-        workers.barrier()
-
-
-def _load_data(config: ml_collections.ConfigDict) -> manifest_lib.Manifest:
-    """Return the manifest of the prepared data, which is checked byte for byte."""
-    directory = config.data.dir
-    manifest = manifest_lib.read(directory)
-    if manifest.name != config.data.name:
-        raise errors.UserError(
-            f"`data.dir` {directory} holds {manifest.name!r}, but `data.name` is "
-            f"{config.data.name!r}: make them agree."
-        )
-    manifest_lib.verify(directory, manifest)
-    return manifest
-
-
-def _check_reach(directory: str, runtime: Runtime) -> None:
-    """Refuse data that a machine which reads input does not see as this one does."""
-    path = os.path.join(directory, manifest_lib.FILE_NAME)
-    with runtime.host_scope():
-        expected = tf.io.read_file(path).numpy() if runtime.input_devices else b""
-    for device in runtime.input_devices:
-        try:
-            with tf.device(device):
-                seen = tf.io.read_file(path).numpy()
-        except tf.errors.OpError as error:
-            if interrupts.is_lost_worker(error):
-                raise
-            seen = b""
-        if seen != expected:
-            raise errors.UserError(
-                f"`data.dir` {directory} is not the same folder on {device}: give one "
-                "that every host of the slice reaches, such as gs://BUCKET/DATA."
-            )
-
-
 def _check_neighbours(sync: str, runtime: Runtime) -> None:
     size = groups.size(sync, runtime.strategy.num_replicas_in_sync)
     where = runtime.coordinates
@@ -314,14 +260,3 @@ def _check_neighbours(sync: str, runtime: Runtime) -> None:
             "slice: their all-reduce crosses other groups' links.",
             sync,
         )
-
-
-def _is_empty(directory: str) -> bool:
-    try:
-        return "://" not in directory and not os.listdir(directory)
-    except FileNotFoundError:
-        return True
-    except OSError as error:
-        raise errors.UserError(
-            f"`data.dir` {directory} cannot be read: {error.strerror}."
-        ) from error

@@ -23,6 +23,7 @@ FLOORS = {
     "state": 2,
     "passes": 3,
     "result": 3,
+    "inputs": 4,
     "writers": 4,
     "step": 4,
     "session": 5,

@@ -1,0 +1,96 @@
+"""The prepared data of a run: made where that is possible, checked, seen by all."""
+
+import os
+import threading
+
+import ml_collections
+import tensorflow as tf
+from absl import logging
+
+from sam_pod import errors, interrupts
+from sam_pod.data import manifest as manifest_lib
+from sam_pod.data import prepare
+from sam_pod.runtime import Runtime
+from sam_pod.workers import Workers
+
+
+def prepare_missing(
+    config: ml_collections.ConfigDict, workers: Workers, stop: threading.Event
+) -> None:
+    """Prepare data that can be had by itself and are not there yet.
+
+    Args:
+        config: Validated.
+        workers: Prepare one after the other: they may share the folder, or not.
+        stop: When set, the preparation ends.
+
+    Raises:
+        Interrupted: `stop` was set.
+        UserError: as of `prepare.prepare`.
+    """
+
+    def check() -> None:
+        if stop.is_set():
+            raise interrupts.Interrupted
+
+    directory = config.data.dir
+    sources = {"cifar10": "download", "digits": ""}
+    for turn in range(workers.count):
+        is_empty = turn == workers.index and _is_empty(directory)
+        if is_empty and config.data.name in sources:
+            logging.info("Preparing %s in %s.", config.data.name, directory)
+            source = sources[config.data.name]
+            prepare.prepare(config.data.name, source, directory, check=check)
+        workers.barrier()
+
+
+def load(config: ml_collections.ConfigDict) -> manifest_lib.Manifest:
+    """Return the manifest of the prepared data, which is checked byte for byte.
+
+    Raises:
+        UserError: there is none, it is damaged, or its name is not `data.name`.
+    """
+    directory = config.data.dir
+    manifest = manifest_lib.read(directory)
+    if manifest.name != config.data.name:
+        raise errors.UserError(
+            f"`data.dir` {directory} holds {manifest.name!r}, but `data.name` is "
+            f"{config.data.name!r}: make them agree."
+        )
+    manifest_lib.verify(directory, manifest)
+    return manifest
+
+
+def check_reach(directory: str, runtime: Runtime) -> None:
+    """Refuse data that a machine which reads input does not see as this one does.
+
+    Raises:
+        UserError: naming the machine.
+    """
+    path = os.path.join(directory, manifest_lib.FILE_NAME)
+    with runtime.host_scope():
+        expected = tf.io.read_file(path).numpy() if runtime.input_devices else b""
+    for device in runtime.input_devices:
+        try:
+            with tf.device(device):
+                seen = tf.io.read_file(path).numpy()
+        except tf.errors.OpError as error:
+            if interrupts.is_lost_worker(error):
+                raise
+            seen = b""
+        if seen != expected:
+            raise errors.UserError(
+                f"`data.dir` {directory} is not the same folder on {device}: give one "
+                "that every host of the slice reaches, such as gs://BUCKET/DATA."
+            )
+
+
+def _is_empty(directory: str) -> bool:
+    try:
+        return "://" not in directory and not os.listdir(directory)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise errors.UserError(
+            f"`data.dir` {directory} cannot be read: {error.strerror}."
+        ) from error

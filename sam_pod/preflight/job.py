@@ -83,7 +83,10 @@ def run(
     if options.execute_replicas:
         found["execution"] = _execute(subject, options)
         passed = found["execution"]["is_passed"]
-    found["topologies"] = _compile(subject, targets, options, progress)
+    try:
+        found["topologies"] = _compile(subject, targets, options, progress)
+    finally:
+        display.clear()
     for one in found["topologies"]:
         print(report.table(one), end="\n\n")
     _write(found, options)
@@ -223,11 +226,15 @@ def _check_writable(options: Options) -> None:
                 f"{path} cannot be written; name a file in a folder that exists and "
                 "that you may write to."
             )
+    if options.hlo:
+        with errors.storage(options.hlo):
+            os.makedirs(options.hlo, exist_ok=True)
+        if not os.access(options.hlo, os.W_OK):
+            raise errors.UserError(f"--hlo={options.hlo} cannot be written to.")
 
 
 def _keep(programs: Mapping[str, Measured], folder: pathlib.Path, at: Topology) -> None:
     with errors.storage(str(folder)):
-        folder.mkdir(parents=True, exist_ok=True)
         for name, measured in programs.items():
             stem = f"{at.name.replace(':', '-')}-{name.replace(' ', '-')}"
             lowered = measured.lowered_text

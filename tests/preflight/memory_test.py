@@ -15,7 +15,8 @@ SCHEDULE = """HloModule m, is_scheduled=true
 
 %body (arg: f32[128]) -> f32[128] {
   %arg = f32[128]{0:T(128)} parameter(0)
-  ROOT %twice = f32[128]{0:T(128)} add(f32[128] %arg, f32[128] %arg)
+  %large = f32[1024]{0:T(128)} sine(f32[128] %arg)
+  ROOT %twice = f32[128]{0:T(128)} add(f32[128] %arg, f32[1024] %large)
 }
 
 ENTRY %main (p0: f32[1024]) -> f32[1024] {
@@ -53,9 +54,9 @@ def test_activations_are_what_is_made_before_the_gradient_and_used_in_it():
 
 
 def test_a_loop_s_own_values_live_beside_what_is_kept():
-    # In the loop %twice of 512 bytes; %tmp is used by %w and by %g.
+    # In the loop %large of 4096 bytes and %twice of 512.
     activations, _ = at_peak(WHILE)
-    assert activations == round(6656 * 5120 / 5632)
+    assert activations == round(6656 * 5120 / (5120 + 4096 + 512))
 
 
 @needs_libtpu
@@ -105,5 +106,6 @@ def test_activations_grow_with_the_batch_and_the_depth_and_are_none_in_evaluatio
     unit = 2**17 * 256 * 2  # Bytes of one layer's, in bfloat16.
     shallow, deep = activations(2, 2**17), activations(4, 2**17)
     assert deep >= shallow + 2 * unit
-    assert activations(2, 2**18) == pytest.approx(2 * shallow, rel=0.1)
+    # Some of the smaller one's are in the memory beside the cores.
+    assert 2 * shallow <= activations(2, 2**18) <= 2.3 * shallow
     assert activations(2, 2**18, evaluation=True) == 0

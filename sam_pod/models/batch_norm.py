@@ -13,12 +13,14 @@ Average = Callable[[list[tf.Tensor]], list[tf.Tensor]]
 
 @keras.saving.register_keras_serializable("sam_pod")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Compute `keras.layers.BatchNormalization` in one fused operation.
+    """Compute `keras.layers.BatchNormalization` in few passes over the activations.
 
     Keras 3 builds the layer from separate moments in float32, which bounds a step on
     the CPU; `FusedBatchNormV3` is one pass forward and one back, and takes bfloat16
-    activations with float32 parameters and statistics. Arguments, weights and results
-    are Keras'; inputs are `[B, H, W, C]`.
+    activations with float32 parameters and statistics. A TPU's compiler expands that
+    operation, and reads less when given the mathematics: see
+    `_normalize_in_few_passes`. Arguments, weights and results are Keras'; inputs are
+    `[B, H, W, C]`.
     """
 
     # Set it, and a batch is that of all replicas averaged over: one collective a layer
@@ -46,7 +48,14 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         scale = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones_like(mean)
         offset = tf.convert_to_tensor(self.beta) if self.center else tf.zeros_like(mean)
         inputs = tf.cast(inputs, self.compute_dtype)
-        if is_shared:
+        if use_batch and not is_shared and _is_for_tpu():
+            inputs, bias = _split_bias(inputs)
+            bias = tf.cast(bias, dtype)
+            outputs, batch_mean, batch_variance = _normalize_in_few_passes(
+                inputs, scale, offset, mean - bias, self.epsilon
+            )
+            batch_mean += bias
+        elif is_shared:
             batch_mean, batch_variance = _shared_moments(
                 tf.cast(inputs, dtype), mean, self.average
             )
@@ -99,6 +108,88 @@ def share_batches(
             if not over_all_replicas:
                 raise ValueError(layer.name)
             layer.synchronized = True
+
+
+def _is_for_tpu() -> bool:
+    """Return whether what is traced now will run on a TPU."""
+    strategy = tf.distribute.get_strategy()
+    is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    return is_tpu and not tf.executing_eagerly()
+
+
+def _split_bias(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return inputs of a traced layer before a bias was added to them, and that bias.
+
+    What a batch is normalized to does not depend on it: its gradient is zero, and not
+    to compute that zero, a sum of all gradients, spares a pass over them.
+    """
+    last = inputs.op
+    if last.type == "BiasAdd" and last.get_attr("data_format") == b"NHWC":
+        return last.inputs[0], tf.stop_gradient(last.inputs[1])
+    return inputs, tf.zeros(inputs.shape[-1:], inputs.dtype)
+
+
+def _normalize_in_few_passes(
+    inputs: tf.Tensor,
+    scale: tf.Tensor,
+    offset: tf.Tensor,
+    near: tf.Tensor,
+    epsilon: float,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return normalized inputs, and mean and variance of each channel.
+
+    Memory bounds a step on a TPU. Written out like this, all that is computed for each
+    element becomes part of the convolutions before and after it: one pass over the
+    inputs takes both sums of each direction, none writes a normalized input or its
+    gradient, and the backward pass keeps nothing but the inputs.
+
+    A variance from one pass is as exact as `near` is: where the mean is d standard
+    deviations from it, d^2 times float32's rounding is lost, as in the fused operation
+    on a TPU with d taken from zero. Keras' second pass over the inputs loses none.
+
+    Args:
+        inputs: Channels last.
+        scale: `[C]`, float32 or wider, as all that is computed.
+        offset: `[C]`.
+        near: `[C]`, about the mean: subtracted before squaring, so that little cancels.
+        epsilon: Added to the variance.
+    """
+    axes = list(range(len(inputs.shape) - 1))
+    count = tf.cast(tf.size(inputs) // inputs.shape[-1], scale.dtype)
+
+    @tf.custom_gradient
+    def normalize(
+        inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor
+    ) -> tuple[tuple[tf.Tensor, ...], Callable]:
+        x = tf.cast(inputs, scale.dtype)
+        shift = tf.reduce_sum(x - near, axes) / count
+        square = tf.reduce_sum(tf.square(x - near), axes) / count
+        mean, variance = near + shift, tf.maximum(square - tf.square(shift), 0.0)
+        inverse = tf.math.rsqrt(variance + epsilon)
+        slope = scale * inverse
+        outputs = x * slope + (offset - mean * slope)
+
+        def gradient(
+            upstream: tf.Tensor, *of_moments: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            del of_moments  # Nobody differentiates them.
+            # Cast again, so that no wide copy is kept for the backward pass.
+            x, dy = tf.cast(inputs, scale.dtype), tf.cast(upstream, scale.dtype)
+            # A sum over `axes`, and the compiler sees that the gradient of a bias that
+            # is added to the outputs, a shortcut's, is the same sum.
+            d_offset = tf.raw_ops.BiasAddGrad(out_backprop=dy)
+            d_scale = inverse * tf.reduce_sum(dy * (x - mean), axes)
+            # slope * (dy - d_offset / count - normalized * d_scale / count), ordered so
+            # that an element costs two multiplications and two additions.
+            tilt = -slope * inverse * d_scale / count
+            constant = -slope * d_offset / count - mean * tilt
+            dx = dy * slope + x * tilt + constant
+            return tf.cast(dx, inputs.dtype), d_scale, d_offset
+
+        return (tf.cast(outputs, inputs.dtype), mean, variance), gradient
+
+    outputs, mean, variance = normalize(inputs, scale, offset)
+    return outputs, tf.stop_gradient(mean), tf.stop_gradient(variance)
 
 
 def _shared_moments(

@@ -48,7 +48,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         scale = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones_like(mean)
         offset = tf.convert_to_tensor(self.beta) if self.center else tf.zeros_like(mean)
         inputs = tf.cast(inputs, self.compute_dtype)
-        if use_batch and not is_shared and _is_for_tpu():
+        if use_batch and not is_shared and _is_written_out(inputs):
             inputs, bias = _split_bias(inputs)
             bias = tf.cast(bias, dtype)
             outputs, batch_mean, batch_variance = _normalize_in_few_passes(
@@ -110,11 +110,16 @@ def share_batches(
             layer.synchronized = True
 
 
-def _is_for_tpu() -> bool:
-    """Return whether what is traced now will run on a TPU."""
+def _is_written_out(inputs: tf.Tensor) -> bool:
+    """Return whether to compute in `_normalize_in_few_passes`.
+
+    What is traced for a TPU is, with activations of two bytes. Those of four do not fit
+    in its fast memory: reading them again, rather than storing what was computed of
+    them, then costs copies (measured: 9.05 GB a step for 8.53).
+    """
     strategy = tf.distribute.get_strategy()
     is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
-    return is_tpu and not tf.executing_eagerly()
+    return is_tpu and not tf.executing_eagerly() and inputs.dtype.size == 2
 
 
 def _split_bias(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

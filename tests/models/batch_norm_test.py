@@ -126,7 +126,9 @@ def test_a_far_mean_costs_no_precision():
 
 @pytest.fixture
 def for_tpu(monkeypatch):
-    monkeypatch.setattr(batch_norm, "_is_for_tpu", lambda: not tf.executing_eagerly())
+    monkeypatch.setattr(
+        batch_norm, "_is_written_out", lambda _: not tf.executing_eagerly()
+    )
 
 
 def trained(layer, x):
@@ -216,7 +218,7 @@ def test_far_from_the_moving_mean_it_is_as_exact_as_the_fused_operation(monkeypa
     expected, *_ = kernel_and_bias_gradients(exact, wide, np.zeros(5))
     errors = []
     for is_tpu in (True, False):
-        monkeypatch.setattr(batch_norm, "_is_for_tpu", lambda is_tpu=is_tpu: is_tpu)
+        monkeypatch.setattr(batch_norm, "_is_written_out", lambda _, on=is_tpu: on)
         kernel, *_ = kernel_and_bias_gradients(ours, x, np.zeros(5), jit_compile=True)
         errors.append(np.abs(kernel.numpy() - expected.numpy()).max())
     assert errors[0] < 2 * errors[1]
@@ -258,13 +260,20 @@ def test_a_far_mean_costs_a_tpu_no_precision():
     np.testing.assert_allclose(variance, exact.var((0, 1, 2)), rtol=1e-4)
 
 
-@pytest.mark.parametrize("is_tpu", [False, True])
-def test_only_what_is_traced_for_a_tpu_is_written_out(is_tpu):
-    ours, _, x = pair()
+@pytest.mark.parametrize(
+    ("is_tpu", "policy", "is_written_out"),
+    [
+        (True, "mixed_bfloat16", True),
+        (True, "float32", False),
+        (False, "mixed_bfloat16", False),
+    ],
+)
+def test_only_bfloat16_traced_for_a_tpu_is_written_out(is_tpu, policy, is_written_out):
+    ours, _, x = pair(dtype=policy)
     strategy = lowering.strategy(2) if is_tpu else tf.distribute.get_strategy()
     with strategy.scope():
         graph = tf.function(
             lambda x: ours(x, training=True), autograph=False
         ).get_concrete_function(x)
     kinds = {op.type for op in graph.graph.get_operations()}
-    assert ("FusedBatchNormV3" in kinds) != is_tpu
+    assert ("FusedBatchNormV3" not in kinds) == is_written_out

@@ -247,6 +247,7 @@ def _let_xla_greet() -> None:
             os.dup2(nowhere.fileno(), 2)
         nothing = tf.function(lambda x: x, jit_compile=True, autograph=False)
         nothing.experimental_get_compiler_ir(tf.TensorSpec([]))(stage="hlo")
+        nothing(tf.zeros([]))  # Of its first compiled program it tells as well.
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

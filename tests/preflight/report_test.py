@@ -1,0 +1,107 @@
+"""The report: what each exchange is for, and the table against a report by hand."""
+
+import collections
+import re
+
+import pytest
+
+from sam_pod.preflight import report
+from sam_pod.preflight.checks import Check
+from tests.preflight import reports, steps
+from tests.preflight.programs import needs_libtpu
+
+SCALARS = 4 * 4  # loss, perturbed loss, accuracy, norm
+
+
+def bytes_by_pass(measured):
+    found = collections.Counter()
+    for collective in report._collectives(measured):
+        assert sum(collective["bytes_by_pass"].values()) == collective["bytes"]
+        found.update(collective["bytes_by_pass"])
+    return found
+
+
+def expected(measured, *, ascents, ascent_scalars=0):
+    gradient = measured.gradient_bytes
+    stats = sum(t.num_bytes for t in measured.program.inputs if t.role == "stats")
+    found = {
+        "ascent": ascents * gradient + 4 * ascent_scalars,
+        "descent": gradient,
+        "statistics": stats + SCALARS,
+    }
+    return {name: size for name, size in found.items() if size}
+
+
+@pytest.mark.parametrize(
+    ("sync", "micro_batches", "ascents", "scalars"),
+    [("global", 1, 1, 0), ("norm", 1, 0, 1), ("2", 2, 2, 0)],
+)
+def test_every_byte_exchanged_belongs_to_a_pass(sync, micro_batches, ascents, scalars):
+    measured = steps.lowered(steps.small(sync=sync, micro_batches=micro_batches))
+    assert bytes_by_pass(measured) == expected(
+        measured, ascents=ascents, ascent_scalars=scalars
+    )
+    sizes = {found["group_size"] for found in report._collectives(measured)}
+    assert sizes == ({4, 2} if sync == "2" else {4})
+
+
+@needs_libtpu
+def test_what_the_compiler_fused_still_belongs_to_its_pass():
+    measured = steps.sam_step()
+    by_pass = bytes_by_pass(measured)
+    # A norm that all have already is not exchanged once more.
+    by_pass["statistics"] += 4
+    assert by_pass == expected(measured, ascents=1)
+    found = report.of_program(measured)
+    assert found["flops"] == measured.figures["flops"]
+    assert found["memory_bytes"] == sum(found["memory"].values())
+    assert found["roofline"]["images_per_second"] == pytest.approx(
+        16 / found["roofline"]["step_seconds"]
+    )
+
+
+def test_a_program_that_did_not_compile_is_its_error_and_a_dash_in_the_table():
+    measured = steps.lowered(steps.small(), error="no\n  such   thing")
+    failed = Check("compiles", False, "no such thing")
+    one = report.of_topology(steps.V5E, {"SAM step": measured}, {"SAM step": [failed]})
+    assert one["programs"] == {"SAM step": {"error": "no such thing"}}
+    assert (one["chips"], one["per_replica_batch_size"]) == (4, 4)
+    assert not report.is_passed([one])
+    lines = report.table(one).splitlines()
+    assert lines[-1] == "FAIL  SAM step: compiles (no such thing)"
+    assert any(line.split() == ["GFLOP", "-"] for line in lines)
+
+
+def test_the_table_says_each_figure_in_its_unit_and_compares():
+    one = {
+        "topology": "v5e:4x4",
+        "accelerator_type": "v5litepod-16",
+        "chips": 16,
+        "hosts": 4,
+        "replicas": 16,
+        "per_replica_batch_size": 128,
+        "global_batch_size": 2048,
+        "largest_batch": {"fits": 960, "fails": 1024},
+        "programs": {
+            "SAM step": reports.program(flops=2e11, accessed=4e9),
+            "plain step": reports.program(flops=1e11, accessed=2.5e9),
+        },
+        "checks": [
+            {"program": "SAM step", "check": "fits", "is_passed": True, "detail": ""}
+        ],
+    }
+    lines = report.table(one).splitlines()
+    assert lines[0] == (
+        "v5e:4x4 (v5litepod-16): 16 chips, 4 host(s), 16 replicas; batch 128 a "
+        "replica, 2048 global"
+    )
+    words = [line.split() for line in lines]
+    assert ["GFLOP", "200.0", "100.0", "2.000"] in words
+    assert ["GB", "accessed", "4", "2.5", "1.600"] in words
+    assert ["FLOP", "a", "byte", "50", "40", "1.250"] in words
+    assert "largest batch a replica: 960 fits, 1024 does not" in lines
+    assert lines[-1] == "pass  SAM step: fits"
+    figures = lines[2 : lines.index("", 2)]
+    ratios = [line for line in figures if re.search(r" \d\.\d{3}$", line)]
+    assert len(ratios) > 5 and len({len(line) for line in ratios}) == 1  # Aligned.
+    assert report.is_passed([one])

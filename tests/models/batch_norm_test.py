@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sam_pod.lowering import made_up_tpu
 from sam_pod.models import batch_norm
-from tests import lowering, numpy_net
+from tests import numpy_net
 
 
 def pair(shape=(8, 6, 6, 5), **arguments):
@@ -270,7 +271,7 @@ def test_a_far_mean_costs_a_tpu_no_precision():
 )
 def test_only_bfloat16_traced_for_a_tpu_is_written_out(is_tpu, policy, is_written_out):
     ours, _, x = pair(dtype=policy)
-    strategy = lowering.strategy(2) if is_tpu else tf.distribute.get_strategy()
+    strategy = made_up_tpu.strategy(2) if is_tpu else tf.distribute.get_strategy()
     with strategy.scope():
         graph = tf.function(
             lambda x: ours(x, training=True), autograph=False

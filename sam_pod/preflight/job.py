@@ -123,6 +123,7 @@ def _compile(
             if job.topology == target
         }
         one = report.of_topology(target, programs, _judge(programs, subject))
+        one["accumulate_steps"] = subject.config.accumulate_steps
         if options.find_batch:
             one["largest_batch"] = _find_batch(subject, target, programs, progress)
         if options.hlo:

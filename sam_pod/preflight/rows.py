@@ -39,10 +39,17 @@ def title(report: Mapping[str, Any]) -> str:
 
 def extent(report: Mapping[str, Any]) -> str:
     """Return what a topology is made of, and what it takes, in one line."""
+    chunks = report.get("accumulate_steps", 1)
+    # The compiler counts the body of a loop once, however often it runs.
+    note = (
+        f"; in {chunks} chunks, of which operations, bytes and times are those of one"
+        if chunks > 1
+        else ""
+    )
     return (
         f"{report['chips']} chips, {report['hosts']} host(s), {report['replicas']} "
         f"replicas; batch {report['per_replica_batch_size']} a replica, "
-        f"{report['global_batch_size']} global"
+        f"{report['global_batch_size']} global{note}"
     )
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from sam_pod.preflight import report
+from sam_pod.preflight import report, rows
 from sam_pod.preflight.checks import Check
 from tests.preflight import reports, steps
 from tests.preflight.programs import needs_libtpu
@@ -105,3 +105,11 @@ def test_the_table_says_each_figure_in_its_unit_and_compares():
     ratios = [line for line in figures if re.search(r" \d\.\d{3}$", line)]
     assert len(ratios) > 5 and len({len(line) for line in ratios}) == 1  # Aligned.
     assert report.is_passed([one])
+
+
+def test_figures_of_one_chunk_are_called_so():
+    one = {**reports.topology(), "accumulate_steps": 4}
+    assert rows.extent(one).endswith(
+        "in 4 chunks, of which operations, bytes and times are those of one"
+    )
+    assert "chunks" not in rows.extent({**one, "accumulate_steps": 1})

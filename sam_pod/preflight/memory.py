@@ -6,7 +6,7 @@ live at its fullest moment, those that are made outside the gradient and used in
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sam_pod.lowering.programs import Program
 from sam_pod.preflight import hlo
@@ -65,6 +65,38 @@ def share(program: Program, compiled: dict, module: hlo.Module) -> Share:
         temporaries=compiled["temporary_bytes"] - round(kept),
         code=compiled["code_bytes"],
     )
+
+
+def hbm_traffic(module: hlo.Module) -> int:
+    """Return the bytes that a program reads from and writes to the large memory.
+
+    The compiler counts every operand and result, those in the fast memory beside the
+    cores as well; this leaves them out. A loop's body counts once, and an operand that
+    is read in part counts whole.
+    """
+    total = 0
+    for name in _schedules(module, module.entry):
+        shapes: dict[str, tuple[hlo.Shape, ...]] = {}
+        for instruction in module.computations[name]:
+            shapes[instruction.name] = instruction.shapes
+            opcode = instruction.opcode
+            is_free = opcode in _VIEWS | _FREE or opcode == "while"
+            if is_free or opcode.endswith("-done"):
+                continue
+            read = [s for o in instruction.operands for s in shapes[o] if s.is_in_hbm]
+            if opcode == "slice-start":
+                read = instruction.shapes[1:2] if read else []
+            total += sum(shape.padded_bytes for shape in read)
+            total += _hbm_bytes(instruction)
+    return total
+
+
+def _schedules(module: hlo.Module, name: str) -> Iterator[str]:
+    """Return the computations that run one after another: the entry, loops' bodies."""
+    yield name
+    for instruction in module.computations[name]:
+        if instruction.opcode == "while":
+            yield from _schedules(module, instruction.attribute("body"))
 
 
 def _at_peak(module: hlo.Module) -> tuple[int, int]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sam_pod.preflight import rows
+from sam_pod.preflight import memory, rows
 from sam_pod.preflight.checks import Check
 from sam_pod.preflight.measured import Measured
 from sam_pod.preflight.topologies import Topology
@@ -63,6 +63,7 @@ def of_program(measured: Measured) -> dict[str, Any]:
     return {
         "flops": flops,
         "bytes_accessed": accessed,
+        "hbm_bytes_accessed": memory.hbm_traffic(measured.module),
         "flops_per_byte": flops / accessed,
         "memory_bytes": share.total,
         "memory": dataclasses.asdict(share),

@@ -55,8 +55,9 @@ def estimate(
 
     Args:
         flops: Of one replica's program.
-        bytes_accessed: By the compiler's count, which is that of all operands: what it
-            keeps in memory beside the cores costs less.
+        bytes_accessed: By the compiler's count, that of all operands. What it keeps in
+            the fast memory beside the cores costs less, at a rate that is not
+            published: the time is an upper bound where memory is the bound.
         collectives: Of the program.
         num_replicas: Of the slice.
         device: What a replica runs on.

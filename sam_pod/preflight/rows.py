@@ -18,6 +18,7 @@ PARTS = (
 _ROWS = (
     ("GFLOP", ("flops",), 1e9),
     ("GB accessed", ("bytes_accessed",), 1e9),
+    ("  in HBM", ("hbm_bytes_accessed",), 1e9),
     ("FLOP a byte", ("flops_per_byte",), 1),
     ("MiB of memory", ("memory_bytes",), 2**20),
     *((f"  {word}", ("memory", key), 2**20) for key, word in PARTS),

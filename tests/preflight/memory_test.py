@@ -109,3 +109,35 @@ def test_activations_grow_with_the_batch_and_the_depth_and_are_none_in_evaluatio
     # Some of the smaller one's are in the memory beside the cores.
     assert 2 * shallow <= activations(2, 2**18) <= 2.3 * shallow
     assert activations(2, 2**18, evaluation=True) == 0
+
+
+TRAFFIC = """HloModule traffic, is_scheduled=true
+
+%body (p: (f32[1024])) -> (f32[1024]) {
+  %p = (f32[1024]{0:T(1024)}) parameter(0)
+  %x = f32[1024]{0:T(1024)} get-tuple-element(%p), index=0
+  %double = f32[1024]{0:T(1024)} add(%x, %x)
+  ROOT %out = (f32[1024]{0:T(1024)}) tuple(%double)
+}
+
+ENTRY %main (a: f32[1024]) -> f32[1024] {
+  %a = f32[1024]{0:T(1024)} parameter(0)
+  %near = f32[1024]{0:T(1024)S(1)} copy(%a)
+  %more = f32[1024]{0:T(1024)S(1)} negate(%near)
+  %cs = (f32[1024]{0:T(1024)}, f32[1024]{0:T(1024)S(1)}, u32[]{:S(2)}) copy-start(%more)
+  %far = f32[1024]{0:T(1024)} copy-done(%cs)
+  %ss = ((f32[1024]{0:T(1024)}), f32[256]{0:T(256)S(1)}, s32[]{:S(2)}) slice-start(%far)
+  %part = f32[256]{0:T(256)S(1)} slice-done(%ss)
+  %t = (f32[1024]{0:T(1024)}) tuple(%far)
+  %loop = (f32[1024]{0:T(1024)}) while(%t), condition=%never, body=%body
+  ROOT %result = f32[1024]{0:T(1024)} get-tuple-element(%loop), index=0
+}
+"""
+
+
+def test_traffic_is_what_crosses_the_large_memory_alone():
+    module = hlo.parse(TRAFFIC)
+    read = 4096 + 1024  # The parameter, and the slice of what was moved out.
+    written = 4096  # What was moved out.
+    body = 3 * 4096  # Twice read, once written; counted once.
+    assert memory.hbm_traffic(module) == read + written + body

@@ -23,6 +23,7 @@ def program(flops=111.3e9, accessed=4.27e9, exchange=0.0, activations=75.0):
     return {
         "flops": flops,
         "bytes_accessed": accessed,
+        "hbm_bytes_accessed": accessed / 8,
         "flops_per_byte": flops / accessed,
         "memory_bytes": sum(memory.values()),
         "memory": memory,

@@ -233,8 +233,8 @@ class _Running:
             if "error" in figures and _LOCKED.search(figures["error"]):
                 raise errors.UserError(
                     "Another process holds the TPU compiler's lock; wait until it is "
-                    f"done, or set {_SHARES_LIBRARY}=1. If there is none, delete "
-                    "/tmp/libtpu_lockfile, which it left behind."
+                    f"done, or set {_SHARES_LIBRARY}=1. If there is none, delete the "
+                    "libtpu_lockfile that it left in the folder for temporary files."
                 )
             compiled = self._folder / "compiled.txt"
             text = compiled.read_text() if compiled.exists() else ""

@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 import ml_collections
+import tensorflow as tf
 
 from sam_pod import config as config_lib
 from sam_pod import errors
@@ -62,6 +63,8 @@ def run(
         UserError: a check failed, or what the user can mend.
     """
     targets = [topologies.parse(text) for text in slices]
+    if config.runtime.deterministic:  # As main does: it changes what is traced.
+        tf.config.experimental.enable_op_determinism()
     subject = subject_lib.build(config, _given_shape(options))
     for target in targets:
         subject.per_replica_batch_size(target.num_replicas)

@@ -3,9 +3,8 @@
 python -m tests.bench.tpu_compile --flax_python=PYTHON [--topologies=v5e:4x4] ...
 
 Both sides are ResNet20 with momentum SGD on the same batch a replica, compiled by the
-same libtpu (TPU_LIBRARY_PATH names it where it is not installed here). A compile takes
-minutes, and they take turns; --steps, --dtypes and --sides choose fewer (a flag is
-repeated for each of several values).
+same libtpu, that of sam_pod.preflight. A compile takes minutes, and they take turns;
+--steps, --dtypes and --sides choose fewer (a flag is repeated for several values).
 
 JAX's side is lowered by the environment of --flax_python, whose jax need not be ours
 (python -m venv flax && flax/bin/pip install jax flax; written with 0.10.2 and 0.12.8).
@@ -70,15 +69,17 @@ class Figures:
     """What a compiled step costs one replica."""
 
     gflop: float
-    gigabytes: float  # Accessed.
+    gigabytes: float  # Accessed, by the compiler's count.
+    hbm_gigabytes: float  # Of these, what the fast memory does not serve.
     temporary_megabytes: float
-    all_reduces: int  # After fusion.
+    all_reduces: int  # And other collectives, after fusion.
     all_reduce_megabytes: float
 
 
 COLUMNS = (  # (field, heading, format)
     ("gflop", "GFLOP", ".1f"),
     ("gigabytes", "GB", ".3f"),
+    ("hbm_gigabytes", "in HBM", ".3f"),
     ("temporary_megabytes", "temp MB", ".1f"),
     ("all_reduces", "all-reduces", "d"),
     ("all_reduce_megabytes", "their MB", ".3f"),
@@ -316,6 +317,7 @@ def compile_program(program, topology):
     import numpy as np
 
     from sam_pod.lowering import private
+    from sam_pod.preflight import hlo, memory
 
     num_replicas, options = TOPOLOGIES[topology]
     devices = (
@@ -328,31 +330,20 @@ def compile_program(program, topology):
         device_assignment=np.array([d.id for d in devices]).reshape(-1, 1),
     )
     compiled = devices[0].client.compile(program, options)
-    costs, memory = compiled.cost_analysis(), compiled.get_compiled_memory_stats()
+    costs, held = compiled.cost_analysis(), compiled.get_compiled_memory_stats()
     costs = costs[0] if isinstance(costs, list) else costs
     text = compiled.hlo_modules()[0].to_string()
-    carried = all_reduces(text)
+    module = hlo.parse(text)
+    carried = [c.num_bytes for c in hlo.collectives(module)]
     figures = Figures(
         gflop=costs["flops"] / 1e9,
         gigabytes=costs["bytes accessed"] / 1e9,
-        temporary_megabytes=memory.temp_size_in_bytes / 1e6,
+        hbm_gigabytes=memory.hbm_traffic(module) / 1e9,
+        temporary_megabytes=held.temp_size_in_bytes / 1e6,
         all_reduces=len(carried),
         all_reduce_megabytes=sum(carried) / 1e6,
     )
     return figures, text
-
-
-def all_reduces(text):
-    """Return the bytes that each all-reduce of a compiled program carries."""
-    sizes = {"f32": 4, "s32": 4, "bf16": 2}
-    results = re.findall(r"^.* = (.*?) all-reduce(?:-start)?\(", text, re.MULTILINE)
-    return [
-        sum(
-            sizes[dtype] * math.prod(int(side) for side in sides.split(",") if side)
-            for dtype, sides in re.findall(r"\b([a-z]+\d+)\[([\d,]*)\]", result)
-        )
-        for result in results
-    ]
 
 
 # The comparison.

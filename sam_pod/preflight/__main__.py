@@ -25,6 +25,7 @@ from absl import flags
 
 from sam_pod import command, errors
 from sam_pod import main as main_lib
+from sam_pod.preflight import topologies
 
 _DEFAULT_EXECUTE_REPLICAS = 4
 
@@ -80,8 +81,10 @@ def _define() -> flags.FlagValues:
         "H,W,C of data that is not on this machine.",
         flag_values=values,
     )
-    flags.DEFINE_integer("num_classes", 0, "Of such data.", flag_values=values)
-    flags.DEFINE_integer("train_examples", 0, "Of such data.", flag_values=values)
+    for name in ("num_classes", "train_examples"):
+        flags.DEFINE_integer(
+            name, 0, "Of such data.", lower_bound=0, flag_values=values
+        )
     return values
 
 
@@ -94,9 +97,10 @@ def _run(argv: list[str], check: Callable[[], None]) -> None:
         rest = values(argv, known_only=True)
     except flags.Error as error:
         raise errors.UserError(" ".join(str(error).split())) from error
-    config = main_lib.parse(rest)[0].config
     slices = [*values.topology, *values.accelerator_type]
-    if not slices and not values.execute:
+    targets = list(dict.fromkeys(topologies.parse(text) for text in slices))
+    config = main_lib.parse(rest)[0].config
+    if not targets and not values.execute:
         raise errors.UserError(
             "No slice; give --topology=v5e:4x4 or --accelerator_type=v4-32, or "
             "--execute alone."
@@ -110,7 +114,7 @@ def _run(argv: list[str], check: Callable[[], None]) -> None:
 
     job.run(
         config,
-        slices,
+        targets,
         job.Options(
             find_batch=values.find_batch,
             execute_replicas=values.execute_replicas if values.execute else 0,

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Sequence
 
 from sam_pod import errors
@@ -273,8 +274,8 @@ def _remembered(cache: pathlib.Path, key: str) -> Compiled | None:
         with gzip.open(cache / f"{key}.json.gz", "rt") as file:
             entry = json.load(file)
         return Compiled(entry["figures"], entry["text"], is_cached=True)
-    except (OSError, EOFError, ValueError, KeyError):
-        return None  # Not there, or cut short: compile it again.
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error):
+        return None  # Not there, or damaged: compile it again.
 
 
 def _remember(cache: pathlib.Path, key: str, compiled: Compiled) -> None:

@@ -206,6 +206,7 @@ class _Replicas:
                 per_replica_batch_size=size,
             )
         )
+        self._is_several = num_replicas > 1
         group = groups.size(recipe.sync, num_replicas)
         self._rows = [
             groups.rows(tf.constant(r), size, group, recipe.micro_batches).numpy()
@@ -225,7 +226,8 @@ class _Replicas:
         """Take one step with a global batch."""
         outputs = self._run(
             [
-                [*state, np.int32(r), images[rows], labels[rows]]
+                # A program of one replica takes no replica's number.
+                [*state, *[np.int32(r)] * self._is_several, images[rows], labels[rows]]
                 for r, (state, rows) in enumerate(
                     zip(self._states, self._rows, strict=True)
                 )

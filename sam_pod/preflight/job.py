@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
 import ml_collections
@@ -18,7 +19,6 @@ from sam_pod.preflight import (
     find_batch,
     page,
     report,
-    topologies,
 )
 from sam_pod.preflight import subject as subject_lib
 from sam_pod.preflight.display import Display
@@ -26,6 +26,11 @@ from sam_pod.preflight.measured import Measured
 from sam_pod.preflight.topologies import Topology
 
 _STEPS = ("SAM step", "plain step")
+_COMPARED = {
+    "loss": "the loss differs",
+    "gradient": "the gradient differs",
+    "weights": "the update of the weights differs",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +52,7 @@ class Options:
 
 def run(
     config: ml_collections.ConfigDict,
-    slices: Sequence[str],
+    targets: Sequence[Topology],
     options: Options,
     check: Callable[[], None],
 ) -> None:
@@ -55,14 +60,13 @@ def run(
 
     Args:
         config: Validated.
-        slices: Topologies and accelerator types.
+        targets: What to compile for.
         options: What else is asked for.
         check: Raises when a signal came.
 
     Raises:
         UserError: a check failed, or what the user can mend.
     """
-    targets = [topologies.parse(text) for text in slices]
     if config.runtime.deterministic:  # As main does: it changes what is traced.
         tf.config.experimental.enable_op_determinism()
     subject = subject_lib.build(config, _given_shape(options))
@@ -120,7 +124,11 @@ def _compile(
     for target in targets:
         programs = {
             job.name.partition(" for ")[0]: Measured(
-                job.program, result, target, subject.config.sam.micro_batches
+                job.program,
+                result,
+                target,
+                subject.config.sam.micro_batches,
+                _chunks(job.name, subject),
             )
             for job, result in zip(jobs, results, strict=True)
             if job.topology == target
@@ -133,6 +141,10 @@ def _compile(
             _keep(programs, pathlib.Path(options.hlo), target)
         reports.append(one)
     return reports
+
+
+def _chunks(name: str, subject: subject_lib.Subject) -> int:
+    return subject.config.accumulate_steps if name.startswith(_STEPS) else 1
 
 
 def _judge(
@@ -192,7 +204,7 @@ def _execute(subject: subject_lib.Subject, options: Options) -> dict:
         word = "pass" if difference <= compared.bound else "FAIL"
         print(
             f"{word}  executed on {replicas} virtual devices, "
-            f"{compared.num_steps} steps: {name} differs by {difference:.2e} of its "
+            f"{compared.num_steps} steps: {_COMPARED[name]} by {difference:.2e} of its "
             f"norm (at most {compared.bound:.0e})"
         )
     word = "pass" if compared.are_replicas_equal else "FAIL"
@@ -212,7 +224,8 @@ def _given_shape(options: Options) -> subject_lib.Shape | None:
     if not any(given):
         return None
     shape = options.image_shape
-    if not all(given) or len(shape) != 3 or not all(s.isdecimal() for s in shape):
+    are_sides = len(shape) == 3 and all(s.isdecimal() and int(s) for s in shape)
+    if not all(given) or not are_sides:
         raise errors.UserError(
             f"--image_shape={','.join(shape)} --num_classes={given[1]} "
             f"--train_examples={given[2]} do not describe data; give all three, as "
@@ -223,9 +236,18 @@ def _given_shape(options: Options) -> subject_lib.Shape | None:
 
 def _check_writable(options: Options) -> None:
     """Refuse a place that cannot be written to before minutes are spent."""
-    for path in filter(None, (options.output, options.html)):
-        folder = os.path.dirname(os.path.abspath(path))
-        if os.path.isdir(path) or not os.access(folder, os.W_OK):
+    paths = [os.path.abspath(p) for p in (options.output, options.html) if p]
+    if len(set(paths)) < len(paths):
+        raise errors.UserError(
+            f"--output and --html are both {options.html}; name two files."
+        )
+    for path in paths:
+        try:
+            with tempfile.TemporaryFile(dir=os.path.dirname(path)):
+                is_writable = not os.path.isdir(path)
+        except OSError:
+            is_writable = False
+        if not is_writable:
             raise errors.UserError(
                 f"{path} cannot be written; name a file in a folder that exists and "
                 "that you may write to."
@@ -249,7 +271,17 @@ def _keep(programs: Mapping[str, Measured], folder: pathlib.Path, at: Topology) 
 def _write(found: dict, options: Options) -> None:
     if options.output:
         with errors.storage(options.output):
-            pathlib.Path(options.output).write_text(json.dumps(found, indent=2) + "\n")
+            _replace(options.output, json.dumps(found, indent=2) + "\n")
     if options.html:
         with errors.storage(options.html):
-            pathlib.Path(options.html).write_text(page.html(found))
+            _replace(options.html, page.html(found))
+
+
+def _replace(path: str, text: str) -> None:
+    """Write a file whole, or leave the old one as it was."""
+    partial = pathlib.Path(f"{path}.partial")
+    try:
+        partial.write_text(text)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -24,6 +24,8 @@ class Measured:
     compiled: Compiled
     topology: Topology
     micro_batches: int = 1
+    # The compiler counts the body of a loop once, however often it runs.
+    num_chunks: int = 1
 
     @property
     def figures(self) -> dict:
@@ -65,8 +67,8 @@ class Measured:
     def roofline(self) -> roofline.Estimate:
         """Return the estimated time of a step."""
         return roofline.estimate(
-            self.figures["flops"],
-            self.figures["bytes_accessed"],
+            self.figures["flops"] * self.num_chunks,
+            self.figures["bytes_accessed"] * self.num_chunks,
             self.collectives,
             self.program.num_replicas,
             self.topology.replica,

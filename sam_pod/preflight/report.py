@@ -104,6 +104,8 @@ def _pass(op_name: str, measured: Measured) -> str:
 
     The descent's bucket holds the gradient first, then statistics and metrics.
     """
+    if measured.program.outputs[-1].role == "sums":
+        return "metrics"  # All that an evaluation exchanges.
     scope, _, name = op_name.rpartition("/")
     if scope.endswith("descent"):
         number = re.search(r"_(\d+)$", name)
@@ -121,6 +123,7 @@ def table(report: Mapping[str, Any]) -> str:
         f"{rows.title(report)}: {rows.extent(report)}",
         "",
         *_aligned(list(rows.figures(report["programs"]))),
+        rows.CAVEAT,
         "",
     ]
     if "largest_batch" in report:

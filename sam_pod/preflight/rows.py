@@ -30,6 +30,10 @@ _ROWS = (
     ("images/s", ("roofline", "images_per_second"), 1),
     ("% of peak", ("roofline", "utilization"), 1e-2),
 )
+CAVEAT = (
+    "Memory's time is an upper bound, that of all bytes as if in HBM; the vector unit, "
+    "the host and what an exchange takes to begin are left out."
+)
 _COMPARED = ("SAM step", "plain step")
 
 
@@ -41,9 +45,8 @@ def title(report: Mapping[str, Any]) -> str:
 def extent(report: Mapping[str, Any]) -> str:
     """Return what a topology is made of, and what it takes, in one line."""
     chunks = report.get("accumulate_steps", 1)
-    # The compiler counts the body of a loop once, however often it runs.
     note = (
-        f"; in {chunks} chunks, of which operations, bytes and times are those of one"
+        f"; steps in {chunks} chunks, of which operations and bytes are those of one"
         if chunks > 1
         else ""
     )

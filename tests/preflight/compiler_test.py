@@ -5,6 +5,7 @@ where the worker finds what it shall compile and leaves what came of it.
 """
 
 import dataclasses
+import gzip
 import importlib.metadata
 import os
 import pathlib
@@ -116,15 +117,20 @@ def test_neither_names_nor_what_was_traced_before_change_the_digest(monkeypatch)
     assert elsewhere.stdout.strip() == expected
 
 
-@pytest.mark.parametrize("rest", [0, 1, 20, -1])
-def test_a_remembered_compile_that_was_cut_short_is_done_again(
-    stand_in, tmp_path, rest
-):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(lambda whole, n=n: whole[:n] for n in (0, 1, 20, -1)),
+        lambda whole: whole[:30] + bytes(10) + whole[40:],
+        lambda whole: gzip.compress(b"[]"),
+    ],
+)
+def test_a_remembered_compile_that_is_damaged_is_done_again(stand_in, tmp_path, damage):
     runs, cache = stand_in(), tmp_path / "cache"
     compile_all([job()], cache)
     (file,) = cache.iterdir()
     whole = file.read_bytes()
-    file.write_bytes(whole[:rest])
+    file.write_bytes(damage(whole))
     assert not compile_all([job()], cache)[0].is_cached
     assert runs() == 2
     assert compile_all([job()], cache)[0].is_cached

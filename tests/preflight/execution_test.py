@@ -80,6 +80,18 @@ def test_plain_descent_equals_the_whole_batch():
     assert_passes(compared(recipe))
 
 
+def test_one_replica_equals_itself():
+    recipe = fixtures.small_recipe(fixtures.small_model(norm=False))
+    comparison = execution.compare_recipes(
+        recipe,
+        execution.reference(recipe, recipe, 1),
+        fixtures.batches(1, BATCH),
+        num_replicas=1,
+        bound=BOUND,
+    )
+    assert comparison.is_passed and comparison.num_replicas == 1
+
+
 def test_augmentation_and_dropout_draw_the_same_on_any_number_of_devices():
     augmented = augment.build(
         "crop,flip,brightness", crop_padding=1, brightness_delta=0.5

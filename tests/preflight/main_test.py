@@ -84,10 +84,21 @@ def refused(*arguments):
         ([SLICE, "--output=/proc/no/report.json"], "/proc/no/report.json cannot be"),
         ([SLICE, "--output=/proc"], "/proc cannot be written"),
         ([SLICE, "--html=/proc/no/page.html"], "/proc/no/page.html cannot be"),
+        ([SLICE, "--output=/proc/report.json"], "/proc/report.json cannot be written"),
+        ([SLICE, "--output=a", "--html=./a"], "--output and --html are both ./a"),
+        ([SLICE, "--num_classes=-3"], "num_classes"),
+        ([SLICE, "--train_examples=-10"], "train_examples"),
         ([SLICE, "--hlo=/proc/no"], "Cannot write under /proc/no"),
         ([SLICE, "--image_shape=3,3"], "do not describe data; give all three"),
         ([SLICE, "--image_shape=a,b,c", "--num_classes=2"], "do not describe data"),
         ([SLICE, "--num_classes=2"], "do not describe data; give all three"),
+        (
+            [
+                *(SLICE, "--image_shape=0,8,1"),
+                *("--num_classes=2", "--train_examples=9"),
+            ],
+            "do not describe data",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_one_line(small, monkeypatch, arguments, words):
@@ -159,7 +170,7 @@ def test_execute_needs_no_tpu_compiler(small, cache):
     )
     assert (code, err) == (0, ""), err
     assert out.count("pass  executed") == 4
-    assert "2 virtual devices, 1 steps: gradient differs by" in out
+    assert "2 virtual devices, 1 steps: the gradient differs by" in out
 
 
 FIGURES = (

@@ -110,6 +110,6 @@ def test_the_table_says_each_figure_in_its_unit_and_compares():
 def test_figures_of_one_chunk_are_called_so():
     one = {**reports.topology(), "accumulate_steps": 4}
     assert rows.extent(one).endswith(
-        "in 4 chunks, of which operations, bytes and times are those of one"
+        "steps in 4 chunks, of which operations and bytes are those of one"
     )
     assert "chunks" not in rows.extent({**one, "accumulate_steps": 1})

@@ -80,7 +80,7 @@ def watch() -> threading.Event:
 
 
 class Interruption:
-    """Raises KeyboardInterrupt at the first signal; the second ends the process.
+    """Raises KeyboardInterrupt at the first signal; a later one ends the process.
 
     For what is done anew after an interruption, and not continued.
 
@@ -89,7 +89,7 @@ class Interruption:
     """
 
     def __init__(self) -> None:
-        self.came = False
+        self.came, self._came_at = False, 0.0
         self._hook = sys.unraisablehook
         sys.unraisablehook = self._dropped
         for number in _SIGNALS:
@@ -97,9 +97,12 @@ class Interruption:
 
     def _receive(self, number: int, frame: types.FrameType | None) -> None:
         del number, frame
-        self.came = True
-        for each in _SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+        if self.came:
+            # One request may come twice: `timeout`, say, signals a child and its group.
+            if time.monotonic() - self._came_at >= SAME_REQUEST_SECONDS:
+                os._exit(EXIT_CODE)
+            return
+        self.came, self._came_at = True, time.monotonic()
         raise KeyboardInterrupt
 
     def _dropped(self, dropped: "sys.UnraisableHookArgs") -> None:

@@ -82,3 +82,34 @@ def test_the_reason_of_a_loss_is_the_line_that_tells():
     error = tf.errors.UnavailableError(None, None, text)
     assert interrupts.reason_of_loss(error) == "Collective ops is aborted by: y"
     assert interrupts.reason_of_loss(ValueError("a\n b")) == "a b"
+
+
+ANEW = """
+import os, signal, sys
+from sam_pod import command, interrupts
+
+def action(check):
+    try:
+        print("working", flush=True)
+        signal.pause()
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)  # The same request once more.
+        print("cleaned up", flush=True)
+
+sys.exit(command.run_anew(action))
+"""
+
+
+def test_one_request_may_come_twice_to_what_is_done_anew():
+    process = subprocess.Popen(
+        [sys.executable, "-c", ANEW],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=runs.ROOT,
+    )
+    assert process.stdout.readline() == "working\n"
+    process.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (interrupts.EXIT_CODE, "cleaned up\n")
+    assert stderr == "Interrupted: the same command starts it anew.\n"

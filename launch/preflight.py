@@ -1,5 +1,6 @@
 """Refuse, before anything costs money, what the trainer would refuse on the slice."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -14,6 +15,8 @@ from launch import trainer
 from sam_pod import accelerators, errors
 from sam_pod import config as config_lib
 from sam_pod import main as main_lib
+
+_GRACE_SECONDS = 10.0
 
 
 def trainer_arguments(
@@ -40,26 +43,39 @@ def trainer_arguments(
 
 
 def compile_words(
-    arguments: Sequence[str], accelerator: accelerators.Accelerator
+    arguments: Sequence[str],
+    accelerator: accelerators.Accelerator,
+    data: Sequence[str] = (),
 ) -> list[str]:
-    """Return the command that compiles a run for a slice, and checks what it finds."""
-    where = f"--accelerator_type={accelerator.name}"
-    return [sys.executable, "-m", "sam_pod.preflight", where, *arguments]
-
-
-def compile_run(arguments: Sequence[str], accelerator: accelerators.Accelerator) -> int:
-    """Compile a run for a slice with the TPU's compiler, and return its exit code.
-
-    In a process of its own, which says itself what is wrong.
+    """Return the command that compiles a run for a slice, and checks what it finds.
 
     Args:
         arguments: The trainer's, as they hold on this machine.
         accelerator: The slice.
+        data: Flags that describe data which this machine does not see.
+    """
+    where = f"--accelerator_type={accelerator.name}"
+    return [sys.executable, "-m", "sam_pod.preflight", where, *data, *arguments]
+
+
+def compile_run(words: Sequence[str]) -> int:
+    """Run what `compile_words` returned, and return its exit code.
+
+    It says itself what is wrong. When this process is interrupted it is, too, and is
+    waited for: it has processes and files of its own to end with.
     """
     path = [str(trainer.ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
-    words = compile_words(arguments, accelerator)
-    return subprocess.run(words, env=environment, check=False).returncode
+    process = subprocess.Popen(words, env=environment)
+    try:
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_SECONDS)
+        process.kill()
+        process.wait()
+        raise
 
 
 def is_remote(path: str) -> bool:

@@ -56,19 +56,20 @@ def _up(values: flags.FlagValues, rest: Sequence[str]) -> int:
     arguments = preflight.trainer_arguments(rest, accelerator) if rest else ()
     place, down_when_done = tpu_flags.place(values), values.down_when_done
     compiles = bool(rest) and values.preflight
+    words = preflight.compile_words(rest, accelerator, tpu_flags.data(values))
     if values.dry_run:
         print(
             plan.up(
                 place,
                 request,
                 arguments,
-                before=preflight.compile_words(rest, accelerator) if compiles else (),
+                before=words if compiles else (),
                 is_pod=accelerator.is_pod,
                 down_when_done=down_when_done,
             )
         )
         return 0
-    if compiles and (code := preflight.compile_run(rest, accelerator)):
+    if compiles and (code := preflight.compile_run(words)):
         say("Nothing was asked for; --nopreflight goes on without these checks.")
         return code
     the_slice = provision.Slice(place, values.poll_seconds)

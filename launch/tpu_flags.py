@@ -19,6 +19,9 @@ _TEXTS = {
     "labels": "KEY=VALUE,... passed to gcloud.",
     "valid_until_duration": "How long to queue, such as 6h.",
     "worker": "For ssh: a number, or all.",
+    "image_shape": "H,W,C of data in a bucket, which the checks of `up` do not read.",
+    "num_classes": "Of such data.",
+    "train_examples": "Of such data.",
 }
 _SWITCHES = {
     "spot": "Cheaper, and taken away at any moment.",
@@ -113,6 +116,12 @@ def request(values: flags.FlagValues) -> commands.Request:
         values.autocheckpoint_enabled,
         tuple(passed),
     )
+
+
+def data(values: flags.FlagValues) -> list[str]:
+    """Return the flags that describe data in a bucket, for sam_pod.preflight."""
+    names = ("image_shape", "num_classes", "train_examples")
+    return [f"--{name}={values[name].value}" for name in names if values[name].value]
 
 
 def rule(values: flags.FlagValues) -> restarts.Rule:

@@ -1,15 +1,35 @@
 """`up` compiles the run for the slice before it asks for one."""
 
 import importlib.util
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from launch import preflight, tpu
-from tests.launch import stand_in
+from tests.launch import jobs, stand_in
 from tests.launch.stand_in import TRAIN
 
+CHILD = """
+import pathlib, signal, sys, time
+folder = pathlib.Path({folder!r})
+def clean(*_):
+    time.sleep(0.3)
+    (folder / "cleaned").touch()
+    sys.exit(42)
+signal.signal(signal.SIGTERM, clean)
+(folder / "began").touch()
+while True:
+    time.sleep(60)
+"""
+LAUNCHER = """
+import sys
+from launch import preflight, tpu
+words = sys.argv[1:]
+tpu._launch = lambda argv: preflight.compile_run(words)
+sys.exit(tpu.main([]))
+"""
 PLACE = ["--name=pod", "--zone=us-central2-b", "--project=my-project"]
 POD = [*PLACE, "--accelerator_type=v4-16", "--poll_seconds=0", "--pause_seconds=0"]
 
@@ -25,11 +45,11 @@ def compiles(monkeypatch):
     asked = []
 
     def answer(code):
-        def run(words, **options):
+        def run(words):
             asked.append(words)
-            return subprocess.CompletedProcess(words, code)
+            return code
 
-        monkeypatch.setattr(preflight.subprocess, "run", run)
+        monkeypatch.setattr(preflight, "compile_run", run)
         return asked
 
     return answer
@@ -78,6 +98,28 @@ def test_only_a_run_is_compiled_and_only_where_that_is_wanted(compiles, monkeypa
     assert asked == []
     assert tpu._launch(["tpu", "up", *POD, *TRAIN]) == 0
     assert len(asked) == 1
+
+
+def test_data_in_a_bucket_is_described_on_the_command_line(compiles, monkeypatch):
+    asked = compiles(0)
+    monkeypatch.setattr(tpu.story, "account_for", lambda *_, **__: 0)
+    shape = ["--image_shape=8,8,1", "--num_classes=10", "--train_examples=1347"]
+    assert tpu._launch(["tpu", "up", *POD, *shape, *TRAIN]) == 0
+    assert asked[0][3:7] == ["--accelerator_type=v4-16", *shape]
+
+
+def test_an_interruption_ends_it_and_waits_until_it_has_cleaned_up(tmp_path):
+    child = tmp_path / "child.py"
+    child.write_text(CHILD.format(folder=str(tmp_path)))
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, sys.executable, str(child)],
+        cwd=stand_in.ROOT,
+        stderr=subprocess.PIPE,
+    )
+    jobs.wait_until((tmp_path / "began").exists)
+    launcher.send_signal(signal.SIGTERM)
+    assert launcher.wait(60) == 42
+    assert (tmp_path / "cleaned").exists()
 
 
 def test_the_dry_run_prints_it_first_and_compiles_nothing(compiles, capsys):

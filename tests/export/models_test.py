@@ -85,7 +85,7 @@ def test_the_best_checkpoint_starts_anew(interrupted, tmp_path):
     with np.load(tmp_path / "out" / "values.npz") as stored:
         assert stored["step"] == 0
         slots = [stored[key] for key in stored if key.startswith("slots/")]
-        kernel = stored["weights/dense/kernel"]
+        kernel = stored[trained.dense_kernel(stored)]
     assert len(slots) == 10
     assert not any(slot.any() for slot in slots)
     np.testing.assert_array_equal(kernel, best["weights/3"])

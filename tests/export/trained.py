@@ -1,5 +1,7 @@
 """What the trainer knows of its runs: batches, test images, values of checkpoints."""
 
+import re
+
 import tensorflow as tf
 
 from sam_pod.data import manifest, pipeline
@@ -33,3 +35,9 @@ def values(workdir, name="checkpoints"):
     suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
     stored = runs.checkpoint_values(workdir, name)
     return {key.removesuffix(suffix): value for key, value in stored.items()}
+
+
+def dense_kernel(names):
+    """Return the name of the dense layer's kernel; Keras numbers the layers it made."""
+    pattern = re.compile(r"(weights/)?dense(_\d+)?/kernel")
+    return next(name for name in names if pattern.fullmatch(name))

@@ -175,7 +175,7 @@ def _find_batch(
     name = next(name for name in _STEPS if name in programs)
 
     def needs(batch: int) -> float:
-        lowered = subject.programs(target.num_replicas, batch)[name]
+        lowered = subject.programs(target.num_replicas, batch, [name])[name]
         job = compiler.Job(f"{name} of batch {batch}", lowered, target)
         (result,) = compiler.compile_all([job], num_processes=1, progress=progress)
         measured = Measured(lowered, result, target)

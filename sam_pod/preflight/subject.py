@@ -6,7 +6,9 @@ when it is here, from what is known of a data set, or from the caller.
 """
 
 import dataclasses
+import functools
 import os
+from collections.abc import Collection
 
 import ml_collections
 
@@ -16,6 +18,8 @@ from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import pipeline
 from sam_pod.lowering import programs
 from sam_pod.recipe import Recipe
+
+NAMES = ("SAM step", "plain step", "evaluation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,13 +76,17 @@ class Subject:
         )
 
     def programs(
-        self, num_replicas: int, per_replica_batch_size: int | None = None
+        self,
+        num_replicas: int,
+        per_replica_batch_size: int | None = None,
+        names: Collection[str] = NAMES,
     ) -> dict[str, programs.Program]:
         """Return 'SAM step', 'plain step' and 'evaluation'; no SAM step at rho = 0.
 
         Args:
             num_replicas: Of the slice.
             per_replica_batch_size: Instead of the config's.
+            names: Of those that are wanted: each takes seconds to lower.
 
         Raises:
             UserError: the batch does not divide, or the model does not lower.
@@ -88,12 +96,18 @@ class Subject:
         shape = {"num_replicas": num_replicas, "per_replica_batch_size": size}
         image_shape = self.manifest.image_shape
         plain = dataclasses.replace(recipe, rho=0.0, micro_batches=1)
-        found = {"SAM step": programs.train_step(recipe, image_shape, **shape)}
+        lower = {
+            "SAM step": functools.partial(programs.train_step, recipe),
+            "plain step": functools.partial(programs.train_step, plain),
+            "evaluation": functools.partial(programs.evaluation, recipe),
+        }
         if not recipe.rho:
-            found = {}
-        found["plain step"] = programs.train_step(plain, image_shape, **shape)
-        found["evaluation"] = programs.evaluation(recipe, image_shape, **shape)
-        return found
+            del lower["SAM step"]
+        return {
+            name: one(image_shape, **shape)
+            for name, one in lower.items()
+            if name in names
+        }
 
 
 def build(config: ml_collections.ConfigDict, given: Shape | None = None) -> Subject:

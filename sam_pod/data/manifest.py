@@ -1,27 +1,25 @@
 """The manifest of a prepared data set, and the check that the files keep it.
 
-A prepared data set is a folder of TFRecord shards with `manifest.json` beside them.
-Folders are read through TensorFlow's file systems, so that a bucket serves as well.
+A prepared data set is a folder of TFRecord shards, each with its offset index, and
+`manifest.json` beside them. Folders are read through TensorFlow's file systems, so that
+a bucket serves as well.
 """
 
 import contextlib
 import dataclasses
 import hashlib
 import json
-import math
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors, files, interrupts
-from sam_pod.data import framing, records, schema
+from sam_pod.data import fitting, framing, offsets, records, schema
 
 FILE_NAME = "manifest.json"
-
-_BATCH = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +30,7 @@ class Shard:
     num_examples: int
     num_bytes: int
     crc32: int  # zlib.crc32 of the whole file.
+    index_crc32: int | None = None  # Of the offset index; there is none in schema 1.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,10 +40,12 @@ class Manifest:
     schema_version: int = schema.VERSION
     name: str
     classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]  # (H, W, C)
+    image_encoding: str = "raw"  # Or 'encoded', as JPEG, PNG and the like.
+    image_shape: tuple[int, int, int]  # (H, W, C); (0, 0, C) of encoded images.
     mean: tuple[float, ...]  # Per channel of the train split, pixels in [0, 1].
     std: tuple[float, ...]
     source: Mapping[str, str]  # 'kind' and 'sha256'.
+    label_noise: Mapping[str, float] | None = None  # 'rate' and 'seed'.
     splits: Mapping[str, tuple[Shard, ...]]
 
     def num_examples(self, split: str) -> int:
@@ -53,14 +54,20 @@ class Manifest:
 
     def digest(self) -> str:
         """Return the SHA-256 of the manifest, and by its checksums of the data."""
-        text = json.dumps(
-            dataclasses.asdict(self), sort_keys=True, separators=(",", ":")
-        )
+        text = json.dumps(self._to_data(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> str:
         """Return the text of the manifest's file."""
-        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+        return json.dumps(self._to_data(), indent=2, sort_keys=True) + "\n"
+
+    def _to_data(self) -> dict[str, Any]:
+        data = dataclasses.asdict(self)
+        if self.schema_version == 1:  # The digest of such a set stays what it was.
+            del data["image_encoding"], data["label_noise"]
+            for shard in (shard for part in data["splits"].values() for shard in part):
+                del shard["index_crc32"]
+        return data
 
 
 def read(directory: str) -> Manifest:
@@ -96,42 +103,37 @@ def read(directory: str) -> Manifest:
 
 def _from_data(data: Any, path: str) -> Manifest:
     keys = schema.check(data, path)
-    return Manifest(
-        name=keys["name"],
-        classes=tuple(keys["classes"]),
-        image_shape=tuple(keys["image_shape"]),
-        mean=tuple(map(float, keys["mean"])),
-        std=tuple(map(float, keys["std"])),
-        source=keys["source"],
-        splits={
-            split: tuple(Shard(**shard) for shard in keys["splits"][split])
-            for split in records.SPLITS
-        },
-    )
+    for key in ("classes", "image_shape"):
+        keys[key] = tuple(keys[key])
+    for key in ("mean", "std"):
+        keys[key] = tuple(map(float, keys[key]))
+    keys["splits"] = {
+        split: tuple(Shard(**shard) for shard in keys["splits"][split])
+        for split in records.SPLITS
+    }
+    return Manifest(**keys)
 
 
 def verify(directory: str, manifest: Manifest) -> None:
-    """Read every byte and every example of a data set, once.
+    """Read every byte of a data set and every example but its pixels, once.
 
     Raises:
-        UserError: a shard is missing, truncated, corrupt or another one than the
-            manifest describes, or its examples do not fit the manifest.
+        UserError: a shard or its index is missing, truncated, corrupt or another one
+            than the manifest describes, or its examples do not fit the manifest.
     """
     directory = os.fspath(directory)
     for split in records.SPLITS:
         for shard in manifest.splits[split]:
             path = os.path.join(directory, shard.file)
             with _readable(path):
-                if not tf.io.gfile.exists(path):
-                    raise errors.UserError(
-                        f"{path} is missing, which {FILE_NAME} names: copy it from "
-                        f"where the data set came from. Or: {schema.AGAIN}"
-                    )
-                examples = _Examples(path, manifest)
+                _check_exists(path)
+                examples = fitting.Examples(path, split, manifest)
                 scan = framing.scan(path, examples.visit)
             _check_bytes(path, shard, scan, examples.corrupt)
             if examples.misfit:
-                raise errors.UserError(examples.misfit)
+                raise errors.UserError(f"{examples.misfit}. {schema.AGAIN}")
+            if shard.index_crc32 is not None:
+                _check_index(offsets.file_name(path), shard, scan)
 
 
 @contextlib.contextmanager
@@ -144,40 +146,31 @@ def _readable(path: str) -> Iterator[None]:
         raise errors.UserError(errors.remote(path, error, "objectViewer")) from error
 
 
-class _Examples:
-    """Looks at the records of a shard as they come, and keeps the first fault."""
+def _check_exists(path: str) -> None:
+    if not tf.io.gfile.exists(path):
+        raise errors.UserError(
+            f"{path} is missing, which {FILE_NAME} names: copy it from where the data "
+            f"set came from. Or: {schema.AGAIN}"
+        )
 
-    def __init__(self, path: str, manifest: Manifest) -> None:
-        self.corrupt: int | None = None  # Byte offset of a record.
-        self.misfit = ""  # What is wrong with an example.
-        self._path = path
-        self._manifest = manifest
-        self._count = 0
 
-    def visit(self, content: bytes, starts: list[int]) -> None:
-        """Take whole records, and where they start."""
-        if self.corrupt is not None or not starts:
-            return
-        first = 0  # Index of the batch's first example in `starts`.
-        with framing.in_memory(content) as dataset:
-            try:
-                for serialized in dataset.batch(_BATCH):
-                    self._check(serialized, starts[first:], self._count + first)
-                    first += len(serialized)
-            except tf.errors.DataLossError:
-                self.corrupt = framing.first_corrupt(dataset, starts)
-        self._count += len(starts)
-
-    def _check(self, serialized: tf.Tensor, starts: list[int], first: int) -> None:
-        if self.misfit:
-            return
-        fault = _first_misfit(serialized, self._manifest)
-        if fault:
-            index, reason = fault
-            self.misfit = (
-                f"Example {first + index} of {self._path}, at byte {starts[index]}, "
-                f"{reason}. {schema.AGAIN}"
-            )
+def _check_index(path: str, shard: Shard, scan: framing.Scan) -> None:
+    with _readable(path):
+        _check_exists(path)
+        with tf.io.gfile.GFile(path, "rb") as file:
+            content = file.read()
+    checksum = zlib.crc32(content)
+    if checksum != shard.index_crc32:
+        raise errors.UserError(
+            f"{path} is another file than the one prepared: it has {len(content)} "
+            f"bytes with CRC-32 {checksum:08x}, {FILE_NAME} says "
+            f"{shard.index_crc32:08x}. {schema.AGAIN}"
+        )
+    if content != offsets.encode(scan.starts, scan.num_bytes):
+        raise errors.UserError(
+            f"{path} says that records of {shard.file} start where they do not, though "
+            f"its CRC-32 is the one in {FILE_NAME}. {schema.AGAIN}"
+        )
 
 
 def _check_bytes(
@@ -212,35 +205,3 @@ def _check_bytes(
             f"{path} holds {len(scan.starts)} examples, {FILE_NAME} says "
             f"{shard.num_examples}. {schema.AGAIN}"
         )
-
-
-def _first_misfit(serialized: tf.Tensor, manifest: Manifest) -> tuple[int, str] | None:
-    """Return which example of a batch does not fit and why."""
-    try:
-        features = tf.io.parse_example(serialized, records.FEATURES)
-    except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
-        # The second comes of a message of TensorFlow's that quotes the bytes.
-        if len(serialized) > 1:  # The error names no example: ask one by one.
-            for index in range(len(serialized)):
-                if fault := _first_misfit(serialized[index : index + 1], manifest):
-                    return index, fault[1]
-        return 0, "is no tf.train.Example with 'image' (bytes) and 'label' (one int64)"
-    num_bytes = math.prod(manifest.image_shape)
-    lengths = tf.strings.length(features["image"]).numpy()
-    labels = features["label"].numpy()
-    bad_length = lengths != num_bytes
-    bad_label = (labels < 0) | (labels >= len(manifest.classes))
-    bad = np.flatnonzero(bad_length | bad_label)
-    if not bad.size:
-        return None
-    index = int(bad[0])
-    if bad_length[index]:
-        height, width, channels = manifest.image_shape
-        return index, (
-            f"has an image of {lengths[index]} bytes; `image_shape` is "
-            f"{height}x{width}x{channels}, {num_bytes} bytes"
-        )
-    return index, (
-        f"has label {labels[index]}; with {len(manifest.classes)} classes it must be "
-        f"from 0 to {len(manifest.classes) - 1}"
-    )

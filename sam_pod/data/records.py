@@ -1,7 +1,8 @@
 """One example: in a source, in a TFRecord file and in a batch.
 
-A source gives images `[H, W, C]` of uint8 with a label. A file holds them as
-tf.train.Example: 'image', the raw bytes in row-major order, and 'label', one int64.
+A file holds them as tf.train.Example: 'image', the bytes of all pixels (uint8,
+row-major) or of an encoded image (JPEG, PNG and the like), and 'label', one int64.
+Where labels are noisy on purpose, 'true_label' says what they were.
 """
 
 import dataclasses
@@ -39,11 +40,23 @@ class Source:
     splits: Mapping[str, Split]  # By the names in SPLITS.
 
 
-def encode(image: np.ndarray, label: int) -> bytes:
+def features(*, is_noisy: bool) -> dict[str, tf.io.FixedLenFeature]:
+    """Return what tf.io.parse_example shall find, of labels with noise or without."""
+    if is_noisy:
+        return {**FEATURES, "true_label": FEATURES["label"]}
+    return FEATURES
+
+
+def encode(
+    image: np.ndarray | bytes, label: int, true_label: int | None = None
+) -> bytes:
     """Return one example as a serialized tf.train.Example."""
     example = tf.train.Example()
-    example.features.feature["image"].bytes_list.value.append(image.tobytes())
+    content = image if isinstance(image, bytes) else image.tobytes()
+    example.features.feature["image"].bytes_list.value.append(content)
     example.features.feature["label"].int64_list.value.append(label)
+    if true_label is not None:
+        example.features.feature["true_label"].int64_list.value.append(true_label)
     # Protocol buffers keep no order of a map's keys unless asked to.
     return example.SerializeToString(deterministic=True)
 

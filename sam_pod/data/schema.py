@@ -1,4 +1,7 @@
-"""The rules that the JSON of a manifest must keep."""
+"""The rules that the JSON of a manifest must keep.
+
+Version 1 knows raw images without label noise, and no offset indexes.
+"""
 
 import os
 from collections.abc import Callable, Mapping
@@ -7,7 +10,8 @@ from typing import Any
 from sam_pod import errors
 from sam_pod.data import records
 
-VERSION = 1
+VERSION = 2
+ENCODINGS = ("raw", "encoded")
 PREPARE = "python -m sam_pod.data.prepare"
 AGAIN = f"Delete the folder and prepare it again with `{PREPARE}`."
 
@@ -34,7 +38,23 @@ def _is_text(value: Any) -> bool:
 def _is_shape(value: Any) -> bool:
     if not isinstance(value, list) or len(value) != 3:
         return False
-    return all(_is_count(size) and size > 0 for size in value)
+    return all(map(_is_count, value)) and value[2] > 0
+
+
+def _is_label_noise(value: Any) -> bool:
+    if value is None:
+        return True
+    if not isinstance(value, dict) or set(value) != {"rate", "seed"}:
+        return False
+    return (
+        _are_numbers([value["rate"]])
+        and 0 < value["rate"] <= 1
+        and _is_count(value["seed"])
+    )
+
+
+def _is_version(value: Any) -> bool:
+    return _is_count(value) and 1 <= value <= VERSION
 
 
 def _are_names(value: Any) -> bool:
@@ -57,14 +77,18 @@ def _is_file_name(value: Any) -> bool:
 
 
 _MANIFEST: Rules = {
-    "schema_version": (lambda value: value == VERSION, str(VERSION)),
+    "schema_version": (_is_version, f"from 1 to {VERSION}"),
     "name": (_is_text, "text"),
     "classes": (_are_names, "a list of different names"),
-    "image_shape": (_is_shape, "[height, width, channels], each above 0"),
+    "image_shape": (_is_shape, "[height, width, channels], whole numbers"),
     "mean": (_are_numbers, "a list of numbers"),
     "std": (_are_numbers, "a list of numbers"),
     "source": (_is_object, "an object"),
     "splits": (_is_object, "an object"),
+}
+_SINCE_2: Rules = {
+    "image_encoding": (lambda value: value in ENCODINGS, "'raw' or 'encoded'"),
+    "label_noise": (_is_label_noise, "null or {'rate': above 0, up to 1, 'seed': 0…}"),
 }
 _SOURCE: Rules = {"kind": (_is_text, "text"), "sha256": (_is_text, "text")}
 _SPLITS: Rules = dict.fromkeys(records.SPLITS, (_is_list, "a list of shards"))
@@ -74,16 +98,31 @@ _SHARD: Rules = {
     "num_bytes": (_is_count, "a whole number, 0 or above"),
     "crc32": (_is_count, "a whole number, 0 or above"),
 }
+_SHARD_SINCE_2: Rules = {"index_crc32": _SHARD["crc32"]}
 
 
 def check(data: Any, path: str) -> dict[str, Any]:
-    """Return the known keys of `data`, the JSON of the manifest at `path`.
+    """Return the keys of `data`, the JSON of a manifest, that its version knows.
 
     Raises:
         UserError: a key is missing or its value breaks the rule.
     """
     keys = _checked(data, _MANIFEST, path)
-    channels = keys["image_shape"][2]
+    since_2 = keys["schema_version"] >= 2
+    if since_2:
+        keys |= _checked(data, _SINCE_2, path)
+    *size, channels = keys["image_shape"]
+    if keys.get("image_encoding") == "encoded":
+        if any(size) or channels not in (1, 3):
+            raise errors.UserError(
+                f"`image_shape` in {path} is {keys['image_shape']}; of images that are "
+                f"stored encoded it must be [0, 0, 1] or [0, 0, 3]. {AGAIN}"
+            )
+    elif not all(size):
+        raise errors.UserError(
+            f"`image_shape` in {path} is {keys['image_shape']}; of raw images it must "
+            f"be [height, width, channels], each above 0. {AGAIN}"
+        )
     for key in ("mean", "std"):
         if len(keys[key]) != channels:
             raise errors.UserError(
@@ -92,10 +131,10 @@ def check(data: Any, path: str) -> dict[str, Any]:
             )
     keys["source"] = _checked(keys["source"], _SOURCE, f"`source` in {path}")
     keys["splits"] = _checked(keys["splits"], _SPLITS, f"`splits` in {path}")
-    files = []
+    files, rules = [], _SHARD | _SHARD_SINCE_2 if since_2 else _SHARD
     for split, shards in keys["splits"].items():
         for i, shard in enumerate(shards):
-            shards[i] = _checked(shard, _SHARD, f"`splits.{split}[{i}]` in {path}")
+            shards[i] = _checked(shard, rules, f"`splits.{split}[{i}]` in {path}")
             files.append(shards[i]["file"])
         if not sum(shard["num_examples"] for shard in shards):
             raise errors.UserError(

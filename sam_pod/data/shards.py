@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors, files, new_folder
-from sam_pod.data import framing, records
+from sam_pod.data import framing, offsets, records
 from sam_pod.data import manifest as manifest_lib
 
 
@@ -94,8 +94,9 @@ def _write_shard(
     scan = framing.scan(path)
     if scan.num_bytes != num_bytes:
         raise OSError(0, f"{scan.num_bytes} of {num_bytes} bytes arrived")
+    index_crc32 = offsets.write(offsets.file_name(path), scan.starts, num_bytes)
     return manifest_lib.Shard(
-        os.path.basename(path), num_examples, num_bytes, scan.crc32
+        os.path.basename(path), num_examples, num_bytes, scan.crc32, index_crc32
     )
 
 

@@ -61,7 +61,7 @@ def test_a_bucket_is_read_to_its_examples(folder, bucket):
 
 
 def test_faults_in_a_bucket_are_named(folder, bucket):
-    path = min(folder.glob("train-*"))
+    path = min(folder.glob("train-*.tfrecord"))
     start = framing.scan(str(path)).starts[2]
     content = bytearray(path.read_bytes())
     content[start + 20] ^= 1

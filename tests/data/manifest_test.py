@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import framing, manifest, records, shards
+from sam_pod.data import fitting, framing, manifest, offsets, records, shards
 
 SHAPE = (7, 5, 3)
 CLASSES = ("ant", "bee", "cow")
@@ -206,6 +206,17 @@ def adopt(folder, path, num_examples=None):
     edit(folder, change)
 
 
+def index(folder, path):
+    """Write the index of a shard made by hand, and tell the manifest."""
+    scan = framing.scan(str(path))
+    checksum = offsets.write(offsets.file_name(str(path)), scan.starts, scan.num_bytes)
+
+    def change(data):
+        data["splits"]["train"][0]["index_crc32"] = checksum
+
+    edit(folder, change)
+
+
 def rewrite(folder, index, record):
     """Replace one record of the first shard; return the shard's path and an offset."""
     path, ends = first_shard(folder)
@@ -254,7 +265,7 @@ def test_an_example_that_does_not_fit_is_named(folder, record, reason):
 
 @pytest.mark.parametrize(("batch", "block"), [(4, 1 << 20), (4, 700), (2048, 300)])
 def test_an_example_is_named_across_batches(folder, monkeypatch, batch, block):
-    monkeypatch.setattr(manifest, "_BATCH", batch)
+    monkeypatch.setattr(fitting, "_BATCH", batch)
     monkeypatch.setattr(framing, "_BLOCK_BYTES", block)
     path, offset = rewrite(folder, 6, example(image=[IMAGE], label=[9]))
     assert f"Example 6 of {path}, at byte {offset}, has label 9" in refusal(folder)
@@ -267,3 +278,90 @@ def test_a_corrupt_record_is_found_though_the_manifest_has_its_checksum(folder):
     path.write_bytes(content)
     adopt(folder, path)
     assert f"{path} is corrupt at byte {ends[3]}, though" in refusal(folder)
+
+
+def test_a_missing_index_is_named(folder):
+    path = folder / offsets.file_name(first_shard(folder)[0].name)
+    path.unlink()
+    assert f"{path} is missing" in refusal(folder)
+
+
+def test_an_index_that_changed_is_named(folder):
+    path = folder / offsets.file_name(first_shard(folder)[0].name)
+    content = bytearray(path.read_bytes())
+    content[9] ^= 1
+    path.write_bytes(content)
+    assert f"{path} is another file than the one prepared" in refusal(folder)
+
+
+def test_an_index_of_other_places_is_refused_though_its_checksum_is_right(folder):
+    path = folder / offsets.file_name(first_shard(folder)[0].name)
+    starts = offsets.read(str(path))
+    checksum = offsets.write(str(path), starts[:-1][::2], starts[-1])
+    edit(
+        folder,
+        lambda data: data["splits"]["train"][0].update(index_crc32=checksum),
+    )
+    assert f"{path} says that records of train-00000-of" in refusal(folder)
+
+
+def to_schema_1(folder):
+    for path in folder.glob("*.index"):
+        path.unlink()
+
+    def change(data):
+        data["schema_version"] = 1
+        del data["image_encoding"], data["label_noise"]
+        for part in data["splits"].values():
+            for shard in part:
+                del shard["index_crc32"]
+
+    edit(folder, change)
+
+
+def test_a_set_of_schema_1_is_read_and_keeps_its_digest(folder):
+    to_schema_1(folder)
+    read = manifest.read(folder)
+    assert (read.schema_version, read.image_encoding, read.label_noise) == (
+        1,
+        "raw",
+        None,
+    )
+    assert read.splits["train"][0].index_crc32 is None
+    manifest.verify(folder, read)
+    data = json.loads((folder / "manifest.json").read_text())
+    canonical = json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
+    assert read.digest() == hashlib.sha256(canonical).hexdigest()
+
+
+def make_encoded(folder, noise=None):
+    """Make the set one of encoded images, which here are no images at all."""
+
+    def change(data):
+        data["image_encoding"], data["image_shape"] = "encoded", [0, 0, 3]
+        data["label_noise"] = noise
+
+    edit(folder, change)
+
+
+def test_encoded_images_are_not_decoded_to_verify_them(folder):
+    make_encoded(folder)
+    manifest.verify(folder, manifest.read(folder))
+    path, offset = rewrite(folder, 6, example(image=[b""], label=[1]))
+    index(folder, path)
+    text = refusal(folder)
+    assert f"Example 6 of {path}, at byte {offset}, has an image of 0 bytes" in text
+
+
+def test_noisy_labels_need_the_true_one_beside_them(folder):
+    make_encoded(folder, {"rate": 0.4, "seed": 0})
+    text = refusal(folder)
+    assert "(bytes) and 'label' (one int64) and 'true_label' (one int64)" in text
+    path, _ = first_shard(folder)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for i in range(13):
+            writer.write(example(image=[b"x"], label=[1], true_label=[3 * (i == 4)]))
+    adopt(folder, path)
+    index(folder, path)
+    assert f"Example 4 of {path}, " in refusal(folder)
+    assert "has true label 3; with 3 classes" in refusal(folder)

@@ -37,3 +37,13 @@ def test_the_bytes_are_those_of_the_wire_format_with_keys_in_order():
 def test_a_view_in_another_memory_order_is_the_same_image():
     image = make_images()[0]
     assert records.encode(np.asfortranarray(image), 5) == records.encode(image, 5)
+
+
+def test_encoded_bytes_and_a_true_label_are_kept_as_they_are():
+    encoded = records.encode(b"a jpeg", 5, true_label=2)
+    parsed = tf.io.parse_example([encoded], records.features(is_noisy=True))
+    assert {name: list(value.numpy()) for name, value in parsed.items()} == {
+        "image": [b"a jpeg"],
+        "label": [5],
+        "true_label": [2],
+    }

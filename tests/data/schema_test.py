@@ -7,14 +7,22 @@ from sam_pod.data import schema
 
 
 def make_shard(name):
-    return {"file": name, "num_examples": 2, "num_bytes": 300, "crc32": 7}
+    return {
+        "file": name,
+        "num_examples": 2,
+        "num_bytes": 300,
+        "crc32": 7,
+        "index_crc32": 8,
+    }
 
 
 GOOD = {
-    "schema_version": 1,
+    "schema_version": 2,
     "name": "little",
     "classes": ["ant", "bee"],
+    "image_encoding": "raw",
     "image_shape": [7, 5, 3],
+    "label_noise": None,
     "mean": [0.5, 0, 1.0],
     "std": [0.5, 0.25, 0.0],
     "source": {"kind": "made", "sha256": "0" * 64},
@@ -41,6 +49,32 @@ def test_a_good_manifest_is_returned_without_what_is_unknown():
     data = copy.deepcopy(GOOD)
     data["comment"] = data["splits"]["train"][0]["comment"] = "by hand"
     assert schema.check(data, "path") == GOOD
+
+
+def test_schema_1_is_known_without_what_came_later():
+    old = copy.deepcopy(GOOD)
+    old["schema_version"] = 1
+    del old["image_encoding"], old["label_noise"]
+    for part in old["splits"].values():
+        for shard in part:
+            del shard["index_crc32"]
+    data = copy.deepcopy(old)
+    data["label_noise"] = "something that this version did not know"
+    assert schema.check(data, "path") == old
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_encoded_images_have_no_size(channels):
+    data = copy.deepcopy(GOOD)
+    data |= {"image_encoding": "encoded", "image_shape": [0, 0, channels]}
+    data |= {"mean": [0.5] * channels, "std": [0.5] * channels}
+    assert schema.check(data, "path") == data
+
+
+@pytest.mark.parametrize("shape", [[7, 5, 3], [0, 5, 3], [0, 0, 4]])
+def test_encoded_images_with_a_size_are_refused(shape):
+    change = {"image_encoding": "encoded", "image_shape": shape}
+    assert "it must be [0, 0, 1] or [0, 0, 3]" in refusal(lambda d: d.update(change))
 
 
 @pytest.mark.parametrize("data", [[], None, 1, "x", [GOOD]])
@@ -72,7 +106,9 @@ def test_a_missing_key_of_a_section_is_named(section, key):
 @pytest.mark.parametrize(
     "key, value",
     [
-        ("schema_version", 2),
+        ("schema_version", 3),
+        ("schema_version", 0),
+        ("schema_version", True),
         ("schema_version", "1"),
         ("name", 3),
         ("name", ""),
@@ -85,6 +121,14 @@ def test_a_missing_key_of_a_section_is_named(section, key):
         ("image_shape", [7, 5, 0]),
         ("image_shape", [7, 5, 3.0]),
         ("image_shape", [True, 5, 3]),
+        ("image_shape", [0, 0, 3]),
+        ("image_encoding", "jpeg"),
+        ("image_encoding", ["raw"]),
+        ("label_noise", 0.4),
+        ("label_noise", {"rate": 0.4}),
+        ("label_noise", {"rate": 0, "seed": 0}),
+        ("label_noise", {"rate": 1.1, "seed": 0}),
+        ("label_noise", {"rate": 0.4, "seed": -1}),
         ("mean", [0.5, 0.5]),
         ("mean", [0.5, 0.5, None]),
         ("mean", [0.5, 0.5, float("nan")]),
@@ -113,6 +157,7 @@ def test_a_wrong_value_is_named(key, value):
         ("num_examples", 1.5),
         ("num_bytes", "many"),
         ("crc32", True),
+        ("index_crc32", None),
     ],
 )
 def test_a_wrong_value_of_a_shard_is_named(key, value):

@@ -74,7 +74,7 @@ def test_shards_differ_by_one_example_at_most(tmp_path, num_shards):
         assert len(sizes) == min(num_shards, size)
         assert sum(sizes) == size
         assert max(sizes) - min(sizes) <= 1
-    assert len(list((tmp_path / "set").iterdir())) == 1 + sum(
+    assert len(list((tmp_path / "set").iterdir())) == 1 + 2 * sum(
         len(part) for part in written.splits.values()
     )
 

@@ -1,0 +1,105 @@
+"""Do the examples in a shard fit the manifest? All but the pixels is looked at."""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from sam_pod.data import framing, records
+
+if TYPE_CHECKING:
+    from sam_pod.data import manifest as manifest_lib
+
+_BATCH = 2048
+
+
+class Examples:
+    """Looks at the records of a shard as they come, and keeps the first fault."""
+
+    def __init__(
+        self, path: str, split: str, manifest: "manifest_lib.Manifest"
+    ) -> None:
+        self.corrupt: int | None = None  # Byte offset of a record.
+        self.misfit = ""  # What is wrong with an example.
+        self._path = path
+        self._manifest = manifest
+        self._is_noisy = manifest.label_noise is not None and split == "train"
+        self._count = 0
+
+    def visit(self, content: bytes, starts: list[int]) -> None:
+        """Take whole records, and where they start."""
+        if self.corrupt is not None or not starts:
+            return
+        first = 0  # Index of the batch's first example in `starts`.
+        with framing.in_memory(content) as dataset:
+            try:
+                for serialized in dataset.batch(_BATCH):
+                    self._check(serialized, starts[first:], self._count + first)
+                    first += len(serialized)
+            except tf.errors.DataLossError:
+                self.corrupt = framing.first_corrupt(dataset, starts)
+        self._count += len(starts)
+
+    def _check(self, serialized: tf.Tensor, starts: list[int], first: int) -> None:
+        if self.misfit:
+            return
+        fault = self._first_misfit(serialized)
+        if fault:
+            index, reason = fault
+            self.misfit = (
+                f"Example {first + index} of {self._path}, at byte {starts[index]}, "
+                f"{reason}"
+            )
+
+    def _first_misfit(self, serialized: tf.Tensor) -> tuple[int, str] | None:
+        """Return which example of a batch does not fit and why."""
+        spec = records.features(is_noisy=self._is_noisy)
+        try:
+            features = tf.io.parse_example(serialized, spec)
+        except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
+            # The second comes of a message of TensorFlow's that quotes the bytes.
+            if len(serialized) > 1:  # The error names no example: ask one by one.
+                for index in range(len(serialized)):
+                    if fault := self._first_misfit(serialized[index : index + 1]):
+                        return index, fault[1]
+            names = " and ".join(f"'{name}' (one int64)" for name in sorted(spec)[1:])
+            return 0, f"is no tf.train.Example with 'image' (bytes) and {names}"
+        faults = [self._bad_image(features["image"])]
+        faults += [
+            self._bad_label(features[name], name.replace("_", " "))
+            for name in sorted(spec)
+            if name != "image"
+        ]
+        return min((fault for fault in faults if fault), default=None)
+
+    def _bad_image(self, images: tf.Tensor) -> tuple[int, str] | None:
+        lengths = tf.strings.length(images).numpy()
+        if self._manifest.image_encoding == "encoded":
+            index = _first(lengths == 0)
+            return None if index is None else (index, "has an image of 0 bytes")
+        num_bytes = math.prod(self._manifest.image_shape)
+        index = _first(lengths != num_bytes)
+        if index is None:
+            return None
+        height, width, channels = self._manifest.image_shape
+        return index, (
+            f"has an image of {lengths[index]} bytes; `image_shape` is "
+            f"{height}x{width}x{channels}, {num_bytes} bytes"
+        )
+
+    def _bad_label(self, labels: tf.Tensor, name: str) -> tuple[int, str] | None:
+        labels = labels.numpy()
+        count = len(self._manifest.classes)
+        index = _first((labels < 0) | (labels >= count))
+        if index is None:
+            return None
+        return index, (
+            f"has {name} {labels[index]}; with {count} classes it must be from 0 to "
+            f"{count - 1}"
+        )
+
+
+def _first(bad: np.ndarray) -> int | None:
+    places = np.flatnonzero(bad)
+    return int(places[0]) if places.size else None

@@ -24,6 +24,7 @@ FREE_KEYS = frozenset(
         "data.dir",
         "log_every_seconds",
         "profile_steps",
+        "storage.retry_seconds",
         "watchdog.compile_seconds",
         "watchdog.connect_seconds",
         "watchdog.loop_seconds",
@@ -52,9 +53,18 @@ def defaults() -> ml_collections.ConfigDict:
     config.data = ml_collections.ConfigDict()
     config.data.name = "cifar10"
     config.data.dir = "data/cifar10"
-    config.data.augment = ""  # Of 'crop', 'flip', 'brightness', joined by commas.
+    # Of 'crop', 'flip', 'autoaugment', 'randaugment', 'brightness', 'color_jitter',
+    # 'cutout', 'mixup' and 'cutmix', joined by commas; done in this order.
+    config.data.augment = ""
     config.data.crop_padding = 4  # Pixels added on each side before the crop.
     config.data.brightness_delta = 0.5  # In [0, 1] pixel units.
+    config.data.autoaugment_policy = "cifar10"  # Or 'imagenet'.
+    config.data.randaugment_layers = 2  # Operations on each image.
+    config.data.randaugment_magnitude = 9  # Of 10.
+    config.data.cutout_size = 16  # Pixels of the hidden square's side.
+    config.data.mixup_alpha = 1.0  # An example's own share is of Beta(alpha, alpha).
+    config.data.cutmix_alpha = 1.0  # Likewise.
+    config.data.label_smoothing = 0.0  # Part of a label that all classes share.
     config.data.standardize = False  # Subtract the mean, divide by the deviation.
     config.data.validation_examples = 5000  # Held out of the training split.
 
@@ -88,6 +98,10 @@ def defaults() -> ml_collections.ConfigDict:
 
     config.checkpoint = ml_collections.ConfigDict()
     config.checkpoint.every_seconds = 300.0
+
+    config.storage = ml_collections.ConfigDict()
+    # So long what a bucket or a server fails to do is tried again.
+    config.storage.retry_seconds = 120.0
 
     # Longer than this, and the process says where it hangs and exits with 42.
     config.watchdog = ml_collections.ConfigDict()

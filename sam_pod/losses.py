@@ -4,11 +4,22 @@ import tensorflow as tf
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return the cross-entropy of each example in nats: `[B, K]`, `[B]` -> `[B]`."""
+    """Return the cross-entropy of each example in nats: `[B, K]`, labels -> `[B]`.
+
+    Labels are classes, int32 `[B]`, or the part of each class, floating `[B, K]`.
+    """
+    if len(labels.shape) == 2:
+        labels = tf.cast(labels, logits.dtype)
+        return tf.nn.softmax_cross_entropy_with_logits(labels, logits)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
 def correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return 1.0 where the largest logit is the label's: `[B, K]`, `[B]` -> `[B]`."""
+    """Return 1.0 where the largest logit is the label's: `[B, K]`, labels -> `[B]`.
+
+    Of a label of several classes the one with the largest part counts.
+    """
+    if len(labels.shape) == 2:
+        labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
     predicted = tf.argmax(logits, axis=-1, output_type=labels.dtype)
     return tf.cast(predicted == labels, tf.float32)

@@ -18,7 +18,7 @@ class Examples(NamedTuple):
     """One micro-batch of one replica, augmented."""
 
     images: tf.Tensor  # [B, H, W, C], float32.
-    labels: tf.Tensor  # [B], int32.
+    labels: tf.Tensor  # [B], int32; or [B, K], float32, a part for each class.
     rows: tf.Tensor  # [B], int64: where in the global batch they are.
 
 
@@ -46,15 +46,42 @@ def micro_batches(
     rows = groups.rows(
         replicas.index(), size, groups.size(recipe.sync, replicas.count()), count
     )
-    key = _key(recipe.seed, _AUGMENT, step)
-    draws = tf.gather(augment.draws(key, size * replicas.count()), rows)
-    whole = Examples(recipe.preprocess(images, draws), labels, rows)
+    whole = augmented(
+        images, labels, rows, size * replicas.count(), step=step, recipe=recipe
+    )
     if count == 1:
         return [whole]
     return [
         Examples(*parts)
         for parts in zip(*(tf.split(t, count) for t in whole), strict=True)
     ]
+
+
+def augmented(
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    rows: tf.Tensor,
+    global_batch_size: int,
+    *,
+    step: tf.Tensor,
+    recipe: Recipe,
+) -> Examples:
+    """Return rows of a global batch as training sees them.
+
+    Args:
+        images: uint8 `[B, H, W, C]`.
+        labels: int32 `[B]`.
+        rows: int64 `[B]`: where in the global batch they are.
+        global_batch_size: Over all replicas.
+        step: The number of updates made so far.
+        recipe: What the step is made of.
+    """
+    key = _key(recipe.seed, _AUGMENT, step)
+    draws = tf.gather(augment.draws(key, global_batch_size, recipe.num_draws), rows)
+    images = recipe.preprocess(images, draws)
+    if recipe.mix is not None:
+        images, labels = recipe.mix(images, labels, draws)
+    return Examples(images, labels, rows)
 
 
 def run(

@@ -6,9 +6,11 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from sam_pod import optimizers, schedules
+from sam_pod.data import augment
 from sam_pod.models import network as network_lib
 
 Preprocess = Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]
+Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,3 +28,6 @@ class Recipe:
     seed: int
     micro_batches: int = 1  # Ascents of each replica's batch.
     accumulate_steps: int = 1  # Chunks of each ascent; for memory.
+    num_draws: int = augment.NUM_DRAWS  # Uniform numbers that augment an example.
+    # (preprocessed images, int32 labels, draws) -> (images, soft labels), in training.
+    mix: Mix | None = None

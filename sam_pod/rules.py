@@ -3,7 +3,7 @@
 import ml_collections
 
 from sam_pod import config as config_lib
-from sam_pod import errors
+from sam_pod import errors, storage
 
 _POSITIVE = [
     "accumulate_steps",
@@ -15,6 +15,10 @@ _POSITIVE = [
     "optimizer.learning_rate",
     "optimizer.epsilon",
     "data.validation_examples",
+    "data.cutout_size",
+    "data.cutmix_alpha",
+    "data.mixup_alpha",
+    "data.randaugment_layers",
     "runtime.cpu_replicas",
     "schedule.plateau_patience",
     "checkpoint.every_seconds",
@@ -30,10 +34,13 @@ _NOT_NEGATIVE = [
     "early_stopping.patience",
     "schedule.warmup_epochs",
     "schedule.plateau_min_delta",
+    "storage.retry_seconds",
     "data.crop_padding",
     "data.brightness_delta",
+    "data.randaugment_magnitude",
 ]
 _BELOW_ONE = [
+    "data.label_smoothing",
     "optimizer.momentum",
     "optimizer.beta_1",
     "optimizer.beta_2",
@@ -63,9 +70,17 @@ def validate(config: ml_collections.ConfigDict) -> None:
         for key in keys:
             if not holds(flat[key]):
                 raise errors.UserError(f"`{key}` is {flat[key]}; it must be {rule}.")
+    for key, value in flat.items():
+        if isinstance(value, str):
+            storage.check_credentials(value, f"`{key}`")
     if config.dtype not in ("float32", "bfloat16"):
         raise errors.UserError(
             f"`dtype` is {config.dtype!r}; it must be 'float32' or 'bfloat16'."
+        )
+    if config.data.randaugment_magnitude > 10:
+        raise errors.UserError(
+            f"`data.randaugment_magnitude` is {config.data.randaugment_magnitude}; it "
+            "must be at most 10."
         )
     if config.model.batch_norm not in ("replica", "global"):
         raise errors.UserError(

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import os
 import threading
+from collections.abc import Sequence
 from typing import IO
 
 import ml_collections
@@ -183,11 +184,11 @@ def check_names(config: ml_collections.ConfigDict, num_replicas: int) -> None:
     """
     errors.lookup({"sam": None}, config.sam.variant, "sam.variant")
     groups.size(config.sam.sync, num_replicas)
-    errors.lookup(prepare.READERS, config.data.name, "data.name")
+    prepare.check_name(config.data.name, config.data.dir)
     models.check_name(config.model.name)
     optimizers.build(config)
     schedules.build(config, steps_per_epoch=1)
-    augment.build(config.data.augment, crop_padding=0, brightness_delta=0.0)
+    augment.build(config.data.augment, _augment_options(config, (), 1))
 
 
 def build_recipe(
@@ -214,13 +215,17 @@ def build_recipe(
         )
     augmentation = augment.build(
         config.data.augment,
-        crop_padding=config.data.crop_padding,
-        brightness_delta=config.data.brightness_delta,
+        _augment_options(config, manifest.mean, len(manifest.classes)),
     )
+    if augmentation.mixes_pairs:
+        _check_pairs(config, num_replicas)
 
     def preprocess(images: tf.Tensor, draws: tf.Tensor | None) -> tf.Tensor:
         training = draws is not None
-        images = augmentation(images, draws) if training else augment.to_float(images)
+        if training:
+            images = augmentation.images(images, draws)
+        else:
+            images = augment.to_float(images)
         if config.data.standardize:
             images = augment.standardize(images, manifest.mean, manifest.std)
         return images
@@ -239,6 +244,8 @@ def build_recipe(
         seed=config.seed,
         micro_batches=config.sam.micro_batches,
         accumulate_steps=config.accumulate_steps,
+        num_draws=augmentation.num_draws,
+        mix=augmentation.mix,
         network=models.build(
             config.model.name,
             manifest.image_shape,
@@ -249,6 +256,36 @@ def build_recipe(
             over_all_replicas=group_size == num_replicas,
         ),
     )
+
+
+def _augment_options(
+    config: ml_collections.ConfigDict, mean: Sequence[float], num_classes: int
+) -> augment.Options:
+    return augment.Options(
+        crop_padding=config.data.crop_padding,
+        brightness_delta=config.data.brightness_delta,
+        autoaugment_policy=config.data.autoaugment_policy,
+        randaugment_layers=config.data.randaugment_layers,
+        randaugment_magnitude=config.data.randaugment_magnitude,
+        cutout_size=config.data.cutout_size,
+        cutout_fill=mean,
+        mixup_alpha=config.data.mixup_alpha,
+        cutmix_alpha=config.data.cutmix_alpha,
+        label_smoothing=config.data.label_smoothing,
+        num_classes=num_classes,
+    )
+
+
+def _check_pairs(config: ml_collections.ConfigDict, num_replicas: int) -> None:
+    """Refuse parts of a batch that would leave an example without its neighbour."""
+    parts = num_replicas * config.sam.micro_batches
+    if config.global_batch_size // parts % 2:
+        raise errors.UserError(
+            f"`data.augment` is {config.data.augment!r}, which mixes neighbours, and "
+            f"{num_replicas} replicas of {config.sam.micro_batches} micro-batches take "
+            f"{config.global_batch_size // parts} examples each: choose a "
+            f"`global_batch_size` that is a multiple of {2 * parts}."
+        )
 
 
 def _check_neighbours(sync: str, runtime: Runtime) -> None:

@@ -52,9 +52,11 @@ def augmentation(batch_size):
     config = config_lib.load("configs/resnet20.py")
     apply = augment.build(
         config.data.augment,
-        crop_padding=config.data.crop_padding,
-        brightness_delta=config.data.brightness_delta,
-    )
+        augment.Options(
+            crop_padding=config.data.crop_padding,
+            brightness_delta=config.data.brightness_delta,
+        ),
+    ).images
     rng = np.random.default_rng(0)
     images = tf.constant(rng.integers(0, 256, (batch_size, 32, 32, 3), dtype=np.uint8))
 

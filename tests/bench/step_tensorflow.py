@@ -24,14 +24,12 @@ def main():
     tf.config.threading.set_inter_op_parallelism_threads(int(threads))
     tf.config.experimental.enable_op_determinism()
     config = config_lib.load("configs/resnet20.py")
-    augmentation = augment.build(
-        config.data.augment, crop_padding=4, brightness_delta=0.5
-    )
+    augmentation = augment.build(config.data.augment, augment.Options())
     recipe = step.Recipe(
         network=models.build("resnet20", (32, 32, 3), 10, dtype=dtype),
         optimizer=optimizers.build(config),
         schedule=schedules.build(config, 100),
-        preprocess=augmentation,
+        preprocess=augmentation.images,
         rho=float(rho),
         sync="global",
         weight_decay=0.0,

@@ -94,14 +94,23 @@ def test_one_replica_equals_itself():
 
 def test_augmentation_and_dropout_draw_the_same_on_any_number_of_devices():
     augmented = augment.build(
-        "crop,flip,brightness", crop_padding=1, brightness_delta=0.5
+        "crop,flip,autoaugment,brightness,color_jitter,cutout,mixup,cutmix",
+        augment.Options(
+            crop_padding=1, cutout_size=2, num_classes=5, label_smoothing=0.1
+        ),
     )
 
     def preprocess(images, draws):
-        return augment.to_float(images) if draws is None else augmented(images, draws)
+        if draws is None:
+            return augment.to_float(images)
+        return augmented.images(images, draws)
 
     recipe = fixtures.small_recipe(
-        fixtures.small_model(dropout=0.5), sync="2", preprocess=preprocess
+        fixtures.small_model(dropout=0.5),
+        sync="2",
+        preprocess=preprocess,
+        num_draws=augmented.num_draws,
+        mix=augmented.mix,
     )
     assert_passes(compared(recipe))
 

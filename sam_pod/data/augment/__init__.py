@@ -1,0 +1,193 @@
+"""Augmentation inside the compiled step: pure functions of a batch and its draws.
+
+Images come to the device as uint8, a quarter of the bytes. The draws of a whole global
+batch are made from one key and each replica takes its own rows, so an example is
+augmented alike however many replicas there are.
+
+    geometry, operations, policies, tables   uint8 images, by whole numbers
+    color, erasing                           float32 images in [0, 1]
+    mixing                                   images and labels, after standardization
+
+Nothing here gathers single bytes, has a shape that depends on data or needs tf.image:
+it compiles for a TPU and is the same on every device.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from sam_pod import errors
+from sam_pod.data.augment import color, erasing, geometry, mixing, policies
+
+# Uniform numbers that every example has: crop row, crop column, flip, brightness.
+NUM_DRAWS = 4
+NAMES = (
+    "crop",
+    "flip",
+    "autoaugment",
+    "randaugment",
+    "brightness",
+    "color_jitter",
+    "cutout",
+    "mixup",
+    "cutmix",
+)
+
+Images = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What `names` may need; the keys of the same names in the section `data`."""
+
+    crop_padding: int = 4
+    brightness_delta: float = 0.5
+    autoaugment_policy: str = "cifar10"
+    randaugment_layers: int = 2
+    randaugment_magnitude: int = 9
+    cutout_size: int = 16
+    cutout_fill: Sequence[float] = (0.5,)  # In [0, 1], one number or one per channel.
+    mixup_alpha: float = 1.0
+    cutmix_alpha: float = 1.0
+    label_smoothing: float = 0.0
+    num_classes: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What is done to a batch, and how many uniform numbers an example needs."""
+
+    # (uint8 images [B, H, W, C], draws [B, num_draws]) -> float32 images in [0, 1].
+    images: Images
+    # (standardized images, int32 labels [B], draws) -> (images, labels [B, K]); None
+    # when neither images nor labels are mixed.
+    mix: Mix | None
+    num_draws: int
+    mixes_pairs: bool  # A replica's micro-batch must then be even.
+
+
+def draws(
+    key: tf.Tensor, global_batch_size: int, num_draws: int = NUM_DRAWS
+) -> tf.Tensor:
+    """Return what chance decides for a global batch: float32 in [0, 1), `[G, N]`.
+
+    The first NUM_DRAWS are the same however many there are.
+    """
+    first = tf.random.stateless_uniform([global_batch_size, NUM_DRAWS], key)
+    if num_draws == NUM_DRAWS:
+        return first
+    more = tf.random.stateless_uniform(
+        [global_batch_size, num_draws - NUM_DRAWS],
+        tf.random.experimental.stateless_fold_in(key, 1),
+    )
+    return tf.concat([first, more], 1)
+
+
+def build(names: str, options: Options) -> Augmentation:
+    """Return the augmentation that `names` lists.
+
+    Args:
+        names: Of NAMES, joined by commas; '' for none. The order of work is always
+            that of NAMES; images are scaled to [0, 1] before 'brightness'. Of 'mixup'
+            and 'cutmix' together each pair of examples draws one.
+        options: What they need.
+
+    Raises:
+        UserError: a name that is not known, or two that exclude each other.
+    """
+    chosen = {name.strip() for name in names.split(",") if name.strip()}
+    for name in sorted(chosen):
+        errors.lookup(dict.fromkeys(NAMES), name, "data.augment")
+    if {"autoaugment", "randaugment"} <= chosen:
+        raise errors.UserError(
+            f"`data.augment` is {names!r}; 'autoaugment' and 'randaugment' are two "
+            "ways to do the same: take one of them."
+        )
+    if "autoaugment" in chosen:
+        policy = options.autoaugment_policy
+        errors.lookup(policies.AUTOAUGMENT, policy, "data.autoaugment_policy")
+    widths = {
+        "autoaugment": policies.AUTOAUGMENT_DRAWS,
+        "randaugment": 2 * options.randaugment_layers,
+        "color_jitter": color.JITTER_DRAWS,
+        "cutout": 2,
+        "mixing": mixing.DRAWS,
+    }
+    mixes_pairs = bool({"mixup", "cutmix"} & chosen)
+    columns, end = {}, NUM_DRAWS
+    for name, width in widths.items():
+        if name in chosen or (name == "mixing" and mixes_pairs):
+            columns[name] = slice(end, end + width)
+            end += width
+    softens = mixes_pairs or options.label_smoothing > 0
+    mix = _mix(chosen, columns.get("mixing"), options) if softens else None
+    return Augmentation(_images(chosen, columns, options), mix, end, mixes_pairs)
+
+
+def _images(chosen: set[str], columns: dict[str, slice], options: Options) -> Images:
+    def augment(images: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
+        size = (images.shape[1], images.shape[2])
+        if "crop" in chosen:
+            images = geometry.crop(images, uniform[:, 0:2], options.crop_padding)
+        if "flip" in chosen:
+            images = geometry.flip(images, uniform[:, 2])
+        if "autoaugment" in chosen:
+            policy = policies.autoaugment(options.autoaugment_policy, size)
+            images = policy(images, uniform[:, columns["autoaugment"]])
+        if "randaugment" in chosen:
+            policy = policies.randaugment(
+                options.randaugment_layers, options.randaugment_magnitude, size
+            )
+            images = policy(images, uniform[:, columns["randaugment"]])
+        images = to_float(images)
+        if "brightness" in chosen:
+            images = color.brightness(images, uniform[:, 3], options.brightness_delta)
+        if "color_jitter" in chosen:
+            images = color.jitter(images, uniform[:, columns["color_jitter"]])
+        if "cutout" in chosen:
+            images = erasing.cutout(
+                images,
+                uniform[:, columns["cutout"]],
+                options.cutout_size,
+                options.cutout_fill,
+            )
+        return images
+
+    return augment
+
+
+def _mix(chosen: set[str], columns: slice | None, options: Options) -> Mix:
+    def mix(
+        images: tf.Tensor, labels: tf.Tensor, uniform: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        labels = mixing.soften(labels, options.num_classes)
+        alphas = options.mixup_alpha, options.cutmix_alpha
+        if {"mixup", "cutmix"} <= chosen:
+            images, labels = mixing.either(images, labels, uniform[:, columns], *alphas)
+        elif "mixup" in chosen:
+            images, labels = mixing.mixup(
+                images, labels, uniform[:, columns], alphas[0]
+            )
+        elif "cutmix" in chosen:
+            images, labels = mixing.cutmix(
+                images, labels, uniform[:, columns], alphas[1]
+            )
+        if options.label_smoothing > 0:
+            labels = mixing.smooth(labels, options.label_smoothing)
+        return images, labels
+
+    return mix
+
+
+def to_float(images: tf.Tensor) -> tf.Tensor:
+    """Scale uint8 images to float32 in [0, 1]."""
+    return tf.cast(images, tf.float32) * (1.0 / 255.0)
+
+
+def standardize(
+    images: tf.Tensor, mean: Sequence[float], std: Sequence[float]
+) -> tf.Tensor:
+    """Subtract the mean of each channel and divide by its standard deviation."""
+    return (images - tf.constant(mean, tf.float32)) / tf.constant(std, tf.float32)

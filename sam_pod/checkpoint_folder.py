@@ -3,11 +3,17 @@
 A checkpoint is `ckpt-<step>-<validated epochs>`, which names each state of a run once:
 an index file and the data. TensorFlow writes an index in place, so everything is
 written to a folder aside and renamed, the index last; without it nothing is read.
+
+In a bucket the folder aside is on the local disk, from which the files are copied, the
+index last; and what is read is copied to it first. TensorFlow's own readers would take
+a service that does not answer for a checkpoint that is damaged.
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 
 from sam_pod import errors, files
 
@@ -24,7 +30,7 @@ def paths(directory: str) -> list[str]:
         UserError: the folder cannot be read.
     """
     found = {}
-    with errors.storage(directory):
+    with errors.storage(directory, "list"):
         for file in files.names(directory):
             if match := re.fullmatch(r"(ckpt-(\d+)-(\d+))\.index", file):
                 found[int(match[3]), int(match[2])] = match[1]
@@ -46,16 +52,30 @@ def add(
         UserError: the disk is full or not writable; what was there stays.
     """
     with errors.storage(directory):
-        aside = os.path.join(directory, "partial")
-        files.remove_folder(aside)  # Of a save that was killed.
-        files.make_folders(aside)
-        write(os.path.join(aside, name))
-        for file in files.names(aside):  # The data, then the index.
-            files.sync(os.path.join(aside, file))
-            files.rename(os.path.join(aside, file), os.path.join(directory, file))
-        files.remove_folder(aside)
-        files.sync(directory)
+        if files.is_remote(directory):
+            _add_remote(directory, name, write)
+        else:
+            _add_local(directory, name, write)
         _remove_all_but(directory, paths(directory)[-keep:])
+
+
+@contextlib.contextmanager
+def local(path: str) -> Iterator[str]:
+    """Yield the path of a checkpoint, or of its copy, on the local disk.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    if not files.is_remote(path):
+        yield path
+        return
+    directory, prefix = os.path.split(path)
+    with tempfile.TemporaryDirectory(prefix="sam_pod-") as copy:
+        with errors.storage(directory, "read"):
+            for file in files.names(directory):
+                if file.startswith(f"{prefix}."):
+                    files.download(f"{directory}/{file}", os.path.join(copy, file))
+        yield os.path.join(copy, prefix)
 
 
 def set_aside(path: str) -> None:
@@ -66,6 +86,27 @@ def set_aside(path: str) -> None:
     """
     with errors.storage(os.path.dirname(path)):
         files.rename(f"{path}.index", f"{path}.unreadable")
+
+
+def _add_local(directory: str, name: str, write: Callable[[str], object]) -> None:
+    aside = os.path.join(directory, "partial")
+    files.remove_folder(aside)  # Of a save that was killed.
+    files.make_folders(aside)
+    write(os.path.join(aside, name))
+    for file in files.names(aside):  # The data, then the index.
+        files.sync(os.path.join(aside, file))
+        files.rename(os.path.join(aside, file), os.path.join(directory, file))
+    files.remove_folder(aside)
+    files.sync(directory)
+
+
+def _add_remote(directory: str, name: str, write: Callable[[str], object]) -> None:
+    files.make_folders(directory)
+    with tempfile.TemporaryDirectory(prefix="sam_pod-") as aside:
+        with errors.storage(aside):
+            write(os.path.join(aside, name))
+        for file in files.names(aside):  # The data, then the index.
+            files.upload(os.path.join(aside, file), f"{directory}/{file}")
 
 
 def _remove_all_but(directory: str, kept: list[str]) -> None:

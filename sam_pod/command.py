@@ -9,10 +9,11 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from absl import flags, logging
 
-from sam_pod import errors, interrupts
+from sam_pod import errors, interrupts, redaction, storage
 
 EXIT_USER_ERROR, EXIT_BUG = 1, 70
 
@@ -22,14 +23,32 @@ def run(action: Callable[[], object]) -> int:
     try:
         action()
     except errors.UserError as error:
-        print("Error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        line = " ".join(str(error).splitlines())
+        print("Error:", redaction.redact(line), file=sys.stderr)
         return EXIT_USER_ERROR
     except interrupts.Interrupted:
         return interrupts.EXIT_CODE
+    except errors.StorageLost as error:
+        print(f"{error}. Run the same command again.", file=sys.stderr)
+        return interrupts.EXIT_CODE
     except Exception:
-        traceback.print_exc()
+        print(redaction.redact(traceback.format_exc()), end="", file=sys.stderr)
         return EXIT_BUG
     return 0
+
+
+def leave(code: int) -> NoReturn:
+    """Exit with the code.
+
+    After any call to s3:// the process would abort in its last moments, with another
+    code: then Python's own end is left out, once all is written.
+    """
+    if not storage.aborts_at_exit():
+        sys.exit(code)
+    python_logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 def run_anew(action: Callable[[Callable[[], None]], object]) -> int:
@@ -90,9 +109,7 @@ def log_to_stdout() -> None:
     """Send our log to stdout, which leaves stderr to the one line of an error."""
     package = os.path.dirname(__file__)
     handler = python_logging.StreamHandler(sys.stdout)
-    handler.setFormatter(
-        python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
-    )
+    handler.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     # TensorFlow reports each save by the same logger; only its warnings are news.
     handler.addFilter(
         lambda record: (
@@ -102,3 +119,10 @@ def log_to_stdout() -> None:
     )
     python_logging.basicConfig(handlers=[handler], force=True)
     logging.set_verbosity(logging.INFO)
+
+
+class _Formatter(python_logging.Formatter):
+    """Keeps credentials out of the log."""
+
+    def format(self, record: python_logging.LogRecord) -> str:
+        return redaction.redact(super().format(record))

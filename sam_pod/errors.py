@@ -7,11 +7,22 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from sam_pod import redaction
+
 T = TypeVar("T")
 
 
 class UserError(ValueError):
     """Tell the user what is wrong, which rule it breaks and what to do, in one line."""
+
+
+class StorageLost(Exception):
+    """Remote storage kept failing: the run is left as it is, to be continued."""
+
+    def __init__(self, path: str, error: Exception, seconds: float) -> None:
+        super().__init__(
+            f"{redaction.redact(path)} has failed for {seconds:.0f} s: {reason(error)}"
+        )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -33,49 +44,96 @@ def lookup(table: Mapping[str, T], name: str, key: str) -> T:
 
 
 @contextlib.contextmanager
-def storage(path: str) -> Iterator[None]:
-    """Turn trouble with what is stored under `path` into a UserError.
+def storage(path: str, action: str = "write") -> Iterator[None]:
+    """Turn trouble with what is stored under `path` into an error of ours.
 
     Local, that is a full disk or a missing right while writing: TensorFlow and Python
     report it by different types, with the words of the operating system in both.
-    Remote, it is whatever does not pass by itself; the rest goes through.
+    Remote, what does not pass by itself is the user's, and the rest StorageLost.
+
+    Args:
+        path: Of a file or a folder.
+        action: As of `remote`.
     """
     try:
         yield
-    except UserError:
+    except (UserError, StorageLost):
         raise
     except Exception as error:
         if "://" in path:
             if _names(error) & _LASTING:
-                raise UserError(remote(path, error, "objectAdmin")) from error
+                raise UserError(remote(path, error, action)) from error
+            if is_transient(error):
+                raise StorageLost(path, error, 0) from error
             raise
-        reason = next(
-            (words for words in _STORAGE_TROUBLE if words in str(error)), None
-        )
-        if reason is None:
+        words = next((w for w in _STORAGE_TROUBLE if w in str(error)), None)
+        if words is None:
             raise
         raise UserError(
-            f"Cannot write under {path}: {reason}. Mend that and run the same command "
+            f"Cannot write under {path}: {words}. Mend that and run the same command "
             "again; what was saved before is intact."
         ) from error
 
 
-def remote(path: str, error: Exception, role: str) -> str:
+def remote(path: str, error: Exception, action: str) -> str:
     """Return in one line why a remote path cannot be used, and what helps.
 
     Args:
         path: Local ones are named as well.
         error: Of TensorFlow.
-        role: What is needed on a bucket: 'objectViewer', 'objectAdmin'.
+        action: What was refused: 'read', 'list', 'write' or 'delete'.
     """
-    reason = " ".join(str(error).split())[:300].rstrip(".")
-    if _names(error) & _REFUSED:
-        remedy = f"give this machine's service account roles/storage.{role} on it"
+    if is_refused(error):
+        remedy = _permission(path, action)
     elif "://" in path:
         remedy = "check the path, the permissions and the network"
     else:
         remedy = "check the path and the permissions"
-    return f"Cannot use {path} ({reason}): {remedy}."
+    return f"Cannot use {redaction.redact(path)} ({reason(error)}): {remedy}."
+
+
+def reason(error: Exception) -> str:
+    """Return what an error says, on one line and without credentials."""
+    return redaction.redact(" ".join(str(error).split()))[:300].rstrip(".")
+
+
+def is_refused(error: Exception) -> bool:
+    """Return whether a right is missing."""
+    return bool(_names(error) & _REFUSED)
+
+
+def is_transient(error: Exception) -> bool:
+    """Return whether TensorFlow's file systems may not raise this a moment later."""
+    return bool(_names(error) & _TRANSIENT)
+
+
+def _permission(path: str, action: str) -> str:
+    scheme = path.partition("://")[0]
+    if scheme == "gs":
+        role = "objectViewer" if action in ("read", "list") else "objectAdmin"
+        return f"give this machine's service account roles/storage.{role} on it"
+    if scheme == "s3":
+        if not _has_s3_credentials():
+            return (
+                f"to {action} it needs credentials, and there are none: set "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            )
+        return f"give these credentials the permission {_S3_PERMISSIONS[action]} on it"
+    return f"give these credentials the right to {action} it"
+
+
+def _has_s3_credentials() -> bool:
+    """Return whether something says where credentials come from."""
+    variables = (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    )
+    default = os.path.expanduser("~/.aws/credentials")
+    file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", default)
+    return any(map(os.environ.get, variables)) or os.path.exists(file)
 
 
 def _names(error: Exception) -> set[str]:
@@ -83,7 +141,22 @@ def _names(error: Exception) -> set[str]:
     return {kind.__name__ for kind in type(error).__mro__}
 
 
+_S3_PERMISSIONS = {
+    "read": "s3:GetObject",
+    "list": "s3:ListBucket",
+    "write": "s3:PutObject",
+    "delete": "s3:DeleteObject",
+}
 _REFUSED = {"PermissionDeniedError", "UnauthenticatedError"}
+# An answer of 5xx and a broken connection are the last two in the client for s3://.
+_TRANSIENT = {
+    "UnavailableError",
+    "AbortedError",
+    "DeadlineExceededError",
+    "ResourceExhaustedError",
+    "InternalError",
+    "UnknownError",
+}
 _LASTING = _REFUSED | {
     "AlreadyExistsError",
     "FailedPreconditionError",

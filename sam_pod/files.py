@@ -1,9 +1,8 @@
 """Files on a local disk and objects in a bucket, behind the same few calls.
 
-A path with '://' goes through TensorFlow's file systems (gs:// is built in), imported
-for it alone. Local files are on the disk when we say so and are replaced in one step.
-An object appears whole once it is written to its end; its renaming is a copy and a
-deletion, and nothing can be held against other processes.
+A path with '://' goes through TensorFlow's file systems (objects.py). Local files are
+on the disk when we say so and are replaced in one step. Nothing can be held against
+other processes in a bucket.
 """
 
 import contextlib
@@ -12,11 +11,10 @@ import io
 import os
 import shutil
 import tempfile
-import uuid
-from types import ModuleType
+from collections.abc import Iterator
 from typing import IO
 
-from sam_pod import errors
+from sam_pod import errors, objects, storage
 
 
 def is_remote(path: str) -> bool:
@@ -24,71 +22,73 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
-def check_scheme(path: str, name: str) -> None:
-    """Refuse a remote path that no file system here serves.
+def check_scheme(path: str, name: str, *, to_write: bool = False) -> None:
+    """Refuse a remote path that cannot be served from here; load what serves it.
 
     Args:
         path: Local or remote.
         name: Of the flag or the key that it is the value of.
+        to_write: Refuse also what can only be read.
 
     Raises:
-        UserError: with the schemes that are known.
+        UserError: as of `storage.check`.
     """
     if not is_remote(path):
         return
-    known = sorted(scheme for scheme in _gfile().get_registered_schemes() if scheme)
-    scheme = path.partition("://")[0]
-    if scheme not in known:
+    if to_write and storage.scheme_of(path) in storage.READ_ONLY:
+        storage.check_credentials(path, name)
         raise errors.UserError(
-            f"{name} is {path}, and TensorFlow knows no file system {scheme!r} here; "
-            f"it knows {', '.join(f'{each}://' for each in known)} and local folders."
+            f"{name} is {path}, and http is for reading alone; give a local folder, "
+            "s3://BUCKET/FOLDER or gs://BUCKET/FOLDER."
         )
+    storage.check(path, name)
 
 
 def exists(path: str) -> bool:
     """Return whether there is a file or a folder of that name."""
-    return _gfile().exists(path) if is_remote(path) else os.path.lexists(path)
+    return objects.exists(path) if is_remote(path) else os.path.lexists(path)
 
 
 def is_folder(path: str) -> bool:
     """Return whether there is a folder of that name."""
-    return _gfile().isdir(path) if is_remote(path) else os.path.isdir(path)
+    return objects.is_folder(path) if is_remote(path) else os.path.isdir(path)
 
 
 def names(folder: str) -> list[str]:
     """Return the sorted names of what is in a folder; none when there is no folder."""
-    if not is_remote(folder):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            return sorted(os.listdir(folder))
-        return []
-    if not _gfile().isdir(folder):
-        return []
-    # An object store tells folders by a slash at the end.
-    return sorted(name.rstrip("/") for name in _gfile().listdir(folder))
+    if is_remote(folder):
+        return objects.names(folder)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return sorted(os.listdir(folder))
+    return []
 
 
 def read(path: str) -> str | None:
     """Return what is in a file; None when there is none."""
+    content = read_bytes(path)
+    return None if content is None else content.decode()
+
+
+def read_bytes(path: str) -> bytes | None:
+    """Return the bytes of a file; None when there is none."""
     if is_remote(path):
-        if not _gfile().exists(path):
-            return None
-        with _gfile().GFile(path, "rb") as file:
-            return file.read().decode()
+        return objects.read(path)
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, "rb") as file:
             return file.read()
     except FileNotFoundError:
         return None
 
 
+def size(path: str) -> int:
+    """Return the bytes of a file."""
+    return objects.size(path) if is_remote(path) else os.stat(path).st_size
+
+
 def write(path: str, text: str) -> None:
     """Write a file so that at any moment it has its old or its new content."""
     if is_remote(path):
-        # Not all file systems that TensorFlow knows replace what they open for writing.
-        partial = f"{path}.{uuid.uuid4().hex}"
-        with _gfile().GFile(partial, "wb") as file:
-            file.write(text.encode())
-        rename(partial, path)
+        objects.write(path, lambda: iter([text.encode()]))
         return
     folder = os.path.dirname(path) or "."
     handle, partial = tempfile.mkstemp(dir=folder, prefix=".partial-")
@@ -104,14 +104,49 @@ def write(path: str, text: str) -> None:
         raise
 
 
+def upload(local: str, path: str) -> None:
+    """Copy a local file to a remote one, which has its old or its new content."""
+
+    def blocks() -> Iterator[bytes]:
+        with open(local, "rb") as file:
+            while block := file.read(objects.BLOCK_BYTES):
+                yield block
+
+    objects.write(path, blocks)
+
+
+def download(path: str, local: str) -> None:
+    """Copy a remote file to the local disk.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    objects.download(path, local)
+
+
+def check_ranges(path: str) -> None:
+    """Refuse a file of an HTTP server that does not send parts of files.
+
+    Raises:
+        UserError: naming it.
+    """
+    objects.check_ranges(path)
+
+
+def check_rights(folder: str) -> None:
+    """Refuse a remote folder in which this process cannot list, write and delete.
+
+    Raises:
+        UserError: naming the right that is missing.
+    """
+    if is_remote(folder):
+        objects.check_rights(folder)
+
+
 def make_folders(path: str) -> None:
     """Make a folder, and those above it, where they are not there."""
-    if path.startswith("gs://"):
-        # There a folder comes with what is in it; and TensorFlow, asked to make one in
-        # a bucket that does not exist, asks for the bucket without end.
-        return
     if is_remote(path):
-        _gfile().makedirs(path)
+        objects.make_folders(path)
     else:
         os.makedirs(path, exist_ok=True)
 
@@ -119,7 +154,7 @@ def make_folders(path: str) -> None:
 def rename(old: str, new: str) -> None:
     """Give a file a name in the same file system, whatever had that name before."""
     if is_remote(old):
-        _gfile().rename(old, new, overwrite=True)
+        objects.rename(old, new)
     else:
         os.rename(old, new)
 
@@ -127,21 +162,17 @@ def rename(old: str, new: str) -> None:
 def remove(path: str) -> None:
     """Delete a file."""
     if is_remote(path):
-        _gfile().remove(path)
+        objects.remove(path)
     else:
         os.remove(path)
 
 
 def remove_folder(path: str) -> None:
     """Delete a folder with all that is in it, if it is there."""
-    if not is_remote(path):
+    if is_remote(path):
+        objects.remove_folder(path)
+    else:
         shutil.rmtree(path, ignore_errors=True)
-        return
-    import tensorflow as tf
-
-    # A folder of a bucket may be gone with the last thing in it.
-    with contextlib.suppress(tf.errors.NotFoundError):
-        tf.io.gfile.rmtree(path)
 
 
 def sync(path: str) -> None:
@@ -186,9 +217,3 @@ def try_lock(file: int | IO) -> bool:
     except OSError:
         pass
     return True
-
-
-def _gfile() -> ModuleType:
-    import tensorflow as tf
-
-    return tf.io.gfile

@@ -15,7 +15,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 # What TensorFlow raises when another machine, or the storage, is gone.
-_LOST = {"UnavailableError", "AbortedError", "DeadlineExceededError"}
+_LOST = {
+    "UnavailableError",
+    "AbortedError",
+    "DeadlineExceededError",
+    "StorageLost",  # Ours.
+}
 # What it raises for that at other times, told by its words.
 _LOST_IN_WORDS = {"CancelledError", "FailedPreconditionError", "InternalError"}
 _WORDS_OF_LOSS = (

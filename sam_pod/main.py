@@ -16,7 +16,16 @@ from typing import Any, NoReturn
 from absl import flags, logging
 from ml_collections import config_flags
 
-from sam_pod import cluster, command, errors, interrupts, notices, rules, watchdog
+from sam_pod import (
+    cluster,
+    command,
+    errors,
+    interrupts,
+    notices,
+    retries,
+    rules,
+    watchdog,
+)
 from sam_pod import config as config_lib
 from sam_pod import workdir as workdir_lib
 
@@ -135,6 +144,7 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
     command.set_environment()
     command.log_to_stdout()
     logging.info("Workdir: %s", workdir)
+    retries.limit_to(values.config.storage.retry_seconds)
     workdir_lib.check(workdir, values.config)
     # Of several workers, only the chief's folder tells; all ask it once connected.
     is_alone = len(cluster.read().addresses) == 1
@@ -185,4 +195,4 @@ def _tensorboard() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    command.leave(main(sys.argv))

@@ -196,7 +196,10 @@ class Checkpoints:
         unreadable = []
         for path in reversed(paths):
             try:
-                checkpoint.read(path, self._options).assert_consumed()
+                with checkpoint_folder.local(path) as copy:
+                    checkpoint.read(copy, self._options).assert_consumed()
+            except errors.UserError:
+                raise
             except Exception as error:  # Damaged files raise many types.
                 if interrupts.is_lost_worker(error):
                     raise
@@ -227,7 +230,10 @@ class Checkpoints:
         self.wait()
         paths = checkpoint_folder.paths(self._best_directory)
         try:
-            _best(self._state).read(paths[-1], self._options).assert_consumed()
+            with checkpoint_folder.local(paths[-1]) as copy:
+                _best(self._state).read(copy, self._options).assert_consumed()
+        except errors.UserError:
+            raise
         except Exception as error:
             if interrupts.is_lost_worker(error):
                 raise

@@ -25,8 +25,8 @@ def check(workdir: str, config: ml_collections.ConfigDict) -> None:
     Raises:
         UserError: naming the keys that differ.
     """
-    files.check_scheme(workdir, "--workdir")
-    with errors.storage(workdir):
+    files.check_scheme(workdir, "--workdir", to_write=True)
+    with errors.storage(workdir, "list"):
         if files.exists(workdir) and not files.is_folder(workdir):
             raise errors.UserError(f"--workdir={workdir} is a file; give a folder.")
     old = _read_json(os.path.join(workdir, CONFIG))
@@ -101,6 +101,7 @@ def begin(
     """
     with errors.storage(workdir):
         files.make_folders(workdir)
+        files.check_rights(workdir)
         lock = _lock(workdir)
         check_inputs(workdir, config, inputs)
         files.write(os.path.join(workdir, INPUTS), json.dumps(inputs, indent=2) + "\n")
@@ -135,7 +136,7 @@ def write_result(workdir: str, result: dict[str, Any]) -> None:
 
 def _read_json(path: str) -> dict[str, Any] | None:
     try:
-        with errors.storage(path):
+        with errors.storage(path, "read"):
             text = files.read(path)
         if text is None:
             return None
@@ -143,7 +144,7 @@ def _read_json(path: str) -> dict[str, Any] | None:
         if not isinstance(content, dict):
             raise ValueError("it holds no JSON object")
         return content
-    except errors.UserError:
+    except (errors.UserError, errors.StorageLost):
         raise
     except (OSError, ValueError) as error:
         raise errors.UserError(

@@ -16,23 +16,26 @@ from absl import logging
 from clu import metric_writers, parameter_overview
 
 from sam_pod import config as config_lib
-from sam_pod import errors, metrics
+from sam_pod import errors, metrics, outbox
 from sam_pod.runtime import Runtime
 
 
 class Writer:
     """Write the metrics of a run to its workdir, on this process's own machine.
 
-    Of several workers the chief writes; on the others every method does nothing.
+    Of several workers the chief writes; on the others every method does nothing. What
+    is in a bucket is up to date after `flush` and `close`, and only then.
     """
 
     def __init__(self, workdir: str, runtime: Runtime) -> None:
         self._workdir = workdir
         self._runtime = runtime
+        self._outbox: outbox.Outbox | None = None
         writers = []
         if runtime.workers.is_chief:
-            with self._storage():
-                writers.append(metric_writers.SummaryWriter(workdir))
+            self._outbox = outbox.Outbox(workdir)
+            with self._written():
+                writers.append(metric_writers.SummaryWriter(self._outbox.folder))
         self._writer = metric_writers.MultiWriter(writers)
 
     def setup(
@@ -43,7 +46,7 @@ class Writer:
             weights, include_stats=False
         )
         logging.info("Trainable parameters:\n%s", overview)
-        with self._storage():
+        with self._written():
             self._writer.write_texts(
                 0,
                 {
@@ -55,7 +58,7 @@ class Writer:
 
     def steps(self, first_step: int, rows: np.ndarray) -> None:
         """Write one row of `metrics.TRAIN` for each step from `first_step` on."""
-        with self._storage():
+        with self._written():
             for step, row in enumerate(rows, start=first_step):
                 self._writer.write_scalars(
                     step, dict(zip(metrics.TRAIN, row.tolist(), strict=True))
@@ -79,26 +82,32 @@ class Writer:
     @contextlib.contextmanager
     def profile(self) -> Iterator[None]:
         """Trace the operations of the context for TensorBoard's profile page."""
-        if not self._runtime.workers.is_chief:
+        if not self._outbox:
             yield
             return
         logging.info("Profiling into %s.", self._workdir)
-        with errors.storage(self._workdir):
-            tf.profiler.experimental.start(self._workdir)
+        with errors.storage(self._outbox.folder):
+            tf.profiler.experimental.start(self._outbox.folder)
             try:
                 yield
             finally:
                 tf.profiler.experimental.stop()
 
     @contextlib.contextmanager
-    def _storage(self) -> Iterator[None]:
+    def _written(self) -> Iterator[None]:
         # CLU writes through at any call, so any call can meet a full disk.
-        with self._runtime.host_scope(), errors.storage(self._workdir):
+        folder = self._outbox.folder if self._outbox else self._workdir
+        with self._runtime.host_scope(), errors.storage(folder):
             yield
+
+    def _send(self) -> None:
+        if self._outbox:
+            with errors.storage(self._workdir):
+                self._outbox.send()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write some scalars at `step`."""
-        with self._storage():
+        with self._written():
             self._writer.write_scalars(step, values)
 
     def flush(self) -> None:
@@ -107,13 +116,17 @@ class Writer:
         Raises:
             UserError: the disk is full.
         """
-        with self._storage():
+        with self._written():
             self._writer.flush()
+        self._send()
 
     def close(self) -> None:
         """Flush and close."""
-        with self._storage():
+        with self._written():
             self._writer.close()
+        self._send()
+        if self._outbox:
+            self._outbox.close()
 
 
 class ProgressLog:

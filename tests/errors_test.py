@@ -59,14 +59,51 @@ def test_trouble_with_a_bucket_is_the_users(error, words):
 @pytest.mark.parametrize(
     "error",
     [
-        tf.errors.UnavailableError(None, None, "503"),
-        tf.errors.AbortedError(None, None, "409"),
-        KeyError("No such key"),
+        tf.errors.UnavailableError(None, None, "503 with\n a body"),
+        tf.errors.AbortedError(None, None, "503 with a body"),
+        tf.errors.InternalError(None, None, "503 with a body"),  # Of s3://.
+        tf.errors.UnknownError(None, None, "503 with a body"),
     ],
 )
-def test_what_passes_by_itself_goes_through(error):
-    with pytest.raises(type(error)), errors.storage("gs://bucket/run"):
+def test_what_may_pass_by_itself_is_a_loss_of_storage(error):
+    with pytest.raises(errors.StorageLost) as raised, errors.storage("gs://bucket/run"):
         raise error
+    assert str(raised.value) == "gs://bucket/run has failed for 0 s: 503 with a body"
+    with pytest.raises(type(error)), errors.storage("/here"):
+        raise error
+
+
+def test_what_is_not_of_storage_goes_through():
+    with pytest.raises(KeyError), errors.storage("gs://bucket/run"):
+        raise KeyError("No such key")
+
+
+@pytest.mark.parametrize(
+    ("path", "action", "words"),
+    [
+        ("gs://b/x", "list", "roles/storage.objectViewer"),
+        ("gs://b/x", "delete", "roles/storage.objectAdmin"),
+        ("s3://b/x", "read", "the permission s3:GetObject on it"),
+        ("s3://b/x", "list", "the permission s3:ListBucket on it"),
+        ("s3://b/x", "write", "the permission s3:PutObject on it"),
+        ("s3://b/x", "delete", "the permission s3:DeleteObject on it"),
+        ("az://a/c/x", "write", "the right to write it"),
+    ],
+)
+def test_the_right_that_is_missing_is_named(monkeypatch, path, action, words):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    refused = tf.errors.PermissionDeniedError(None, None, "AccessDenied: no")
+    assert words in errors.remote(path, refused, action)
+
+
+def test_missing_credentials_are_named(monkeypatch, tmp_path):
+    for name in ("ACCESS_KEY_ID", "PROFILE", "WEB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    refused = tf.errors.PermissionDeniedError(None, None, "AccessDenied: no")
+    line = errors.remote("s3://b/x", refused, "read")
+    assert "to read it needs credentials, and there are none" in line
+    assert "AWS_ACCESS_KEY_ID" in line
 
 
 def test_an_error_of_the_users_stays_as_it_is():

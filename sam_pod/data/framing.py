@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+from sam_pod import files, objects
+
 FRAME_BYTES = 16  # Of a record beside its data.
 
 _HEADER = struct.Struct("<QI")
@@ -61,7 +63,7 @@ def scan(
         path: Local or in a bucket.
         visit: Takes whole records as they come, and where in the file they start.
     """
-    size = tf.io.gfile.stat(path).length
+    size = files.size(path)
     starts: list[int] = []
     offset = end = checksum = 0  # `offset` is of the next record.
     rest = b""  # From there on, what has been read.
@@ -91,7 +93,10 @@ def scan(
 
 
 def _blocks(path: str) -> Iterator[bytes]:
-    with tf.io.gfile.GFile(path, "rb") as file:
+    if files.is_remote(path):
+        yield from objects.blocks(path)
+        return
+    with open(path, "rb") as file:
         while block := file.read(_BLOCK_BYTES):
             yield block
 

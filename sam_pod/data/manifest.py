@@ -83,15 +83,15 @@ def read(directory: str) -> Manifest:
     )
     files.check_scheme(directory, "`data.dir`")
     with _readable(path):
-        if not tf.io.gfile.exists(directory):
+        content = files.read_bytes(path)
+        if content is None and not files.exists(directory):
             raise errors.UserError(f"No data set at {directory!r}: {prepare}.")
-        if not tf.io.gfile.exists(path):
+        if content is None:
             raise errors.UserError(
                 f"{directory!r} is no prepared data set, it has no {FILE_NAME}: "
                 f"{prepare}."
             )
-        with tf.io.gfile.GFile(path, "rb") as file:
-            content = file.read()
+        files.check_ranges(path)
     try:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:  # Not UTF-8, not JSON, too deep.
@@ -143,11 +143,11 @@ def _readable(path: str) -> Iterator[None]:
     except tf.errors.OpError as error:
         if interrupts.is_lost_worker(error):
             raise
-        raise errors.UserError(errors.remote(path, error, "objectViewer")) from error
+        raise errors.UserError(errors.remote(path, error, "read")) from error
 
 
 def _check_exists(path: str) -> None:
-    if not tf.io.gfile.exists(path):
+    if not files.exists(path):
         raise errors.UserError(
             f"{path} is missing, which {FILE_NAME} names: copy it from where the data "
             f"set came from. Or: {schema.AGAIN}"
@@ -157,8 +157,7 @@ def _check_exists(path: str) -> None:
 def _check_index(path: str, shard: Shard, scan: framing.Scan) -> None:
     with _readable(path):
         _check_exists(path)
-        with tf.io.gfile.GFile(path, "rb") as file:
-            content = file.read()
+        content = files.read_bytes(path)
     checksum = zlib.crc32(content)
     if checksum != shard.index_crc32:
         raise errors.UserError(

@@ -89,4 +89,4 @@ def _export(argv: list[str], check: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    command.leave(main(sys.argv))

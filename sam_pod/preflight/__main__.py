@@ -132,4 +132,4 @@ def _run(argv: list[str], check: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    command.leave(main(sys.argv))

@@ -1,0 +1,275 @@
+"""Objects in a bucket and files behind a URL, through TensorFlow's file systems.
+
+An object appears whole once it is written to its end; its renaming is a copy and a
+deletion. What fails is tried again (retries.py), and a missing right is named. Nothing
+here takes a service that does not answer for one that has no such file: the clients
+of s3:// and http:// do.
+"""
+
+import contextlib
+import http.client
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import TypeVar
+
+from sam_pod import errors, retries, storage
+
+T = TypeVar("T")
+
+BLOCK_BYTES = 1 << 23
+# A folder there comes with what is in it, and a file is replaced as a whole by what is
+# written under its name.
+_STORES = ("s3", "gs", "az")
+_HTTP_SECONDS = 30.0
+
+
+def exists(path: str) -> bool:
+    """Return whether there is a file or a folder of that name."""
+    if _is_masked(path):
+        return _is_file(path) or bool(names(path))
+    return _do(path, "read", lambda: _gfile().exists(path))
+
+
+def is_folder(path: str) -> bool:
+    """Return whether there is a folder of that name."""
+    if _is_masked(path):
+        return bool(names(path))
+    return _do(path, "list", lambda: _gfile().isdir(path))
+
+
+def names(folder: str) -> list[str]:
+    """Return the sorted names of what is in a folder; none of what cannot be listed."""
+    if _is_http(folder):
+        return []
+
+    def list_it() -> list[str]:
+        if storage.scheme_of(folder) == "s3":
+            from tensorflow.python.lib.io import _pywrap_file_io
+
+            # The public call asks first whether there is a folder, and takes no for an
+            # answer when nobody has answered.
+            return _pywrap_file_io.GetChildren(folder)
+        return _gfile().listdir(folder) if _gfile().isdir(folder) else []
+
+    # An object store tells folders by a slash at the end.
+    return sorted(name.rstrip("/") for name in _do(folder, "list", list_it))
+
+
+def read(path: str) -> bytes | None:
+    """Return what is in a file; None when there is none."""
+
+    return _unless_missing(lambda: b"".join(blocks(path)))
+
+
+def blocks(path: str) -> Iterator[bytes]:
+    """Yield a file piece by piece; after a failure it goes on where it was.
+
+    By sizes of our own: asked for all of it, TensorFlow asks for the size before.
+    """
+    offset = 0
+    file = None
+
+    def read_on() -> bytes:
+        nonlocal file
+        try:
+            if file is None:
+                file = _gfile().GFile(path, "rb")
+                file.seek(offset)
+            return file.read(BLOCK_BYTES)
+        except Exception:
+            file = None  # What it has in its buffer may be anything.
+            raise
+
+    while block := _do(path, "read", read_on):
+        offset += len(block)
+        yield block
+
+
+def size(path: str) -> int:
+    """Return the bytes of a file."""
+    import tensorflow as tf
+
+    def stat() -> int:
+        if _is_http(path):  # TensorFlow's client would fetch the whole file.
+            return int(_ask(path, "HEAD").headers["Content-Length"])
+        try:
+            return _gfile().stat(path).length
+        except tf.errors.NotFoundError:
+            _check_is_missing(path)
+            raise
+
+    return _do(path, "read", stat)
+
+
+def check_ranges(path: str) -> None:
+    """Refuse a file of an HTTP server that does not send parts of files.
+
+    Raises:
+        UserError: naming it.
+    """
+    if not _is_http(path):
+        return
+    status = _do(path, "read", lambda: _ask(path, "GET", Range="bytes=1-1").status)
+    if status != 206:
+        raise errors.UserError(
+            f"The server of {path} ignores Range requests, by which parts of a file "
+            "are read: use one that honours them, such as nginx."
+        )
+
+
+def write(path: str, blocks: Callable[[], Iterator[bytes]]) -> None:
+    """Write a file so that at any moment it has its old or its new content.
+
+    Args:
+        path: Of the file.
+        blocks: Returns its content, at each attempt anew.
+    """
+    in_place = storage.scheme_of(path) in _STORES
+    target = path if in_place else f"{path}.{uuid.uuid4().hex}"
+
+    def put() -> None:
+        with _gfile().GFile(target, "wb") as file:
+            for block in blocks():
+                file.write(block)
+
+    _do(path, "write", put)
+    if not in_place:
+        # Not all of these replace what they open for writing.
+        rename(target, path)
+
+
+def download(path: str, local: str) -> None:
+    """Copy a file to the local disk.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+
+    def copy() -> bool:
+        with open(local, "wb") as file:
+            file.writelines(blocks(path))
+        return True
+
+    if not _unless_missing(copy):
+        raise FileNotFoundError(path)
+
+
+def check_rights(folder: str) -> None:
+    """Write a file, list it and delete it, so that a missing right is known.
+
+    Raises:
+        UserError: naming the right.
+    """
+    names(folder)
+    path = f"{folder}/.rights-{uuid.uuid4().hex}"
+    write(path, lambda: iter([b"This file may be deleted.\n"]))
+    remove(path)
+
+
+def make_folders(path: str) -> None:
+    """Make a folder, and those above it, where they are not there."""
+    # In a bucket that does not exist TensorFlow would ask for the bucket without end.
+    if storage.scheme_of(path) not in _STORES:
+        _do(path, "write", lambda: _gfile().makedirs(path))
+
+
+def rename(old: str, new: str) -> None:
+    """Give a file a name in the same file system, whatever had that name before."""
+    import tensorflow as tf
+
+    def move() -> None:
+        try:
+            _gfile().rename(old, new, overwrite=True)
+        except tf.errors.NotFoundError:
+            _check_is_missing(old)
+            if not _is_file(new):  # Done by an attempt whose answer was lost.
+                raise
+
+    _do(old, "write", move)
+
+
+def remove(path: str) -> None:
+    """Delete a file."""
+    _do(path, "delete", lambda: _gfile().remove(path))
+
+
+def remove_folder(path: str) -> None:
+    """Delete a folder with all that is in it, if it is there."""
+    # It may be gone with the last thing in it.
+    _do(path, "delete", lambda: _unless_missing(lambda: _gfile().rmtree(path)))
+
+
+def _do(path: str, action: str, function: Callable[[], T]) -> T:
+    """Do what a path needs; `action` is the right for it."""
+    try:
+        return retries.persist(function, path)
+    except Exception as error:
+        if errors.is_refused(error):
+            raise errors.UserError(errors.remote(path, error, action)) from error
+        raise
+
+
+def _is_http(path: str) -> bool:
+    return storage.scheme_of(path) in storage.READ_ONLY
+
+
+def _is_masked(path: str) -> bool:
+    """Return whether its client calls missing what it has failed to ask for."""
+    return _is_http(path) or storage.scheme_of(path) == "s3"
+
+
+def _unless_missing(function: Callable[[], T]) -> T | None:
+    import tensorflow as tf
+
+    try:
+        return function()
+    except tf.errors.NotFoundError:
+        return None
+
+
+def _is_file(path: str) -> bool:
+    def probe() -> bool:
+        with _gfile().GFile(path, "rb") as file:
+            file.read(1)
+        return True
+
+    return bool(_do(path, "read", lambda: _unless_missing(probe)))
+
+
+def _check_is_missing(path: str) -> None:
+    """Raise what keeps a file from being seen, if it is not that it is missing."""
+    import tensorflow as tf
+
+    if _is_masked(path) and _is_file(path):
+        raise tf.errors.UnavailableError(None, None, f"{path} could not be looked at")
+
+
+def _ask(path: str, method: str, **headers: str) -> http.client.HTTPResponse:
+    """Return the head of an answer; raise what TensorFlow's client raises."""
+    import tensorflow as tf
+
+    request = urllib.request.Request(path, method=method, headers=headers)
+    kinds = {
+        401: tf.errors.PermissionDeniedError,
+        403: tf.errors.PermissionDeniedError,
+        404: tf.errors.NotFoundError,
+    }
+    try:
+        with contextlib.closing(
+            urllib.request.urlopen(request, timeout=_HTTP_SECONDS)
+        ) as answer:
+            return answer
+    except urllib.error.HTTPError as error:
+        kind = kinds.get(error.code, tf.errors.UnavailableError)
+        raise kind(None, None, f"HTTP {error.code} for {path}") from error
+    except OSError as error:
+        raise tf.errors.UnavailableError(None, None, f"{path}: {error}") from error
+
+
+def _gfile() -> ModuleType:
+    import tensorflow as tf
+
+    return tf.io.gfile

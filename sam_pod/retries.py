@@ -1,0 +1,73 @@
+"""Try again what storage has failed to do, for a bounded time.
+
+The clients of s3:// and gs:// try again by themselves, for half a minute at most; those
+of other file systems do not. This is for what lasts longer, and for them.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from absl import logging
+
+from sam_pod import errors
+
+T = TypeVar("T")
+
+FIRST_PAUSE_SECONDS = 0.5
+
+
+class _Policy:
+    """For how long, and whether that was in vain once: then it is for all that follows,
+    because a process that leaves must not wait again at each step of leaving.
+    """
+
+    seconds = 120.0
+    has_given_up = False
+
+
+def limit_to(seconds: float) -> None:
+    """Set for how long whatever fails is tried again; 0 is once."""
+    _Policy.seconds = seconds
+
+
+def pauses() -> list[float]:
+    """Return the seconds to wait before each further attempt, each twice the last."""
+    found: list[float] = []
+    pause = FIRST_PAUSE_SECONDS
+    while sum(found) + pause <= _Policy.seconds:
+        found.append(pause)
+        pause *= 2
+    return found
+
+
+def persist(action: Callable[[], T], path: str) -> T:
+    """Return what `action` returns, once storage does not fail.
+
+    Args:
+        action: May be done twice.
+        path: That it works on.
+
+    Raises:
+        StorageLost: it failed for as long as `limit_to` said.
+    """
+    start = time.monotonic()
+    for pause in (*pauses(), None):
+        try:
+            return action()
+        except Exception as error:
+            if not errors.is_transient(error):
+                raise
+            waited = time.monotonic() - start
+            in_vain = pause is None or waited + pause > _Policy.seconds
+            if in_vain or _Policy.has_given_up:
+                _Policy.has_given_up = True
+                raise errors.StorageLost(path, error, waited) from error
+            logging.warning(
+                "%s fails (%s); trying again in %g s.",
+                path,
+                errors.reason(error),
+                pause,
+            )
+            time.sleep(pause)
+    raise AssertionError("the last attempt returns or raises")

@@ -1,0 +1,191 @@
+"""Which file systems there are, and whether what serves a path answers.
+
+gs:// is built into TensorFlow. tensorflow-io brings s3://, http(s)://, az:// and
+hdfs://; it is imported for a path of theirs alone, because it is large and because its
+client for s3:// aborts the process at Python's exit: see `command.leave`.
+"""
+
+import functools
+import os
+import re
+import socket
+import sys
+import urllib.parse
+import urllib.request
+import warnings
+
+from sam_pod import errors, redaction
+
+READ_ONLY = ("http", "https")
+PROBE_SECONDS = 5.0
+
+_PLUGINS = ("s3", "http", "https", "az", "hdfs", "viewfs", "har", "oss")
+_PORTS = {"http": 80, "https": 443}
+_HDFS_PORT = 8020
+# One request for a read, not two, with the service's own words when it refuses; and
+# half a minute without a byte is a failure: by default it is five.
+_S3_DEFAULTS = {
+    "S3_DISABLE_MULTI_PART_DOWNLOAD": "1",
+    "S3_REQUEST_TIMEOUT_MSEC": "30000",
+    "S3_CONNECT_TIMEOUT_MSEC": "10000",
+}
+
+
+def scheme_of(path: str) -> str:
+    """Return the scheme of a remote path; '' of a local one."""
+    return path.partition("://")[0] if "://" in path else ""
+
+
+def check(path: str, name: str) -> None:
+    """Refuse a remote path that cannot be served from here; load what serves it.
+
+    Args:
+        path: Remote.
+        name: Of the flag or the key that it is the value of.
+
+    Raises:
+        UserError: the path carries credentials, is of no known file system, or nobody
+            answers where it leads.
+    """
+    check_credentials(path, name)
+    scheme = scheme_of(path)
+    if scheme in _PLUGINS:
+        # Before the import, which takes seconds.
+        _check_form(path, name)
+        if where := endpoint(path):
+            _check_answers(where, path, name)
+        _load()
+    import tensorflow as tf
+
+    known = sorted(known for known in tf.io.gfile.get_registered_schemes() if known)
+    if scheme not in known:
+        raise errors.UserError(
+            f"{name} is {path}, and TensorFlow knows no file system {scheme!r} here; "
+            f"it knows {', '.join(f'{each}://' for each in known)} and local folders."
+        )
+
+
+def check_credentials(value: str, name: str) -> None:
+    """Refuse a URL with a user or a query: it would be written where others read.
+
+    Raises:
+        UserError: naming where credentials belong.
+    """
+    if redaction.has_credentials(value):
+        raise errors.UserError(
+            f"{name} is {redaction.redact(value)}, which carries credentials or a "
+            "query; leave them out and set them in the environment "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, TF_AZURE_STORAGE_KEY, "
+            "GOOGLE_APPLICATION_CREDENTIALS)."
+        )
+
+
+def aborts_at_exit() -> bool:
+    """Return whether Python's own exit would end in an abort."""
+    return "tensorflow_io" in sys.modules
+
+
+def endpoint(path: str) -> tuple[str, int] | None:
+    """Return (host, port) that must answer for a path, if that can be told.
+
+    Raises:
+        UserError: S3_ENDPOINT is no URL.
+    """
+    url = urllib.parse.urlsplit(path)
+    scheme = url.scheme
+    if scheme == "s3":
+        return _s3_endpoint()
+    if scheme in READ_ONLY:
+        proxies = urllib.request.getproxies()
+        if scheme in proxies and not urllib.request.proxy_bypass(url.netloc):
+            return _host_and_port(proxies[scheme])
+        return _host_and_port(path)
+    if scheme == "az":
+        if "TF_AZURE_USE_DEV_STORAGE" in os.environ:
+            return "127.0.0.1", 10000
+        suffix = ".blob.core.windows.net"
+        host = f"{url.netloc.removesuffix(suffix)}{suffix}"
+        given = os.environ.get("TF_AZURE_STORAGE_BLOB_ENDPOINT", host)
+        plain = "TF_AZURE_STORAGE_USE_HTTP" in os.environ
+        default = "http" if plain else "https"
+        return _host_and_port(given if "://" in given else f"{default}://{given}")
+    if scheme == "hdfs" and url.hostname and url.netloc != "default":
+        return url.hostname, url.port or _HDFS_PORT
+    return None
+
+
+def _s3_endpoint() -> tuple[str, int] | None:
+    given = os.environ.get("S3_ENDPOINT", "")
+    if given and not re.match(r"https?://[^/]", given):
+        shown = redaction.redact(given)
+        raise errors.UserError(
+            f"S3_ENDPOINT is {shown!r}, without its scheme: set it to http://{shown} "
+            f"or https://{shown}."
+        )
+    if given:
+        return _host_and_port(given)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return f"s3.{region}.amazonaws.com" if region else "s3.amazonaws.com", 443
+
+
+def _host_and_port(url: str) -> tuple[str, int] | None:
+    parts = urllib.parse.urlsplit(url)
+    try:
+        port = parts.port or _PORTS.get(parts.scheme, 443)
+    except ValueError:
+        port = None
+    if not parts.hostname or port is None:
+        raise errors.UserError(
+            f"{redaction.redact(url)} is not an address: it must look like "
+            "https://HOST or https://HOST:PORT."
+        )
+    return parts.hostname, port
+
+
+def _check_form(path: str, name: str) -> None:
+    scheme = scheme_of(path)
+    parts = [part for part in path.partition("://")[2].split("/") if part]
+    form = {
+        "s3": (2, "s3://BUCKET/FOLDER"),
+        "az": (3, "az://ACCOUNT/CONTAINER/FOLDER"),
+    }
+    least, example = form.get(scheme, (1, f"{scheme}://HOST/FOLDER"))
+    if len(parts) < least:
+        raise errors.UserError(f"{name} is {path}; it must look like {example}.")
+
+
+def _check_answers(where: tuple[str, int], path: str, name: str) -> None:
+    reason = _silence(*where)
+    if reason:
+        host, port = where
+        hint = ""
+        if scheme_of(path) == "s3":
+            hint = (
+                " and S3_ENDPOINT"
+                if "S3_ENDPOINT" in os.environ
+                else ("; for another service than Amazon's set S3_ENDPOINT")
+            )
+        raise errors.UserError(
+            f"{name} is {path}, but {host}:{port} does not answer ({reason}): check "
+            f"the network{hint}."
+        )
+
+
+@functools.cache
+def _silence(host: str, port: int) -> str:
+    """Return why nobody answers there; '' when somebody does."""
+    try:
+        socket.create_connection((host, port), PROBE_SECONDS).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+@functools.cache
+def _load() -> None:
+    for key, value in _S3_DEFAULTS.items():
+        os.environ.setdefault(key, value)
+    with warnings.catch_warnings():
+        # Of a pair of TensorFlow and tensorflow-io that do not fit: told by `check`.
+        warnings.simplefilter("ignore")
+        import tensorflow_io  # noqa: F401

@@ -5,23 +5,27 @@ computes where to start, and the order does not depend on the number of hosts or
 replicas. Replica r of R takes rows [r * G / R, (r + 1) * G / R) of a global batch of G,
 or, where groups of replicas split it further, those that groups.py deals it.
 
-A split is decoded once and held in memory, as uint8, on every host that reads it.
+A small split is decoded once and held in memory, as uint8, on every host that reads
+it; of a large one each host reads the records that it needs, when it needs them. The
+batches are the same.
 """
 
 import dataclasses
-import os
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors, groups
+from sam_pod.data import crops, reading
 from sam_pod.data import manifest as manifest_lib
-from sam_pod.data import records
 
 InputFn = Callable[[tf.distribute.InputContext], tf.data.Dataset]
 
 # The held-out examples are the same for every `seed`, so that runs can be compared.
 _HOLDOUT_SEED = (20101412, 0)
+# Sets the draws of a step's image parts apart from all else that `seed` draws.
+_PARTS_STREAM = 20140917
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +37,12 @@ class Split:
     stored: str  # 'train' or 'test': the shards it is read from.
     first: int  # It is examples [first, first + num_examples) of a fixed shuffle.
     num_examples: int
+    how: reading.Reading = reading.AS_STORED  # It is read.
+
+    @property
+    def reader(self) -> reading.Reader:
+        """Reads the shards it is in."""
+        return reading.Reader(self.directory, self.manifest, self.stored, self.how)
 
     def rows(self, positions: tf.Tensor) -> tf.Tensor:
         """Return where in the shards the examples at int64 `positions` are."""
@@ -43,9 +53,18 @@ class Split:
 
 
 def splits(
-    directory: str, manifest: manifest_lib.Manifest, validation_examples: int
+    directory: str,
+    manifest: manifest_lib.Manifest,
+    validation_examples: int,
+    how: reading.Reading = reading.AS_STORED,
 ) -> dict[str, Split]:
     """Return the splits 'train', 'validation' (held out of training) and 'test'.
+
+    Args:
+        directory: Of the shards.
+        manifest: Of them.
+        validation_examples: Held out.
+        how: Their examples are read.
 
     Raises:
         UserError: nothing is left to train on.
@@ -59,9 +78,9 @@ def splits(
     held_out = validation_examples
     tests = manifest.num_examples("test")
     return {
-        "train": Split(directory, manifest, "train", held_out, stored - held_out),
-        "validation": Split(directory, manifest, "train", 0, held_out),
-        "test": Split(directory, manifest, "test", 0, tests),
+        "train": Split(directory, manifest, "train", held_out, stored - held_out, how),
+        "validation": Split(directory, manifest, "train", 0, held_out, how),
+        "test": Split(directory, manifest, "test", 0, tests, how),
     }
 
 
@@ -97,17 +116,23 @@ def training(
     epoch_steps = steps_per_epoch(split, global_batch_size)
 
     def input_fn(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        size = global_batch_size // context.num_replicas_in_sync
         turns = _turns(context, start_step, tf.int64.max)
 
-        def rows(step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
+        def places(step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor | tuple:
             epoch = step // epoch_steps
             first = (step - epoch * epoch_steps) * global_batch_size
-            size = global_batch_size // context.num_replicas_in_sync
-            positions = first + groups.rows(replica, size, group_size, micro_batches)
+            rows = groups.rows(replica, size, group_size, micro_batches)
             seeds = tf.stack([tf.constant(seed, tf.int64), epoch])
-            return split.rows(_shuffle(positions, seeds, split.num_examples - 1))
+            shuffled = _shuffle(first + rows, seeds, split.num_examples - 1)
+            if not split.how.random_parts:
+                return shuffled
+            # All replicas draw for the whole global batch, and take what is theirs.
+            key = tf.stack([tf.constant(seed ^ _PARTS_STREAM, tf.int64), step])
+            shape = [global_batch_size, crops.NUM_DRAWS]
+            return shuffled, tf.gather(tf.random.stateless_uniform(shape, key), rows)
 
-        return _without_autotune(_gather(split, turns.map(rows)))
+        return _without_autotune(_examples(split, turns.map(places), size))
 
     return input_fn
 
@@ -121,18 +146,16 @@ def evaluation(split: Split, *, global_batch_size: int) -> InputFn:
     num_steps = evaluation_steps(split, global_batch_size)
 
     def input_fn(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        size = global_batch_size // context.num_replicas_in_sync
         turns = _turns(context, 0, num_steps).repeat()
 
         def positions(step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
-            size = global_batch_size // context.num_replicas_in_sync
             return step * global_batch_size + groups.rows(replica, size)
 
         places = turns.map(positions)
-        clipped = places.map(
-            lambda p: split.rows(tf.minimum(p, split.num_examples - 1))
-        )
+        clipped = places.map(lambda p: tf.minimum(p, split.num_examples - 1))
         masks = places.map(lambda p: tf.cast(p < split.num_examples, tf.float32))
-        batches = tf.data.Dataset.zip((_gather(split, clipped), masks))
+        batches = tf.data.Dataset.zip((_examples(split, clipped, size), masks))
         return _without_autotune(batches.map(lambda batch, mask: (*batch, mask)))
 
     return input_fn
@@ -162,28 +185,29 @@ def _turns(
     return turns.map(lambda turn: (turn // local, first + turn % local))
 
 
-def _gather(split: Split, rows: tf.data.Dataset) -> tf.data.Dataset:
-    """Turn a dataset of rows `[B]` into one of (images, labels)."""
-    files = [
-        os.path.join(split.directory, shard.file)
-        for shard in split.manifest.splits[split.stored]
-    ]
-    shape = split.manifest.image_shape
-    size = split.manifest.num_examples(split.stored)
-    whole = (
-        tf.data.TFRecordDataset(files)
-        .batch(size, drop_remainder=True)
-        .map(lambda serialized: records.parse(serialized, shape))
-        .cache()
-        .repeat()
-    )
+def _examples(split: Split, places: tf.data.Dataset, size: int) -> tf.data.Dataset:
+    """Turn a dataset of places in a split into one of (images, labels).
 
-    def take(row: tf.Tensor, examples: tuple) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = examples
-        return tf.gather(images, row), tf.gather(labels, row)
-
-    batches = tf.data.Dataset.zip((rows, whole)).map(take, num_parallel_calls=2)
+    Args:
+        split: That they are in.
+        places: int64 `[size]`; with random parts, beside what those are drawn by.
+        size: Of a batch.
+    """
+    draws = isinstance(places.element_spec, tuple)
+    if split.how.is_held and not draws:
+        everything = split.reader.held(_all_rows(split))
+        batches = tf.data.Dataset.zip((places, everything)).map(
+            lambda place, examples: tuple(tf.gather(part, place) for part in examples),
+            num_parallel_calls=2,
+        )
+    else:
+        rows = places.map(lambda place, *rest: (split.rows(place), *rest))
+        batches = split.reader.streamed(rows, size, draws=draws)
     return batches.prefetch(2)
+
+
+def _all_rows(split: Split) -> np.ndarray:
+    return split.rows(tf.range(split.num_examples, dtype=tf.int64)).numpy()
 
 
 def _without_autotune(batches: tf.data.Dataset) -> tf.data.Dataset:

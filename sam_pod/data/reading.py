@@ -1,0 +1,197 @@
+"""Examples out of the shards: all of a split at once, or those that are asked for.
+
+Both ways give the same bytes. Graph operations on files alone, because the hosts of a
+slice have no Python of ours.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import errors, files
+from sam_pod.data import crops, random_access, views
+from sam_pod.data import manifest as manifest_lib
+
+CENTRAL_FRACTION = 0.875  # Of the shorter side, where training sees random parts.
+
+_BUFFER_BYTES = 8 << 20  # Of one request, where a whole file is read.
+# Requests under way at a time where each has to cross a network. With 50 ms each and
+# 110 kB an image that is 2,500 images and 280 MB a second.
+_REMOTE_REQUESTS = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """What the records of a data set call their features."""
+
+    image: str = "image"
+    label: str = "label"
+    label_offset: int = 0  # Is added to the label; -1 where classes count from 1.
+
+
+PREPARED = Features()
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How examples become arrays; the defaults are for raw images as they are."""
+
+    image_size: int = 0  # Of a side; 0 for the stored size.
+    random_parts: bool = False  # Inception's crop in training.
+    is_held: bool = True  # Decoded once and held in memory; else read when needed.
+    features: Features = PREPARED
+    # By stored split, one array for each shard, as of `offsets.read`.
+    offsets: Mapping[str, Sequence[np.ndarray]] = dataclasses.field(
+        default_factory=dict
+    )
+
+
+AS_STORED = Reading()
+
+
+def image_shape(
+    manifest: manifest_lib.Manifest, image_size: int
+) -> tuple[int, int, int]:
+    """Return (H, W, C) of the images that a model sees.
+
+    Raises:
+        UserError: images of any size, and none is asked for.
+    """
+    *stored, channels = manifest.image_shape
+    if image_size:
+        return image_size, image_size, channels
+    if not all(stored):
+        raise errors.UserError(
+            f"`data.image_size` is 0, but {manifest.name!r} holds encoded images of "
+            "any size: set it to the side that the model shall see, such as 224."
+        )
+    return manifest.image_shape
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """Reads one stored split."""
+
+    directory: str
+    manifest: manifest_lib.Manifest
+    stored: str  # 'train' or 'test'.
+    reading: Reading
+
+    @property
+    def paths(self) -> list[str]:
+        """Its files."""
+        shards = self.manifest.splits[self.stored]
+        return [os.path.join(self.directory, shard.file) for shard in shards]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of what comes out."""
+        return image_shape(self.manifest, self.reading.image_size)
+
+    @property
+    def records(self) -> random_access.Records:
+        """Its records by number."""
+        return random_access.Records(self.paths, self.reading.offsets[self.stored])
+
+    def held(self, rows: np.ndarray) -> tf.data.Dataset:
+        """Repeat without end (images, labels) of all `rows`, int64 `[N]`, in order."""
+        total = self.manifest.num_examples(self.stored)
+        source = tf.data.TFRecordDataset(self.paths, buffer_size=_BUFFER_BYTES)
+        if self._is_plain:  # Too quick to be worth choosing before it is done.
+            everything = source.batch(total, drop_remainder=True).map(self._parse_plain)
+            order = rows
+        else:
+            wanted, order = _chosen(rows, total)
+            source = source.enumerate().filter(lambda i, _: tf.constant(wanted)[i])
+            everything = source.map(
+                lambda _, serialized: self._parse(serialized),
+                num_parallel_calls=_cores(),
+            ).batch(len(rows), drop_remainder=True)
+
+        def in_order(
+            images: tf.Tensor, labels: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            return tf.gather(images, order), tf.gather(labels, order)
+
+        return everything.map(in_order).cache().repeat()
+
+    def streamed(
+        self, batches: tf.data.Dataset, batch_size: int, *, draws: bool = False
+    ) -> tf.data.Dataset:
+        """Turn a dataset of rows, int64 `[B]`, into one of (images, labels).
+
+        Args:
+            batches: With `draws`, of (rows, what the part of each image is drawn by:
+                float32 `[B, crops.NUM_DRAWS]`).
+            batch_size: B.
+            draws: Whether parts are drawn at random.
+        """
+        records, is_remote = self.records, files.is_remote(self.directory)
+        reads = _REMOTE_REQUESTS if is_remote else 2 * _cores()
+        contents = batches.unbatch().map(
+            lambda row, *uniform: (records.read(row), *uniform),
+            num_parallel_calls=reads,
+        )
+        if self._is_plain and not draws:
+            examples = contents.batch(batch_size, drop_remainder=True)
+            examples = examples.map(self._parse_plain, num_parallel_calls=2)
+        else:
+            examples = contents.map(self._parse, num_parallel_calls=_cores())
+            examples = examples.batch(batch_size, drop_remainder=True)
+        options = tf.data.Options()
+        if is_remote:  # A request holds a thread until it is answered.
+            options.threading.private_threadpool_size = reads + _cores()
+        return examples.with_options(options)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether bytes are pixels, once in shape."""
+        stored = self.manifest.image_shape
+        return self.manifest.image_encoding == "raw" and self.image_shape == stored
+
+    def _parse_plain(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the images and labels of serialized examples `[N]`."""
+        contents, labels = self._features(serialized)
+        pixels = tf.io.decode_raw(contents, tf.uint8)
+        return tf.reshape(pixels, [-1, *self.image_shape]), labels
+
+    def _parse(
+        self, serialized: tf.Tensor, uniform: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return image and label of one serialized example."""
+        contents, labels = self._features(serialized[None])
+
+        def box(height: tf.Tensor, width: tf.Tensor) -> crops.Box:
+            if uniform is not None:
+                return crops.random_box(height, width, uniform)
+            fraction = CENTRAL_FRACTION if self.reading.random_parts else 1.0
+            return crops.central_box(height, width, fraction)
+
+        stored = views.Stored(self.manifest.image_encoding, self.manifest.image_shape)
+        return views.view(contents[0], stored, box, self.image_shape[0]), labels[0]
+
+    def _features(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        names = self.reading.features
+        features = tf.io.parse_example(
+            serialized,
+            {
+                names.image: tf.io.FixedLenFeature([], tf.string),
+                names.label: tf.io.FixedLenFeature([], tf.int64),
+            },
+        )
+        labels = features[names.label] + names.label_offset
+        return features[names.image], tf.cast(labels, tf.int32)
+
+
+def _chosen(rows: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which of all rows are wanted, and where each is among those."""
+    wanted = np.zeros(total, bool)
+    wanted[rows] = True
+    return wanted, (np.cumsum(wanted) - 1)[rows]
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1

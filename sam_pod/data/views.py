@@ -1,0 +1,77 @@
+"""From a stored image to the square that a model sees, uint8 `[S, S, C]`.
+
+Graph operations on one image. Of a JPEG only the part that is looked at is decoded;
+whatever else TensorFlow decodes is decoded whole, then cut.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from sam_pod.data import crops
+
+# (height, width) -> the part that is looked at: y, x, height, width.
+BoxFn = Callable[[tf.Tensor, tf.Tensor], crops.Box]
+
+# TensorFlow's default may give other pixels on another processor, and is no faster.
+_DCT = "INTEGER_ACCURATE"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """How images are stored."""
+
+    encoding: str  # 'raw' or 'encoded'.
+    shape: tuple[int, int, int]  # (H, W, C); (0, 0, C) of encoded images.
+
+
+def view(content: tf.Tensor, stored: Stored, box: BoxFn, size: int) -> tf.Tensor:
+    """Return the part `box` of one image, scaled to uint8 `[size, size, C]`.
+
+    Args:
+        content: The bytes of the image, a scalar.
+        stored: What they are.
+        box: Which part.
+        size: Of a side; a part of that size already is left as it is.
+    """
+    channels = stored.shape[2]
+    if stored.encoding == "raw":
+        part = _cut(tf.reshape(tf.io.decode_raw(content, tf.uint8), stored.shape), box)
+    else:
+        part = tf.cond(
+            tf.io.is_jpeg(content),
+            lambda: _decode_part(content, box, channels),
+            lambda: _cut(_decode(content, channels), box),
+        )
+    part.set_shape([None, None, channels])
+    return tf.ensure_shape(_scaled(part, size), [size, size, channels])
+
+
+def _decode_part(content: tf.Tensor, box: BoxFn, channels: int) -> tf.Tensor:
+    shape = tf.io.extract_jpeg_shape(content)
+    window = tf.stack(box(shape[0], shape[1]))
+    return tf.image.decode_and_crop_jpeg(content, window, channels, dct_method=_DCT)
+
+
+def _decode(content: tf.Tensor, channels: int) -> tf.Tensor:
+    image = tf.io.decode_image(content, channels, expand_animations=False)
+    return tf.ensure_shape(image, [None, None, channels])
+
+
+def _cut(image: tf.Tensor, box: BoxFn) -> tf.Tensor:
+    shape = tf.shape(image)
+    y, x, height, width = box(shape[0], shape[1])
+    return image[y : y + height, x : x + width]
+
+
+def _scaled(image: tf.Tensor, size: int) -> tf.Tensor:
+    """Return the image at its new size, bilinear at the centres of pixels."""
+
+    def resized() -> tf.Tensor:
+        pixels = tf.image.resize(image, [size, size])
+        # Interpolation stays in [0, 255]; half a unit more makes the cast round.
+        return tf.cast(pixels + 0.5, tf.uint8)
+
+    fits = tf.reduce_all(tf.equal(tf.shape(image)[:2], size))
+    return tf.cond(fits, lambda: image, resized)

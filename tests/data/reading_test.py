@@ -1,0 +1,252 @@
+"""Held in memory or read record by record: the same bytes, on any number of hosts."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sam_pod import errors
+from sam_pod.data import crops, pipeline, reading
+from tests.data import stored
+
+TRAIN, TEST, HELD_OUT = 103, 29, 19
+LAYOUTS = {
+    "raw": (lambda i: stored.noisy(i), 0),
+    "raw, other size": (lambda i: stored.noisy(i, (9, 12)), 6),
+    "jpeg": (lambda i: stored.jpeg(stored.noisy(i, (8 + i % 3, 9))), 8),
+    "png and jpeg": (
+        lambda i: (stored.png, stored.jpeg)[i % 2](stored.noisy(i, (20, 14 + i % 5))),
+        8,
+    ),
+}
+
+
+def context(hosts=1, host=0, replicas=1):
+    return tf.distribute.InputContext(hosts, host, replicas)
+
+
+def take(input_fn, count, **where):
+    batches = itertools.islice(input_fn(context(**where)), count)
+    return [[part.numpy() for part in batch] for batch in batches]
+
+
+def open_splits(folder, images, *, is_held=True, image_size=0, random_parts=False):
+    made = stored.write(folder, images[:TRAIN], tests=images[TRAIN:])
+    how = reading.Reading(
+        image_size=image_size,
+        random_parts=random_parts,
+        is_held=is_held,
+        offsets={}
+        if is_held and not random_parts
+        else stored.all_offsets(folder, made),
+    )
+    return pipeline.splits(str(folder), made, HELD_OUT, how)
+
+
+@pytest.fixture(scope="module", params=LAYOUTS)
+def both(request, tmp_path_factory):
+    make, image_size = LAYOUTS[request.param]
+    images = [make(i) for i in range(TRAIN + TEST)]
+    folder = tmp_path_factory.mktemp("data")
+    return [
+        open_splits(folder, images, is_held=is_held, image_size=image_size)
+        for is_held in (True, False)
+    ]
+
+
+def training(splits, start_step=0):
+    return pipeline.training(
+        splits["train"], global_batch_size=14, seed=3, start_step=start_step
+    )
+
+
+def test_training_batches_are_the_same_held_and_streamed(both):
+    held, streamed = (take(training(splits, 3), 12) for splits in both)
+    for one, other in zip(held, streamed, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+    assert [part.dtype for part in held[0]] == [np.uint8, np.int32]
+    assert held[0][0].shape == (14, *both[0]["train"].reader.image_shape)
+
+
+@pytest.mark.parametrize("name", ["train", "validation", "test"])
+def test_evaluation_batches_are_the_same_held_and_streamed(both, name):
+    passes = [
+        take(pipeline.evaluation(splits[name], global_batch_size=8), 16)
+        for splits in both
+    ]
+    for one, other in zip(*passes, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_read_is_what_was_stored(tmp_path):
+    images = [stored.noisy(i, (9, 9)) for i in range(TRAIN + TEST)]
+    for name, content in (("a", images), ("b", [stored.png(i) for i in images])):
+        for is_held in (True, False):
+            splits = open_splits(
+                tmp_path / name, content, is_held=is_held, image_size=9
+            )
+            images_read, labels, _ = take(
+                pipeline.evaluation(splits["test"], global_batch_size=TEST), 1
+            )[0]
+            np.testing.assert_array_equal(images_read, images[TRAIN:])
+            np.testing.assert_array_equal(labels, np.arange(TEST) % stored.CLASSES)
+
+
+# 4 is no whole share of 42, and 7 and 3 divide neither the shards nor the examples.
+@pytest.mark.parametrize("hosts", [1, 2, 3, 7])
+@pytest.mark.parametrize("is_held", [True, False])
+def test_hosts_share_each_epoch_and_no_example_is_lost(tmp_path, hosts, is_held):
+    images = [stored.flat(i) for i in range(TRAIN + TEST)]
+    splits = open_splits(tmp_path, images, is_held=is_held)
+    steps = pipeline.steps_per_epoch(splits["train"], 42)
+    assert steps == 2
+    whole = [
+        stored.numbers(images)
+        for images, _ in take(
+            pipeline.training(
+                splits["train"], global_batch_size=42, seed=1, start_step=0
+            ),
+            2 * steps,
+        )
+    ]
+    shares = [
+        [
+            stored.numbers(images)
+            for images, _ in take(
+                pipeline.training(
+                    splits["train"], global_batch_size=42, seed=1, start_step=0
+                ),
+                2 * steps,
+                hosts=hosts,
+                host=host,
+                replicas=hosts,
+            )
+        ]
+        for host in range(hosts)
+    ]
+    for step, batch in enumerate(whole):
+        np.testing.assert_array_equal(
+            np.concatenate([share[step] for share in shares]), batch
+        )
+    for epoch in (whole[:steps], whole[steps:]):
+        # 84 are left to train on, which is two batches of 42: every one of them, once.
+        assert len(set(np.concatenate(epoch))) == 84
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 3, 7])
+@pytest.mark.parametrize("is_held", [True, False])
+def test_evaluation_is_exact_on_any_hosts(tmp_path, hosts, is_held):
+    images = [stored.flat(i) for i in range(TRAIN + TEST)]
+    splits = open_splits(tmp_path, images, is_held=is_held)
+    for name, expected in (("test", range(TRAIN, TRAIN + TEST)), ("validation", None)):
+        steps = pipeline.evaluation_steps(splits[name], 42)
+        seen = []
+        for host in range(hosts):
+            for images_read, _, mask in take(
+                pipeline.evaluation(splits[name], global_batch_size=42),
+                steps,
+                hosts=hosts,
+                host=host,
+                replicas=hosts,
+            ):
+                seen.extend(stored.numbers(images_read)[mask > 0])
+        assert len(seen) == len(set(seen)) == splits[name].num_examples
+        assert expected is None or sorted(seen) == list(expected)
+
+
+@pytest.mark.parametrize("kind", ["raw", "jpeg"])
+def test_random_parts_are_those_that_are_drawn(tmp_path, kind):
+    """Of an image whose pixels say where they are."""
+    rows, columns = np.mgrid[0:40, 0:50].astype(np.uint8)
+    place = np.stack([rows * 4, columns * 4, np.zeros_like(rows)], -1)
+    image = place if kind == "raw" else stored.jpeg(place)
+    splits = open_splits(
+        tmp_path, [image] * (TRAIN + TEST), image_size=16, random_parts=True
+    )
+    batches = take(training(splits), 3)
+    for step, (images, _) in enumerate(batches):
+        key = tf.constant([3 ^ pipeline._PARTS_STREAM, step], tf.int64)
+        uniform = tf.random.stateless_uniform([14, crops.NUM_DRAWS], key)
+        boxes = np.stack(
+            crops.random_box(tf.fill([14], 40), tf.fill([14], 50), uniform)
+        )
+        for pixels, (y, x, height, width) in zip(images, boxes.T, strict=True):
+            for channel, first, size in ((0, y, height), (1, x, width)):
+                middle = 4 * (first + (size - 1) / 2)
+                assert abs(pixels[..., channel].mean() - middle) < 2.5
+    # Every example and every epoch its own part.
+    flat = np.concatenate([images for images, _ in batches]).reshape(42, -1)
+    assert len(np.unique(flat, axis=0)) == 42
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 7])
+def test_random_parts_do_not_depend_on_hosts_or_on_where_one_starts(tmp_path, hosts):
+    images = [stored.jpeg(stored.noisy(i, (20, 24))) for i in range(TRAIN + TEST)]
+    splits = open_splits(tmp_path, images, image_size=8, random_parts=True)
+    whole = [images for images, _ in take(training(splits), 4)]
+    shares = [
+        take(training(splits, 1), 3, hosts=hosts, host=host, replicas=hosts)
+        for host in range(hosts)
+    ]
+    for step in range(3):
+        parts = np.concatenate([share[step][0] for share in shares])
+        np.testing.assert_array_equal(parts, whole[step + 1])
+
+
+def test_where_training_sees_parts_evaluation_sees_the_middle(tmp_path):
+    image = np.zeros((16, 32, 3), np.uint8)
+    image[1:15, 9:23] = 200  # 14 is 0.875 of 16.
+    images = [stored.png(image)] * (TRAIN + TEST)
+    for random_parts in (True, False):
+        splits = open_splits(tmp_path, images, image_size=14, random_parts=random_parts)
+        seen = take(pipeline.evaluation(splits["test"], global_batch_size=2), 1)[0][0]
+        assert (seen == 200).all() == random_parts
+
+
+def test_images_of_any_size_need_a_size_to_be_seen_at(tmp_path):
+    splits = open_splits(
+        tmp_path, [stored.png(stored.flat(i)) for i in range(TRAIN + TEST)]
+    )
+    with pytest.raises(errors.UserError, match=r"`data\.image_size` is 0.*such as 224"):
+        reading.image_shape(splits["train"].manifest, 0)
+    assert reading.image_shape(splits["train"].manifest, 24) == (24, 24, 3)
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_resuming_counts_no_steps(tmp_path, is_held):
+    """A start that could not be walked to is there at once, and is the right one."""
+    images = [stored.flat(i) for i in range(TRAIN + TEST)]
+    splits = open_splits(tmp_path, images, is_held=is_held)
+    epoch_steps, epoch = pipeline.steps_per_epoch(splits["train"], 14), 10**9
+    images, _ = take(training(splits, epoch * epoch_steps + 2), 1)[0]
+    places = pipeline._shuffle(tf.range(28, 42, dtype=tf.int64), (3, epoch), 83)
+    np.testing.assert_array_equal(
+        stored.numbers(images), splits["train"].rows(places).numpy()
+    )
+
+
+def test_the_graph_captures_no_tensor(tmp_path):
+    """What a dataset captures does not reach the other hosts of a slice."""
+    images = [stored.png(stored.flat(i)) for i in range(TRAIN + TEST)]
+    for is_held, random_parts in ((True, False), (False, False), (False, True)):
+        splits = open_splits(
+            tmp_path,
+            images,
+            is_held=is_held,
+            image_size=8,
+            random_parts=random_parts,
+        )
+        for input_fn in (
+            training(splits),
+            pipeline.evaluation(splits["test"], global_batch_size=8),
+        ):
+            datasets = [input_fn(context())]
+            while datasets:
+                dataset = datasets.pop()
+                datasets.extend(dataset._inputs())
+                for function in dataset._functions():
+                    assert not function.function.captured_inputs, dataset

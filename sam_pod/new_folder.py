@@ -1,4 +1,8 @@
-"""A folder that appears whole or not at all: written aside, then renamed."""
+"""A folder that appears whole or not at all: written aside, then renamed.
+
+What is written aside, in DIR.partial, goes when that fails; it stays after what the
+caller says, and after a kill, for a caller who continues from it.
+"""
 
 import contextlib
 import os
@@ -39,19 +43,29 @@ def check(output: str) -> str:
     return path
 
 
+def partial(path: str) -> str:
+    """Return where the folder `path` is written aside."""
+    return os.path.realpath(path) + ".partial"
+
+
 @contextlib.contextmanager
-def write(output: str) -> Iterator[str]:
+def write(output: str, kept_on: tuple[type[BaseException], ...] = ()) -> Iterator[str]:
     """Yield the folder to write in, which becomes `output` when the block ends well.
+
+    Args:
+        output: The folder to be.
+        kept_on: After these errors what is written aside stays. When there are any,
+            the folder that is yielded holds what an earlier attempt has left.
 
     Raises:
         UserError: `output` is not what `check` takes, or cannot be written.
     """
     path = check(output)
     try:
-        with _partial_folder(path) as partial:
-            yield partial
-            _sync(partial)
-            os.rename(partial, path)
+        with _partial_folder(partial(path), kept_on) as folder:
+            yield folder
+            _sync(folder)
+            os.rename(folder, path)
             files.sync(os.path.dirname(path))
     except Exception as error:
         if isinstance(error, OSError) or _is_of_tensorflow(error):
@@ -73,18 +87,23 @@ def _unwritable(output: str, error: Exception) -> errors.UserError:
 
 
 @contextlib.contextmanager
-def _partial_folder(path: str) -> Iterator[str]:
-    """Make `path`.partial anew, and delete it if it is not renamed."""
-    partial = path + ".partial"
-    with _lock(partial) as stale:
-        if stale:
-            shutil.rmtree(partial)
-    os.makedirs(partial)
-    try:
-        with _lock(partial):
-            yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def _partial_folder(
+    folder: str, kept_on: tuple[type[BaseException], ...]
+) -> Iterator[str]:
+    """Make a folder, anew or with what is in it, and delete it if it is not renamed."""
+    if not kept_on:
+        with _lock(folder) as stale:
+            if stale:
+                shutil.rmtree(folder)
+    os.makedirs(folder, exist_ok=bool(kept_on))
+    with _lock(folder):
+        try:
+            yield folder
+        except kept_on:
+            raise
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 @contextlib.contextmanager

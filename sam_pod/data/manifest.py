@@ -83,7 +83,8 @@ def read(directory: str) -> Manifest:
     )
     files.check_scheme(directory, "`data.dir`")
     with _readable(path):
-        content = files.read_bytes(path)
+        is_file = not files.is_remote(directory) and os.path.isfile(directory)
+        content = None if is_file else files.read_bytes(path)
         if content is None and not files.exists(directory):
             raise errors.UserError(f"No data set at {directory!r}: {prepare}.")
         if content is None:
@@ -140,7 +141,7 @@ def verify(directory: str, manifest: Manifest) -> None:
 def _readable(path: str) -> Iterator[None]:
     try:
         yield
-    except tf.errors.OpError as error:
+    except (OSError, tf.errors.OpError) as error:
         if interrupts.is_lost_worker(error):
             raise
         raise errors.UserError(errors.remote(path, error, "read")) from error

@@ -1,150 +1,169 @@
 """Write a data set as shards that the trainer reads: once, before training.
 
 python -m sam_pod.data.prepare --dataset=cifar10 --source=download --output=data/cifar10
-python -m sam_pod.data.prepare --dataset=cifar10 --source=PATH --output=data/cifar10
 python -m sam_pod.data.prepare --dataset=images --source=PATH --output=data/images
+python -m sam_pod.data.prepare --dataset=imagenet --source=PATH --output=data/imagenet
+    --labels=PATH/ILSVRC2012_devkit_t12.tar.gz
 python -m sam_pod.data.prepare --dataset=digits --output=data/digits
 
-PATH is a folder or a tar (.tar, .tar.gz) of images train/<class>/* and test/<class>/*,
-all of one size; for cifar10 also the official cifar-10-binary.tar.gz. `download`
-fetches that archive to the folder above --output and leaves it there.
+--source is, for
+  cifar10        download, cifar-10-binary.tar.gz, or images as below of its classes
+  cifar100       cifar-100-binary.tar.gz
+  svhn           a folder with train_32x32.mat and test_32x32.mat
+  mnist, fashion_mnist   a folder with train-images-idx3-ubyte.gz and the like
+  imagenet       a folder with ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar, or
+                 with train/<wnid>/* and val/<wnid>/*
+  images         a folder or a tar (.tar, .tar.gz) of train/<class>/*, test/<class>/*
+  parquet        a folder of train-*.parquet and test-*.parquet, as of Hugging Face
+  tfds           the folder of a version, such as ~/tensorflow_datasets/mnist/3.0.1
+  numpy          an .npz file, or a folder, with x_train, y_train, x_test, y_test
+Where there is no test split, one called validation or val is taken. `download` fetches
+the archive to the folder above --output and leaves it there.
 
---output must be empty or new. It appears whole or not at all, and the same source
-gives the same bytes. Exit codes: 0 done, 1 a mistake to mend (one line says which),
-42 interrupted: run the same command again.
+Images are stored raw, which is fastest to read, where all have one size (or are made
+squares with --image_size), or as they come with --encoding=encoded: then any size will
+do. imagenet is encoded unless something else is asked.
+
+--output must be empty or new. It appears whole or not at all, and the same source and
+options give the same bytes. Exit codes: 0 done, 1 a mistake to mend (one line says
+which), 42 interrupted: the same command continues, as it does after any kill.
 """
 
 import dataclasses
 import os
 import sys
-import tarfile
 import time
 import traceback
-import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import tqdm
 from absl import flags
 
-from sam_pod import errors, interrupts, new_folder
+from sam_pod import errors, files, interrupts, new_folder
+from sam_pod.data import sources
 
 # Whatever needs TensorFlow is imported where it is used: --help and a wrong flag
 # answer at once, and `main` can say first how TensorFlow shall behave.
 if TYPE_CHECKING:
     from sam_pod.data import manifest as manifest_lib
-    from sam_pod.data import records
+    from sam_pod.data import shards
+
+READERS = sources.READERS
+
+_EXAMPLES_PER_PROCESS = 10_000  # A process needs seconds to start.
+_BYTES_PER_PROCESS = 64 << 20
+
+
+def check_name(name: str, directory: str) -> None:
+    """Refuse a name that no data set can have: see what lies in the folder, too.
+
+    Args:
+        name: Value of `data.name`.
+        directory: Value of `data.dir`. A data set there has the name it was given.
+
+    Raises:
+        UserError: with the nearest name.
+    """
+    if name not in READERS and files.exists(os.path.join(directory, "manifest.json")):
+        return  # Whose name is compared when it is read.
+    errors.lookup(READERS, name, "data.name")
 
 
 def prepare(
     dataset: str,
     source: str,
     output: str,
-    num_shards: int = 8,
+    num_shards: int = 0,
     check: Callable[[], object] = lambda: None,
 ) -> "manifest_lib.Manifest":
-    """Write the data set to the folder `output`.
+    """Write the data set to the folder `output`, in this process, as it is by default.
 
     Args:
-        dataset: 'cifar10', 'digits' or 'images'.
-        source: 'download', the path of an archive or a folder, '' for the digits.
+        dataset: One of READERS.
+        source: As of the flag.
         output: A folder that is empty or does not exist.
-        num_shards: Files per split.
-        check: Called after each example and each block of a download; what it raises
-            ends the preparation.
+        num_shards: Files per split; 0: by the size.
+        check: Called now and then; what it raises ends the preparation.
 
     Raises:
         UserError: the source, an example of it, or the output is not as it must be.
     """
-    read = errors.lookup(READERS, dataset, "dataset")
+    request = sources.Request(source=source, output=output, check=check)
+    return prepare_with(dataset, request, num_shards=num_shards).manifest
+
+
+def prepare_with(
+    dataset: str,
+    request: sources.Request,
+    *,
+    name: str = "",
+    encoding: str = "",
+    num_shards: int = 0,
+    num_processes: int = 1,
+    **options: float,
+) -> "shards.Report":
+    """Write a data set.
+
+    Args:
+        dataset: One of READERS.
+        request: The source and where to write it.
+        name: Of the data set; that of the source.
+        encoding: 'raw' or 'encoded'; what suits the source.
+        num_shards: Files per split; 0: by the size.
+        num_processes: 0: as many as there are cores and work for them.
+        options: Others of `shards.Options`.
+
+    Raises:
+        UserError: the source, an example of it, or the output is not as it must be.
+    """
+    reader = errors.lookup(READERS, dataset, "dataset")
+    new_folder.check(request.output)  # Before anything is downloaded.
+    if num_processes < 0:
+        raise errors.UserError(
+            f"`num_processes` is {num_processes}; it must be 0 or above."
+        )
     from sam_pod.data import shards
 
-    new_folder.check(output)  # Before anything is downloaded.
-    examples = read(source, output, check)
-    total = sum(split.num_examples for split in examples.splits.values())
+    choice = shards.Options(encoding=encoding or reader.encoding, **options)
+    shards.check(num_shards, choice)
+    found = sources.read(dataset, request)
+    if name:
+        found = dataclasses.replace(found, name=name)
+    total = sum(split.num_examples for split in found.splits.values())
+    num_bytes = sum(split.num_bytes for split in found.splits.values())
+    enough = 1 + total // _EXAMPLES_PER_PROCESS + num_bytes // _BYTES_PER_PROCESS
+    cores = len(os.sched_getaffinity(0))
     # None turns the bar off where stderr is no terminal.
     with tqdm.tqdm(total=total, desc=dataset, unit=" images", disable=None) as bar:
 
-        def progress() -> None:
-            bar.update()
-            check()
+        def progress(count: int) -> None:
+            bar.update(count)
+            request.check()
 
-        return shards.write(examples, output, num_shards, progress)
-
-
-def _read_cifar10(
-    source: str, output: str, check: Callable[[], object]
-) -> "records.Source":
-    from sam_pod.data import cifar10
-
-    if source == "download":
-        parent = os.path.dirname(os.path.realpath(output))
-        source = os.path.join(parent, cifar10.FILE_NAME)
-        cifar10.download(source, check)
-    if _is_cifar10_archive(source):
-        return cifar10.read_archive(source)
-    found = _read_images(source, output, check)
-    if found.classes != cifar10.CLASSES:
-        raise errors.UserError(
-            f"{source} has the classes {', '.join(found.classes)[:120]}; those of "
-            f"cifar10 are {', '.join(cifar10.CLASSES)}. Use --dataset=images."
+        return shards.write_with(
+            found,
+            request.output,
+            num_shards,
+            choice,
+            num_processes or min(cores, enough),
+            progress,
         )
-    return dataclasses.replace(found, name="cifar10")
-
-
-def _is_cifar10_archive(path: str) -> bool:
-    """Tell the official archive, whole or not, from a tar of images."""
-    if not os.path.isfile(path):
-        return False
-    if os.path.basename(path) == "cifar-10-binary.tar.gz":
-        return True
-    try:
-        with tarfile.open(path, "r|gz") as tar:
-            first = tar.next()
-    except (OSError, EOFError, tarfile.TarError, zlib.error):
-        return False
-    return first is not None and first.name.startswith("cifar-10-batches-")
-
-
-def _read_images(
-    source: str, output: str, check: Callable[[], object]
-) -> "records.Source":
-    del output, check  # Nothing is fetched.
-    from sam_pod.data import images
-
-    if source in ("", "download"):
-        raise errors.UserError(
-            f"`source` is {source!r}; it must be the path of a folder or a tar of "
-            "images (or 'download' for cifar10)."
-        )
-    return images.read(source)
-
-
-def _read_digits(
-    source: str, output: str, check: Callable[[], object]
-) -> "records.Source":
-    del output, check  # Nothing is fetched.
-    from sam_pod.data import digits
-
-    if source not in ("", "embedded"):
-        raise errors.UserError(
-            f"`source` is {source!r}; the digits are embedded: leave it out."
-        )
-    return digits.read()
-
-
-READERS = {"cifar10": _read_cifar10, "digits": _read_digits, "images": _read_images}
 
 
 def summary(output: str, manifest: "manifest_lib.Manifest", seconds: float) -> str:
     """Return one line about a data set that was prepared."""
+    shape = "x".join(map(str, manifest.image_shape))
+    if manifest.image_encoding == "encoded":
+        shape = "encoded images"
+    noise = manifest.label_noise
     sizes = {split: manifest.num_examples(split) for split in manifest.splits}
     shards = [shard for part in manifest.splits.values() for shard in part]
     return (
         f"{output}: "
         + " + ".join(f"{size:,} {split}" for split, size in sizes.items())
-        + f" examples of {'x'.join(map(str, manifest.image_shape))}"
-        + f" in {len(manifest.classes)} classes, "
+        + f" examples of {shape} in {len(manifest.classes)} classes, "
+        + (f"label noise of {noise['rate']:g}, " if noise else "")
         + "+".join(str(len(part)) for part in manifest.splits.values())
         + f" shards, {sum(shard.num_bytes for shard in shards) / 1e6:.1f} MB"
         + f" in {seconds:.1f} s"
@@ -154,15 +173,43 @@ def summary(output: str, manifest: "manifest_lib.Manifest", seconds: float) -> s
 def _flags() -> flags.FlagValues:
     # Values of its own: importing this module gives another command no flags.
     values = flags.FlagValues()
-    flags.DEFINE_string(
-        "dataset", None, "cifar10, digits or images.", flag_values=values
+    text, number = flags.DEFINE_string, flags.DEFINE_integer
+    text("dataset", None, f"One of {', '.join(READERS)}.", flag_values=values)
+    text("source", "", "Where it is; see above.", flag_values=values)
+    text("output", None, "Folder to write.", flag_values=values)
+    text("name", "", "Of the data set, for data.name.", flag_values=values)
+    text("encoding", "", "raw or encoded; see above.", flag_values=values)
+    text("labels", "", "imagenet: the devkit, or a text.", flag_values=values)
+    text("image_column", "image", "parquet: of the images.", flag_values=values)
+    text("label_column", "label", "parquet: of the labels.", flag_values=values)
+    number(
+        "image_size",
+        0,
+        "Make raw images squares of this size: the shorter side is scaled to it and "
+        "the middle cut out.",
+        lower_bound=0,
+        flag_values=values,
     )
-    flags.DEFINE_string(
-        "source", "", "download, or a path; see above.", flag_values=values
+    number(
+        "num_shards",
+        0,
+        "Files per split; by the size.",
+        lower_bound=0,
+        flag_values=values,
     )
-    flags.DEFINE_string("output", None, "Folder to write.", flag_values=values)
-    flags.DEFINE_integer(
-        "num_shards", 8, "Files per split.", lower_bound=1, flag_values=values
+    number("num_processes", 0, "All cores.", lower_bound=0, flag_values=values)
+    flags.DEFINE_float(
+        "label_noise",
+        0.0,
+        "Share of the training labels that are flipped to another class.",
+        flag_values=values,
+    )
+    number("noise_seed", 0, "Which labels are flipped.", flag_values=values)
+    flags.DEFINE_bool(
+        "skip_bad",
+        False,
+        "Leave out images that cannot be decoded, and list them.",
+        flag_values=values,
     )
     return values
 
@@ -179,10 +226,31 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
         if not values[name].value:
             raise errors.UserError(f"--{name} is missing; --help shows examples.")
     start = time.monotonic()
-    manifest = prepare(
-        values.dataset, values.source, values.output, values.num_shards, check
+    request = sources.Request(
+        source=values.source,
+        output=values.output,
+        labels=values.labels,
+        image_column=values.image_column,
+        label_column=values.label_column,
+        check=check,
     )
-    print(summary(values.output, manifest, time.monotonic() - start))
+    report = prepare_with(
+        values.dataset,
+        request,
+        name=values.name,
+        encoding=values.encoding,
+        num_shards=values.num_shards,
+        num_processes=values.num_processes,
+        image_size=values.image_size,
+        skip_bad=values.skip_bad,
+        label_noise=values.label_noise,
+        noise_seed=values.noise_seed,
+    )
+    for key in report.skipped:
+        print(f"Left out: {key} cannot be decoded.")
+    if report.skipped:
+        print(f"Left out {len(report.skipped):,} images in all.")
+    print(summary(values.output, report.manifest, time.monotonic() - start))
 
 
 def main(argv: list[str]) -> int:
@@ -201,7 +269,7 @@ def main(argv: list[str]) -> int:
         if not interruption.came:
             traceback.print_exc()
             return 70
-        print("Interrupted: the same command starts it anew.", file=sys.stderr)
+        print("Interrupted: the same command continues.", file=sys.stderr)
         return interrupts.EXIT_CODE
     return 0
 

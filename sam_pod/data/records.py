@@ -6,7 +6,8 @@ Where labels are noisy on purpose, 'true_label' says what they were.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -20,24 +21,38 @@ FEATURES = {
 }
 
 
+class Item(NamedTuple):
+    """An example as a source gives it."""
+
+    image: np.ndarray | bytes  # uint8 `[H, W, C]`, or encoded: JPEG, PNG and the like.
+    label: int
+    key: str  # Which example of the source it is: a path, say.
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The examples of one split, read anew at each call of `examples`."""
+    """The examples of one split, in an order that never changes."""
 
     num_examples: int
-    examples: Callable[[], Iterator[tuple[np.ndarray, int]]]
-    describe: Callable[[int], str] = "example {}".format  # Names one in an error.
+    num_bytes: int  # About, of its images as the source has them.
+    # Examples [start, stop). What it returns can be sent to another process, where
+    # there is to be more than one.
+    read: Callable[[int, int], Iterable[Item]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
     """Where a data set comes from."""
 
     name: str
     classes: tuple[str, ...]
     kind: str
-    sha256: str  # Of the content, wherever it lies.
+    place: str  # The path to name in an error.
     splits: Mapping[str, Split]  # By the names in SPLITS.
+    fingerprint: str  # Another one when the content may have changed.
+    # Of the content, wherever it lies; where it is not known, that of all examples.
+    sha256: str = ""
+    channels: int = 3
 
 
 def features(*, is_noisy: bool) -> dict[str, tf.io.FixedLenFeature]:

@@ -1,166 +1,210 @@
 """Write a source as shards and a manifest, all of them or nothing.
 
 Everything is written to `DIR.partial`, the manifest last, and then renamed to DIR in
-one step, so that a folder with a manifest is always whole. The same source gives the
-same bytes of every file.
+one step, so that a folder with a manifest is always whole. The same source and options
+give the same bytes of every file, whatever the number of processes and however often
+the work was interrupted: shards that are finished stay in `DIR.partial`.
 """
 
-import math
+import dataclasses
+import hashlib
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator
 
-import numpy as np
-import tensorflow as tf
-
-from sam_pod import errors, files, new_folder
-from sam_pod.data import framing, offsets, records
+from sam_pod import errors, files, interrupts, new_folder
+from sam_pod.data import (
+    decoding,
+    pixel_sums,
+    processes,
+    records,
+    schema,
+    shard_plan,
+    shard_writer,
+)
 from sam_pod.data import manifest as manifest_lib
+from sam_pod.data import noise as noise_lib
+
+_KEPT_ON = (KeyboardInterrupt, interrupts.Interrupted, processes.Died)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How the examples are stored."""
+
+    encoding: str = "raw"  # Or 'encoded': the bytes of JPEG, PNG and the like.
+    image_size: int = 0  # Raw images become squares of that size; 0: as they are.
+    skip_bad: bool = False  # Leave out images that cannot be decoded.
+    label_noise: float = 0.0  # See noise.py.
+    noise_seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What has been written, and what has been left out."""
+
+    manifest: manifest_lib.Manifest
+    skipped: tuple[str, ...]  # Keys of the images that cannot be decoded.
 
 
 def write(
+    source: records.Source, output: str, num_shards: int = 0
+) -> manifest_lib.Manifest:
+    """Write all splits of a source to the folder `output`, in this process."""
+    return write_with(source, output, num_shards).manifest
+
+
+def write_with(
     source: records.Source,
     output: str,
-    num_shards: int = 8,
-    progress: Callable[[], object] = lambda: None,
-) -> manifest_lib.Manifest:
+    num_shards: int = 0,
+    options: Options | None = None,
+    num_processes: int = 1,
+    progress: processes.Progress = lambda count: None,
+) -> Report:
     """Write all splits of a source to the folder `output`.
 
     Args:
         source: Where the examples come from.
         output: A folder that is empty or does not exist.
-        num_shards: Files per split, at most one for each example.
-        progress: Called after each example.
+        num_shards: Files per split, at most one for each example; 0: by the size.
+        options: How the examples are stored.
+        num_processes: At most one for each shard; 1: all is done in this process.
+        progress: Called with the number of examples that were written since it was
+            called last; what it raises ends the work.
 
     Raises:
         UserError: `output` cannot be written, or an example does not fit the source.
     """
+    options = options or Options()
     new_folder.check(output)
-    if num_shards < 1:
-        raise errors.UserError(f"`num_shards` is {num_shards}; it must be 1 or above.")
-    with new_folder.write(output) as partial:
-        return _write_files(source, partial, num_shards, progress)
-
-
-def _write_files(
-    source: records.Source,
-    folder: str,
-    num_shards: int,
-    progress: Callable[[], object],
-) -> manifest_lib.Manifest:
-    examples = _Examples(source, progress)
-    splits = {}
-    for split in records.SPLITS:
-        size = source.splits[split].num_examples
-        count = min(num_shards, size)
-        ends = [size * (i + 1) // count for i in range(count)]
-        stream = examples.of(split)
-        splits[split] = tuple(
-            _write_shard(
-                os.path.join(folder, f"{split}-{i:05d}-of-{count:05d}.tfrecord"),
-                stream,
-                end - start,
+    check(num_shards, options)
+    rules = _rules(source, options)
+    parts = list(shard_plan.parts(source, rules, num_shards))
+    plan = shard_plan.text(source, rules, parts)
+    shard_plan.check_space(source, rules, output, plan)
+    with new_folder.write(output, _KEPT_ON) as folder:
+        try:
+            shard_plan.begin(folder, plan)
+            done = processes.run(
+                shard_writer.write,
+                _tasks(source, rules, parts, folder),
+                min(num_processes, len(parts)),
+                shard_writer.use_one_thread,
+                progress,
             )
-            for i, (start, end) in enumerate(zip([0, *ends], ends, strict=False))
+            manifest = _manifest(
+                source, rules, dict(zip(parts, done, strict=True)), folder
+            )
+        except Exception:
+            progress(0)  # Raises if a signal came: an extension then has other errors.
+            raise
+        files.write(os.path.join(folder, manifest_lib.FILE_NAME), manifest.to_json())
+    shutil.rmtree(os.path.join(output, shard_writer.STATE), ignore_errors=True)
+    return Report(manifest, tuple(key for each in done for key in each.skipped))
+
+
+def check(num_shards: int, options: Options) -> None:
+    """Refuse options that cannot be.
+
+    Raises:
+        UserError: naming one.
+    """
+    if num_shards < 0:
+        raise errors.UserError(f"`num_shards` is {num_shards}; it must be 0 or above.")
+    errors.lookup(dict.fromkeys(schema.ENCODINGS), options.encoding, "encoding")
+    if options.image_size < 0:
+        raise errors.UserError(
+            f"`image_size` is {options.image_size}; it must be 0 or above."
         )
-        for _ in stream:
-            raise RuntimeError(f"{split} gave more than {size} examples.")
-    mean, std = examples.statistics.mean_and_std()
-    manifest = manifest_lib.Manifest(
+    if options.image_size and options.encoding == "encoded":
+        raise errors.UserError(
+            f"`image_size` is {options.image_size}, but encoded images are kept as "
+            "they are; leave it out, or use --encoding=raw."
+        )
+
+
+def _rules(source: records.Source, options: Options) -> shard_writer.Rules:
+    shape = (0, 0, source.channels)
+    if options.encoding == "raw":
+        size = options.image_size
+        shape = (size, size, source.channels) if size else _first_shape(source)
+    return shard_writer.Rules(
+        encoding=options.encoding,
+        image_shape=shape,
+        image_size=options.image_size,
+        num_classes=len(source.classes),
+        noise=noise_lib.build(
+            options.label_noise, options.noise_seed, len(source.classes)
+        ),
+        skip_bad=options.skip_bad,
+        place=source.place,
+    )
+
+
+def _first_shape(source: records.Source) -> tuple[int, int, int]:
+    """Return the shape of the first image; the writer tells of what is no image."""
+    train = source.splits["train"]
+    for index in range(train.num_examples):
+        (item,) = train.read(index, index + 1)
+        image = item.image
+        if isinstance(image, bytes):
+            image = next(decoding.decode([image], source.channels))
+        if image is not None:
+            return tuple(image.shape)
+    return (1, 1, source.channels)
+
+
+def _tasks(
+    source: records.Source,
+    rules: shard_writer.Rules,
+    parts: list[shard_plan.Part],
+    folder: str,
+) -> Iterator[shard_writer.Task]:
+    for part in parts:
+        yield shard_writer.Task(
+            folder=folder,
+            file=part.file,
+            split=part.split,
+            first=part.start,
+            num_examples=part.stop - part.start,
+            items=source.splits[part.split].read(part.start, part.stop),
+            rules=rules,
+        )
+
+
+def _manifest(
+    source: records.Source,
+    rules: shard_writer.Rules,
+    done: dict[shard_plan.Part, shard_writer.Done],
+    folder: str,
+) -> manifest_lib.Manifest:
+    pixels = pixel_sums.PixelSums()
+    splits: dict[str, list[manifest_lib.Shard]] = {name: [] for name in records.SPLITS}
+    checksum = hashlib.sha256()
+    for part, each in done.items():
+        pixels.merge(each.pixels)
+        checksum.update(shard_writer.read_digests(folder, part.file))
+        shard = manifest_lib.Shard(
+            part.file, each.num_examples, each.num_bytes, each.crc32, each.index_crc32
+        )
+        splits[part.split].append(shard)
+    for split, written in splits.items():
+        if not sum(shard.num_examples for shard in written):
+            raise errors.UserError(
+                f"No image of {split} in {source.place} can be decoded: nothing is "
+                "left to write."
+            )
+    mean, std = pixels.mean_and_std()
+    noise = rules.noise
+    return manifest_lib.Manifest(
         name=source.name,
         classes=source.classes,
-        image_shape=examples.image_shape,
+        image_encoding=rules.encoding,
+        image_shape=rules.image_shape,
         mean=mean,
         std=std,
-        source={"kind": source.kind, "sha256": source.sha256},
-        splits=splits,
+        source={"kind": source.kind, "sha256": source.sha256 or checksum.hexdigest()},
+        label_noise=None if noise is None else dataclasses.asdict(noise),
+        splits={split: tuple(written) for split, written in splits.items()},
     )
-    path = os.path.join(folder, manifest_lib.FILE_NAME)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(manifest.to_json())
-    return manifest
-
-
-def _write_shard(
-    path: str, stream: Iterator[bytes], num_examples: int
-) -> manifest_lib.Shard:
-    num_bytes = 0
-    with tf.io.TFRecordWriter(path) as writer:
-        for _ in range(num_examples):
-            record = next(stream)
-            num_bytes += len(record) + framing.FRAME_BYTES
-            writer.write(record)
-    files.sync(path)
-    # The checksum is of what can be read back, not of what was meant.
-    scan = framing.scan(path)
-    if scan.num_bytes != num_bytes:
-        raise OSError(0, f"{scan.num_bytes} of {num_bytes} bytes arrived")
-    index_crc32 = offsets.write(offsets.file_name(path), scan.starts, num_bytes)
-    return manifest_lib.Shard(
-        os.path.basename(path), num_examples, num_bytes, scan.crc32, index_crc32
-    )
-
-
-class _Examples:
-    """Serializes examples, checks them and sums up the training pixels."""
-
-    def __init__(self, source: records.Source, progress: Callable[[], object]) -> None:
-        self.image_shape = ()
-        self.statistics = _Statistics()
-        self._source = source
-        self._progress = progress
-
-    def of(self, split: str) -> Iterator[bytes]:
-        """Yield the serialized examples of a split."""
-        part = self._source.splits[split]
-        count = 0
-        for index, (image, label) in enumerate(part.examples()):
-            count += 1
-            if not self.image_shape:
-                self.image_shape = image.shape
-            if image.shape != self.image_shape or image.dtype != np.uint8:
-                raise errors.UserError(
-                    f"{part.describe(index)} of the {split} split is {image.dtype} "
-                    f"{_by(image.shape)}; every image must be uint8 "
-                    f"{_by(self.image_shape)}, as the first."
-                )
-            if not 0 <= label < len(self._source.classes):
-                raise errors.UserError(
-                    f"{part.describe(index)} of the {split} split has label {label}; "
-                    f"with {len(self._source.classes)} classes it must be from 0 to "
-                    f"{len(self._source.classes) - 1}."
-                )
-            if split == "train":
-                self.statistics.add(image)
-            yield records.encode(image, label)
-            self._progress()
-        if count != part.num_examples:
-            raise RuntimeError(f"{split} gave {count} of {part.num_examples} examples.")
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
-
-
-class _Statistics:
-    """Exact mean and deviation per channel, from integer sums of bytes."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._sum: np.ndarray | int = 0
-        self._squares: np.ndarray | int = 0
-
-    def add(self, image: np.ndarray) -> None:
-        pixels = image.reshape(-1, image.shape[-1]).astype(np.int64)
-        self._count += len(pixels)
-        self._sum = self._sum + pixels.sum(axis=0)
-        self._squares = self._squares + np.einsum("pc,pc->c", pixels, pixels)
-
-    def mean_and_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return both for pixels in [0, 1]."""
-        count = self._count
-        # Python's integers do not overflow where the squares are multiplied.
-        sums = [(int(s), int(q)) for s, q in zip(self._sum, self._squares, strict=True)]
-        return (
-            tuple(s / (255 * count) for s, _ in sums),
-            tuple(math.sqrt(count * q - s * s) / (255 * count) for s, q in sums),
-        )

@@ -77,7 +77,9 @@ def test_planes_become_pixels_in_the_official_order(tmp_path):
         part = source.splits[split]
         assert part.num_examples == PER_FILE * len(names)
         for _ in range(2):  # Each call starts anew.
-            images, labels = zip(*part.examples(), strict=True)
+            items = part.read(0, part.num_examples)
+            images, labels, keys = zip(*items, strict=True)
+            assert keys[:2] == (f"{split}/0", f"{split}/1")
             made = [make_examples(name) for name in names]
             np.testing.assert_array_equal(images, np.concatenate([m[0] for m in made]))
             assert list(labels) == list(np.concatenate([m[1] for m in made]))
@@ -147,7 +149,7 @@ def test_a_label_above_nine_is_named(tmp_path, label):
 def test_other_classes_are_refused(tmp_path):
     members = {**make_members(), "batches.meta.txt": b"apple\nbaby\n"}
     checksum = pack(tmp_path / "archive", members)
-    assert "names the classes apple, baby" in refusal(tmp_path / "archive", checksum)
+    assert "names the 2 classes apple, baby" in refusal(tmp_path / "archive", checksum)
 
 
 @pytest.mark.parametrize("size", [0, 10, 1000, 200_000])

@@ -7,14 +7,14 @@ from sam_pod.data import digits, manifest, shards
 def test_the_images_are_those_of_scikit_learn_in_their_order():
     bunch = datasets.load_digits()
     source = digits.read()
-    train = list(source.splits["train"].examples())
-    test = list(source.splits["test"].examples())
+    train = list(source.splits["train"].read(0, 1347))
+    test = list(source.splits["test"].read(0, 450))
     assert (len(train), len(test)) == (1347, 450)
     for split in ("train", "test"):
         assert source.splits[split].num_examples == {"train": 1347, "test": 450}[split]
-    images = np.stack([image for image, _ in train + test])
+    images = np.stack([item.image for item in train + test])
     assert (images.shape, images.dtype) == ((1797, 8, 8, 1), np.uint8)
-    np.testing.assert_array_equal([label for _, label in train + test], bunch.target)
+    np.testing.assert_array_equal([item.label for item in train + test], bunch.target)
     # 16 levels, each at most half a step from where it belongs.
     np.testing.assert_allclose(images[..., 0], bunch.images * 255 / 16, atol=0.5)
     assert sorted(set(images.ravel())) == [

@@ -9,23 +9,29 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import fitting, framing, manifest, offsets, records, shards
+from sam_pod.data import arrays, fitting, framing, manifest, offsets, records, shards
 
 SHAPE = (7, 5, 3)
 CLASSES = ("ant", "bee", "cow")
 
 
 def make_source(num_train=40, num_test=13):
-    def split(size, seed):
-        def examples():
-            rng = np.random.default_rng(seed)
-            for index in range(size):
-                yield rng.integers(0, 256, SHAPE, np.uint8), index % len(CLASSES)
+    def split(name, size, seed):
+        rng = np.random.default_rng(seed)
+        images = rng.integers(0, 256, (size, *SHAPE), np.uint8)
+        return arrays.split(name, images, np.arange(size) % len(CLASSES))
 
-        return records.Split(size, examples)
-
-    splits = {"train": split(num_train, 1), "test": split(num_test, 2)}
-    return records.Source("little", CLASSES, "made", "0" * 64, splits)
+    return records.Source(
+        name="little",
+        classes=CLASSES,
+        kind="made",
+        place="nowhere",
+        fingerprint="",
+        splits={
+            "train": split("train", num_train, 1),
+            "test": split("test", num_test, 2),
+        },
+    )
 
 
 @pytest.fixture(scope="module")

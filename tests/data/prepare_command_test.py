@@ -70,7 +70,7 @@ def test_help_explains_the_command():
         (["--dataset=digits"], "--output is missing"),
         (["--output=x"], "--dataset is missing"),
         (["--dataset=digits", "--output=x", "y"], "'y' is no flag"),
-        (["--dataset=digits", "--output=x", "--num_shards=0"], "num_shards"),
+        (["--dataset=digits", "--output=x", "--num_shards=-1"], "num_shards"),
         (["--dataset=digits", "--output=x", "--num_shards=two"], "num_shards"),
         (["--dataset=digit", "--output=x"], "Did you mean 'digits'"),
         (["--flagfile=/nowhere/flags"], "nowhere"),
@@ -135,14 +135,14 @@ def stalled():
     source = read()
     train = source.splits["train"]
 
-    def examples():
-        for index, example in enumerate(train.examples()):
+    def some(start, stop):
+        for index, item in enumerate(train.read(start, stop), start):
             if index == 500:
                 print("stalled", flush=True)
                 sys.stdin.read()
-            yield example
+            yield item
 
-    splits = {**source.splits, "train": dataclasses.replace(train, examples=examples)}
+    splits = {**source.splits, "train": dataclasses.replace(train, read=some)}
     return dataclasses.replace(source, splits=splits)
 
 digits.read = stalled
@@ -150,7 +150,7 @@ sys.exit(prepare.main(sys.argv))
 """
 
 
-def test_signals_interrupt_it_and_it_can_be_run_again(tmp_path):
+def test_signals_interrupt_it_and_it_continues(tmp_path):
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
     prepare.prepare("digits", "", str(tmp_path / "undisturbed"))
     with contextlib.ExitStack() as stack:
@@ -158,7 +158,7 @@ def test_signals_interrupt_it_and_it_can_be_run_again(tmp_path):
             number: stack.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-c", STALLED, "--dataset=digits"]
-                    + [f"--output={tmp_path / number.name}"],
+                    + [f"--output={tmp_path / number.name}", "--num_processes=1"],
                     cwd=REPOSITORY,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
@@ -176,17 +176,21 @@ def test_signals_interrupt_it_and_it_can_be_run_again(tmp_path):
         problems = {n: child.communicate()[1] for n, child in children.items()}
     for number in (signal.SIGINT, signal.SIGTERM):
         assert children[number].returncode == 42
-        assert problems[number].startswith("Interrupted")
+        assert problems[number].startswith("Interrupted: the same command continues")
         assert_one_line(problems[number])
-        assert not (tmp_path / f"{number.name}.partial").exists()
     assert children[signal.SIGKILL].returncode == -signal.SIGKILL
-    for name in ("SIGKILL", "SIGKILL.partial"):
-        with pytest.raises(errors.UserError, match="prepare one"):
-            manifest.read(tmp_path / name)
     for number in numbers:
+        partial = tmp_path / f"{number.name}.partial"
+        for name in (number.name, partial.name):
+            with pytest.raises(errors.UserError, match="prepare one"):
+                manifest.read(tmp_path / name)
         assert not (tmp_path / number.name).exists()
+        first = partial / "train-00000-of-00008.tfrecord"
+        written = os.stat(first)
         prepare.prepare("digits", "", str(tmp_path / number.name))
-        assert not (tmp_path / f"{number.name}.partial").exists()
+        assert not partial.exists()
+        now = os.stat(tmp_path / number.name / first.name)
+        assert now.st_mtime_ns == written.st_mtime_ns  # Not written twice.
         assert contents(tmp_path / number.name) == contents(tmp_path / "undisturbed")
 
 
@@ -218,9 +222,9 @@ def test_a_bug_gets_a_traceback_and_70():
     code = """
 import sys
 from sam_pod.data import prepare
-def broken(*arguments):
+def broken(*arguments, **more):
     raise KeyError("a bug")
-prepare.prepare = broken
+prepare.prepare_with = broken
 sys.exit(prepare.main(sys.argv))
 """
     done = run([sys.executable, "-c", code, "--dataset=digits", "--output=x"])

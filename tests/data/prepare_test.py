@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import cifar10, manifest, prepare
+from sam_pod.data import cifar10, manifest, prepare, sources
 
 
 def make_images(root, classes):
@@ -104,6 +104,8 @@ def test_cifar10_is_downloaded_beside_the_output(tmp_path, monkeypatch):
     [
         ("cifar", "", r"`dataset` is 'cifar'; .*Did you mean 'cifar10'\?"),
         ("digits", "download", "the digits are embedded"),
+        ("cifar100", "", "it must be the path of cifar-100-binary.tar.gz"),
+        ("cifar100", "download", "it must be the path of cifar-100-binary.tar.gz"),
         ("images", "", "`source` is ''; it must be the path of"),
         ("images", "download", "it must be the path of"),
         ("cifar10", "", "`source` is ''; it must be the path of"),
@@ -134,3 +136,39 @@ def test_the_output_is_looked_at_before_the_source(tmp_path, monkeypatch):
     (tmp_path / "set" / "notes.txt").write_text("mine")
     with pytest.raises(errors.UserError, match="already holds files"):
         prepare.prepare("cifar10", "download", str(tmp_path / "set"))
+
+
+def test_a_data_set_can_be_given_a_name(tmp_path):
+    tree = make_images(tmp_path / "tree", ["ant", "bee"])
+    request = sources.Request(source=str(tree), output=str(tmp_path / "set"))
+    prepare.prepare_with("images", request, name="insects")
+    assert manifest.read(tmp_path / "set").name == "insects"
+    with pytest.raises(errors.UserError, match=r"`data\.name` is 'insects'"):
+        prepare.check_name("insects", str(tmp_path / "elsewhere"))
+    prepare.check_name("insects", str(tmp_path / "set"))
+    for name in prepare.READERS:
+        prepare.check_name(name, str(tmp_path / "elsewhere"))
+
+
+def test_imagenet_stays_encoded_unless_something_else_is_asked():
+    encodings = {name: reader.encoding for name, reader in prepare.READERS.items()}
+    assert {n for n, e in encodings.items() if e == "encoded"} == {"imagenet"}
+
+
+@pytest.mark.parametrize(
+    "options, reason",
+    [
+        ({"encoding": "jpeg"}, "`encoding` is 'jpeg'; it must be one of"),
+        ({"image_size": -1}, "`image_size` is -1"),
+        ({"image_size": 8, "encoding": "encoded"}, "encoded images are kept as they"),
+        ({"label_noise": 1.5}, "`label_noise` is 1.5; it must be from 0 to 1"),
+        ({"label_noise": 0.4, "noise_seed": -1}, "`noise_seed` is -1"),
+        ({"num_processes": -1}, "`num_processes` is -1"),
+        ({"num_shards": -1}, "`num_shards` is -1"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(tmp_path, options, reason):
+    request = sources.Request(source="", output=str(tmp_path / "set"))
+    with pytest.raises(errors.UserError, match=reason):
+        prepare.prepare_with("digits", request, **options)
+    assert not os.listdir(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import manifest, records, shards
+from sam_pod.data import manifest, records, shard_plan, shard_writer, shards
 
 SHAPE = (6, 4, 3)
 CLASSES = ("ant", "bee", "cow")
@@ -24,14 +24,26 @@ def make_split(images, labels=None):
     labels = (
         [i % len(CLASSES) for i in range(len(images))] if labels is None else labels
     )
-    return records.Split(
-        len(images), lambda: iter(zip(images, labels, strict=True)), "picture {}".format
-    )
+
+    def read(start, stop):
+        for i in range(start, stop):
+            yield records.Item(images[i], labels[i], f"picture {i}")
+
+    return records.Split(len(images), images[0].nbytes * len(images), read)
 
 
 def make_source(train, test, **changes):
-    splits = {"train": train, "test": test}
-    return records.Source("little", CLASSES, "made", "0" * 64, splits, **changes)
+    return records.Source(
+        **{
+            "name": "little",
+            "classes": CLASSES,
+            "kind": "made",
+            "place": "a source",
+            "fingerprint": "it",
+            "splits": {"train": train, "test": test},
+            **changes,
+        }
+    )
 
 
 def little():
@@ -132,8 +144,8 @@ def test_an_output_that_cannot_be_written_is_refused(
     assert contents(tmp_path) == {"file": b"mine"}
 
 
-@pytest.mark.parametrize("num_shards", [0, -3])
-def test_fewer_than_one_shard_is_refused(tmp_path, num_shards):
+@pytest.mark.parametrize("num_shards", [-1, -3])
+def test_a_number_of_shards_that_cannot_be_is_refused(tmp_path, num_shards):
     with pytest.raises(errors.UserError, match=f"`num_shards` is {num_shards}"):
         shards.write(little(), str(tmp_path / "set"), num_shards)
 
@@ -150,7 +162,7 @@ BAD = {
 @pytest.mark.parametrize(
     "bad, reason",
     [
-        ("shape", "is uint8 6x5x3; every image must be uint8 6x4x3"),
+        ("shape", "is uint8 6x5x3; every image must be uint8 6x4x3.*=encoded .*=N"),
         ("type", "is float32 6x4x3; every image must be uint8"),
         ("high", "has label 3; with 3 classes it must be from 0 to 2"),
         ("low", "has label -1"),
@@ -159,7 +171,7 @@ BAD = {
 def test_an_example_that_does_not_fit_is_named(tmp_path, split, bad, reason):
     splits = {"train": make_split(make_images(4)), "test": make_split(make_images(4))}
     splits[split] = make_split(*BAD[bad])
-    with pytest.raises(errors.UserError, match=f"picture 2 of the {split} .*{reason}"):
+    with pytest.raises(errors.UserError, match=f"picture 2 in a source {reason}"):
         shards.write(make_source(**splits), str(tmp_path / "set"))
     assert not os.listdir(tmp_path)
 
@@ -167,7 +179,11 @@ def test_an_example_that_does_not_fit_is_named(tmp_path, split, bad, reason):
 @pytest.mark.parametrize("said", [19, 21])
 def test_a_source_that_miscounts_leaves_nothing(tmp_path, said):
     split = make_split(make_images(20))
-    wrong = records.Split(said, split.examples)
+
+    def read(start, stop):
+        return split.read(start, 20 if stop == said else stop)
+
+    wrong = records.Split(said, split.num_bytes, read)
     with pytest.raises(RuntimeError):
         shards.write(make_source(wrong, split), str(tmp_path / "set"))
     assert not os.listdir(tmp_path)
@@ -175,8 +191,8 @@ def test_a_source_that_miscounts_leaves_nothing(tmp_path, said):
 
 def test_progress_is_told_of_each_example(tmp_path):
     told = []
-    shards.write(little(), str(tmp_path / "set"), progress=lambda: told.append(1))
-    assert len(told) == 27
+    shards.write_with(little(), str(tmp_path / "set"), progress=told.append)
+    assert sum(told) == 27
 
 
 def test_memory_does_not_grow_with_the_set(tmp_path):
@@ -184,20 +200,18 @@ def test_memory_does_not_grow_with_the_set(tmp_path):
     process = psutil.Process()
     used = []
 
-    def examples():
-        for _ in range(3000):  # 147 MB in all.
-            yield image, 0
+    def read(start, stop):
+        for i in range(start, stop):  # 147 MB in all.
+            yield records.Item(image, 0, str(i))
 
-    train = records.Split(3000, examples)
-    test = make_split([image])
-    shards.write(
-        make_source(train, test),
+    shards.write_with(
+        make_source(records.Split(3000, 147_000_000, read), make_split([image])),
         str(tmp_path / "set"),
         num_shards=2,
-        progress=lambda: used.append(process.memory_info().rss),
+        progress=lambda count: used.append(process.memory_info().rss),
     )
     # The first shard is read back in between, in blocks.
-    assert max(used) - used[300] < 60e6
+    assert max(used) - used[len(used) // 10] < 60e6
 
 
 def test_what_a_killed_preparation_left_is_deleted(tmp_path):
@@ -210,15 +224,19 @@ def test_what_a_killed_preparation_left_is_deleted(tmp_path):
 
 
 def test_two_preparations_do_not_share_a_folder(tmp_path):
-    def examples():
-        before = os.listdir(tmp_path / "set.partial")
-        with pytest.raises(errors.UserError, match="Another process is writing"):
-            shards.write(little(), str(tmp_path / "set"))
-        assert os.listdir(tmp_path / "set.partial") == before
-        yield from little().splits["train"].examples()
+    part, looked = little().splits["train"], []
 
-    train = records.Split(20, examples)
+    def read(start, stop):
+        if os.path.exists(tmp_path / "set.partial"):
+            looked.append(os.listdir(tmp_path / "set.partial"))
+            with pytest.raises(errors.UserError, match="Another process is writing"):
+                shards.write(little(), str(tmp_path / "set"))
+            assert os.listdir(tmp_path / "set.partial") == looked[-1]
+        return part.read(start, stop)
+
+    train = records.Split(20, part.num_bytes, read)
     shards.write(make_source(train, make_split(make_images(7, 1))), f"{tmp_path}/set")
+    assert looked
     shards.write(little(), f"{tmp_path}/other")
     assert contents(tmp_path / "set") == contents(tmp_path / "other")
 
@@ -243,29 +261,44 @@ def test_bytes_that_did_not_arrive_are_noticed(tmp_path, monkeypatch):
         if path.endswith(".tfrecord"):
             os.truncate(path, os.path.getsize(path) - 1)
 
-    monkeypatch.setattr(shards.files, "sync", lose)
+    monkeypatch.setattr(shard_writer.files, "sync", lose)
     with pytest.raises(errors.UserError, match=r"Cannot write .*bytes arrived"):
         shards.write(little(), str(tmp_path / "set"))
     assert not os.listdir(tmp_path)
 
 
-def test_a_full_disk_is_refused_and_cleaned_up(tmp_path):
+@pytest.fixture
+def small_disk(tmp_path):
     mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(tmp_path)]
     if (
         not shutil.which("mount")
         or subprocess.run(mount, stderr=subprocess.DEVNULL).returncode
     ):
         pytest.skip("needs the right to mount a small tmpfs")
-    try:
-        images = make_images(40, shape=(64, 64, 3))
-        source = make_source(make_split(images), make_split(images))
-        for num_shards in (1, 40):  # Full within a file, and at a new one.
-            with pytest.raises(
-                errors.UserError, match=r"Cannot write .*space"
-            ) as raised:
-                shards.write(source, str(tmp_path / "set"), num_shards)
-            assert str(tmp_path / "set") in str(raised.value)
-            assert "\n" not in str(raised.value)
-            assert not os.listdir(tmp_path)
-    finally:
-        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(
+    small_disk, monkeypatch
+):
+    images = make_images(40, shape=(64, 64, 3))
+    source = make_source(make_split(images), make_split(images))
+    monkeypatch.setattr(shard_plan, "begin", None)  # Not reached.
+    with pytest.raises(errors.UserError, match=r"about 0\.000999 GB.* 0\.00\d+ GB"):
+        shards.write(source, str(small_disk / "set"))
+    assert not os.listdir(small_disk)
+
+
+def test_a_disk_that_is_full_all_of_a_sudden_is_refused_and_cleaned_up(
+    small_disk, monkeypatch
+):
+    images = make_images(40, shape=(64, 64, 3))
+    source = make_source(make_split(images), make_split(images))
+    monkeypatch.setattr(shard_plan, "check_space", lambda *arguments: None)
+    for num_shards in (1, 40):  # Full within a file, and at a new one.
+        with pytest.raises(errors.UserError, match=r"Cannot write .*space") as raised:
+            shards.write(source, str(small_disk / "set"), num_shards)
+        assert str(small_disk / "set") in str(raised.value)
+        assert "\n" not in str(raised.value)
+        assert not os.listdir(small_disk)

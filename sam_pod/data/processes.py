@@ -1,0 +1,137 @@
+"""Work shared out among processes of this machine, which live and die with this one."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import connection
+from typing import Any
+
+from sam_pod import errors
+
+Progress = Callable[[int], object]
+Work = Callable[[Any, Progress], Any]  # (task, progress) -> result
+
+_TICK_SECONDS = 0.2
+
+
+class Died(errors.UserError):
+    """A process was killed by something else than us."""
+
+
+def run(
+    work: Work,
+    tasks: Iterable[Any],
+    num_processes: int,
+    set_up: Callable[[], object],
+    progress: Progress,
+) -> list[Any]:
+    """Return the results of all tasks, in the order of the tasks.
+
+    Args:
+        work: A function of a module. It calls the `progress` it gets.
+        tasks: Taken one by one, as processes are free for them. They and the results
+            are pickled, unless there is one process: that is then this one.
+        num_processes: At most; each takes seconds to start.
+        set_up: Called first in each process other than this one.
+        progress: Called with what any of them tells, and with 0 now and then.
+
+    Raises:
+        Died: a process was killed.
+        Exception: what `work` raised.
+    """
+    if num_processes == 1:
+        return [work(task, progress) for task in tasks]
+    results: dict[int, Any] = {}
+    queue = enumerate(tasks)
+    with _processes(work, set_up, num_processes) as free:
+        busy: dict[Any, int] = {}
+        while True:
+            while free and (following := next(queue, None)):
+                pipe = free.pop()
+                busy[pipe], task = following
+                with _alive():
+                    pipe.send(task)
+            if not busy:
+                return [results[index] for index in sorted(results)]
+            for pipe in connection.wait(list(busy), _TICK_SECONDS):
+                with _alive():
+                    kind, value = pipe.recv()
+                if kind == "progress":
+                    progress(value)
+                elif kind == "error":
+                    raise value
+                else:
+                    results[busy.pop(pipe)] = value
+                    free.append(pipe)
+            progress(0)
+
+
+@contextlib.contextmanager
+def _alive() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, ConnectionError) as error:
+        raise Died(
+            "A process of the preparation was killed, perhaps for lack of memory: the "
+            "same command continues; a lower --num_processes needs less."
+        ) from error
+
+
+@contextlib.contextmanager
+def _processes(
+    work: Work, set_up: Callable[[], object], count: int
+) -> Iterator[list[connection.Connection]]:
+    """Start processes, yield the pipes to them, and end them."""
+    # A process that is forked would inherit TensorFlow's locks, but not its threads.
+    context = multiprocessing.get_context("spawn")
+    pipes, started = [], []
+    signals = (signal.SIGINT, signal.SIGTERM)
+    # They never see the signals that a terminal sends to all: we end them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=_serve, args=(theirs, work, set_up), daemon=True
+            )
+            process.start()
+            theirs.close()
+            started.append(process)
+            pipes.append(ours)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield list(pipes)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for process in started:
+            process.kill()
+        for process, pipe in zip(started, pipes, strict=False):
+            process.join()
+            pipe.close()
+
+
+def _serve(
+    pipe: connection.Connection, work: Work, set_up: Callable[[], object]
+) -> None:
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    set_up()
+    with contextlib.suppress(EOFError, ConnectionError):  # The parent is gone.
+        while True:
+            task = pipe.recv()
+            try:
+                result = work(task, lambda count: pipe.send(("progress", count)))
+            except (errors.UserError, OSError) as error:
+                pipe.send(("error", error))
+            except Exception:
+                # Not all exceptions survive being pickled.
+                pipe.send(("error", RuntimeError(traceback.format_exc())))
+            else:
+                pipe.send(("result", result))
+
+
+def _follow_parent() -> None:
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)

@@ -1,0 +1,267 @@
+"""One shard of a data set: written, checked, and known again if it is there already.
+
+A shard is whole when its record lies in the folder's STATE: what a preparation that
+was killed has finished is not done twice.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import errors, files
+from sam_pod.data import (
+    decoding,
+    framing,
+    offsets,
+    pixel_sums,
+    processes,
+    records,
+)
+from sam_pod.data import noise as noise_lib
+
+STATE = ".prepare"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How examples are stored, and what is asked of them."""
+
+    encoding: str  # 'raw' or 'encoded'.
+    image_shape: tuple[int, int, int]  # (H, W, C); (0, 0, C) of encoded images.
+    image_size: int  # Images become squares of that size; 0: they stay as they are.
+    num_classes: int
+    noise: noise_lib.Noise | None
+    skip_bad: bool
+    place: str  # Of the source.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """A shard to be written."""
+
+    folder: str
+    file: str
+    split: str
+    first: int  # Index in the source's split of the first example.
+    num_examples: int
+    items: Iterable[records.Item]
+    rules: Rules
+
+
+@dataclasses.dataclass
+class Done:
+    """A shard that is there."""
+
+    num_examples: int = 0
+    num_bytes: int = 0
+    crc32: int = 0
+    index_crc32: int = 0
+    pixels: pixel_sums.PixelSums = dataclasses.field(
+        default_factory=pixel_sums.PixelSums
+    )
+    skipped: list[str] = dataclasses.field(default_factory=list)
+    digests: str = ""  # The SHA-256 of each example of the source, in hexadecimal.
+
+
+def use_one_thread() -> None:
+    """Leave the other cores to the other processes."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def write(task: Task, progress: processes.Progress) -> Done:
+    """Write a shard and its index, unless they are there already.
+
+    What is returned has no `digests`: see `read_digests`.
+
+    Raises:
+        UserError: an example is not as it must be.
+        OSError: something cannot be written.
+    """
+    done = _finished(task)
+    if done is None:
+        try:
+            done = _write(task, progress)
+        except tf.errors.OpError as error:  # It could not be pickled.
+            raise OSError(0, error.message) from error
+    else:
+        progress(task.num_examples)
+    return dataclasses.replace(done, digests="")
+
+
+def read_digests(folder: str, file: str) -> bytes:
+    """Return the SHA-256 digests of a finished shard's examples, joined."""
+    return bytes.fromhex(_read_state(folder, file)["digests"])
+
+
+def _read_state(folder: str, file: str) -> dict | None:
+    content = files.read(_state_path(folder, file))
+    return None if content is None else json.loads(content)
+
+
+def _state_path(folder: str, file: str) -> str:
+    return os.path.join(folder, STATE, f"{file}.json")
+
+
+def _finished(task: Task) -> Done | None:
+    state = _read_state(task.folder, task.file)
+    if state is None:
+        return None
+    done = Done(**state)
+    done.pixels = pixel_sums.PixelSums(**state["pixels"])
+    path = os.path.join(task.folder, task.file)
+    found = [_crc32(path), _crc32(offsets.file_name(path))]
+    return done if found == [done.crc32, done.index_crc32] else None
+
+
+def _crc32(path: str) -> int | None:
+    checksum = 0
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                checksum = zlib.crc32(block, checksum)
+    except FileNotFoundError:
+        return None
+    return checksum
+
+
+def _write(task: Task, progress: processes.Progress) -> Done:
+    path = os.path.join(task.folder, task.file)
+    done = Done()
+    with tf.io.TFRecordWriter(path) as writer:
+        for serialized in _Examples(task, done, progress).serialized():
+            writer.write(serialized)
+            done.num_examples += 1
+            done.num_bytes += len(serialized) + framing.FRAME_BYTES
+    files.sync(path)
+    # The checksum is of what can be read back, not of what was meant.
+    scan = framing.scan(path)
+    if scan.num_bytes != done.num_bytes:
+        raise OSError(0, f"{scan.num_bytes} of {done.num_bytes} bytes arrived")
+    done.crc32 = scan.crc32
+    index = offsets.file_name(path)
+    done.index_crc32 = offsets.write(index, scan.starts, scan.num_bytes)
+    files.sync(index)
+    text = json.dumps(dataclasses.asdict(done))
+    files.write(_state_path(task.folder, task.file), text)
+    return done
+
+
+class _Examples:
+    """Checks and serializes the examples of a shard, and sums up what they are."""
+
+    def __init__(self, task: Task, done: Done, progress: processes.Progress) -> None:
+        self._task, self._rules, self._done = task, task.rules, done
+        self._progress = progress
+
+    def serialized(self) -> Iterator[bytes]:
+        index, digests = self._task.first, []
+        for chunk in _chunks(self._task.items):
+            decoded = self._decoded(chunk)
+            for number, item in enumerate(chunk, index):
+                digests.append(_digest(item))
+                pixels = next(decoded)
+                if pixels is None:
+                    self._done.skipped.append(item.key)
+                else:
+                    yield self._example(number, item, pixels)
+            index += len(chunk)
+            self._progress(len(chunk))
+        count = index - self._task.first
+        if count != self._task.num_examples:
+            raise RuntimeError(
+                f"{self._task.split} gave {count} of {self._task.num_examples} examples"
+            )
+        self._done.digests = "".join(digests)
+
+    def _decoded(self, chunk: list[records.Item]) -> Iterator[np.ndarray | None]:
+        """Return the pixels of each, which are summed up; None for a bad image."""
+        contents = [item.image for item in chunk if isinstance(item.image, bytes)]
+        channels = self._rules.image_shape[2]
+        decoded = decoding.decode(contents, channels)
+        images = []
+        for item in chunk:
+            image = item.image
+            if isinstance(image, bytes):
+                image = next(decoded)
+            if image is None and not self._rules.skip_bad:
+                raise errors.UserError(
+                    f"{item.key} in {self._rules.place} is no JPEG, PNG, BMP or GIF "
+                    "image that can be decoded; replace it or delete it, or leave out "
+                    "all such images with --skip_bad."
+                )
+            images.append(image if image is None else self._fitted(item, image))
+        if self._task.split == "train":
+            self._sum_up([image for image in images if image is not None])
+        return iter(images)
+
+    def _fitted(self, item: records.Item, image: np.ndarray) -> np.ndarray:
+        if image.dtype == np.uint8 and image.ndim == 3 and self._rules.image_size:
+            image = decoding.resize(image, self._rules.image_size)
+        shape = self._rules.image_shape
+        fits = image.shape == shape or (
+            image.shape[-1] == shape[2] and self._rules.encoding == "encoded"
+        )
+        if image.dtype != np.uint8 or image.ndim != 3 or not fits:
+            raise errors.UserError(
+                f"{item.key} in {self._rules.place} is {image.dtype} "
+                f"{_by(image.shape)}; every image must be uint8 {_by(shape)}, as the "
+                "first. Images of different sizes are kept as they are with "
+                "--encoding=encoded and made squares with --image_size=N."
+            )
+        return image
+
+    def _sum_up(self, images: list[np.ndarray]) -> None:
+        if len({image.shape for image in images}) == 1:
+            images = [np.concatenate(images)]  # Small images take long one by one.
+        for image in images:
+            self._done.pixels.add(image)
+
+    def _example(self, index: int, item: records.Item, pixels: np.ndarray) -> bytes:
+        rules, label = self._rules, item.label
+        if not 0 <= label < rules.num_classes:
+            raise errors.UserError(
+                f"{item.key} in {rules.place} has label {label}; with "
+                f"{rules.num_classes} classes it must be from 0 to "
+                f"{rules.num_classes - 1}."
+            )
+        image = pixels
+        if rules.encoding == "encoded":
+            is_encoded = isinstance(item.image, bytes)
+            image = item.image if is_encoded else tf.io.encode_png(pixels).numpy()
+        if rules.noise is None or self._task.split != "train":
+            return records.encode(image, label)
+        noisy = rules.noise.flip(index, label, rules.num_classes)
+        return records.encode(image, noisy, true_label=label)
+
+
+def _chunks(items: Iterable[records.Item]) -> Iterator[list[records.Item]]:
+    """Group items for one call of the decoder; large ones alone, for the memory."""
+    chunk, num_bytes = [], 0
+    for item in items:
+        chunk.append(item)
+        image = item.image
+        num_bytes += len(image) if isinstance(image, bytes) else image.nbytes
+        if len(chunk) == decoding.CHUNK or num_bytes >= decoding.CHUNK_BYTES:
+            yield chunk
+            chunk, num_bytes = [], 0
+    if chunk:
+        yield chunk
+
+
+def _digest(item: records.Item) -> str:
+    """Return the SHA-256 of an example, key and label included."""
+    checksum = hashlib.sha256(os.fsencode(f"{item.key}\0{item.label}\0"))
+    image = item.image
+    checksum.update(image if isinstance(image, bytes) else np.ascontiguousarray(image))
+    return checksum.hexdigest()
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,174 @@
+"""Which sources there are, by the name of --dataset.
+
+Each is imported where it is used, for all of them need TensorFlow.
+"""
+
+import dataclasses
+import os
+import tarfile
+import zlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from sam_pod import errors
+
+if TYPE_CHECKING:
+    from sam_pod.data import records
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """Which source is asked for."""
+
+    source: str  # A path, 'download', or ''.
+    output: str  # The folder that will be written.
+    labels: str = ""  # Of imagenet's val.
+    image_column: str = "image"  # Of parquet.
+    label_column: str = "label"
+    check: Callable[[], object] = lambda: None  # What it raises ends a download.
+
+    @property
+    def scratch(self) -> str:
+        """A folder that exists, on the disk of the output, for temporary files."""
+        folder = os.path.dirname(os.path.realpath(self.output))
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        return folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """How a source is read, and what its images are unless something else is asked."""
+
+    read: Callable[[Request], "records.Source"]
+    encoding: str = "raw"
+    path: str = "a path"  # What --source must be.
+
+
+def _read_cifar10(request: Request) -> "records.Source":
+    from sam_pod.data import cifar10
+
+    source = request.source
+    if source == "download":
+        parent = os.path.dirname(os.path.realpath(request.output))
+        source = os.path.join(parent, cifar10.FILE_NAME)
+        cifar10.download(source, request.check)
+    if _is_archive(source, cifar10.FILE_NAME, "cifar-10-batches-"):
+        return cifar10.read_archive(source)
+    found = _read_images(dataclasses.replace(request, source=source))
+    if found.classes != cifar10.CLASSES:
+        raise errors.UserError(
+            f"{source} has the classes {', '.join(found.classes)[:120]}; those of "
+            f"cifar10 are {', '.join(cifar10.CLASSES)}. Use --dataset=images."
+        )
+    return dataclasses.replace(found, name="cifar10")
+
+
+def _is_archive(path: str, name: str, first_member: str) -> bool:
+    """Tell the official archive, whole or not, from a tar of images."""
+    if not os.path.isfile(path):
+        return False
+    if os.path.basename(path) == name:
+        return True
+    try:
+        with tarfile.open(path, "r|gz") as tar:
+            first = tar.next()
+    except (OSError, EOFError, tarfile.TarError, zlib.error):
+        return False
+    return first is not None and first.name.startswith(first_member)
+
+
+def _read_cifar100(request: Request) -> "records.Source":
+    from sam_pod.data import cifar100
+
+    return cifar100.read_archive(request.source)
+
+
+def _read_digits(request: Request) -> "records.Source":
+    from sam_pod.data import digits
+
+    return digits.read()
+
+
+def _read_fashion_mnist(request: Request) -> "records.Source":
+    from sam_pod.data import idx
+
+    return idx.read("fashion_mnist", request.source)
+
+
+def _read_imagenet(request: Request) -> "records.Source":
+    from sam_pod.data import imagenet
+
+    return imagenet.read(request.source, request.labels)
+
+
+def _read_images(request: Request) -> "records.Source":
+    from sam_pod.data import images
+
+    return images.read(request.source, request.scratch)
+
+
+def _read_mnist(request: Request) -> "records.Source":
+    from sam_pod.data import idx
+
+    return idx.read("mnist", request.source)
+
+
+def _read_numpy(request: Request) -> "records.Source":
+    from sam_pod.data import numpy_arrays
+
+    return numpy_arrays.read(request.source, request.scratch)
+
+
+def _read_parquet(request: Request) -> "records.Source":
+    from sam_pod.data import parquet
+
+    return parquet.read(request.source, request.image_column, request.label_column)
+
+
+def _read_svhn(request: Request) -> "records.Source":
+    from sam_pod.data import svhn
+
+    return svhn.read(request.source)
+
+
+def _read_tfds(request: Request) -> "records.Source":
+    from sam_pod.data import tfds
+
+    return tfds.read(request.source)
+
+
+_IMAGES = "a folder or a tar of images"
+READERS: Mapping[str, Reader] = {
+    "cifar10": Reader(_read_cifar10, path=f"{_IMAGES} (or 'download' for cifar10)"),
+    "cifar100": Reader(_read_cifar100, path="cifar-100-binary.tar.gz"),
+    "digits": Reader(_read_digits, path=""),
+    "fashion_mnist": Reader(_read_fashion_mnist, path="the folder of the IDX files"),
+    "imagenet": Reader(_read_imagenet, "encoded", "the folder of its tar files"),
+    "images": Reader(_read_images, path=f"{_IMAGES} (or 'download' for cifar10)"),
+    "mnist": Reader(_read_mnist, path="the folder of the IDX files"),
+    "numpy": Reader(_read_numpy, path="an .npz file or a folder of .npy files"),
+    "parquet": Reader(_read_parquet, path="a folder of Parquet files"),
+    "svhn": Reader(_read_svhn, path="the folder of the .mat files"),
+    "tfds": Reader(_read_tfds, path="the folder of a version of a TFDS data set"),
+}
+
+
+def read(dataset: str, request: Request) -> "records.Source":
+    """Return a source.
+
+    Raises:
+        UserError: it is not there, or not as it must be.
+    """
+    reader = errors.lookup(READERS, dataset, "dataset")
+    source = request.source
+    if not reader.path:
+        if source not in ("", "embedded"):
+            raise errors.UserError(
+                f"`source` is {source!r}; the {dataset} are embedded: leave it out."
+            )
+    elif source == "" or (source == "download" and dataset != "cifar10"):
+        raise errors.UserError(
+            f"`source` is {source!r}; it must be the path of {reader.path}."
+        )
+    return reader.read(request)

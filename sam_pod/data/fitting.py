@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from sam_pod.data import framing, records
+from sam_pod.data import features, framing, records
 
 if TYPE_CHECKING:
     from sam_pod.data import manifest as manifest_lib
@@ -18,12 +18,17 @@ class Examples:
     """Looks at the records of a shard as they come, and keeps the first fault."""
 
     def __init__(
-        self, path: str, split: str, manifest: "manifest_lib.Manifest"
+        self,
+        path: str,
+        split: str,
+        manifest: "manifest_lib.Manifest",
+        names: features.Features = features.PREPARED,
     ) -> None:
         self.corrupt: int | None = None  # Byte offset of a record.
         self.misfit = ""  # What is wrong with an example.
         self._path = path
         self._manifest = manifest
+        self._names = names
         self._is_noisy = manifest.label_noise is not None and split == "train"
         self._count = 0
 
@@ -54,22 +59,24 @@ class Examples:
 
     def _first_misfit(self, serialized: tf.Tensor) -> tuple[int, str] | None:
         """Return which example of a batch does not fit and why."""
-        spec = records.features(is_noisy=self._is_noisy)
+        image, label = self._names.image, self._names.label
+        spec = {image: records.FEATURES["image"], label: records.FEATURES["label"]}
+        if self._is_noisy:
+            spec["true_label"] = records.FEATURES["label"]
+        labels = sorted(spec.keys() - {image})
         try:
-            features = tf.io.parse_example(serialized, spec)
+            found = tf.io.parse_example(serialized, spec)
         except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
             # The second comes of a message of TensorFlow's that quotes the bytes.
             if len(serialized) > 1:  # The error names no example: ask one by one.
                 for index in range(len(serialized)):
                     if fault := self._first_misfit(serialized[index : index + 1]):
                         return index, fault[1]
-            names = " and ".join(f"'{name}' (one int64)" for name in sorted(spec)[1:])
-            return 0, f"is no tf.train.Example with 'image' (bytes) and {names}"
-        faults = [self._bad_image(features["image"])]
+            names = " and ".join(f"'{name}' (one int64)" for name in labels)
+            return 0, f"is no tf.train.Example with '{image}' (bytes) and {names}"
+        faults = [self._bad_image(found[image])]
         faults += [
-            self._bad_label(features[name], name.replace("_", " "))
-            for name in sorted(spec)
-            if name != "image"
+            self._bad_label(found[name], name.replace("_", " ")) for name in labels
         ]
         return min((fault for fault in faults if fault), default=None)
 
@@ -90,13 +97,13 @@ class Examples:
 
     def _bad_label(self, labels: tf.Tensor, name: str) -> tuple[int, str] | None:
         labels = labels.numpy()
-        count = len(self._manifest.classes)
-        index = _first((labels < 0) | (labels >= count))
+        count, low = len(self._manifest.classes), -self._names.label_offset
+        index = _first((labels < low) | (labels >= low + count))
         if index is None:
             return None
         return index, (
-            f"has {name} {labels[index]}; with {count} classes it must be from 0 to "
-            f"{count - 1}"
+            f"has {name} {labels[index]}; with {count} classes it must be from {low} "
+            f"to {low + count - 1}"
         )
 
 

@@ -8,6 +8,7 @@ one, and trusts any length whose checksum is right: hence a walk of our own.
 import contextlib
 import dataclasses
 import struct
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 
@@ -107,7 +108,7 @@ def in_memory(content: bytes) -> Iterator[tf.data.TFRecordDataset]:
 
     Not what may be no record: the reader crashes on an absurd length.
     """
-    path = "ram://records"
+    path = f"ram://records-{threading.get_ident()}"
     with tf.io.gfile.GFile(path, "wb") as file:
         file.write(content)
     try:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors, files
-from sam_pod.data import crops, random_access, views
+from sam_pod.data import crops, features, random_access, views
 from sam_pod.data import manifest as manifest_lib
 
 CENTRAL_FRACTION = 0.875  # Of the shorter side, where training sees random parts.
@@ -24,25 +24,13 @@ _REMOTE_REQUESTS = 128
 
 
 @dataclasses.dataclass(frozen=True)
-class Features:
-    """What the records of a data set call their features."""
-
-    image: str = "image"
-    label: str = "label"
-    label_offset: int = 0  # Is added to the label; -1 where classes count from 1.
-
-
-PREPARED = Features()
-
-
-@dataclasses.dataclass(frozen=True)
 class Reading:
     """How examples become arrays; the defaults are for raw images as they are."""
 
     image_size: int = 0  # Of a side; 0 for the stored size.
     random_parts: bool = False  # Inception's crop in training.
     is_held: bool = True  # Decoded once and held in memory; else read when needed.
-    features: Features = PREPARED
+    names: features.Features = features.PREPARED
     # By stored split, one array for each shard, as of `offsets.read`.
     offsets: Mapping[str, Sequence[np.ndarray]] = dataclasses.field(
         default_factory=dict
@@ -174,16 +162,16 @@ class Reader:
         return views.view(contents[0], stored, box, self.image_shape[0]), labels[0]
 
     def _features(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        names = self.reading.features
-        features = tf.io.parse_example(
+        names = self.reading.names
+        found = tf.io.parse_example(
             serialized,
             {
                 names.image: tf.io.FixedLenFeature([], tf.string),
                 names.label: tf.io.FixedLenFeature([], tf.int64),
             },
         )
-        labels = features[names.label] + names.label_offset
-        return features[names.image], tf.cast(labels, tf.int32)
+        labels = found[names.label] + names.label_offset
+        return found[names.image], tf.cast(labels, tf.int32)
 
 
 def _chosen(rows: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from sam_pod import config as config_lib
 from sam_pod import groups, losses, optimizers, schedules, step
 from sam_pod import recipe as recipe_lib
 from sam_pod import state as state_lib
-from sam_pod.data import augment, records, shards
+from sam_pod.data import arrays, augment, records, shards
 from sam_pod.models import batch_norm, network
 
 
@@ -23,14 +23,16 @@ def write_data(path, *, train=100, test=30, shape=(8, 8, 3), classes=4, name="im
         labels = rng.integers(0, classes, count)
         numbers = np.arange(count) + offset
         images[:, 0, 0, 0], images[:, 0, 1, 0] = numbers // 256, numbers % 256
-        pairs = list(zip(images, labels.tolist(), strict=True))
-        return records.Split(count, lambda: iter(pairs))
+        return arrays.split("images", images, labels)
 
     source = records.Source(
         name=name,
         classes=tuple(f"class {i}" for i in range(classes)),
         kind="test",
+        place="nowhere",
+        fingerprint="",
         sha256="0" * 64,
+        channels=shape[2],
         splits={"train": split(train, 0), "test": split(test, 0)},
     )
     return shards.write(source, str(path), num_shards=3)
@@ -83,6 +85,25 @@ def small_recipe(net, *, optimizer=None, rho=0.1, sync="global", seed=0, **more)
         "seed": seed,
     }
     return recipe_lib.Recipe(**{**arguments, **more})
+
+
+def augmented_recipe(net, names, *, classes=5, **more):
+    """Return a small recipe with augmentation for 6 x 6 pixels, and smooth labels."""
+    built = augment.build(
+        names,
+        augment.Options(
+            crop_padding=1, cutout_size=2, num_classes=classes, label_smoothing=0.1
+        ),
+    )
+
+    def preprocess(images, draws):
+        if draws is None:
+            return augment.to_float(images)
+        return built.images(images, draws)
+
+    return small_recipe(
+        net, preprocess=preprocess, num_draws=built.num_draws, mix=built.mix, **more
+    )
 
 
 def batches(count, size, shape=(6, 6, 3), classes=5, seed=0):

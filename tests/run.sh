@@ -7,21 +7,26 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$root/launch/environment.sh"
 make_environment "$root"
 
-# The TPU compiler, which requirements.lock leaves out. Without it some tests skip.
-install_libtpu() {
-  local lock=sam_pod/preflight/libtpu.lock python=.venv/bin/python
-  if ! "$python" -c 'import libtpu' 2>/dev/null; then
+# What requirements.lock leaves out: the TPU compiler, and what reads Parquet and TFDS.
+# Without them some tests skip.
+install_extra() {
+  local module=$1 lock=$2 python=.venv/bin/python
+  if ! "$python" -c "import $module" 2>/dev/null; then
     echo "Installing $lock into .venv ..." >&2
     "$python" -m pip install --quiet --disable-pip-version-check --no-deps \
       --require-hashes --requirement "$lock" ||
-      echo "libtpu could not be installed; the tests that need it skip" >&2
+      echo "$module could not be installed; the tests that need it skip" >&2
   fi
 }
 cd "$root"
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 case " $* " in
-*" --slow "*) install_libtpu ;;
+*" --slow "*)
+  install_extra libtpu sam_pod/preflight/libtpu.lock
+  install_extra pyarrow sam_pod/data/parquet.lock
+  install_extra tensorflow_datasets sam_pod/data/tfds.lock
+  ;;
 esac
 case "$*" in
 "" | --slow) set -- --numprocesses=logical --maxprocesses=4 --dist=loadfile "$@" ;;

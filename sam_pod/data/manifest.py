@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors, files, interrupts
@@ -82,7 +83,7 @@ def read(directory: str) -> Manifest:
         f"prepare one with `{schema.PREPARE} --output={directory}` (--help says how)"
     )
     files.check_scheme(directory, "`data.dir`")
-    with _readable(path):
+    with readable(path):
         is_file = not files.is_remote(directory) and os.path.isfile(directory)
         content = None if is_file else files.read_bytes(path)
         if content is None and not files.exists(directory):
@@ -115,30 +116,50 @@ def _from_data(data: Any, path: str) -> Manifest:
     return Manifest(**keys)
 
 
-def verify(directory: str, manifest: Manifest) -> None:
+def verify(directory: str, manifest: Manifest) -> dict[str, list[np.ndarray]]:
     """Read every byte of a data set and every example but its pixels, once.
+
+    Returns the offsets of its records, as of `offsets.read`, for each shard of a split.
 
     Raises:
         UserError: a shard or its index is missing, truncated, corrupt or another one
             than the manifest describes, or its examples do not fit the manifest.
     """
     directory = os.fspath(directory)
+    found: dict[str, list[np.ndarray]] = {split: [] for split in records.SPLITS}
     for split in records.SPLITS:
         for shard in manifest.splits[split]:
             path = os.path.join(directory, shard.file)
-            with _readable(path):
-                _check_exists(path)
-                examples = fitting.Examples(path, split, manifest)
-                scan = framing.scan(path, examples.visit)
-            _check_bytes(path, shard, scan, examples.corrupt)
-            if examples.misfit:
-                raise errors.UserError(f"{examples.misfit}. {schema.AGAIN}")
+            scan = scan_shard(path, shard, split, manifest)
             if shard.index_crc32 is not None:
                 _check_index(offsets.file_name(path), shard, scan)
+            found[split].append(offsets.of_scan(scan))
+    return found
+
+
+def scan_shard(path: str, shard: Shard, split: str, manifest: Manifest) -> framing.Scan:
+    """Read every byte and every example of a shard.
+
+    Raises:
+        UserError: as `verify`, but for the index.
+    """
+    with readable(path):
+        check_exists(path)
+        examples = fitting.Examples(path, split, manifest)
+        scan = framing.scan(path, examples.visit)
+    _check_bytes(path, shard, scan, examples.corrupt)
+    if examples.misfit:
+        raise errors.UserError(f"{examples.misfit}. {schema.AGAIN}")
+    return scan
 
 
 @contextlib.contextmanager
-def _readable(path: str) -> Iterator[None]:
+def readable(path: str) -> Iterator[None]:
+    """Say in one line why a file cannot be read.
+
+    Raises:
+        UserError: it cannot.
+    """
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
@@ -147,7 +168,12 @@ def _readable(path: str) -> Iterator[None]:
         raise errors.UserError(errors.remote(path, error, "read")) from error
 
 
-def _check_exists(path: str) -> None:
+def check_exists(path: str) -> None:
+    """Refuse a set that lacks a file.
+
+    Raises:
+        UserError: naming it.
+    """
     if not files.exists(path):
         raise errors.UserError(
             f"{path} is missing, which {FILE_NAME} names: copy it from where the data "
@@ -156,8 +182,8 @@ def _check_exists(path: str) -> None:
 
 
 def _check_index(path: str, shard: Shard, scan: framing.Scan) -> None:
-    with _readable(path):
-        _check_exists(path)
+    with readable(path):
+        check_exists(path)
         content = files.read_bytes(path)
     checksum = zlib.crc32(content)
     if checksum != shard.index_crc32:

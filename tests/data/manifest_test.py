@@ -78,7 +78,13 @@ def test_what_is_read_is_what_was_written(tmp_path):
     assert read == written
     assert read.to_json() == (tmp_path / "set" / "manifest.json").read_text()
     assert (read.num_examples("train"), read.num_examples("test")) == (40, 13)
-    assert manifest.verify(str(tmp_path / "set"), read) is None
+    found = manifest.verify(str(tmp_path / "set"), read)
+    assert {
+        split: sum(map(len, part)) - len(part) for split, part in found.items()
+    } == {
+        "train": 40,
+        "test": 13,
+    }
 
 
 def test_digest_is_the_sha256_of_canonical_json(original):

@@ -1,0 +1,55 @@
+"""What was found out about a data set once, kept for the next time.
+
+It lies in `.sam_pod` beside the data, or where that cannot be written in the user's
+cache folder.
+"""
+
+import hashlib
+import json
+import os
+from typing import Any
+
+import tensorflow as tf
+from absl import logging
+
+from sam_pod import errors, files
+
+FOLDER = ".sam_pod"
+
+
+def read(directory: str, kind: str) -> Any:
+    """Return what `write` was given for this kind; None when there is nothing."""
+    for path in _places(directory, kind):
+        try:
+            return json.loads(files.read(path) or "")
+        except (OSError, ValueError, tf.errors.OpError, errors.UserError):
+            continue  # Nothing there, or nothing that can be used.
+    return None
+
+
+def write(directory: str, kind: str, value: Any) -> None:
+    """Keep a value that JSON can hold; when that is impossible, say so."""
+    reasons = []
+    for path in _places(directory, kind):
+        try:
+            files.make_folders(os.path.dirname(path))
+            files.write(path, json.dumps(value))
+            return
+        except (OSError, tf.errors.OpError, errors.UserError) as error:
+            reasons.append(f"{path}: {errors.reason(error)}")
+    logging.warning(
+        "What was found out about %s cannot be kept (%s).",
+        directory,
+        "; ".join(reasons),
+    )
+
+
+def _places(directory: str, kind: str) -> list[str]:
+    name = f"{hashlib.sha256(kind.encode()).hexdigest()[:16]}.json"
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    whole = directory if files.is_remote(directory) else os.path.realpath(directory)
+    own = hashlib.sha256(whole.encode()).hexdigest()[:16]
+    return [
+        os.path.join(directory, FOLDER, name),
+        os.path.join(cache, "sam_pod", own, name),
+    ]

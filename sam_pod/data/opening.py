@@ -1,0 +1,95 @@
+"""Where each record of a prepared data set is; what changed since is refused.
+
+A set of up to a gibibyte is read byte by byte at each start. Of a larger one the sizes
+of the files and the offset indexes are compared with the manifest, and the checksums of
+each record are when it is read; `sam_pod.data.inspect` checks all of it.
+"""
+
+import concurrent.futures
+import os
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+
+from sam_pod import errors, files
+from sam_pod.data import framing, offsets, records, scans, schema
+from sam_pod.data import manifest as manifest_lib
+
+VERIFY_BYTES = 1 << 30
+
+_THREADS = 32  # Indexes that are fetched at a time.
+
+
+def read(
+    directory: str,
+    manifest: manifest_lib.Manifest,
+    check: Callable[[], object] = lambda: None,
+) -> dict[str, list[np.ndarray]]:
+    """Return the offsets of its records by split, as of `offsets.read`.
+
+    Args:
+        directory: Of the shards.
+        manifest: Of them.
+        check: Called after each file that is scanned; what it raises ends the scan.
+
+    Raises:
+        UserError: a shard is missing, or is not the one that the manifest describes.
+    """
+    shards = [shard for part in manifest.splits.values() for shard in part]
+    if sum(shard.num_bytes for shard in shards) <= VERIFY_BYTES:
+        return manifest_lib.verify(directory, manifest)
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(lambda shard: _check_size(directory, shard), shards))
+        if all(shard.index_crc32 is not None for shard in shards):
+            return {
+                split: list(pool.map(lambda shard: _index(directory, shard), part))
+                for split, part in manifest.splits.items()
+            }
+    return {
+        split: _scanned(directory, manifest, split, check) for split in records.SPLITS
+    }
+
+
+def _check_size(directory: str, shard: manifest_lib.Shard) -> None:
+    path = os.path.join(directory, shard.file)
+    with manifest_lib.readable(path):
+        manifest_lib.check_exists(path)
+        num_bytes = files.size(path)
+    if num_bytes != shard.num_bytes:
+        raise errors.UserError(
+            f"{path} is another file than the one prepared: it has {num_bytes} bytes, "
+            f"{manifest_lib.FILE_NAME} says {shard.num_bytes}. {schema.AGAIN}"
+        )
+
+
+def _index(directory: str, shard: manifest_lib.Shard) -> np.ndarray:
+    path = offsets.file_name(os.path.join(directory, shard.file))
+    with manifest_lib.readable(path):
+        manifest_lib.check_exists(path)
+        content = files.read_bytes(path)
+    if zlib.crc32(content) != shard.index_crc32:
+        raise errors.UserError(
+            f"{path} is another file than the one prepared: its CRC-32 is "
+            f"{zlib.crc32(content):08x}, {manifest_lib.FILE_NAME} says "
+            f"{shard.index_crc32:08x}. {schema.AGAIN}"
+        )
+    return offsets.decode(content, path)
+
+
+def _scanned(
+    directory: str,
+    manifest: manifest_lib.Manifest,
+    split: str,
+    check: Callable[[], object],
+) -> list[np.ndarray]:
+    """Return the offsets of a split that has no indexes: of schema 1."""
+    shards = {shard.file: shard for shard in manifest.splits[split]}
+
+    def look(path: str) -> framing.Scan:
+        shard = shards[os.path.basename(path)]
+        return manifest_lib.scan_shard(path, shard, split, manifest)
+
+    kind = f"{split} of {manifest.digest()}"
+    found = scans.scan(directory, list(shards), look, kind=kind, check=check)
+    return [one.offsets for one in found]

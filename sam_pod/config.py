@@ -22,6 +22,7 @@ FREE_KEYS = frozenset(
     {
         "checkpoint.every_seconds",
         "data.dir",
+        "data.memory_fraction",
         "log_every_seconds",
         "profile_steps",
         "storage.retry_seconds",
@@ -53,7 +54,7 @@ def defaults() -> ml_collections.ConfigDict:
     config.data = ml_collections.ConfigDict()
     config.data.name = "cifar10"
     config.data.dir = "data/cifar10"
-    # Of 'crop', 'flip', 'autoaugment', 'randaugment', 'brightness', 'color_jitter',
+    # Of 'inception', 'crop', 'flip', 'autoaugment', 'randaugment', 'brightness', 'color_jitter',
     # 'cutout', 'mixup' and 'cutmix', joined by commas; done in this order.
     config.data.augment = ""
     config.data.crop_padding = 4  # Pixels added on each side before the crop.
@@ -67,6 +68,20 @@ def defaults() -> ml_collections.ConfigDict:
     config.data.label_smoothing = 0.0  # Part of a label that all classes share.
     config.data.standardize = False  # Subtract the mean, divide by the deviation.
     config.data.validation_examples = 5000  # Held out of the training split.
+    # Side of the square that the model sees; 0 is the stored size.
+    config.data.image_size = 0
+    # Of this machine's memory; decoded images that fit in are held, others streamed.
+    config.data.memory_fraction = 0.25
+
+    # TFRecord files that were not written by sam_pod.data.prepare, by their names.
+    config.data.files = ml_collections.ConfigDict()
+    config.data.files.train = ""  # Such as 'train-*'.
+    config.data.files.test = ""  # Such as 'validation-*'.
+    config.data.features = ml_collections.ConfigDict()
+    config.data.features.image = "image"  # Or 'image/encoded', as in ImageNet's.
+    config.data.features.label = "label"  # Or 'image/class/label'.
+    config.data.features.label_offset = 0  # Added to labels; -1 where they start at 1.
+    config.data.num_classes = 0
 
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.name = "sgd"

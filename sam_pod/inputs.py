@@ -7,7 +7,7 @@ import ml_collections
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import errors, interrupts
+from sam_pod import dataset, errors, interrupts
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import prepare
 from sam_pod.runtime import Runtime
@@ -18,6 +18,8 @@ def prepare_missing(
     config: ml_collections.ConfigDict, workers: Workers, stop: threading.Event
 ) -> None:
     """Prepare data that can be had by itself and are not there yet.
+
+    Files of others are scanned, where they have not been.
 
     Args:
         config: Validated.
@@ -33,6 +35,10 @@ def prepare_missing(
         if stop.is_set():
             raise interrupts.Interrupted
 
+    if dataset.is_foreign(config):
+        dataset.read_manifest(config, check)
+        workers.barrier()
+        return
     directory = config.data.dir
     sources = {"cifar10": "download", "digits": ""}
     for turn in range(workers.count):
@@ -44,44 +50,33 @@ def prepare_missing(
         workers.barrier()
 
 
-def load(config: ml_collections.ConfigDict) -> manifest_lib.Manifest:
-    """Return the manifest of the prepared data, which is checked byte for byte.
-
-    Raises:
-        UserError: there is none, it is damaged, or its name is not `data.name`.
-    """
-    directory = config.data.dir
-    manifest = manifest_lib.read(directory)
-    if manifest.name != config.data.name:
-        raise errors.UserError(
-            f"`data.dir` {directory} holds {manifest.name!r}, but `data.name` is "
-            f"{config.data.name!r}: make them agree."
-        )
-    manifest_lib.verify(directory, manifest)
-    return manifest
-
-
-def check_reach(directory: str, runtime: Runtime) -> None:
+def check_reach(data: dataset.DataSet, runtime: Runtime) -> None:
     """Refuse data that a machine which reads input does not see as this one does.
 
     Raises:
         UserError: naming the machine.
     """
-    path = os.path.join(directory, manifest_lib.FILE_NAME)
+
+    def look() -> bytes:
+        if data.is_foreign:
+            return data.first_record().numpy()
+        path = os.path.join(data.directory, manifest_lib.FILE_NAME)
+        return tf.io.read_file(path).numpy()
+
     with runtime.host_scope():
-        expected = tf.io.read_file(path).numpy() if runtime.input_devices else b""
+        expected = look() if runtime.input_devices else b""
     for device in runtime.input_devices:
         try:
             with tf.device(device):
-                seen = tf.io.read_file(path).numpy()
+                seen = look()
         except tf.errors.OpError as error:
             if interrupts.is_lost_worker(error):
                 raise
             seen = b""
         if seen != expected:
             raise errors.UserError(
-                f"`data.dir` {directory} is not the same folder on {device}: give one "
-                "that every host of the slice reaches, such as gs://BUCKET/DATA."
+                f"`data.dir` {data.directory} is not the same folder on {device}: give "
+                "one that every host of the slice reaches, such as gs://BUCKET/DATA."
             )
 
 

@@ -36,6 +36,8 @@ _NOT_NEGATIVE = [
     "schedule.plateau_min_delta",
     "storage.retry_seconds",
     "data.crop_padding",
+    "data.image_size",
+    "data.num_classes",
     "data.brightness_delta",
     "data.randaugment_magnitude",
 ]
@@ -46,6 +48,7 @@ _BELOW_ONE = [
     "optimizer.beta_2",
     "schedule.plateau_factor",
 ]
+_UP_TO_ONE = ["data.memory_fraction"]
 
 
 def validate(config: ml_collections.ConfigDict) -> None:
@@ -66,6 +69,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
         (_POSITIVE, lambda value: value > 0, "above 0"),
         (_NOT_NEGATIVE, lambda value: value >= 0, "0 or above"),
         (_BELOW_ONE, lambda value: 0 <= value < 1, "in [0, 1)"),
+        (_UP_TO_ONE, lambda value: 0 <= value <= 1, "in [0, 1]"),
     ):
         for key in keys:
             if not holds(flat[key]):
@@ -82,6 +86,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
             f"`data.randaugment_magnitude` is {config.data.randaugment_magnitude}; it "
             "must be at most 10."
         )
+    _validate_files(config)
     if config.model.batch_norm not in ("replica", "global"):
         raise errors.UserError(
             f"`model.batch_norm` is {config.model.batch_norm!r}; it must be 'replica' "
@@ -101,6 +106,22 @@ def validate(config: ml_collections.ConfigDict) -> None:
         raise errors.UserError(
             f"`schedule.warmup_epochs` is {config.schedule.warmup_epochs}; it must be "
             f"at most `num_epochs` ({config.num_epochs})."
+        )
+
+
+def _validate_files(config: ml_collections.ConfigDict) -> None:
+    given = {
+        "data.files.train": config.data.files.train,
+        "data.files.test": config.data.files.test,
+        "data.num_classes": config.data.num_classes,
+    }
+    missing = [key for key, value in given.items() if not value]
+    if 0 < len(missing) < len(given):
+        there = next(key for key, value in given.items() if value)
+        raise errors.UserError(
+            f"`{missing[0]}` is {given[missing[0]]!r}, but `{there}` is "
+            f"{given[there]!r}: files that were not prepared need `data.files.train`, "
+            "`data.files.test` and `data.num_classes`."
         )
 
 

@@ -18,6 +18,7 @@ from absl import logging
 
 from sam_pod import config as config_lib
 from sam_pod import (
+    dataset,
     errors,
     groups,
     identity,
@@ -101,17 +102,17 @@ def _set_up(
 ) -> Session:
     workers, num_replicas = runtime.workers, runtime.strategy.num_replicas_in_sync
     with runtime.host_scope():
-        manifest = inputs_lib.load(config)
-    splits = pipeline.splits(config.data.dir, manifest, config.data.validation_examples)
+        data = dataset.load(config)
+    splits = data.splits(config.data.validation_examples)
     epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
     with runtime.host_scope():
-        recipe = build_recipe(config, manifest, epoch_steps, num_replicas)
+        recipe = build_recipe(config, data.manifest, epoch_steps, num_replicas)
     inputs = {
-        "data.dir": manifest.digest(),
+        "data.dir": data.manifest.digest(),
         "model.name": models.digest(config.model.name),
     }
     identity.check(identity.of(config, inputs), workers)
-    inputs_lib.check_reach(config.data.dir, runtime)
+    inputs_lib.check_reach(data, runtime)
     _check_neighbours(config.sam.sync, runtime)
 
     lock = workdir_lib.begin(workdir, config, inputs) if workers.is_chief else None
@@ -184,7 +185,8 @@ def check_names(config: ml_collections.ConfigDict, num_replicas: int) -> None:
     """
     errors.lookup({"sam": None}, config.sam.variant, "sam.variant")
     groups.size(config.sam.sync, num_replicas)
-    prepare.check_name(config.data.name, config.data.dir)
+    if not dataset.is_foreign(config):
+        prepare.check_name(config.data.name, config.data.dir)
     models.check_name(config.model.name)
     optimizers.build(config)
     schedules.build(config, steps_per_epoch=1)
@@ -202,12 +204,13 @@ def build_recipe(
     Raises:
         UserError: a name that is not known, or a model that does not fit the data.
     """
+    image_shape = dataset.image_shape(config, manifest)
     if config.data.standardize and min(manifest.std) <= 0:
         raise errors.UserError(
             f"`data.standardize` is True, but a channel of the data never varies (its "
             f"deviations are {manifest.std}): set it to False."
         )
-    side = max(manifest.image_shape[:2])
+    side = max(image_shape[:2])
     if "crop" in config.data.augment and config.data.crop_padding > side:
         raise errors.UserError(
             f"`data.crop_padding` is {config.data.crop_padding}; it must be at most "
@@ -248,7 +251,7 @@ def build_recipe(
         mix=augmentation.mix,
         network=models.build(
             config.model.name,
-            manifest.image_shape,
+            image_shape,
             len(manifest.classes),
             dtype=config.dtype,
             seed=config.seed,

@@ -20,6 +20,7 @@ FLOORS = {
     "storage": 0,
     "rules": 1,
     "interrupts": 0,
+    "dataset": 2,
     "workers": 2,
     "runtime": 3,
     "identity": 3,

@@ -57,7 +57,7 @@ def _lower(
     batch_size: int | None,
     check: Callable[[], object],
 ) -> dict[str, Program]:
-    config, image_shape = trained.config, trained.data.image_shape
+    config, image_shape = trained.config, trained.image_shape
     _check_replicas(trained, num_replicas)
     share = config.global_batch_size // num_replicas
     logging.info("Lowering the inference of %d images.", batch_size or share)
@@ -122,7 +122,7 @@ def _write_files(
     np.savez(path(manifest_lib.VALUES), **dict(named))
     logging.info("Writing the SavedModel and the Keras file.")
     keras_models.write_saved_model(
-        path(manifest_lib.SAVED_MODEL), recipe, values, trained.data.image_shape
+        path(manifest_lib.SAVED_MODEL), recipe, values, trained.image_shape
     )
     check()
     keras_models.write_keras_file(path(manifest_lib.KERAS_FILE), recipe, values)

@@ -46,7 +46,7 @@ def describe(trained: Trained, programs: dict[str, Program]) -> dict[str, Any]:
             "name": checkpoint.name,
             "step": checkpoint.step,
         },
-        "image_shape": list(data.image_shape),
+        "image_shape": list(trained.image_shape),
         "classes": list(data.classes),
         "preprocessing": _preprocessing(trained),
         "values": VALUES,
@@ -57,7 +57,7 @@ def describe(trained: Trained, programs: dict[str, Program]) -> dict[str, Any]:
             "folder": SAVED_MODEL,
             "preprocessing_inside": _INSIDE,
             "signature": "serving_default",
-            **keras_models.signature(data.image_shape, len(data.classes)),
+            **keras_models.signature(trained.image_shape, len(data.classes)),
         },
         "keras": {
             "file": KERAS_FILE,

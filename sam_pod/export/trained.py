@@ -7,7 +7,7 @@ import keras
 import ml_collections
 import tensorflow as tf
 
-from sam_pod import checkpoint_folder, errors, models, rules, session
+from sam_pod import checkpoint_folder, dataset, errors, models, rules, session
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
 from sam_pod.data import manifest as manifest_lib
@@ -34,6 +34,11 @@ class Trained:
     recipe: Recipe  # Of one replica.
     checkpoint: Checkpoint
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of what the model sees."""
+        return dataset.image_shape(self.config, self.data)
+
 
 def read(workdir: str, which: str, data_dir: str = "") -> Trained:
     """Return the run in a folder, which is left as it is.
@@ -58,7 +63,7 @@ def read(workdir: str, which: str, data_dir: str = "") -> Trained:
             "latest on a signal or by `checkpoint.every_seconds`, the best after an "
             "epoch)."
         )
-    data = manifest_lib.read(config.data.dir)
+    data = dataset.read_manifest(config)
     inputs = {
         "data.dir": data.digest(),
         "model.name": models.digest(config.model.name),

@@ -186,7 +186,7 @@ def _batches(
     random = np.random.default_rng(seed)
     manifest = subject.manifest
     for _ in range(count):
-        images = random.integers(0, 256, (size, *manifest.image_shape), np.uint8)
+        images = random.integers(0, 256, (size, *subject.image_shape), np.uint8)
         labels = random.integers(0, len(manifest.classes), size)
         yield images, labels.astype(np.int32)
 

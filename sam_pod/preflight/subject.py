@@ -13,7 +13,7 @@ from collections.abc import Collection
 import ml_collections
 
 from sam_pod import config as config_lib
-from sam_pod import errors, session
+from sam_pod import dataset, errors, session
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import pipeline
 from sam_pod.lowering import programs
@@ -43,6 +43,11 @@ class Subject:
 
     config: ml_collections.ConfigDict
     manifest: manifest_lib.Manifest
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of what the model sees."""
+        return dataset.image_shape(self.config, self.manifest)
 
     def recipe(self, num_replicas: int) -> Recipe:
         """Return what the step is made of on so many replicas.
@@ -94,7 +99,7 @@ class Subject:
         size = per_replica_batch_size or self.per_replica_batch_size(num_replicas)
         recipe = self.recipe(num_replicas)
         shape = {"num_replicas": num_replicas, "per_replica_batch_size": size}
-        image_shape = self.manifest.image_shape
+        image_shape = self.image_shape
         plain = dataclasses.replace(recipe, rho=0.0, micro_batches=1)
         lower = {
             "SAM step": functools.partial(programs.train_step, recipe),
@@ -122,8 +127,9 @@ def build(config: ml_collections.ConfigDict, given: Shape | None = None) -> Subj
     """
     directory = config.data.dir
     path = os.path.join(directory, manifest_lib.FILE_NAME)
-    if given is None and "://" not in directory and os.path.exists(path):
-        return Subject(config, manifest_lib.read(directory))
+    is_there = os.path.exists(directory if dataset.is_foreign(config) else path)
+    if given is None and "://" not in directory and is_there:
+        return Subject(config, dataset.read_manifest(config))
     shape = given or KNOWN.get(config.data.name)
     if shape is None:
         raise errors.UserError(

@@ -23,6 +23,7 @@ from sam_pod.data.augment import color, erasing, geometry, mixing, policies
 # Uniform numbers that every example has: crop row, crop column, flip, brightness.
 NUM_DRAWS = 4
 NAMES = (
+    "inception",  # Done by the input, before an image is decoded: data/reading.py.
     "crop",
     "flip",
     "autoaugment",

@@ -28,6 +28,9 @@ def read(path: str, scratch: str = ".") -> records.Source:
     names = [f"{kind}_{split}" for split in records.SPLITS for kind in "xy"]
     if os.path.isdir(path):
         paths = {name: os.path.join(path, f"{name}.npy") for name in names}
+        for name in names:
+            if not os.path.exists(paths[name]):
+                raise _missing(path, name)
         fingerprint = archives.fingerprint(paths.values())
     else:
         fingerprint = archives.fingerprint([path])
@@ -78,8 +81,6 @@ def _missing(path: str, name: str) -> errors.UserError:
 def _open(place: str, name: str, paths: dict[str, str]) -> np.ndarray:
     try:
         return np.load(paths[name], mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise _missing(place, name) from error
     except (OSError, ValueError, EOFError) as error:
         raise archives.unreadable(f"{name} in {place}", error) from error
 

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from sam_pod import errors
+from sam_pod.data import manifest, numpy_arrays, shards
+from tests.data import made
+
+
+def make(shape=(5, 4, 3)):
+    rng = np.random.default_rng(0)
+    return {
+        "x_train": rng.integers(0, 256, (9, *shape), np.uint8),
+        "y_train": np.arange(9)[:, None] % 4,  # As keras.datasets has them.
+        "x_test": rng.integers(0, 256, (4, *shape), np.uint8),
+        "y_test": np.arange(4, dtype=np.uint8),
+    }
+
+
+def write(path, arrays):
+    if path.suffix == ".npz":
+        np.savez_compressed(path, **arrays)
+    else:
+        path.mkdir()
+        for name, array in arrays.items():
+            np.save(path / f"{name}.npy", array)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["set.npz", "folder"])
+@pytest.mark.parametrize("shape", [(5, 4, 3), (5, 4, 1), (5, 4)])
+def test_images_and_labels_are_those_of_the_arrays(tmp_path, name, shape):
+    arrays = make(shape)
+    source = numpy_arrays.read(write(tmp_path / name, arrays), str(tmp_path))
+    assert source.classes == ("0", "1", "2", "3")
+    for split in ("train", "test"):
+        found = made.items(source, split)
+        images = np.reshape([item.image for item in found], (-1, *shape))
+        np.testing.assert_array_equal(images, arrays[f"x_{split}"])
+        labels = [item.label for item in found]
+        assert labels == arrays[f"y_{split}"].ravel().tolist()
+    made.check_random_access(source)
+    # Another process opens the arrays by itself.
+    report = shards.write_with(source, str(tmp_path / "set"), 2, num_processes=2)
+    manifest.verify(tmp_path / "set", report.manifest)
+    assert report.manifest.image_shape == (*shape, 1)[:3]
+
+
+@pytest.mark.parametrize("name", ["set.npz", "folder"])
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"x_test": None}, "lacks the array x_test"),
+        ({"y_train": None}, "lacks the array y_train"),
+        ({"x_train": np.zeros((9, 5, 4, 3))}, "x_train in .* is float64"),
+        ({"x_train": np.zeros((9, 5, 4, 2), np.uint8)}, "must be uint8"),
+        ({"x_train": np.zeros((8, 5, 4, 3), np.uint8)}, r"N as of y_train \(9\)"),
+        ({"y_train": np.zeros((9, 10), int)}, r"y_train in .* is int64 \(9, 10\)"),
+        ({"y_train": np.zeros(9)}, "y_train in .* is float64"),
+        ({"y_train": np.full(9, -1)}, "has the label -1"),
+        ({"y_train": np.zeros(0, int)}, "N above 0"),
+    ],
+)
+def test_arrays_that_are_not_as_they_must_be_are_named(tmp_path, name, change, reason):
+    arrays = {k: v for k, v in {**make(), **change}.items() if v is not None}
+    path = write(tmp_path / name, arrays)
+    with pytest.raises(errors.UserError, match=reason) as raised:
+        numpy_arrays.read(path, str(tmp_path))
+    assert path in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_broken_file_is_named(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"PK\3\4 no archive")
+    for name in ("a.npz", "b.npz"):
+        with pytest.raises(errors.UserError, match=rf"Cannot read .*{name}"):
+            numpy_arrays.read(str(tmp_path / name), str(tmp_path))
+
+
+def test_objects_are_not_unpickled(tmp_path):
+    arrays = {**make(), "x_train": np.array([{}] * 9, object)}
+    with pytest.raises(errors.UserError, match="Cannot read x_train in"):
+        numpy_arrays.read(write(tmp_path / "set", arrays), str(tmp_path))

@@ -1,13 +1,15 @@
 """The prepared data of a run: made where that is possible, checked, seen by all."""
 
+import contextlib
 import os
 import threading
+from collections.abc import Iterator
 
 import ml_collections
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import dataset, errors, interrupts
+from sam_pod import dataset, errors, files, interrupts
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import prepare
 from sam_pod.runtime import Runtime
@@ -78,6 +80,24 @@ def check_reach(data: dataset.DataSet, runtime: Runtime) -> None:
                 f"`data.dir` {data.directory} is not the same folder on {device}: give "
                 "one that every host of the slice reaches, such as gs://BUCKET/DATA."
             )
+
+
+@contextlib.contextmanager
+def reading(directory: str) -> Iterator[None]:
+    """Tell remote data that cannot be read, in a loop of steps, from other trouble.
+
+    Raises:
+        StorageLost: every attempt has failed.
+        UserError: the data are gone, or a right to them.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        # The name of the operation by which a loop takes a batch.
+        if files.is_remote(directory) and "GetNext" in str(error):
+            with errors.storage(directory, "read"):
+                raise
+        raise
 
 
 def _is_empty(directory: str) -> bool:

@@ -28,9 +28,9 @@ _HTTP_SECONDS = 30.0
 
 def exists(path: str) -> bool:
     """Return whether there is a file or a folder of that name."""
-    if _is_masked(path):
-        return _is_file(path) or bool(names(path))
-    return _do(path, "read", lambda: _gfile().exists(path))
+    if _do(path, "read", lambda: _gfile().exists(path)):
+        return True
+    return _is_masked(path) and (_is_file(path) or bool(names(path)))
 
 
 def is_folder(path: str) -> bool:
@@ -60,16 +60,17 @@ def names(folder: str) -> list[str]:
 
 def read(path: str) -> bytes | None:
     """Return what is in a file; None when there is none."""
-
     return _unless_missing(lambda: b"".join(blocks(path)))
 
 
 def blocks(path: str) -> Iterator[bytes]:
     """Yield a file piece by piece; after a failure it goes on where it was.
 
-    By sizes of our own: asked for all of it, TensorFlow asks for the size before.
+    Never behind its end, where the client for s3:// crashes.
     """
-    offset = 0
+    import tensorflow as tf
+
+    offset, end = 0, size(path)
     file = None
 
     def read_on() -> bytes:
@@ -78,28 +79,37 @@ def blocks(path: str) -> Iterator[bytes]:
             if file is None:
                 file = _gfile().GFile(path, "rb")
                 file.seek(offset)
-            return file.read(BLOCK_BYTES)
+            if block := file.read(min(BLOCK_BYTES, end - offset)):
+                return block
+            raise tf.errors.UnavailableError(None, None, f"it ends at byte {offset}")
         except Exception:
             file = None  # What it has in its buffer may be anything.
             raise
 
-    while block := _do(path, "read", read_on):
+    while offset < end:
+        block = _do(path, "read", read_on)
         offset += len(block)
         yield block
 
 
 def size(path: str) -> int:
-    """Return the bytes of a file."""
+    """Return the bytes of a file.
+
+    Raises NotFoundError where there is none.
+    """
     import tensorflow as tf
 
     def stat() -> int:
         if _is_http(path):  # TensorFlow's client would fetch the whole file.
             return int(_ask(path, "HEAD").headers["Content-Length"])
         try:
-            return _gfile().stat(path).length
+            found = _gfile().stat(path)
         except tf.errors.NotFoundError:
             _check_is_missing(path)
             raise
+        if found.is_directory:
+            raise tf.errors.NotFoundError(None, None, f"{path} is a folder")
+        return found.length
 
     return _do(path, "read", stat)
 
@@ -178,17 +188,15 @@ def make_folders(path: str) -> None:
 
 def rename(old: str, new: str) -> None:
     """Give a file a name in the same file system, whatever had that name before."""
-    import tensorflow as tf
-
-    def move() -> None:
-        try:
-            _gfile().rename(old, new, overwrite=True)
-        except tf.errors.NotFoundError:
-            _check_is_missing(old)
-            if not _is_file(new):  # Done by an attempt whose answer was lost.
-                raise
-
-    _do(old, "write", move)
+    if storage.scheme_of(old) == "s3":
+        # Its own renames all files whose names begin so.
+        content = read(old)
+        if content is None:
+            raise FileNotFoundError(old)
+        write(new, lambda: iter([content]))
+        remove(old)
+        return
+    _do(old, "write", lambda: _gfile().rename(old, new, overwrite=True))
 
 
 def remove(path: str) -> None:

@@ -1,7 +1,7 @@
 """Try again what storage has failed to do, for a bounded time.
 
-The clients of s3:// and gs:// try again by themselves, for half a minute at most; those
-of other file systems do not. This is for what lasts longer, and for them.
+The clients of s3:// and gs:// try again by themselves, for seconds; that of http://
+does not. This is for what lasts longer, and for it. In a dataset: data/attempts.py.
 """
 
 import time
@@ -15,6 +15,7 @@ from sam_pod import errors
 T = TypeVar("T")
 
 FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
 
 
 class _Policy:
@@ -32,12 +33,12 @@ def limit_to(seconds: float) -> None:
 
 
 def pauses() -> list[float]:
-    """Return the seconds to wait before each further attempt, each twice the last."""
+    """Return the seconds to wait before each further attempt."""
     found: list[float] = []
     pause = FIRST_PAUSE_SECONDS
-    while sum(found) + pause <= _Policy.seconds:
-        found.append(pause)
-        pause *= 2
+    while sum(found) < _Policy.seconds:
+        found.append(min(pause, _Policy.seconds - sum(found)))
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
     return found
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import ml_collections
@@ -25,6 +26,7 @@ from sam_pod import (
     step,
     watchdog,
 )
+from sam_pod import inputs as inputs_lib
 from sam_pod import session as session_lib
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
@@ -212,11 +214,15 @@ def _paced(
     config = session.config
     batches = session.runtime.strategy.distribute_datasets_from_function(input_fn)
 
-    def limit(compiles: bool) -> contextlib.AbstractContextManager:
-        if not compiles:
-            return session.limit("A loop of steps")
-        seconds = config.watchdog.compile_seconds
-        return watchdog.limit(seconds, "Compiling a step", "watchdog.compile_seconds")
+    @contextlib.contextmanager
+    def limit(compiles: bool) -> Iterator[None]:
+        bound = session.limit("A loop of steps")
+        if compiles:
+            seconds = config.watchdog.compile_seconds
+            key = "watchdog.compile_seconds"
+            bound = watchdog.limit(seconds, "Compiling a step", key)
+        with bound, inputs_lib.reading(config.data.dir):
+            yield
 
     def agree(num_steps: int) -> int:
         with session.limit("Agreeing with the other workers"):

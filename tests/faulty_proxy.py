@@ -21,6 +21,13 @@ class Status:
 
     code: int
 
+    @property
+    def body(self) -> bytes:
+        """What S3 says with it."""
+        name = {403: "AccessDenied", 503: "SlowDown"}.get(self.code, "InternalError")
+        words = f"<Code>{name}</Code><Message>by the proxy</Message>"
+        return f'<?xml version="1.0"?><Error>{words}</Error>'.encode()
+
 
 @dataclasses.dataclass(frozen=True)
 class Reset:
@@ -71,7 +78,9 @@ def _handler(proxy: Proxy):
             body = self._body()
             fault = proxy.decide(self.command, self.path)
             if isinstance(fault, Status):
-                self._answer(fault.code, [], b"" if self.command == "HEAD" else _ERROR)
+                self._answer(
+                    fault.code, [], b"" if self.command == "HEAD" else fault.body
+                )
                 return
             if isinstance(fault, Reset) and fault.after is None:
                 self._reset()
@@ -145,7 +154,6 @@ def _handler(proxy: Proxy):
 
 
 _HOP = ("Host", "Connection", "Transfer-Encoding", "Expect")
-_ERROR = b"<Error><Code>InternalError</Code><Message>by the proxy</Message></Error>"
 
 
 @contextlib.contextmanager

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from sam_pod import files
+from sam_pod.data import attempts
+
 
 class Records:
     """The records of some files, numbered through."""
@@ -39,12 +42,16 @@ class Records:
         ends, offsets = tf.constant(self._ends), tf.constant(self._offsets)
         file = tf.searchsorted(ends, row[None], side="right", out_type=tf.int64)[0]
         start, end = offsets[row + file], offsets[row + file + 1]
+        # Of files that are all of s3://, and on a TPU's host of gs://, it would ask for
+        # 127 MiB, whatever it is told. The second one is never opened.
         reader = tf.raw_ops.TFRecordDatasetV2(
-            filenames=tf.constant(self._paths)[file],
+            filenames=tf.stack([tf.constant(self._paths)[file], ""]),
             compression_type="",
             buffer_size=end - start,  # The whole record by one request.
-            byte_offsets=start,
+            byte_offsets=tf.stack([start, 0]),
         )
         spec = tf.TensorSpec([], tf.string)
         record = tf.data.experimental.from_variant(reader, spec)
+        if files.is_remote(self._paths[0]):
+            return attempts.persistent(record).get_single_element()
         return record.take(1).get_single_element()

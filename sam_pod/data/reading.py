@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors, files
-from sam_pod.data import crops, features, random_access, views
+from sam_pod.data import attempts, crops, features, random_access, views
 from sam_pod.data import manifest as manifest_lib
 
 CENTRAL_FRACTION = 0.875  # Of the shorter side, where training sees random parts.
@@ -87,7 +87,7 @@ class Reader:
     def held(self, rows: np.ndarray) -> tf.data.Dataset:
         """Repeat without end (images, labels) of all `rows`, int64 `[N]`, in order."""
         total = self.manifest.num_examples(self.stored)
-        source = tf.data.TFRecordDataset(self.paths, buffer_size=_BUFFER_BYTES)
+        source = self._whole_files(total)
         if self._is_plain:  # Too quick to be worth choosing before it is done.
             everything = source.batch(total, drop_remainder=True).map(self._parse_plain)
             order = rows
@@ -133,6 +133,18 @@ class Reader:
         if is_remote:  # A request holds a thread until it is answered.
             options.threading.private_threadpool_size = reads + _cores()
         return examples.with_options(options)
+
+    def _whole_files(self, total: int) -> tf.data.Dataset:
+        if not files.is_remote(self.directory):
+            return tf.data.TFRecordDataset(self.paths, buffer_size=_BUFFER_BYTES)
+
+        def records_of(path: tf.Tensor) -> tf.data.Dataset:
+            # As one element, so that a file is read to its end or once more.
+            file = tf.data.TFRecordDataset(path, buffer_size=_BUFFER_BYTES)
+            return attempts.persistent(file.batch(total))
+
+        paths = tf.data.Dataset.from_tensor_slices(self.paths)
+        return paths.flat_map(records_of).unbatch()
 
     @property
     def _is_plain(self) -> bool:

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import os
 import threading
-from collections.abc import Sequence
 from typing import IO
 
 import ml_collections
@@ -16,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import config as config_lib
 from sam_pod import (
+    augmentation,
+    contact_sheet,
     dataset,
     errors,
     groups,
@@ -30,6 +30,7 @@ from sam_pod import (
     watchdog,
     writers,
 )
+from sam_pod import config as config_lib
 from sam_pod import inputs as inputs_lib
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
@@ -123,6 +124,14 @@ def _set_up(
         logging.info("Continuing after step %d/%d.", state.step.numpy(), total_steps)
     elif workers.is_chief:
         writer.setup(config, recipe.network.initial_weights())
+        with runtime.host_scope():
+            sheet = contact_sheet.make(
+                recipe,
+                splits["train"],
+                config.global_batch_size,
+                config.data.standardize,
+            )
+        writer.contact_sheet(*sheet)
     log = writers.ProgressLog(config.log_every_seconds, total_steps, epoch_steps)
     return Session(
         config=config,
@@ -190,7 +199,7 @@ def check_names(config: ml_collections.ConfigDict, num_replicas: int) -> None:
     models.check_name(config.model.name)
     optimizers.build(config)
     schedules.build(config, steps_per_epoch=1)
-    augment.build(config.data.augment, _augment_options(config, (), 1))
+    augmentation.check_names(config)
 
 
 def build_recipe(
@@ -210,23 +219,12 @@ def build_recipe(
             f"`data.standardize` is True, but a channel of the data never varies (its "
             f"deviations are {manifest.std}): set it to False."
         )
-    side = max(image_shape[:2])
-    if "crop" in config.data.augment and config.data.crop_padding > side:
-        raise errors.UserError(
-            f"`data.crop_padding` is {config.data.crop_padding}; it must be at most "
-            f"the larger side of the images, {side}."
-        )
-    augmentation = augment.build(
-        config.data.augment,
-        _augment_options(config, manifest.mean, len(manifest.classes)),
-    )
-    if augmentation.mixes_pairs:
-        _check_pairs(config, num_replicas)
+    augmented = augmentation.build(config, manifest, image_shape, num_replicas)
 
     def preprocess(images: tf.Tensor, draws: tf.Tensor | None) -> tf.Tensor:
         training = draws is not None
         if training:
-            images = augmentation.images(images, draws)
+            images = augmented.images(images, draws)
         else:
             images = augment.to_float(images)
         if config.data.standardize:
@@ -247,8 +245,8 @@ def build_recipe(
         seed=config.seed,
         micro_batches=config.sam.micro_batches,
         accumulate_steps=config.accumulate_steps,
-        num_draws=augmentation.num_draws,
-        mix=augmentation.mix,
+        num_draws=augmented.num_draws,
+        mix=augmented.mix,
         network=models.build(
             config.model.name,
             image_shape,
@@ -259,36 +257,6 @@ def build_recipe(
             over_all_replicas=group_size == num_replicas,
         ),
     )
-
-
-def _augment_options(
-    config: ml_collections.ConfigDict, mean: Sequence[float], num_classes: int
-) -> augment.Options:
-    return augment.Options(
-        crop_padding=config.data.crop_padding,
-        brightness_delta=config.data.brightness_delta,
-        autoaugment_policy=config.data.autoaugment_policy,
-        randaugment_layers=config.data.randaugment_layers,
-        randaugment_magnitude=config.data.randaugment_magnitude,
-        cutout_size=config.data.cutout_size,
-        cutout_fill=mean,
-        mixup_alpha=config.data.mixup_alpha,
-        cutmix_alpha=config.data.cutmix_alpha,
-        label_smoothing=config.data.label_smoothing,
-        num_classes=num_classes,
-    )
-
-
-def _check_pairs(config: ml_collections.ConfigDict, num_replicas: int) -> None:
-    """Refuse parts of a batch that would leave an example without its neighbour."""
-    parts = num_replicas * config.sam.micro_batches
-    if config.global_batch_size // parts % 2:
-        raise errors.UserError(
-            f"`data.augment` is {config.data.augment!r}, which mixes neighbours, and "
-            f"{num_replicas} replicas of {config.sam.micro_batches} micro-batches take "
-            f"{config.global_batch_size // parts} examples each: choose a "
-            f"`global_batch_size` that is a multiple of {2 * parts}."
-        )
 
 
 def _check_neighbours(sync: str, runtime: Runtime) -> None:

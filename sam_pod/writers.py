@@ -56,6 +56,12 @@ class Writer:
             )
             self._writer.write_hparams(config_lib.flatten(config))
 
+    def contact_sheet(self, picture: np.ndarray, labels: str) -> None:
+        """Write the first examples of a run: `[H, W, 3]`, and a Markdown table."""
+        with self._written():
+            self._writer.write_images(0, {"train/contact_sheet": picture})
+            self._writer.write_texts(0, {"train/contact_sheet_labels": labels})
+
     def steps(self, first_step: int, rows: np.ndarray) -> None:
         """Write one row of `metrics.TRAIN` for each step from `first_step` on."""
         with self._written():

@@ -19,6 +19,7 @@ FLOORS = {
     "retries": 0,
     "storage": 0,
     "rules": 1,
+    "augmentation": 2,
     "interrupts": 0,
     "dataset": 2,
     "workers": 2,
@@ -32,6 +33,7 @@ FLOORS = {
     "inputs": 4,
     "writers": 4,
     "step": 4,
+    "contact_sheet": 4,
     "session": 5,
     "lowering": 5,
     "train": 6,
@@ -89,6 +91,7 @@ def test_flags_are_read_by_commands_alone(path):
     commands = (
         "main",
         "command",
+        "data.inspect",
         "data.prepare",
         "export.__main__",
         "preflight.__main__",

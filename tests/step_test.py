@@ -1,6 +1,7 @@
 """The step: against NumPy, across replicas, and its randomness."""
 
 import collections
+import itertools
 import threading
 
 import keras
@@ -253,6 +254,90 @@ def test_the_draws_of_a_global_batch_do_not_depend_on_the_replicas():
     np.testing.assert_array_equal(whole, draws(4))
     assert not np.array_equal(whole, draws(1, step_number=4))
     assert not np.array_equal(whole, draws(1, seed=1))
+
+
+EVERYTHING = "crop,flip,autoaugment,brightness,color_jitter,cutout,mixup,cutmix"
+
+
+@pytest.mark.parametrize(
+    ("count", "parts", "chunks"), [(2, 1, 1), (4, 1, 1), (2, 2, 2)]
+)
+def test_replicas_augment_and_mix_as_one_does(count, parts, chunks):
+    """Ascents of as many groups on both sides, so that nothing but rounding differs."""
+    net = fixtures.small_model(norm=False)
+    data = fixtures.batches(3, 16)
+    many = fixtures.augmented_recipe(
+        net, EVERYTHING, micro_batches=parts, accumulate_steps=chunks
+    )
+    alone = fixtures.augmented_recipe(net, EVERYTHING, micro_batches=parts)
+    state, rows = fixtures.train(fixtures.mirrored(count), many, data)
+    expected, expected_rows = fixtures.train(one(), alone, data)
+    assert max_difference(state, expected) <= 5e-7
+    np.testing.assert_allclose(rows, expected_rows, atol=1e-5)
+    plain = fixtures.small_recipe(net, micro_batches=parts)
+    assert max_difference(state, fixtures.train(one(), plain, data)[0]) > 1e-3
+
+
+def test_both_passes_see_the_same_augmented_batch_and_evaluation_sees_none():
+    spy = Spy(fixtures.small_model(norm=False).model)
+    images_seen = []
+    apply = spy.apply
+
+    def note(weights, stats, images, *, key=None):
+        images_seen.append(images)
+        return apply(weights, stats, images, key=key)
+
+    spy.apply = note
+    recipe = fixtures.augmented_recipe(spy, EVERYTHING)
+    ((x, y),) = fixtures.batches(1, 8)
+    state = state_lib.create(one(), spy, recipe.optimizer)
+    step.replica_step(state.read(), (tf.constant(x), tf.constant(y)), recipe)
+    first, second = images_seen
+    assert first is second
+    np.testing.assert_array_less(0.1, np.abs(first - x / 255).max((1, 2, 3)))
+    images_seen.clear()
+    mask = tf.ones([8])
+    step.replica_evaluation(
+        state.read(), (tf.constant(x), tf.constant(y), mask), recipe
+    )
+    np.testing.assert_allclose(images_seen[0], x / 255, atol=1e-6)
+
+
+def test_accuracy_under_soft_labels_is_of_the_largest_part():
+    net = fixtures.small_model(norm=False)
+    ((x, y),) = fixtures.batches(1, 8)
+    recipe = fixtures.augmented_recipe(net, "mixup", rho=0.0)
+    _, rows = fixtures.train(one(), recipe, [(x, y)])
+    (part,) = passes.micro_batches(
+        (tf.constant(x), tf.constant(y)), tf.constant(0, tf.int64), recipe
+    )
+    weights = [tf.constant(w) for w in net.initial_weights().values()]
+    logits = net.apply(weights, [], part.images, key=tf.constant([0, 0])).logits
+    right = logits.numpy().argmax(1) == part.labels.numpy().argmax(1)
+    soft = -(part.labels.numpy() * np.log(tf.nn.softmax(logits))).sum(1)
+    report = dict(zip(metrics.TRAIN, rows[0], strict=True))
+    assert report["train/accuracy"] == pytest.approx(right.mean())
+    assert report["train/loss"] == pytest.approx(soft.mean(), abs=1e-5)
+
+
+def test_without_augmentation_the_graph_is_that_of_hard_labels():
+    """Not one operation is added for what is off."""
+    net = fixtures.small_model()
+    recipe = fixtures.small_recipe(net)
+    state = state_lib.create(one(), net, recipe.optimizer)
+
+    @tf.function
+    def traced(images, labels):
+        return step.replica_step(state.read(), (images, labels), recipe)
+
+    graph = traced.get_concrete_function(
+        tf.TensorSpec((8, 6, 6, 3), tf.uint8), tf.TensorSpec((8,), tf.int32)
+    ).graph.as_graph_def()
+    nodes = itertools.chain(graph.node, *(f.node_def for f in graph.library.function))
+    kinds = collections.Counter(node.op for node in nodes)
+    assert kinds["StatelessRandomUniformFullIntV2"] > 0
+    assert kinds["SoftmaxCrossEntropyWithLogits"] == 0  # Of soft labels.
+    assert kinds["BitwiseXor"] == 0  # Of more draws.
 
 
 def test_weight_decay_enters_both_gradients():

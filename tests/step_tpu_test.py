@@ -112,6 +112,22 @@ def test_every_mode_equals_real_replicas(sync, parts, chunks):
     )
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        "crop,flip,autoaugment,brightness,color_jitter,cutout,mixup,cutmix",
+        "randaugment,cutmix",
+        "mixup",
+        "",  # Smooth labels alone.
+    ],
+)
+def test_augmentation_of_a_tpu_equals_that_of_one_device(names):
+    recipe = fixtures.augmented_recipe(fixtures.small_model(norm=False), names)
+    batches = fixtures.batches(2, BATCH)
+    assert_equal(*run_steps(recipe, batches), *reference(recipe, batches))
+    assert {kind for kind, _, _ in collectives(lower_step(recipe))} == {"all-reduce"}
+
+
 @pytest.mark.parametrize("sync", ["global", "2"])
 def test_shared_batch_norm_equals_the_groups_on_one_device_each(sync):
     size = groups.size(sync, CORES)

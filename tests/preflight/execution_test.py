@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from sam_pod import errors, groups, optimizers, replicas
-from sam_pod.data import augment
 from sam_pod.models import batch_norm
 from sam_pod.preflight import execution, subject
 from tests import fixtures, runs
@@ -93,24 +92,10 @@ def test_one_replica_equals_itself():
 
 
 def test_augmentation_and_dropout_draw_the_same_on_any_number_of_devices():
-    augmented = augment.build(
-        "crop,flip,autoaugment,brightness,color_jitter,cutout,mixup,cutmix",
-        augment.Options(
-            crop_padding=1, cutout_size=2, num_classes=5, label_smoothing=0.1
-        ),
-    )
-
-    def preprocess(images, draws):
-        if draws is None:
-            return augment.to_float(images)
-        return augmented.images(images, draws)
-
-    recipe = fixtures.small_recipe(
+    recipe = fixtures.augmented_recipe(
         fixtures.small_model(dropout=0.5),
+        "crop,flip,randaugment,brightness,color_jitter,cutout,cutmix",
         sync="2",
-        preprocess=preprocess,
-        num_draws=augmented.num_draws,
-        mix=augmented.mix,
     )
     assert_passes(compared(recipe))
 

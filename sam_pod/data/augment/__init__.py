@@ -60,6 +60,7 @@ class Options:
 class Augmentation:
     """What is done to a batch, and how many uniform numbers an example needs."""
 
+    names: frozenset[str]
     # (uint8 images [B, H, W, C], draws [B, num_draws]) -> float32 images in [0, 1].
     images: Images
     # (standardized images, int32 labels [B], draws) -> (images, labels [B, K]); None
@@ -76,14 +77,25 @@ def draws(
 
     The first NUM_DRAWS are the same however many there are.
     """
-    first = tf.random.stateless_uniform([global_batch_size, NUM_DRAWS], key)
+    first = _uniform([global_batch_size, NUM_DRAWS], key)
     if num_draws == NUM_DRAWS:
         return first
-    more = tf.random.stateless_uniform(
-        [global_batch_size, num_draws - NUM_DRAWS],
-        tf.random.experimental.stateless_fold_in(key, 1),
-    )
+    # Not by fold_in, which leaves it to the device how it draws.
+    another = tf.bitwise.bitwise_xor(key, [1 << 30, 0])
+    more = _uniform([global_batch_size, num_draws - NUM_DRAWS], another)
     return tf.concat([first, more], 1)
+
+
+def _uniform(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
+    """Return float32 in [0, 1), the same on every device.
+
+    TensorFlow's kernels make a float of the lower 23 bits of a random number, XLA of
+    the upper ones: this does as the kernels do.
+    """
+    bits = tf.random.stateless_uniform(
+        shape, key, minval=None, maxval=None, dtype=tf.int32, alg="philox"
+    )
+    return tf.cast(bits & 0x7FFFFF, tf.float32) * 2.0**-23
 
 
 def build(names: str, options: Options) -> Augmentation:
@@ -124,7 +136,9 @@ def build(names: str, options: Options) -> Augmentation:
             end += width
     softens = mixes_pairs or options.label_smoothing > 0
     mix = _mix(chosen, columns.get("mixing"), options) if softens else None
-    return Augmentation(_images(chosen, columns, options), mix, end, mixes_pairs)
+    return Augmentation(
+        frozenset(chosen), _images(chosen, columns, options), mix, end, mixes_pairs
+    )
 
 
 def _images(chosen: set[str], columns: dict[str, slice], options: Options) -> Images:

@@ -34,6 +34,13 @@ def test_draws_are_a_function_of_the_key():
     assert 0 <= draw().numpy().min() < draw().numpy().max() < 1
 
 
+def test_draws_are_the_kernels_and_the_same_compiled():
+    key = tf.constant([1, 2])
+    np.testing.assert_array_equal(draw(), tf.random.stateless_uniform([50, 4], key))
+    compiled = tf.function(lambda k: augment.draws(k, 50, 9), jit_compile=True)
+    np.testing.assert_array_equal(draw(9), compiled(key))
+
+
 def test_more_draws_leave_the_first_as_they_are():
     more = draw(9)
     assert more.shape == (50, 9)

@@ -42,7 +42,15 @@ FLOORS = {
     "preflight": 8,  # Its command takes the flags of main's.
 }  # Everything else is on floor 1, where a file imports its own subpackage at most.
 # What other files of floor 0 stand on.
-CELLAR = ("errors", "files", "objects", "redaction", "retries", "storage")
+CELLAR = (
+    "errors",
+    "files",
+    "objects",
+    "redaction",
+    "remote_folder",
+    "retries",
+    "storage",
+)
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -116,10 +116,25 @@ def _from_data(data: Any, path: str) -> Manifest:
     return Manifest(**keys)
 
 
-def verify(directory: str, manifest: Manifest) -> dict[str, list[np.ndarray]]:
+# Takes the split, some whole records that fit, and where in the shard they start.
+Look = Callable[[str, bytes, list[int]], object]
+
+
+def _look_away(split: str, content: bytes, starts: list[int]) -> None:
+    pass
+
+
+def verify(
+    directory: str, manifest: Manifest, look: Look = _look_away
+) -> dict[str, list[np.ndarray]]:
     """Read every byte of a data set and every example but its pixels, once.
 
     Returns the offsets of its records, as of `offsets.read`, for each shard of a split.
+
+    Args:
+        directory: Of the data set.
+        manifest: Of it.
+        look: Shown all records on the way.
 
     Raises:
         UserError: a shard or its index is missing, truncated, corrupt or another one
@@ -130,14 +145,16 @@ def verify(directory: str, manifest: Manifest) -> dict[str, list[np.ndarray]]:
     for split in records.SPLITS:
         for shard in manifest.splits[split]:
             path = os.path.join(directory, shard.file)
-            scan = scan_shard(path, shard, split, manifest)
+            scan = scan_shard(path, shard, split, manifest, look)
             if shard.index_crc32 is not None:
                 _check_index(offsets.file_name(path), shard, scan)
             found[split].append(offsets.of_scan(scan))
     return found
 
 
-def scan_shard(path: str, shard: Shard, split: str, manifest: Manifest) -> framing.Scan:
+def scan_shard(
+    path: str, shard: Shard, split: str, manifest: Manifest, look: Look = _look_away
+) -> framing.Scan:
     """Read every byte and every example of a shard.
 
     Raises:
@@ -146,7 +163,13 @@ def scan_shard(path: str, shard: Shard, split: str, manifest: Manifest) -> frami
     with readable(path):
         check_exists(path)
         examples = fitting.Examples(path, split, manifest)
-        scan = framing.scan(path, examples.visit)
+
+        def visit(content: bytes, starts: list[int]) -> None:
+            examples.visit(content, starts)
+            if starts and examples.corrupt is None and not examples.misfit:
+                look(split, content, starts)
+
+        scan = framing.scan(path, visit)
     _check_bytes(path, shard, scan, examples.corrupt)
     if examples.misfit:
         raise errors.UserError(f"{examples.misfit}. {schema.AGAIN}")

@@ -33,15 +33,14 @@ import dataclasses
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import tqdm
 from absl import flags
 
-from sam_pod import errors, files, interrupts, new_folder
-from sam_pod.data import sources
+from sam_pod import command, errors, files, new_folder
+from sam_pod.data import commands, sources
 
 # Whatever needs TensorFlow is imported where it is used: --help and a wrong flag
 # answer at once, and `main` can say first how TensorFlow shall behave.
@@ -219,7 +218,10 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
     if {"-h", "--help", "-help", "--helpshort", "--helpfull"} & set(argv):
         print(__doc__ + values.get_help())
         return
-    unknown = values(argv)[1:]
+    try:
+        unknown = values(argv)[1:]
+    except flags.Error as error:
+        raise errors.UserError(str(error)) from error
     if unknown:
         raise errors.UserError(f"{unknown[0]!r} is no flag; --help lists them.")
     for name in ("dataset", "output"):
@@ -255,24 +257,9 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
 
 def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
-    interruption = interrupts.Interruption()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # A training on this machine may need all the memory of its GPU.
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    try:
-        _run(argv, interruption.check)
-    except (errors.UserError, flags.Error) as error:
-        print("Error:", " ".join(str(error).splitlines()), file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, Exception):
-        # An extension that is interrupted while it is loaded raises errors of its own.
-        if not interruption.came:
-            traceback.print_exc()
-            return 70
-        print("Interrupted: the same command continues.", file=sys.stderr)
-        return interrupts.EXIT_CODE
-    return 0
+    advice = "the same command continues."
+    return commands.run(lambda check: _run(argv, check), advice)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    command.leave(main(sys.argv))

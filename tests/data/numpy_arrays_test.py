@@ -39,8 +39,9 @@ def test_images_and_labels_are_those_of_the_arrays(tmp_path, name, shape):
         labels = [item.label for item in found]
         assert labels == arrays[f"y_{split}"].ravel().tolist()
     made.check_random_access(source)
-    # Another process opens the arrays by itself.
-    report = shards.write_with(source, str(tmp_path / "set"), 2, num_processes=2)
+    # Other processes open the arrays by themselves; they take seconds to start.
+    count = 2 if shape == (5, 4) else 1
+    report = shards.write_with(source, str(tmp_path / "set"), 2, num_processes=count)
     manifest.verify(tmp_path / "set", report.manifest)
     assert report.manifest.image_shape == (*shape, 1)[:3]
 

@@ -1,0 +1,89 @@
+"""Look at a prepared data set: check it, count it, draw it.
+
+python -m sam_pod.data.inspect data/cifar10
+python -m sam_pod.data.inspect gs://BUCKET/imagenet --output=sheet.png
+
+Reads every byte once, from wherever TensorFlow reads: every CRC is verified, of shards,
+records and offset indexes. Prints the examples of each class and split, the sizes of
+images, mean and deviation, and the share of labels that are noisy on purpose. Writes a
+contact sheet, a row of training images for each of up to 16 classes.
+
+Exit codes: 0 done, 1 what is wrong with the data, in one line, 42 interrupted.
+"""
+
+import sys
+from collections.abc import Callable
+
+from absl import flags
+
+from sam_pod import command, errors
+from sam_pod.data import commands
+
+
+def report(directory: str, output: str, check: Callable[[], object]) -> str:
+    """Verify a data set, write its contact sheet, and return what to say of it.
+
+    Args:
+        directory: Of the data set.
+        output: Path of the PNG; '' for none.
+        check: Called now and then; what it raises ends the work.
+
+    Raises:
+        UserError: the data set is not whole, or the sheet cannot be written.
+    """
+    import tensorflow as tf
+
+    from sam_pod.data import class_sheet, survey
+    from sam_pod.data import manifest as manifest_lib
+
+    manifest = manifest_lib.read(directory)
+    found = survey.Survey(manifest)
+
+    def look(split: str, content: bytes, starts: list[int]) -> None:
+        check()
+        found.look(split, content, starts)
+
+    manifest_lib.verify(directory, manifest, look)
+    lines = survey.lines(manifest, found)
+    if output:
+        picture = class_sheet.draw(manifest, found.samples)
+        try:
+            with tf.io.gfile.GFile(output, "wb") as file:
+                file.write(picture)
+        except tf.errors.OpError as error:
+            raise errors.UserError(errors.remote(output, error, "write")) from error
+        lines.append(f"Contact sheet: {output}")
+    return "\n".join(lines)
+
+
+def _run(argv: list[str], check: Callable[[], object]) -> None:
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "output",
+        "sheet.png",
+        "Where the contact sheet is written; none if empty.",
+        flag_values=values,
+    )
+    if {"-h", "--help", "-help", "--helpshort", "--helpfull"} & set(argv):
+        print(f"{__doc__}{values.get_help()}")
+        return
+    try:
+        directories = values(argv)[1:]
+    except flags.Error as error:
+        raise errors.UserError(str(error)) from error
+    if len(directories) != 1:
+        raise errors.UserError(
+            f"{len(directories)} folders are given; it must be one: python -m "
+            "sam_pod.data.inspect DIR"
+        )
+    print(report(directories[0], values.output, check))
+
+
+def main(argv: list[str]) -> int:
+    """Run the command and return its exit code."""
+    advice = "the same command starts it anew."
+    return commands.run(lambda check: _run(argv, check), advice)
+
+
+if __name__ == "__main__":
+    command.leave(main(sys.argv))

@@ -45,11 +45,19 @@ _LOCKED = re.compile(r"lockfile|libtpu.* already in use", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
+class Foreign:
+    """One replica's program that something else than TensorFlow lowered."""
+
+    stablehlo: bytes
+    num_replicas: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Job:
     """A program to compile for a topology."""
 
     name: str  # For people, such as 'SAM step for v5e:4x4'.
-    program: Program
+    program: Program | Foreign
     topology: Topology
 
 
@@ -93,28 +101,35 @@ def version() -> str:
 
 
 def digest(job: Job) -> str:
-    """Return what names a compile: its HLO, topology and the compiler's version.
-
-    Names of computations, operations and lines of source are not in it: they count the
-    layers made and the functions traced before.
-    """
-    module = private.XLA_COMPUTATION.get()(job.program.hlo)
-    text = module.as_hlo_text(True)
-    text = re.sub(r", metadata=\{[^}]*\}", "", text)
-    names: dict[str, str] = {}
-    text = re.sub(
-        r"\b[A-Za-z_][\w\-]*\.\d+\b",
-        lambda name: names.setdefault(name[0], f"%{len(names)}"),
-        text,
-    )
+    """Return what names a compile: its HLO, topology and the compiler's version."""
+    program, aliases = job.program, ()
+    if isinstance(program, Foreign):
+        content = program.stablehlo
+    else:
+        content, aliases = _text(program).encode(), program.aliases
     rest = [
-        job.program.aliases,
-        job.program.num_replicas,
+        aliases,
+        program.num_replicas,
         job.topology.compiler_name,
         job.topology.compiler_options,
         version(),
     ]
-    return hashlib.sha256((text + json.dumps(rest)).encode()).hexdigest()
+    return hashlib.sha256(content + json.dumps(rest).encode()).hexdigest()
+
+
+def _text(program: Program) -> str:
+    """Return a program without the names of what is in it, and where that is from.
+
+    They count the layers made and the functions traced before.
+    """
+    text = private.XLA_COMPUTATION.get()(program.hlo).as_hlo_text(True)
+    text = re.sub(r", metadata=\{[^}]*\}", "", text)
+    names: dict[str, str] = {}
+    return re.sub(
+        r"\b[A-Za-z_][\w\-]*\.\d+\b",
+        lambda name: names.setdefault(name[0], f"%{len(names)}"),
+        text,
+    )
 
 
 def cache_folder() -> pathlib.Path:
@@ -206,9 +221,12 @@ class _Running:
     def _ask(self) -> None:
         """Write what the worker shall do."""
         program, topology = self.job.program, self.job.topology
-        (self._folder / "program.mlirbc").write_bytes(
-            stablehlo.bytecode(program.hlo, program.aliases)
+        content = (
+            program.stablehlo
+            if isinstance(program, Foreign)
+            else stablehlo.bytecode(program.hlo, program.aliases)
         )
+        (self._folder / "program.mlirbc").write_bytes(content)
         request = {
             "topology": topology.compiler_name,
             "options": topology.compiler_options,

@@ -110,8 +110,11 @@ def _pass(op_name: str, measured: Measured) -> str:
     if scope.endswith("descent"):
         number = re.search(r"_(\d+)$", name)
         position = int(number[1]) if number else 0
-        weights = sum(t.role == "weights" for t in measured.program.inputs)
-        return "descent" if position < weights else "statistics"
+        for role, part in (("weights", "descent"), ("stats", "statistics")):
+            position -= sum(t.role == role for t in measured.program.inputs)
+            if position < 0:
+                return part
+        return "metrics"
     if scope.endswith(("ascent", "norm")):
         return "ascent"
     return "statistics"

@@ -108,9 +108,9 @@ def collectives(programs: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for name, program in programs.items():
         for found in program.get("collectives", ()):
             parts = ", ".join(
-                f"{part} {size / 1e6:.3f}"
+                f"{part} {cell(size, 1e6)}"
                 for part, size in found["bytes_by_pass"].items()
             )
-            size = f"{found['bytes'] / 1e6:.3f}"
+            size = cell(found["bytes"], 1e6)
             among = f"{found['groups']} x {found['group_size']}"
             yield (name, found["kind"], str(found["operands"]), size, among, parts)

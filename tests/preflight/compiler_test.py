@@ -19,6 +19,7 @@ import pytest
 
 from sam_pod import errors
 from sam_pod.lowering import programs as programs_lib
+from sam_pod.lowering import stablehlo
 from sam_pod.preflight import compiler
 from tests import fixtures
 from tests.preflight.programs import job, needs_libtpu, small_step
@@ -51,6 +52,27 @@ def compile_all(jobs, cache, num_processes=1, progress=lambda line: None):
     return compiler.compile_all(
         jobs, num_processes=num_processes, progress=progress, cache=cache
     )
+
+
+@needs_libtpu
+@pytest.mark.slow
+def test_what_another_framework_lowered_compiles_alike(tmp_path):
+    program = small_step()
+    same = compiler.Foreign(
+        stablehlo.bytecode(program.hlo, program.aliases), program.num_replicas
+    )
+    mine, foreign = compile_all([job(), job(program=same)], tmp_path)
+    assert (mine.error, foreign.error, foreign.is_cached) == ("", "", False)
+    kept = {name: mine.figures[name] for name in mine.figures if name != "seconds"}
+    assert kept.items() <= foreign.figures.items()
+
+
+def test_what_another_framework_lowered_is_remembered_by_its_bytes(monkeypatch):
+    monkeypatch.setattr(compiler, "version", lambda: "1.2.3")
+    programs = [compiler.Foreign(b"a", 4), compiler.Foreign(b"b", 4)]
+    keys = [compiler.digest(job(program=program)) for program in programs]
+    assert len({*keys, compiler.digest(job())}) == 3
+    assert keys[0] == compiler.digest(job(program=compiler.Foreign(b"a", 4)))
 
 
 @needs_libtpu

@@ -1,0 +1,145 @@
+"""One side of tpu_compile.py: our step, of ResNet20 with momentum SGD."""
+
+import dataclasses
+import re
+
+IMAGE_SHAPE, NUM_CLASSES = (32, 32, 3), 10
+LEARNING_RATE, DECAY_STEPS = 0.1, 10  # A cosine that has fallen by the second step.
+MOMENTUM, NESTEROV = 0.9, True
+WEIGHT_DECAY = 5e-4
+
+
+def build_recipe(dtype, rho):
+    """Return the step's recipe: no augmentation, so that both sides do the same."""
+    import tensorflow as tf
+
+    from sam_pod import models, optimizers, recipe, schedules
+    from sam_pod.data import augment
+
+    exact = dtype == "float64"
+
+    def schedule(step, scale):
+        rate = LEARNING_RATE * scale * schedules.cosine(step, DECAY_STEPS)
+        return tf.cast(rate, tf.float64) if exact else rate
+
+    network = models.build(
+        "resnet20", IMAGE_SHAPE, NUM_CLASSES, dtype="float32" if exact else dtype
+    )
+    return recipe.Recipe(
+        network=in_float64(network) if exact else network,
+        optimizer=optimizers.sgd(MOMENTUM, NESTEROV),
+        schedule=schedule,
+        preprocess=lambda images, draws: augment.to_float(images),
+        rho=rho,
+        sync="global",
+        weight_decay=WEIGHT_DECAY,
+        seed=0,
+    )
+
+
+def in_float64(network):
+    """Return the same network in float64 but for the rounding of its logits."""
+    import keras
+    import tensorflow as tf
+
+    from sam_pod.models import batch_norm
+    from sam_pod.models import network as network_lib
+
+    def clone(layer):
+        return layer.from_config(layer.get_config() | {"dtype": "float64"})
+
+    class Float64(network_lib.Network):
+        def apply(self, *args, **kwargs):
+            outputs = super().apply(*args, **kwargs)
+            return dataclasses.replace(
+                outputs,
+                logits=tf.cast(outputs.logits, tf.float64),
+                penalty=tf.cast(outputs.penalty, tf.float64),
+            )
+
+    model = keras.models.clone_model(network.model, clone_function=clone)
+    model.set_weights(network.model.get_weights())
+    # The fused operation has no float64: this takes the moments one by one.
+    batch_norm.share_batches(model, lambda tensors: tensors, over_all_replicas=False)
+    return Float64(model)
+
+
+def lower(dtype, rho, num_replicas, batch_size):
+    """Return the step of one replica, to compile."""
+    from sam_pod.lowering import programs
+
+    return programs.train_step(
+        build_recipe(dtype, rho),
+        IMAGE_SHAPE,
+        num_replicas=num_replicas,
+        per_replica_batch_size=batch_size,
+    )
+
+
+def run(recipe, images, labels, num_replicas):
+    """Return weights, statistics, velocity and reports after steps on the CPU.
+
+    Args:
+        recipe: Of `build_recipe`.
+        images: Of all replicas, `[steps, G, H, W, C]`.
+        labels: `[steps, G]`.
+        num_replicas: As many logical devices there are.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    from sam_pod import state as state_lib
+    from sam_pod import step
+
+    devices = [f"CPU:{i}" for i in range(num_replicas)]
+    strategy = tf.distribute.MirroredStrategy(
+        devices, cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
+    state = state_lib.create(strategy, recipe.network, recipe.optimizer)
+    loop = step.compile_train(strategy, state, recipe)
+    data = step.stamped(tf.data.Dataset.from_tensor_slices((images, labels)))
+    reports, _ = loop(
+        iter(strategy.experimental_distribute_dataset(data)),
+        tf.constant(len(images), tf.int64),
+    )
+    names = flax_names(recipe.network)
+    variables = [*state.weights, *state.stats]
+    after = {n: v.numpy() for n, v in zip(names, variables, strict=True)}
+    for name, slot in zip(names, state.slots["velocity"], strict=False):
+        after[name.replace("params/", "velocity/")] = slot.numpy()
+    return after | {"report": np.asarray(reports)}
+
+
+def start_of(network):
+    """Return the initial weights and statistics by Flax's names."""
+    weights, stats = network.initial_weights(), network.initial_stats()
+    values = [*weights.values(), *stats.values()]
+    return dict(zip(flax_names(network), values, strict=True))
+
+
+def flax_names(network):
+    """Return what Flax calls each weight and statistic; it numbers layers as built."""
+    kinds = {"Conv2D": "Conv", "FusedBatchNormalization": "BatchNorm", "Dense": "Dense"}
+    parts = {
+        "gamma": "scale",
+        "beta": "bias",
+        "moving_mean": "mean",
+        "moving_variance": "var",
+    }
+    layers = {layer.name: layer for layer in network.model.layers}
+    by_kind = {kind: [] for kind in kinds}
+    for name, layer in layers.items():
+        by_kind.get(type(layer).__name__, []).append(name)
+    flax = {}
+    for kind, names in by_kind.items():
+        # Keras appends a number that grows with each layer: conv2d, conv2d_1, ...
+        names.sort(key=lambda name: int((re.search(r"_(\d+)$", name) or [0, 0])[1]))
+        flax |= {name: f"{kinds[kind]}_{i}" for i, name in enumerate(names)}
+
+    def rename(path, collection):
+        layer, part = path.split("/")
+        return f"{collection}/{flax[layer]}/{parts.get(part, part)}"
+
+    return [rename(path, "params") for path in network.initial_weights()] + [
+        rename(path, "stats") for path in network.initial_stats()
+    ]

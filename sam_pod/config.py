@@ -54,8 +54,9 @@ def defaults() -> ml_collections.ConfigDict:
     config.data = ml_collections.ConfigDict()
     config.data.name = "cifar10"
     config.data.dir = "data/cifar10"
-    # Of 'inception', 'crop', 'flip', 'autoaugment', 'randaugment', 'brightness', 'color_jitter',
-    # 'cutout', 'mixup' and 'cutmix', joined by commas; done in this order.
+    # Of 'inception', 'crop', 'flip', 'autoaugment', 'randaugment', 'brightness',
+    # 'color_jitter', 'cutout', 'mixup' and 'cutmix', joined by commas; done in this
+    # order.
     config.data.augment = ""
     config.data.crop_padding = 4  # Pixels added on each side before the crop.
     config.data.brightness_delta = 0.5  # In [0, 1] pixel units.

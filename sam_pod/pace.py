@@ -3,9 +3,18 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+
+
+class Ran(NamedTuple):
+    """What a loop gave."""
+
+    rows: np.ndarray  # One for each step.
+    steps_per_second: float
+    wait_fraction: float  # Of the time, in which no batch was there yet.
 
 
 class PacedLoop:
@@ -17,7 +26,7 @@ class PacedLoop:
 
     def __init__(
         self,
-        loop: Callable[[Iterator, tf.Tensor], tf.Tensor],
+        loop: Callable[[Iterator, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
         iterator: Iterator,
         *,
         max_steps: int,
@@ -28,7 +37,7 @@ class PacedLoop:
         """Take a compiled loop.
 
         Args:
-            loop: loop(iterator, num_steps) -> one row per step.
+            loop: loop(iterator, num_steps) -> a row per step, and its wait in seconds.
             iterator: Of its batches.
             max_steps: Of one call.
             max_seconds: That one call should take.
@@ -44,25 +53,25 @@ class PacedLoop:
         self.is_compiled = False
         self._step_seconds: float | None = None
 
-    def __call__(self, remaining: int) -> tuple[np.ndarray, float]:
-        """Run at least one step and at most `remaining`.
-
-        Returns what the steps gave, one row each, and the steps per second.
-        """
+    def __call__(self, remaining: int) -> Ran:
+        """Run at least one step and at most `remaining`."""
         fitting = min(self._fitting(), self._max_steps, remaining)
         return self.exactly(self._agree(fitting))
 
-    def exactly(self, num_steps: int) -> tuple[np.ndarray, float]:
+    def exactly(self, num_steps: int) -> Ran:
         """Run `num_steps` steps in one call, however long they take."""
         start = time.monotonic()
         with self._limit(not self.is_compiled):
             # A device may run behind; reading the rows waits for it.
-            rows = self._loop(self._iterator, tf.constant(num_steps, tf.int64)).numpy()
+            rows, waits = self._loop(self._iterator, tf.constant(num_steps, tf.int64))
+            rows, waits = rows.numpy(), waits.numpy()
         seconds = time.monotonic() - start
         if self.is_compiled:
             self._step_seconds = seconds / num_steps
         self.is_compiled = True  # The first call compiles; its time tells nothing.
-        return rows, num_steps / seconds
+        # Clocks of two kinds: of a moment, their difference may be above its end.
+        wait_fraction = min(1.0, float(waits.sum()) / seconds)
+        return Ran(rows, num_steps / seconds, wait_fraction)
 
     def _fitting(self) -> int:
         if self._step_seconds is None:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-from sam_pod import groups, metrics, passes, replicas, sam
+from sam_pod import clock, groups, metrics, passes, replicas, sam
 from sam_pod import state as state_lib
 from sam_pod.recipe import Recipe
 
-# loop(iterator, num_steps) -> one row of float32 per step, `[num_steps, width]`.
-Loop = Callable[[Iterator, tf.Tensor], tf.Tensor]
+# loop(iterator of `stamped` batches, num_steps) -> one row of float32 per step,
+# `[num_steps, width]`, and the seconds that each waited for its batch, `[num_steps]`.
+Loop = Callable[[Iterator, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 def replica_step(
@@ -164,9 +165,9 @@ def _report(
 def compile_train(
     strategy: tf.distribute.Strategy, state: state_lib.TrainState, recipe: Recipe
 ) -> Loop:
-    """Return train(iterator, num_steps) -> metrics `[num_steps, len(metrics.TRAIN)]`.
+    """Return the loop that trains: it writes the state, its rows are metrics.TRAIN.
 
-    It writes the state. num_steps is an int64 tensor: an int would retrace.
+    num_steps is an int64 tensor: an int would retrace.
     """
 
     def run(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -180,7 +181,7 @@ def compile_train(
 def compile_evaluation(
     strategy: tf.distribute.Strategy, state: state_lib.TrainState, recipe: Recipe
 ) -> Loop:
-    """Return evaluate(iterator, num_steps) -> sums of each batch, `[num_steps, 3]`."""
+    """Return the loop that evaluates: its rows are the sums of each batch, `[3]`."""
 
     def run(images: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         return replica_evaluation(state.read(), (images, labels, mask), recipe)
@@ -191,7 +192,7 @@ def compile_evaluation(
 def compile_loop(
     strategy: tf.distribute.Strategy, replica_fn: Callable, width: int
 ) -> Loop:
-    """Return loop(iterator, num_steps), which runs all its steps in one call.
+    """Return the loop that runs all its steps in one call.
 
     Args:
         strategy: Under which each step runs, one `replica_fn` per replica.
@@ -199,13 +200,42 @@ def compile_loop(
         width: Of what `replica_fn` returns, stacked by the loop.
     """
 
+    num_hosts = getattr(strategy.extended, "num_hosts", 1)  # Of a TPU slice.
+
     @tf.function
-    def loop(iterator: Iterator, num_steps: tf.Tensor) -> tf.Tensor:
-        rows = tf.TensorArray(tf.float32, tf.cast(num_steps, tf.int32), False, True)
+    def loop(iterator: Iterator, num_steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        size = tf.cast(num_steps, tf.int32)
+        rows = tf.TensorArray(tf.float32, size, False, True)
+        waits = tf.TensorArray(tf.float64, size, False, True)
+        idle_since = clock.seconds()
         for i in tf.range(num_steps):
-            row = strategy.run(replica_fn, args=next(iterator))
-            row = strategy.experimental_local_results(row)[0]
-            rows = rows.write(tf.cast(i, tf.int32), tf.ensure_shape(row, [width]))
-        return rows.stack()
+            *batch, made = next(iterator)
+            row = strategy.run(replica_fn, args=tuple(batch))
+            local_rows = strategy.experimental_local_results(row)
+            # A step has waited from the end of the one before until its batch was
+            # made, if it was not. It orders nothing: batches are asked for ahead.
+            made = strategy.experimental_local_results(made)
+            made = tf.reduce_max(made[: len(made) // num_hosts])  # By one clock.
+            wait = tf.maximum(made - idle_since, 0.0)
+            idle_since = _time_of(local_rows[0])
+            place = tf.cast(i, tf.int32)
+            waits = waits.write(place, wait)
+            rows = rows.write(place, tf.ensure_shape(local_rows[0], [width]))
+        return rows.stack(), waits.stack()
 
     return loop
+
+
+def stamped(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Add to each batch, at its end, the seconds when it was made: loops take such."""
+    batches = batches.map(lambda *batch: (*batch, clock.seconds()))
+    return batches.prefetch(1)  # So that it is made when it can be.
+
+
+def _time_of(tensor: tf.Tensor) -> tf.Tensor:
+    """Return the seconds when a small tensor could be read here."""
+    # What an accelerator computes is there when its copy is.
+    with tf.device("/device:CPU:0"):
+        copy = tf.identity(tensor)
+        with tf.control_dependencies([copy]):
+            return clock.seconds()

@@ -103,19 +103,24 @@ def fit(session: session_lib.Session) -> None:
             compiles = not train_loop.is_compiled
             if to_profile and not compiles:
                 with session.writer.profile():
-                    rows, rate = train_loop.exactly(min(to_profile, epoch_end - done))
+                    ran = train_loop.exactly(min(to_profile, epoch_end - done))
                 to_profile = 0
             else:
-                rows, rate = train_loop(epoch_end - done)
+                ran = train_loop(epoch_end - done)
+            rows = ran.rows
             _check_steps(rows, done, session)
             session.writer.steps(done + 1, rows)
             done += len(rows)
             if compiles:
                 session.log.start(done)
             else:
-                rate *= config.global_batch_size
-                session.writer.scalars(done, {metrics.EXAMPLES_PER_SECOND: rate})
-                session.log.steps(done, rows[-1], rate)
+                rate = ran.steps_per_second * config.global_batch_size
+                speed = {
+                    metrics.EXAMPLES_PER_SECOND: rate,
+                    metrics.WAIT_FRACTION: ran.wait_fraction,
+                }
+                session.writer.scalars(done, speed)
+                session.log.steps(done, rows[-1], speed)
         elif scores := _evaluate(session, "validation", validation_loop):
             record = _after_validation(record, scores, session)
             session.writer.evaluation("validation", done, scores)
@@ -212,7 +217,9 @@ def _paced(
     session: session_lib.Session, loop: step.Loop, input_fn: pipeline.InputFn
 ) -> pace.PacedLoop:
     config = session.config
-    batches = session.runtime.strategy.distribute_datasets_from_function(input_fn)
+    batches = session.runtime.strategy.distribute_datasets_from_function(
+        lambda context: step.stamped(input_fn(context))
+    )
 
     @contextlib.contextmanager
     def limit(compiles: bool) -> Iterator[None]:
@@ -251,8 +258,7 @@ def _evaluate(
             stops = session.runtime.workers.any(session.stop.is_set())[0]
         if stops:
             return None
-        rows, _ = loop(num_batches - len(sums))
-        sums.extend(rows)
+        sums.extend(loop(num_batches - len(sums)).rows)
         session.log.evaluation(name, len(sums), num_batches)
     return metrics.evaluation_means(np.stack(sums))
 

@@ -6,7 +6,7 @@ accelerator from TensorFlow.
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ml_collections
@@ -152,15 +152,21 @@ class ProgressLog:
         self._start = time.monotonic(), step
         logging.info("Compiled the step; at step %d/%d.", step, self._total_steps)
 
-    def steps(self, step: int, row: np.ndarray, examples_per_second: float) -> None:
-        """Log one line if it is time; `row` has the metrics of the last step."""
+    def steps(self, step: int, row: np.ndarray, speed: Mapping[str, float]) -> None:
+        """Log one line if it is time.
+
+        Args:
+            step: The last one.
+            row: Its metrics.
+            speed: By name, the metrics of the loop that it was in.
+        """
         now = time.monotonic()
         if not self._is_due(now) and step != self._total_steps:
             return
         values: dict[str, Any] = dict(zip(metrics.TRAIN, row.tolist(), strict=True))
         logging.info(
             "step %d/%d  epoch %.1f  loss %.4f  accuracy %.3f  sharpness %.4f  "
-            "lr %.2g  %.0f examples/s  to go %s",
+            "lr %.2g  %.0f examples/s  input wait %.0f %%  to go %s",
             step,
             self._total_steps,
             step / self._epoch_steps,
@@ -168,7 +174,8 @@ class ProgressLog:
             values["train/accuracy"],
             values["train/sharpness"],
             values["train/learning_rate"],
-            examples_per_second,
+            speed[metrics.EXAMPLES_PER_SECOND],
+            100 * speed[metrics.WAIT_FRACTION],
             self._time_to_go(now, step),
         )
 

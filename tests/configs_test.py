@@ -43,11 +43,14 @@ def test_takes_a_step(recipe, dtype, rho, tmp_path):
     state = state_lib.create(strategy, built.network, built.optimizer)
     before = [w.numpy() for w in state.weights]
     split = pipeline.splits(str(tmp_path / "data"), manifest, 4)["train"]
+    input_fn = pipeline.training(
+        split, global_batch_size=4, seed=config.seed, start_step=0
+    )
     batches = strategy.distribute_datasets_from_function(
-        pipeline.training(split, global_batch_size=4, seed=config.seed, start_step=0)
+        lambda context: step.stamped(input_fn(context))
     )
     loop = step.compile_train(strategy, state, built)
-    rows = loop(iter(batches), tf.constant(2, tf.int64)).numpy()
+    rows = loop(iter(batches), tf.constant(2, tf.int64))[0].numpy()
     assert np.isfinite(rows).all()
     report = dict(zip(metrics.TRAIN, rows[0], strict=True))
     assert (report["train/sharpness"] != 0) == (config.sam.rho > 0)

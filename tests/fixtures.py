@@ -134,11 +134,11 @@ def train(strategy, recipe, global_batches):
         images = np.concatenate([x[row] for x, _ in global_batches for row in rows])
         labels = np.concatenate([y[row] for _, y in global_batches for row in rows])
         data = tf.data.Dataset.from_tensor_slices((images, labels))
-        return data.batch(size, drop_remainder=True)
+        return step.stamped(data.batch(size, drop_remainder=True))
 
     iterator = iter(strategy.distribute_datasets_from_function(input_fn))
-    rows = loop(iterator, tf.constant(len(global_batches), tf.int64)).numpy()
-    return state, rows
+    rows, _ = loop(iterator, tf.constant(len(global_batches), tf.int64))
+    return state, rows.numpy()
 
 
 def copies(strategy, variables):

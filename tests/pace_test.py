@@ -1,5 +1,6 @@
 """Loops are cut to a bounded time, on a clock of our own."""
 
+import pytest
 import tensorflow as tf
 
 from sam_pod import pace
@@ -22,18 +23,20 @@ def test_loops_fit_the_time_and_never_pass_the_limits(monkeypatch):
         steps = int(num_steps)
         asked.append(steps)
         clock.now += 0.5 * steps + (100 if len(asked) == 1 else 0)
-        return tf.zeros([steps, 2])
+        # The last step of each loop waits for a tenth of a second.
+        return tf.zeros([steps, 2]), tf.constant([0.0] * (steps - 1) + [0.1])
 
     paced = pace.PacedLoop(loop, iter(()), max_steps=20, max_seconds=5.0)
     assert not paced.is_compiled
     # One to compile, one to measure, then 5 s of half-second steps.
     for _ in range(3):
-        rows, rate = paced(1000)
+        ran = paced(1000)
     assert asked == [1, 1, 10]
-    assert (len(rows), rate) == (10, 2.0)
+    assert (len(ran.rows), ran.steps_per_second) == (10, 2.0)
+    assert ran.wait_fraction == pytest.approx(0.1 / 5)
     paced(4)
     assert asked[-1] == 4
-    assert len(paced.exactly(30)[0]) == 30
+    assert len(paced.exactly(30).rows) == 30
     slow = pace.PacedLoop(loop, iter(()), max_steps=3, max_seconds=0.1)
     for _ in range(3):
         slow(1000)

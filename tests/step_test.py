@@ -3,6 +3,7 @@
 import collections
 import itertools
 import threading
+import time
 
 import keras
 import numpy as np
@@ -384,8 +385,52 @@ def test_the_loop_does_not_change_the_result():
     loop = step.compile_train(strategy, state, recipe)
     images, labels = (np.concatenate(part) for part in zip(*data, strict=True))
     dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8, True)
+    dataset = step.stamped(dataset)
     iterator = iter(strategy.experimental_distribute_dataset(dataset))
-    parts = [loop(iterator, tf.constant(n, tf.int64)).numpy() for n in (1, 3, 2)]
+    parts = [loop(iterator, tf.constant(n, tf.int64))[0].numpy() for n in (1, 3, 2)]
     np.testing.assert_array_equal(np.concatenate(parts), rows)
     assert max_difference(whole, state) == 0
     assert loop.experimental_get_tracing_count() == 1
+
+
+def slow(dataset, seconds):
+    """Let each element come so many seconds after the one before."""
+    sleeping = tf.raw_ops.SleepDataset(
+        input_dataset=tf.data.experimental.to_variant(dataset),
+        sleep_microseconds=int(seconds * 1e6),
+        output_types=[spec.dtype for spec in dataset.element_spec],
+        output_shapes=[spec.shape for spec in dataset.element_spec],
+    )
+    return tf.data.experimental.from_variant(sleeping, dataset.element_spec)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_loop_tells_how_long_its_steps_waited_for_input(replicas):
+    """Nearly all of the time where the input is slow, none of it where the step is."""
+    strategy = one() if replicas == 1 else fixtures.mirrored(replicas)
+
+    def waited(input_seconds, products):
+        def replica_fn(x, y):
+            del y
+            matrix = tf.fill([300, 300], tf.cast(x[0], tf.float32))
+            for _ in tf.range(products):
+                matrix = tf.matmul(matrix, matrix) * 1e-3
+            return tf.stack([tf.reduce_mean(matrix)] * 2)
+
+        def input_fn(context):
+            del context
+            pairs = tf.data.Dataset.from_tensors((tf.ones([4]), tf.ones([4])))
+            return step.stamped(slow(pairs.repeat(), input_seconds / replicas))
+
+        loop = step.compile_loop(strategy, replica_fn, 2)
+        iterator = iter(strategy.distribute_datasets_from_function(input_fn))
+        loop(iterator, tf.constant(1, tf.int64))  # Compiles.
+        start = time.monotonic()
+        rows, waits = loop(iterator, tf.constant(10, tf.int64))
+        assert rows.shape == (10, 2) and waits.shape == (10,)
+        seconds = time.monotonic() - start
+        return waits.numpy().sum() / seconds
+
+    assert waited(0.05, products=0) > 0.6
+    # The first step of a loop may wait, for what the one before has taken.
+    assert waited(1e-4, products=100) < 0.2

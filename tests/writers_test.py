@@ -9,6 +9,7 @@ import tensorflow as tf
 from sam_pod import errors, metrics, runtime, workers, writers
 
 ROW = np.arange(len(metrics.TRAIN)) / 10
+SPEED = {metrics.EXAMPLES_PER_SECOND: 123.4, metrics.WAIT_FRACTION: 0.256}
 
 
 def alone():
@@ -31,12 +32,12 @@ def test_a_line_every_few_seconds_with_a_time_to_go(clock, caplog):
         log.start(1)
         for step in range(2, 62):
             clock.now += 1.0
-            log.steps(step, ROW, 123.4)
+            log.steps(step, ROW, SPEED)
     lines = [line for line in caplog.messages if line.startswith("step ")]
     assert len(lines) == 12
     assert lines[-1] == (
         "step 57/1000  epoch 0.6  loss 0.0000  accuracy 0.300  sharpness 0.2000  "
-        "lr 0.6  123 examples/s  to go 15m43s"
+        "lr 0.6  123 examples/s  input wait 26 %  to go 15m43s"
     )
 
 
@@ -45,9 +46,9 @@ def test_long_runs_show_hours_and_the_last_step_has_a_line(clock, caplog):
     with caplog.at_level("INFO", logger="absl"):
         log.start(0)
         clock.now = 10.0
-        log.steps(10, ROW, 1.0)
+        log.steps(10, ROW, SPEED)
         clock.now = 10.1
-        log.steps(100_000, ROW, 1.0)
+        log.steps(100_000, ROW, SPEED)
     assert caplog.messages[-2].endswith("to go 27h46m")
     assert caplog.messages[-1].startswith("step 100000/100000")
 

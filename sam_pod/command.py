@@ -9,11 +9,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import NoReturn
 
 from absl import flags, logging
 
-from sam_pod import errors, interrupts, redaction, storage
+from sam_pod import errors, interrupts, redaction
 
 EXIT_USER_ERROR, EXIT_BUG = 1, 70
 
@@ -35,20 +34,6 @@ def run(action: Callable[[], object]) -> int:
         print(redaction.redact(traceback.format_exc()), end="", file=sys.stderr)
         return EXIT_BUG
     return 0
-
-
-def leave(code: int) -> NoReturn:
-    """Exit with the code.
-
-    After any call to s3:// the process would abort in its last moments, with another
-    code: then Python's own end is left out, once all is written.
-    """
-    if not storage.aborts_at_exit():
-        sys.exit(code)
-    python_logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)
 
 
 def run_anew(action: Callable[[Callable[[], None]], object]) -> int:

@@ -24,6 +24,7 @@ from sam_pod import (
     notices,
     retries,
     rules,
+    storage,
     watchdog,
 )
 from sam_pod import config as config_lib
@@ -195,4 +196,4 @@ def _tensorboard() -> str:
 
 
 if __name__ == "__main__":
-    command.leave(main(sys.argv))
+    storage.leave(main(sys.argv))

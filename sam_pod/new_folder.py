@@ -1,7 +1,8 @@
 """A folder that appears whole or not at all: written aside, then renamed.
 
 What is written aside, in DIR.partial, goes when that fails; it stays after what the
-caller says, and after a kill, for a caller who continues from it.
+caller says, and after a kill, for a caller who continues from it. A folder in a bucket
+is written aside on the local disk: see remote_folder.py.
 """
 
 import contextlib
@@ -9,22 +10,19 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from sam_pod import errors, files
+from sam_pod import errors, files, remote_folder
 
 
 def check(output: str) -> str:
     """Return the absolute path of the folder that `output` names.
 
     Raises:
-        UserError: it is not a local folder that is empty or still to be made.
+        UserError: it is not a folder that is empty or still to be made.
     """
     if not output:
         raise errors.UserError("`output` is empty; name the folder to write.")
     if files.is_remote(output):
-        raise errors.UserError(
-            f"`output` is {output!r}; it must be a local folder. Write there, then "
-            "copy the folder to the bucket."
-        )
+        return remote_folder.check(output)
     path = os.path.realpath(output)
     try:
         filled = os.path.isdir(path) and bool(os.listdir(path))
@@ -44,7 +42,9 @@ def check(output: str) -> str:
 
 
 def partial(path: str) -> str:
-    """Return where the folder `path` is written aside."""
+    """Return where the folder `path` is written aside, on the local disk."""
+    if files.is_remote(path):
+        return remote_folder.local(path)
     return os.path.realpath(path) + ".partial"
 
 
@@ -64,6 +64,10 @@ def write(output: str, kept_on: tuple[type[BaseException], ...] = ()) -> Iterato
     try:
         with _partial_folder(partial(path), kept_on) as folder:
             yield folder
+            if files.is_remote(path):
+                remote_folder.send(folder, path)
+                shutil.rmtree(folder)
+                return
             _sync(folder)
             os.rename(folder, path)
             files.sync(os.path.dirname(path))
@@ -99,7 +103,7 @@ def _partial_folder(
     with _lock(folder):
         try:
             yield folder
-        except kept_on:
+        except (*kept_on, errors.StorageLost):
             raise
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

@@ -2,10 +2,11 @@
 
 gs:// is built into TensorFlow. tensorflow-io brings s3://, http(s)://, az:// and
 hdfs://; it is imported for a path of theirs alone, because it is large and because its
-client for s3:// aborts the process at Python's exit: see `command.leave`.
+client for s3:// aborts the process at Python's exit: see `leave`.
 """
 
 import functools
+import logging
 import os
 import re
 import socket
@@ -13,6 +14,7 @@ import sys
 import urllib.parse
 import urllib.request
 import warnings
+from typing import NoReturn
 
 from sam_pod import errors, redaction
 
@@ -82,9 +84,18 @@ def check_credentials(value: str, name: str) -> None:
         )
 
 
-def aborts_at_exit() -> bool:
-    """Return whether Python's own exit would end in an abort."""
-    return "tensorflow_io" in sys.modules
+def leave(code: int) -> NoReturn:
+    """Exit with the code.
+
+    After any call to s3:// the process would abort in its last moments, with another
+    code: then Python's own end is left out, once all is written.
+    """
+    if "tensorflow_io" not in sys.modules:
+        sys.exit(code)
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 def endpoint(path: str) -> tuple[str, int] | None:

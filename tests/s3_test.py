@@ -292,6 +292,64 @@ def test_a_missing_right_is_named(server, proxy):
     assert not [name for name in server.names("no-") if "config" in name]
 
 
+def test_prepare_writes_to_a_bucket_as_to_a_disk(server, tmp_path):
+    from sam_pod.data import prepare
+
+    folder = tmp_path / "digits"
+    prepare.main(["", "--dataset=digits", f"--output={folder}"])
+    command = ["--dataset=digits", f"--output=s3://{s3_server.BUCKET}/digits"]
+    environment = {**s3_server.environment(server.url), "TMPDIR": str(tmp_path)}
+
+    def run():
+        process = runs.Process(
+            *command, module="sam_pod.data.prepare", environment=environment
+        )
+        return process.wait(), process.stderr
+
+    assert run() == (0, "")
+    assert server.names("digits/") == sorted(path.name for path in folder.iterdir())
+    copy = server.get("digits/", tmp_path / "copy")
+    for path in folder.iterdir():
+        assert (copy / path.name).read_bytes() == path.read_bytes(), path
+    assert not list(tmp_path.glob("sam_pod-*"))
+    code, stderr = run()
+    assert code == 1
+    assert "`output` s3://bucket/digits already holds files" in stderr
+    assert stderr.count("\n") == 1
+
+
+def test_a_folder_is_sent_whole_or_not_at_all(server, proxy, tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    (folder / ".state").mkdir()
+    for name in ("manifest.json", "sub/x", "a", ".state/hidden"):
+        (folder / name).write_text(name)
+
+    def refuse(method, path, number):
+        fails = method == "PUT" and path.endswith("sent/sub/x") and number < 4
+        return faulty_proxy.Status(403) if fails else None
+
+    proxy.plan = refuse
+    server.client.put_object(Bucket=s3_server.BUCKET, Key="sent/.incomplete", Body=b"")
+    server.client.put_object(Bucket=s3_server.BUCKET, Key="sent/left", Body=b"x")
+    told = in_process(
+        f"""
+        from sam_pod import remote_folder
+        tell(remote_folder.check, "s3://bucket/sent/")
+        tell(remote_folder.send, {str(folder)!r}, "s3://bucket/sent")
+        tell(files.names, "s3://bucket/sent")
+        tell(remote_folder.send, {str(folder)!r}, "s3://bucket/sent")
+        """,
+        s3_server.environment(proxy.url),
+    )
+    assert told[0] == "s3://bucket/sent"
+    assert "s3:PutObject" in told[1]
+    assert told[2:] == [[], None]
+    assert server.names("sent/") == ["a", "manifest.json", "sub/x"]
+    puts = [path for method, path in proxy.requests if method == "PUT"]
+    assert puts[-1].endswith("sent/manifest.json")
+
+
 def user_error(*arguments, **environment):
     code, _, stderr = runs.main(*arguments, environment=environment)
     assert code == 1, stderr

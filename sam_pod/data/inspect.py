@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sam_pod import command, errors
+from sam_pod import errors, storage
 from sam_pod.data import commands
 
 
@@ -86,4 +86,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    command.leave(main(sys.argv))
+    storage.leave(main(sys.argv))

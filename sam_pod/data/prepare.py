@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING
 import tqdm
 from absl import flags
 
-from sam_pod import command, errors, files, new_folder
+from sam_pod import errors, files, new_folder, storage
 from sam_pod.data import commands, sources
 
 # Whatever needs TensorFlow is imported where it is used: --help and a wrong flag
@@ -262,4 +262,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    command.leave(main(sys.argv))
+    storage.leave(main(sys.argv))

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from sam_pod import errors
+from sam_pod import errors, new_folder
 
 if TYPE_CHECKING:
     from sam_pod.data import records
@@ -28,9 +28,14 @@ class Request:
     check: Callable[[], object] = lambda: None  # What it raises ends a download.
 
     @property
+    def beside(self) -> str:
+        """The local folder in which the output, or what it is copied from, lies."""
+        return os.path.dirname(new_folder.partial(self.output))
+
+    @property
     def scratch(self) -> str:
         """A folder that exists, on the disk of the output, for temporary files."""
-        folder = os.path.dirname(os.path.realpath(self.output))
+        folder = self.beside
         while not os.path.isdir(folder):
             folder = os.path.dirname(folder)
         return folder
@@ -50,8 +55,7 @@ def _read_cifar10(request: Request) -> "records.Source":
 
     source = request.source
     if source == "download":
-        parent = os.path.dirname(os.path.realpath(request.output))
-        source = os.path.join(parent, cifar10.FILE_NAME)
+        source = os.path.join(request.beside, cifar10.FILE_NAME)
         cifar10.download(source, request.check)
     if _is_archive(source, cifar10.FILE_NAME, "cifar-10-batches-"):
         return cifar10.read_archive(source)

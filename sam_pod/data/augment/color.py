@@ -19,7 +19,8 @@ def brightness(images: tf.Tensor, uniform: tf.Tensor, delta: float) -> tf.Tensor
 def jitter(images: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
     """Change brightness, saturation, hue and contrast as Inception's training does.
 
-    In this order, the first of the four of its code; clipped to [0, 1] at the end.
+    In this order, the first of the four of its code; clipped to [0, 1] at the end, and
+    after the brightness too, for below 0 there is no saturation.
 
     Args:
         images: float32 `[B, H, W, C]` in [0, 1]; of one channel, only brightness and
@@ -27,7 +28,7 @@ def jitter(images: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
         uniform: `[B, JITTER_DRAWS]` in [0, 1).
     """
     parts = tf.unstack(uniform[:, :, None, None, None], axis=1)
-    images = images + (parts[0] * 2.0 - 1.0) * BRIGHTNESS
+    images = brightness(images, uniform[:, 0], BRIGHTNESS)
     if images.shape[3] == 3:
         images = saturate(images, _between(SATURATION, parts[1]))
         images = turn_hue(images, (parts[2] * 2.0 - 1.0) * HUE)
@@ -61,10 +62,12 @@ def turn_hue(images: tf.Tensor, turns: tf.Tensor) -> tf.Tensor:
     value = tf.reduce_max(images, -1, keepdims=True)
     chroma = value - tf.reduce_min(images, -1, keepdims=True)
     unit = tf.where(chroma > 0, chroma, 1.0)
+    # Not `value == red`: a compiler may compute the two apart, and round otherwise.
+    is_red = (red >= green) & (red >= blue)
     sector = tf.where(
-        value == red,
+        is_red,
         (green - blue) / unit,
-        tf.where(value == green, (blue - red) / unit + 2.0, (red - green) / unit + 4.0),
+        tf.where(green >= blue, (blue - red) / unit + 2.0, (red - green) / unit + 4.0),
     )
     sector += 6.0 * turns
     # Each channel falls from `value` by `chroma` while the hue is far from its own.

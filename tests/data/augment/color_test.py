@@ -58,24 +58,27 @@ def test_jitter_equals_the_ops_of_tensorflow_one_image_after_the_other(images, d
     found = color.jitter(images, draws).numpy()
     assert 0 <= found.min() < found.max() <= 1
     for image, result, u in zip(images, found, draws.astype(float), strict=True):
-        x = tf.image.adjust_brightness(image, (2 * u[0] - 1) * 32 / 255)
+        x = np.clip(image + (2 * u[0] - 1) * 32 / 255, 0, 1).astype(np.float32)
         x = tf.image.adjust_saturation(x, 0.5 + u[1])
         x = tf.image.adjust_hue(x, (2 * u[2] - 1) * 0.2)
         x = tf.image.adjust_contrast(x, 0.5 + u[3])
-        # Where brightness went below zero HSV has no meaning, and ours another than
-        # TensorFlow's.
-        lowest = image.min(-1) + (2 * u[0] - 1) * 32 / 255
-        shift = (tf.reduce_mean(x, [0, 1]).numpy() - result.mean((0, 1)))[None, None]
-        if (lowest >= 0).all():
-            np.testing.assert_allclose(result, np.clip(x, 0, 1), atol=1e-5)
-        else:
-            assert np.abs(shift).max() < 0.1
+        np.testing.assert_allclose(result, np.clip(x, 0, 1), atol=1e-5)
+
+
+def test_compiled_in_one_piece_it_is_the_same(images, draws):
+    """Though XLA rounds a number here one way and there another."""
+
+    def fn(images, draws):
+        return color.jitter(color.brightness(images, draws[:, 3], 0.5), draws)
+
+    compiled = tf.function(fn, jit_compile=True)(images, draws)
+    np.testing.assert_allclose(fn(images, draws), compiled, atol=1e-5)
 
 
 def test_jitter_of_grey_images_changes_brightness_and_contrast(draws):
     images = np.random.default_rng(0).random((40, 5, 4, 1), np.float32)
     found = color.jitter(images, draws).numpy()
     for image, result, u in zip(images, found, draws, strict=True):
-        x = image + (2 * u[0] - 1) * 32 / 255
+        x = np.clip(image + (2 * u[0] - 1) * 32 / 255, 0, 1)
         expected = (x - x.mean()) * (0.5 + u[3]) + x.mean()
         np.testing.assert_allclose(result, np.clip(expected, 0, 1), atol=1e-5)

@@ -10,9 +10,15 @@ _PRECISION = 0.9
 
 
 def largest(
-    needs: Callable[[int], float], start: int, unit: int, limit: float = 1.0
-) -> tuple[int, int]:
+    needs: Callable[[int], float],
+    start: int,
+    unit: int,
+    ceiling: int,
+    limit: float = 1.0,
+) -> tuple[int, int | None]:
     """Return (a batch that fits, a larger one that does not).
+
+    Where the ceiling itself fits, no larger one is tried: the second is None.
 
     Memory grows nearly in proportion to the batch, so the next guess is on the line
     through what is known. Where that has not halved the interval, the next is in its
@@ -23,13 +29,15 @@ def largest(
             `limit` when it does not fit; compiles.
         start: The first guess.
         unit: Batches are multiples of it.
+        ceiling: The largest batch there is any use for; at least `unit`.
         limit: Of what `needs` returns.
 
     Raises:
         UserError: not even `unit` fits.
     """
     tried: dict[int, float] = {}
-    guess = max(start // unit, 1) * unit
+    ceiling = ceiling // unit * unit
+    guess = min(max(start // unit, 1) * unit, ceiling)
     width = math.inf
     while True:
         tried[guess] = needs(guess)
@@ -37,13 +45,15 @@ def largest(
         fails = min((b for b, need in tried.items() if need > limit), default=0)
         if fails and (fits >= _PRECISION * fails or fails - fits <= unit):
             break
+        if fits == ceiling:
+            return fits, None
         before, width = width, _width(fits, fails, unit)
         if fails and width > before / 2:
             guess = round(math.sqrt(max(fits, unit) * fails))
         else:
             guess = _on_the_line(tried, fits, fails, limit)
         low, high = fits + unit, fails - unit if fails else 8 * max(fits, unit)
-        guess = min(max(guess // unit * unit, low), max(high, low))
+        guess = min(max(guess // unit * unit, low), max(high, low), ceiling)
     if not fits:
         raise errors.UserError(
             f"Not even {unit} example(s) a replica fit: take a smaller model, "

@@ -169,9 +169,13 @@ def _find_batch(
     target: Topology,
     programs: Mapping[str, Measured],
     progress: Callable[[str], None],
-) -> dict[str, int]:
-    """Return the largest batch of a replica that fits, and one that does not."""
+) -> dict[str, int | None]:
+    """Return the largest batch of a replica that fits, and one that does not.
+
+    Batches of more examples than there are to train on are of no use, and not tried.
+    """
     config = subject.config
+    examples = subject.manifest.num_examples("train") - config.data.validation_examples
     name = next(name for name in _STEPS if name in programs)
 
     def needs(batch: int) -> float:
@@ -191,6 +195,7 @@ def _find_batch(
         needs,
         programs[name].per_replica_batch_size,
         unit=config.sam.micro_batches * config.accumulate_steps,
+        ceiling=examples // target.num_replicas,
     )
     return {"fits": fits, "fails": fails}
 

@@ -59,6 +59,10 @@ def extent(report: Mapping[str, Any]) -> str:
 
 def largest_batch(found: Mapping[str, Any]) -> str:
     """Return what was found of the largest batch, in one line."""
+    if found["fails"] is None:
+        return (
+            f"largest batch a replica: {found['fits']} fits, an epoch holds no larger"
+        )
     return f"largest batch a replica: {found['fits']} fits, {found['fails']} does not"
 
 

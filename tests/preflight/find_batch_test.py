@@ -18,7 +18,7 @@ def search(needs, start, unit=1):
         # much it does not.
         return share
 
-    fits, fails = find_batch.largest(counted, start, unit)
+    fits, fails = find_batch.largest(counted, start, unit, ceiling=10**9)
     assert len(set(tried)) == len(tried), "one batch was compiled twice"
     assert {fits, fails} <= {*tried}
     assert needs(fits) <= 1 < needs(fails)
@@ -73,10 +73,27 @@ def test_only_multiples_of_the_unit_are_tried():
     assert search(linear(100), start=30, unit=64)[:2] == (64, 128)
 
 
+@pytest.mark.parametrize("start", [8, 600, 4096])
+def test_what_no_epoch_could_fill_is_not_tried(start):
+    tried = []
+
+    def needs(batch):
+        tried.append(batch)
+        return batch / 1e6
+
+    assert find_batch.largest(needs, start, 8, ceiling=603) == (600, None)
+    assert max(tried) == 600 and len(tried) <= 4
+
+
+def test_a_ceiling_that_does_not_fit_changes_nothing():
+    fits, fails = find_batch.largest(linear(1000), 64, 1, ceiling=2000)
+    assert 900 <= fits <= 1000 < fails <= 2000
+
+
 def test_nothing_fits_is_one_line():
     for unit in (1, 4):
         with pytest.raises(errors.UserError) as caught:
-            find_batch.largest(lambda batch: 1 + batch, 512, unit)
+            find_batch.largest(lambda batch: 1 + batch, 512, unit, ceiling=1024)
         assert str(caught.value).startswith(f"Not even {unit} example(s) a replica")
         assert "\n" not in str(caught.value)
 

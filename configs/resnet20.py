@@ -1,7 +1,9 @@
-"""ResNet20 on CIFAR-10 with SAM: the seed's recipe, and two variants of it.
+"""ResNet20 on CIFAR-10 with SAM: the seed's recipe, and variants of it.
 
 python -m sam_pod.main --config=configs/resnet20.py          Adam, plateau
 python -m sam_pod.main --config=configs/resnet20.py:sgd      the SAM paper's optimizer
+python -m sam_pod.main --config=configs/resnet20.py:cutout       and its second,
+python -m sam_pod.main --config=configs/resnet20.py:autoaugment  its third augmentation
 python -m sam_pod.main --config=configs/resnet20.py:digits   minutes on a laptop
 
 Add --config.sam.rho=0 to any of them for its baseline without SAM. Keys that are not
@@ -10,7 +12,7 @@ here have the defaults of sam_pod/config.py.
 
 import ml_collections
 
-VARIANTS = ("", "sgd", "digits")
+VARIANTS = ("", "sgd", "cutout", "autoaugment", "digits")
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
@@ -38,11 +40,15 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.schedule = {"name": "plateau", "plateau_factor": 0.5, "plateau_patience": 3}
     config.early_stopping = {"patience": 10, "restore_best_weights": True}
 
-    if variant == "sgd":
+    if variant in ("sgd", "cutout", "autoaugment"):
         # arXiv 2010.01412, section 3.1 and table 6 (WideResNet, 200 epochs).
         config.global_batch_size = 256
         config.num_epochs = 200
-        config.data.augment = "crop,flip"
+        config.data.augment = {
+            "sgd": "crop,flip",
+            "cutout": "crop,flip,cutout",
+            "autoaugment": "crop,flip,autoaugment,cutout",
+        }[variant]
         config.data.standardize = True
         config.optimizer = {
             "name": "sgd",

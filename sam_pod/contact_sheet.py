@@ -4,6 +4,7 @@ Made on the host of who writes, from the same order, draws and functions as the 
 step has, which it leaves alone. A device may round a float differently.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -41,6 +42,9 @@ def make(
             are not.
     """
     size = _num_examples(global_batch_size)
+    if split.how.offsets:  # Read no more than is shown.
+        how = dataclasses.replace(split.how, is_held=False)
+        split = dataclasses.replace(split, how=how)
     batches = pipeline.training(
         split, global_batch_size=global_batch_size, seed=recipe.seed, start_step=0
     )(tf.distribute.InputContext(num_replicas_in_sync=global_batch_size // size))

@@ -3,17 +3,24 @@
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import ml_collections
 import tensorflow as tf
 from absl import logging
 
 from sam_pod import dataset, errors, files, interrupts
+from sam_pod.data import faults, pipeline, prepare
 from sam_pod.data import manifest as manifest_lib
-from sam_pod.data import prepare
 from sam_pod.runtime import Runtime
 from sam_pod.workers import Workers
+
+# What a damaged example makes of a dataset.
+_FAULTS = (
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+)
 
 
 def prepare_missing(
@@ -98,6 +105,34 @@ def reading(directory: str) -> Iterator[None]:
             with errors.storage(directory, "read"):
                 raise
         raise
+
+
+@contextlib.contextmanager
+def naming_faults(
+    split: pipeline.Split, rows: Callable[[], Iterable[int]]
+) -> Iterator[None]:
+    """Name the file and the byte, when a loop of steps cannot read an example.
+
+    Args:
+        split: That the loop reads.
+        rows: Of the examples that the loop may have asked for, by their numbers; looked
+            at one by one when it has failed.
+
+    Raises:
+        UserError: an example is damaged.
+    """
+    try:
+        yield
+    except _FAULTS as error:
+        if "GetNext" not in str(error):
+            raise
+        reader = split.reader
+        # What is held was read all at once.
+        suspects = faults.all_rows(reader) if split.how.is_held else rows()
+        found = faults.first(reader, suspects)
+        if not found:
+            raise
+        raise errors.UserError(found) from error
 
 
 def _is_empty(directory: str) -> bool:

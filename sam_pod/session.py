@@ -124,7 +124,17 @@ def _set_up(
         logging.info("Continuing after step %d/%d.", state.step.numpy(), total_steps)
     elif workers.is_chief:
         writer.setup(config, recipe.network.initial_weights())
-        with runtime.host_scope():
+
+        def first_rows() -> np.ndarray:
+            return pipeline.training_rows(
+                splits["train"],
+                global_batch_size=config.global_batch_size,
+                seed=config.seed,
+                step=0,
+            )
+
+        naming = inputs_lib.naming_faults(splits["train"], first_rows)
+        with runtime.host_scope(), inputs_lib.reading(config.data.dir), naming:
             sheet = contact_sheet.make(
                 recipe,
                 splits["train"],

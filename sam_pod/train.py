@@ -9,7 +9,7 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import ml_collections
@@ -33,6 +33,9 @@ from sam_pod import workdir as workdir_lib
 from sam_pod.data import pipeline
 from sam_pod.runtime import Runtime
 from sam_pod.workers import Workers
+
+# Batches that may be asked for before their step: by the executor, and in buffers.
+_STEPS_AHEAD = 32
 
 
 def run(
@@ -193,30 +196,48 @@ def _train_loop(session: session_lib.Session, start_step: int) -> pace.PacedLoop
         group_size=groups.size(config.sam.sync, strategy.num_replicas_in_sync),
         micro_batches=config.sam.micro_batches,
     )
-    return _paced(
-        session,
-        step.compile_train(strategy, session.state, session.recipe),
-        input_fn,
-    )
+
+    def upcoming() -> Iterator[int]:
+        done = int(session.state.step.numpy())
+        for number in range(done, done + _STEPS_AHEAD):
+            yield from pipeline.training_rows(
+                session.splits["train"],
+                global_batch_size=config.global_batch_size,
+                seed=config.seed,
+                step=number,
+            )
+
+    loop = step.compile_train(strategy, session.state, session.recipe)
+    return _paced(session, loop, input_fn, ("train", upcoming))
 
 
 def _evaluation_loop(session: session_lib.Session, name: str) -> pace.PacedLoop:
     input_fn = pipeline.evaluation(
         session.splits[name], global_batch_size=session.config.global_batch_size
     )
-    return _paced(
-        session,
-        step.compile_evaluation(
-            session.runtime.strategy, session.state, session.recipe
-        ),
-        input_fn,
+    loop = step.compile_evaluation(
+        session.runtime.strategy, session.state, session.recipe
     )
+    split = session.splits[name]
+    return _paced(session, loop, input_fn, (name, lambda: pipeline.all_rows(split)))
 
 
 def _paced(
-    session: session_lib.Session, loop: step.Loop, input_fn: pipeline.InputFn
+    session: session_lib.Session,
+    loop: step.Loop,
+    input_fn: pipeline.InputFn,
+    reads: tuple[str, Callable[[], Iterable[int]]],
 ) -> pace.PacedLoop:
-    config = session.config
+    """Return the loop over what `input_fn` gives.
+
+    Args:
+        session: Of the run.
+        loop: Of compiled steps.
+        input_fn: Of its batches.
+        reads: The split that is read, and the rows that may have been asked for when
+            the loop fails.
+    """
+    config, (name, rows) = session.config, reads
     batches = session.runtime.strategy.distribute_datasets_from_function(
         lambda context: step.stamped(input_fn(context))
     )
@@ -228,7 +249,8 @@ def _paced(
             seconds = config.watchdog.compile_seconds
             key = "watchdog.compile_seconds"
             bound = watchdog.limit(seconds, "Compiling a step", key)
-        with bound, inputs_lib.reading(config.data.dir):
+        naming = inputs_lib.naming_faults(session.splits[name], rows)
+        with bound, inputs_lib.reading(config.data.dir), naming:
             yield
 
     def agree(num_steps: int) -> int:

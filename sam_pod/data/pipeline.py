@@ -113,18 +113,15 @@ def training(
     Images are uint8 `[B, H, W, C]`, labels int32 `[B]`, B = G / R; which rows of the
     global batch they are is `groups.rows(replica, B, group_size, micro_batches)`.
     """
-    epoch_steps = steps_per_epoch(split, global_batch_size)
+    steps_per_epoch(split, global_batch_size)  # One at least.
 
     def input_fn(context: tf.distribute.InputContext) -> tf.data.Dataset:
         size = global_batch_size // context.num_replicas_in_sync
         turns = _turns(context, start_step, tf.int64.max)
 
         def places(step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor | tuple:
-            epoch = step // epoch_steps
-            first = (step - epoch * epoch_steps) * global_batch_size
             rows = groups.rows(replica, size, group_size, micro_batches)
-            seeds = tf.stack([tf.constant(seed, tf.int64), epoch])
-            shuffled = _shuffle(first + rows, seeds, split.num_examples - 1)
+            shuffled = training_places(split, global_batch_size, seed, step, rows)
             if not split.how.random_parts:
                 return shuffled
             # All replicas draw for the whole global batch, and take what is theirs.
@@ -135,6 +132,35 @@ def training(
         return _without_autotune(_examples(split, turns.map(places), size))
 
     return input_fn
+
+
+def training_places(
+    split: Split, global_batch_size: int, seed: int, step: tf.Tensor, rows: tf.Tensor
+) -> tf.Tensor:
+    """Return which examples of a split stand in some rows of a step's global batch.
+
+    Args:
+        split: That is trained on.
+        global_batch_size: Over all replicas.
+        seed: Of the run.
+        step: From 0 on, int64.
+        rows: int64 `[B]`.
+    """
+    epoch_steps = steps_per_epoch(split, global_batch_size)
+    epoch = step // epoch_steps
+    first = (step - epoch * epoch_steps) * global_batch_size
+    seeds = tf.stack([tf.constant(seed, tf.int64), epoch])
+    return _shuffle(first + rows, seeds, split.num_examples - 1)
+
+
+def training_rows(
+    split: Split, *, global_batch_size: int, seed: int, step: int
+) -> np.ndarray:
+    """Return which rows of its shards the global batch of a step holds, int64 `[G]`."""
+    rows = tf.range(global_batch_size, dtype=tf.int64)
+    number = tf.constant(step, tf.int64)
+    places = training_places(split, global_batch_size, seed, number, rows)
+    return split.rows(places).numpy()
 
 
 def evaluation(split: Split, *, global_batch_size: int) -> InputFn:
@@ -195,7 +221,7 @@ def _examples(split: Split, places: tf.data.Dataset, size: int) -> tf.data.Datas
     """
     draws = isinstance(places.element_spec, tuple)
     if split.how.is_held and not draws:
-        everything = split.reader.held(_all_rows(split))
+        everything = split.reader.held(all_rows(split))
         batches = tf.data.Dataset.zip((places, everything)).map(
             lambda place, examples: tuple(tf.gather(part, place) for part in examples),
             num_parallel_calls=2,
@@ -206,7 +232,8 @@ def _examples(split: Split, places: tf.data.Dataset, size: int) -> tf.data.Datas
     return batches.prefetch(2)
 
 
-def _all_rows(split: Split) -> np.ndarray:
+def all_rows(split: Split) -> np.ndarray:
+    """Return the rows of its shards that a split has, in its order, int64 `[N]`."""
     return split.rows(tf.range(split.num_examples, dtype=tf.int64)).numpy()
 
 

@@ -95,7 +95,7 @@ class Reader:
             wanted, order = _chosen(rows, total)
             source = source.enumerate().filter(lambda i, _: tf.constant(wanted)[i])
             everything = source.map(
-                lambda _, serialized: self._parse(serialized),
+                lambda _, serialized: self.parse(serialized),
                 num_parallel_calls=_cores(),
             ).batch(len(rows), drop_remainder=True)
 
@@ -127,7 +127,7 @@ class Reader:
             examples = contents.batch(batch_size, drop_remainder=True)
             examples = examples.map(self._parse_plain, num_parallel_calls=2)
         else:
-            examples = contents.map(self._parse, num_parallel_calls=_cores())
+            examples = contents.map(self.parse, num_parallel_calls=_cores())
             examples = examples.batch(batch_size, drop_remainder=True)
         options = tf.data.Options()
         if is_remote:  # A request holds a thread until it is answered.
@@ -158,10 +158,15 @@ class Reader:
         pixels = tf.io.decode_raw(contents, tf.uint8)
         return tf.reshape(pixels, [-1, *self.image_shape]), labels
 
-    def _parse(
+    def parse(
         self, serialized: tf.Tensor, uniform: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return image and label of one serialized example."""
+        """Return image and label of one serialized example.
+
+        Args:
+            serialized: A string.
+            uniform: What the part of the image is drawn by; None for the middle.
+        """
         contents, labels = self._features(serialized[None])
 
         def box(height: tf.Tensor, width: tf.Tensor) -> crops.Box:

@@ -1,0 +1,54 @@
+"""Which example made a dataset fail: TensorFlow's errors name no file."""
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import files
+from sam_pod.data import reading
+
+
+def first(reader: reading.Reader, rows: Iterable[int]) -> str:
+    """Return in one line what is wrong with the first bad one of `rows`; '' if none is.
+
+    Args:
+        reader: Of their split.
+        rows: Numbers of examples in it, which are read one after the other.
+    """
+    records = reader.records
+    parse = tf.function(reader.parse, input_signature=[tf.TensorSpec([], tf.string)])
+    for row in rows:
+        path, start, end = records.place(row)
+        where = f"Example {row} of the {reader.stored} files, at byte {start} of {path}"
+        try:
+            serialized = records.read(tf.constant(row, tf.int64))
+        except tf.errors.OpError as error:
+            if files.exists(path):
+                return (
+                    f"{where}, is corrupt or cut off: its {end - start} bytes are not "
+                    "what was written. Copy the file again from where it came from."
+                )
+            return f"{where}, cannot be read ({_reason(error)})."
+        try:
+            parse(serialized)
+        except tf.errors.OpError as error:
+            return (
+                f"{where}, holds no image that can be decoded ({_reason(error)}). Mend "
+                "or remove it where the data set came from, and prepare it again."
+            )
+    return ""
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """Return the words of an error without the operations that they came through."""
+    words = re.sub(r"\{\{.*?\}\}|\[+.*?\]+|name: *$", " ", error.message)
+    lines = [" ".join(line.split()) for line in words.splitlines()]
+    # Before it come the lines of Python that made the graph.
+    return [line for line in lines if line][-1].rstrip(" .")[:200]
+
+
+def all_rows(reader: reading.Reader) -> np.ndarray:
+    """Return the numbers of all examples of a reader's split."""
+    return np.arange(len(reader.records))

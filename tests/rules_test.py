@@ -32,8 +32,6 @@ def test_defaults_are_valid():
         ("data.memory_fraction", -0.5, r"must be in \[0, 1\]"),
         ("data.image_size", -1, "must be 0 or above"),
         ("data.num_classes", -1, "must be 0 or above"),
-        ("data.num_classes", 10, "`data.files.train` is ''.*files that were not"),
-        ("data.files.train", "train-*", "`data.files.test` is ''.*files that were not"),
         ("data.label_smoothing", 1.0, r"must be in \[0, 1\)"),
         ("dtype", "float16", "must be 'float32' or 'bfloat16'"),
         ("seed", 2**31, "must be below"),
@@ -67,4 +65,20 @@ def test_a_common_batch_norm_needs_a_common_batch(key, value, message):
     section, _, name = key.rpartition(".")
     (config[section] if section else config)[name] = value
     with pytest.raises(errors.UserError, match=f"`model.batch_norm`.*{message}"):
+        rules.validate(config)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "missing"),
+    [
+        ("data.num_classes", 10, "data.files.train"),
+        ("data.files.train", "train-*", "data.files.test"),
+        ("data.files.test", "validation-*", "data.files.train"),
+    ],
+)
+def test_files_of_others_need_all_that_describes_them(key, value, missing):
+    config = config_lib.defaults()
+    section, _, name = key.rpartition(".")
+    config[section][name] = value
+    with pytest.raises(errors.UserError, match=f"`{missing}` is '', but `{key}` is"):
         rules.validate(config)

@@ -91,7 +91,8 @@ def parse(argv: list[str]) -> tuple[flags.FlagValues, str]:
         _show_help(values)
     if not recipe:
         raise errors.UserError(
-            "No recipe; try: python -m sam_pod.main --config=configs/resnet20.py:digits"
+            "No recipe; give --config=FILE[:VARIANT], such as "
+            "--config=configs/resnet20.py:digits."
         )
     config = config_lib.load(recipe)
     for argument in rest[1:]:

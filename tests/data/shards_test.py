@@ -127,7 +127,7 @@ def test_a_folder_with_files_is_refused_and_left_alone(tmp_path):
     "output, reason",
     [
         ("", "is empty"),
-        ("gs://bucket/set", "must be a local folder"),
+        ("http://host/set", "http is for reading alone"),
         ("file", "is a file or a mount point"),
         ("file/set", r"Cannot write .*file/set \(Not a directory\)"),
         ("/proc/set", "Cannot write /proc/set"),

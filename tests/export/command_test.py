@@ -63,7 +63,7 @@ def test_what_cannot_be_exported_is_told_in_one_line(
         ("full", "already holds files; name a new folder"),
         ("full/file/out", "Cannot write .*Not a directory"),
         ("/proc/out", "Cannot write /proc/out"),
-        ("gs://bucket/out", "must be a local folder"),
+        ("http://host/out", "http is for reading alone"),
     ],
 )
 def test_an_output_that_cannot_be_written_is_told_in_one_line(

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import errno
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
@@ -61,7 +62,7 @@ def storage(path: str, action: str = "write") -> Iterator[None]:
         raise
     except Exception as error:
         if "://" in path:
-            if _names(error) & _LASTING:
+            if _names(error) & _LASTING or _azure_status(error):
                 raise UserError(remote(path, error, action)) from error
             if is_transient(error):
                 raise StorageLost(path, error, 0) from error
@@ -99,12 +100,18 @@ def reason(error: Exception) -> str:
 
 def is_refused(error: Exception) -> bool:
     """Return whether a right is missing."""
-    return bool(_names(error) & _REFUSED)
+    return bool(_names(error) & _REFUSED) or _azure_status(error) in ("401", "403")
 
 
 def is_transient(error: Exception) -> bool:
     """Return whether TensorFlow's file systems may not raise this a moment later."""
-    return bool(_names(error) & _TRANSIENT)
+    return bool(_names(error) & _TRANSIENT) and not _azure_status(error)
+
+
+def _azure_status(error: Exception) -> str:
+    """Return the 4xx that a client for az:// got, which raises it as InternalError."""
+    found = re.search(r"\(Status: (4\d\d) ", str(error))
+    return found[1] if found else ""
 
 
 def _permission(path: str, action: str) -> str:

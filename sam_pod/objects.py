@@ -37,7 +37,11 @@ def is_folder(path: str) -> bool:
     """Return whether there is a folder of that name."""
     if _is_masked(path):
         return bool(names(path))
-    return _do(path, "list", lambda: _gfile().isdir(path))
+
+    def look() -> bool | None:
+        return _unless_missing(lambda: _gfile().stat(path).is_directory)
+
+    return bool(_do(path, "list", look))
 
 
 def names(folder: str) -> list[str]:
@@ -45,17 +49,15 @@ def names(folder: str) -> list[str]:
     if _is_http(folder):
         return []
 
-    def list_it() -> list[str]:
-        if storage.scheme_of(folder) == "s3":
-            from tensorflow.python.lib.io import _pywrap_file_io
+    # The public call asks first whether there is a folder, and takes no for an answer
+    # when nobody has answered.
+    from tensorflow.python.lib.io import _pywrap_file_io
 
-            # The public call asks first whether there is a folder, and takes no for an
-            # answer when nobody has answered.
-            return _pywrap_file_io.GetChildren(folder)
-        return _gfile().listdir(folder) if _gfile().isdir(folder) else []
+    def children() -> list[str]:
+        return _unless_missing(lambda: _pywrap_file_io.GetChildren(folder)) or []
 
     # An object store tells folders by a slash at the end.
-    return sorted(name.rstrip("/") for name in _do(folder, "list", list_it))
+    return sorted(name.rstrip("/") for name in _do(folder, "list", children))
 
 
 def read(path: str) -> bytes | None:

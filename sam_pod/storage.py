@@ -22,6 +22,7 @@ READ_ONLY = ("http", "https")
 PROBE_SECONDS = 5.0
 
 _PLUGINS = ("s3", "http", "https", "az", "hdfs", "viewfs", "har", "oss")
+_HADOOP = ("hdfs", "viewfs", "har")
 _PORTS = {"http": 80, "https": 443}
 _HDFS_PORT = 8020
 # Half a minute without a byte is a failure; by default five minutes are. And it is we
@@ -61,6 +62,8 @@ def check(path: str, name: str) -> None:
         _load()
     import tensorflow as tf
 
+    if scheme in _HADOOP:
+        _check_hadoop(path, name)
     known = sorted(known for known in tf.io.gfile.get_registered_schemes() if known)
     if scheme not in known:
         raise errors.UserError(
@@ -182,6 +185,23 @@ def _check_answers(where: tuple[str, int], path: str, name: str) -> None:
             f"{name} is {path}, but {host}:{port} does not answer ({reason}): check "
             f"the network{hint}."
         )
+
+
+def _check_hadoop(path: str, name: str) -> None:
+    import tensorflow as tf
+
+    # The first call loads the client, and only the second tells that it could not.
+    tf.io.gfile.exists(path)
+    try:
+        tf.io.gfile.stat(path)
+    except tf.errors.OpError as error:
+        if "not initialized" in str(error):
+            raise errors.UserError(
+                f"{name} is {path}, and Hadoop's client cannot be loaded "
+                f"({errors.reason(error)}): install Java and Hadoop here, and set "
+                "JAVA_HOME, HADOOP_HDFS_HOME, and CLASSPATH as `hadoop classpath "
+                "--glob` prints it."
+            ) from error
 
 
 @functools.cache

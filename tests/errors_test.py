@@ -115,3 +115,18 @@ def test_an_error_of_the_users_stays_as_it_is():
 def test_other_errors_pass_through():
     with pytest.raises(KeyError), errors.storage("/here"):
         raise KeyError("No such key")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        ("403 AuthorizationFailure", errors.UserError, "the right to list it"),
+        ("404 ContainerNotFound", errors.UserError, "check the path"),
+        ("503 ServerBusy", errors.StorageLost, "has failed"),
+    ],
+)
+def test_what_azure_answers_is_told_from_its_words(status, kind, words):
+    """Its client calls everything an internal error."""
+    error = tf.errors.InternalError(None, None, f"Failed to get x (Status: {status} y)")
+    with pytest.raises(kind, match=words), errors.storage("az://a/c/x", "list"):
+        raise error

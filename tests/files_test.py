@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import tensorflow as tf
+from tensorflow.python.lib.io import _pywrap_file_io
 
 from sam_pod import errors, files
 
@@ -79,8 +80,7 @@ def test_a_lock_is_held_until_it_is_closed(tmp_path):
 
 def test_folders_of_a_bucket_are_listed_by_their_names(monkeypatch):
     """As the client for gs:// lists them."""
-    monkeypatch.setattr(tf.io.gfile, "isdir", lambda path: True)
-    monkeypatch.setattr(tf.io.gfile, "listdir", lambda path: ["x", "sub/"])
+    monkeypatch.setattr(_pywrap_file_io, "GetChildren", lambda path: ["x", "sub/"])
     assert files.names("gs://bucket/run") == ["sub", "x"]
 
 

@@ -106,6 +106,21 @@ def test_a_path_must_name_a_folder(path, form):
         storage.check(path, "--workdir")
 
 
+def test_hadoop_that_is_not_there_is_told():
+    """Where there is Java and Hadoop, there is nothing to tell."""
+    code = (
+        "from sam_pod import files\n"
+        "try:\n    files.check_scheme('viewfs://cluster/x', '--workdir')\n"
+        "except ValueError as error:\n    print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=runs.ROOT
+    )
+    if "HADOOP_HDFS_HOME" not in os.environ:
+        assert "Hadoop's client cannot be loaded (HadoopFileSystem" in done.stdout
+        assert "CLASSPATH" in done.stdout
+
+
 LOADS = """
 import sys
 from sam_pod import files, storage
@@ -119,7 +134,7 @@ storage.leave(3)
 
 
 @pytest.mark.parametrize(
-    ("path", "loads"), [("data/x", False), ("gs://b/x", False), ("viewfs://c/x", True)]
+    ("path", "loads"), [("data/x", False), ("gs://b/x", False), ("oss://c/x", True)]
 )
 def test_what_tensorflow_has_built_in_loads_nothing_more(path, loads):
     done = subprocess.run(

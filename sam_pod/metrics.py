@@ -12,7 +12,7 @@ TRAIN = (
     "train/loss",  # Cross-entropy at w.
     "train/perturbed_loss",  # Cross-entropy at w + e.
     "train/sharpness",  # Their difference.
-    "train/accuracy",  # At w.
+    "train/accuracy",  # At w; of a soft label its largest part counts.
     "train/grad_norm",  # The norm that the ascent divides by.
     "train/sam_grad_norm",  # Of the gradient that the optimizer takes.
     "train/learning_rate",

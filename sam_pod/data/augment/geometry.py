@@ -1,7 +1,7 @@
 """Where pixels come from: crop, flip, and affine maps, of a batch at once.
 
-A pixel's channels travel as one 32-bit number. For a TPU v5e libtpu counts 17,000
-cycles where moving them byte by byte took 771,000 (128 images of 32 x 32, a crop).
+A pixel's channels travel as one 32-bit number: of a crop of 128 images of 32 x 32,
+libtpu expects 61,000 cycles of a TPU v5e, and byte by byte 771,000.
 """
 
 import math

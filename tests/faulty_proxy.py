@@ -55,6 +55,7 @@ class Proxy:
     # From (method, path with query, how many such requests came before).
     plan: Callable[[str, str, int], Fault | None] = lambda method, path, number: None
     requests: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    ranges: list[str] = dataclasses.field(default_factory=list)  # Asked for.
     faults: list[tuple[str, str, Fault]] = dataclasses.field(default_factory=list)
     url: str = ""
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
@@ -76,6 +77,8 @@ def _handler(proxy: Proxy):
 
         def pass_on(self):
             body = self._body()
+            if "Range" in self.headers:
+                proxy.ranges.append(self.headers["Range"])
             fault = proxy.decide(self.command, self.path)
             if isinstance(fault, Status):
                 self._answer(

@@ -235,6 +235,36 @@ def test_files_in_a_bucket_are_files(server, tmp_path):
     ]
 
 
+def test_a_record_is_asked_for_by_its_own_bytes(server, proxy, tmp_path):
+    """TensorFlow would ask s3:// for 127 MiB."""
+    told = in_process(
+        """
+        import tensorflow as tf
+        from sam_pod.data import framing, offsets, random_access
+        at = "s3://bucket/records"
+        files.check_scheme(at, "`data.dir`")
+        with tf.io.TFRecordWriter("local") as writer:
+            for number in range(5):
+                writer.write(bytes([number]) * (100 + number))
+        files.upload("local", at)
+        found = offsets.of_scan(framing.scan("local"))
+        records = random_access.Records([at], [found])
+        rows = tf.data.Dataset.from_tensor_slices(tf.constant([3, 0, 4], tf.int64))
+        for record in rows.map(records.read).as_numpy_iterator():
+            tell(record.decode)
+        """,
+        s3_server.environment(proxy.url),
+        cwd=tmp_path,
+    )
+    assert told == ["\3" * 103, "\0" * 100, "\4" * 104]
+    # Each starts with a byte that TensorFlow looks at to see whether there is more.
+    sizes = set()
+    for asked in proxy.ranges:
+        first, last = map(int, asked.removeprefix("bytes=").split("-"))
+        sizes.add(last - first + 1)
+    assert sizes == {1, 16 + 100, 16 + 103, 16 + 104}
+
+
 def test_a_service_that_fails_is_not_taken_for_one_without_the_file(server, proxy):
     server.client.put_object(Bucket=s3_server.BUCKET, Key="there/x", Body=b"content")
     proxy.plan = lambda method, path, number: faulty_proxy.Status(503)

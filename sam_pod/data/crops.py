@@ -47,11 +47,15 @@ def random_box(height: tf.Tensor, width: tf.Tensor, uniform: tf.Tensor) -> Box:
     fits = (heights > 0) & (heights <= height[..., None])
     fits &= (widths > 0) & (widths <= width[..., None])
 
-    # Last to first, so that the first that fits stays.
-    h, w = _largest_box(height, width)
-    for attempt in reversed(range(_ATTEMPTS)):
-        h = tf.where(fits[..., attempt], heights[..., attempt], h)
-        w = tf.where(fits[..., attempt], widths[..., attempt], w)
+    # Where none fits, the last does, which is no try.
+    tries = zip((heights, widths), _largest_box(height, width), strict=True)
+    heights, widths = (tf.concat([each, last[..., None]], -1) for each, last in tries)
+    fits = tf.concat([fits, tf.ones_like(fits[..., :1])], -1)
+    first = tf.argmax(tf.cast(fits, tf.uint8), -1, tf.int32)
+    h, w = (
+        tf.gather(each, first, axis=-1, batch_dims=first.shape.rank)
+        for each in (heights, widths)
+    )
     y = tf.cast(uniform[..., -2] * tf.cast(height - h + 1, tf.float32), tf.int32)
     x = tf.cast(uniform[..., -1] * tf.cast(width - w + 1, tf.float32), tf.int32)
     # A number just below 1 times a size may round to the size.

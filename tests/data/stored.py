@@ -64,7 +64,10 @@ def write(folder, images, *, tests=None, shards=3, version=2):
     """
     folder.mkdir(parents=True, exist_ok=True)
     splits = {}
-    for split, content in (("train", images), ("test", tests or images[:7])):
+    for split, content in (
+        ("train", images),
+        ("test", images[:7] if tests is None else tests),
+    ):
         splits[split] = tuple(
             _write_shard(folder / f"{split}-{i}.tfrecord", content, part, version)
             for i, part in enumerate(np.array_split(np.arange(len(content)), shards))

@@ -82,11 +82,10 @@ def write_data(kinds, folder, num_large):
 
 def compare(kind, folder, pythons, rounds):
     module = "tests.bench.input_{}".format
+    own = [("ours", "ours"), ("ours, host's", "host"), ("one by one", "example")]
     contenders = [
-        Contender("ours", sys.executable, [module("ours"), "ours"], kind, folder),
-        Contender(
-            "one by one", sys.executable, [module("ours"), "example"], kind, folder
-        ),
+        Contender(name, sys.executable, [module("ours"), which], kind, folder)
+        for name, which in own
     ]
     for name, program in (("PyTorch", "torch"), ("grain", "grain")):
         if pythons[program]:

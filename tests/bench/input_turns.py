@@ -10,7 +10,8 @@ import sys
 import time
 
 BATCH_SIZE = {"small": 128, "large": 64}
-BATCHES = {"small": 400, "large": 6}  # Of a turn.
+# Of a turn; those that were made before it began are few beside them.
+BATCHES = {"small": 400, "large": 64}
 SIZE = 224  # Of what is cut out of a large image.
 
 

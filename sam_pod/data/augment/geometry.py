@@ -37,13 +37,12 @@ def crop(images: tf.Tensor, uniform: tf.Tensor, padding: int) -> tf.Tensor:
 
 def flip(images: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
     """Mirror left to right the images whose draw `[B]` is below one half."""
-    mirrored = (uniform < 0.5)[:, None]
+    mirrored, mirror_images = uniform < 0.5, tf.reverse(images, [2])
     if _is_traced_for_a_tpu():
-        mirrored = mirrored[..., None, None]
-        return tf.where(mirrored, tf.reverse(images, [2]), images)
-    columns = tf.range(images.shape[2])
-    columns = tf.where(mirrored, columns[::-1], columns)
-    return tf.gather(images, columns, axis=2, batch_dims=1)
+        return tf.where(mirrored[:, None, None, None], mirror_images, images)
+    count = tf.shape(images)[0]
+    places = tf.range(count) + tf.where(mirrored, count, 0)
+    return tf.gather(tf.concat([images, mirror_images], 0), places)
 
 
 def affine(images: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:

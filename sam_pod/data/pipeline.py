@@ -115,6 +115,7 @@ def training(
     """
     steps_per_epoch(split, global_batch_size)  # One at least.
 
+    @tf.autograph.experimental.do_not_convert  # Reading our sources takes a second.
     def input_fn(context: tf.distribute.InputContext) -> tf.data.Dataset:
         size = global_batch_size // context.num_replicas_in_sync
         turns = _turns(context, start_step, tf.int64.max)
@@ -171,6 +172,7 @@ def evaluation(split: Split, *, global_batch_size: int) -> InputFn:
     """
     num_steps = evaluation_steps(split, global_batch_size)
 
+    @tf.autograph.experimental.do_not_convert
     def input_fn(context: tf.distribute.InputContext) -> tf.data.Dataset:
         size = global_batch_size // context.num_replicas_in_sync
         turns = _turns(context, 0, num_steps).repeat()

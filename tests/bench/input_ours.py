@@ -52,12 +52,12 @@ def ours(kind, folder):
     """Return a function that starts that, and crops and mirrors."""
     make, size = host(kind, folder), input_turns.BATCH_SIZE[kind]
 
-    @tf.function
+    @tf.function(autograph=False)
     def augmented(images, number):
         key = tf.stack([tf.constant(0, tf.int64), number])
         draws = augment.draws(key, size)
         if kind == "small":
-            images = geometry.crop(images, draws[:, 0:2], 4)
+            return geometry.crop(images, draws[:, 0:2], 4, draws[:, 2])
         return geometry.flip(images, draws[:, 2])
 
     def batches():

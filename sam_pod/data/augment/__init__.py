@@ -144,10 +144,12 @@ def build(names: str, options: Options) -> Augmentation:
 def _images(chosen: set[str], columns: dict[str, slice], options: Options) -> Images:
     def augment(images: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
         size = (images.shape[1], images.shape[2])
+        flips = uniform[:, 2] if "flip" in chosen else None
         if "crop" in chosen:
-            images = geometry.crop(images, uniform[:, 0:2], options.crop_padding)
-        if "flip" in chosen:
-            images = geometry.flip(images, uniform[:, 2])
+            padding = options.crop_padding
+            images = geometry.crop(images, uniform[:, 0:2], padding, flips)
+        elif flips is not None:
+            images = geometry.flip(images, flips)
         if "autoaugment" in chosen:
             policy = policies.autoaugment(options.autoaugment_policy, size)
             images = policy(images, uniform[:, columns["autoaugment"]])

@@ -13,25 +13,34 @@ FILL = 128  # The grey outside of what an affine map moved, of 255.
 _SHIFT = 16  # Fixed point: one pixel is 1 << 16.
 
 
-def crop(images: tf.Tensor, uniform: tf.Tensor, padding: int) -> tf.Tensor:
+def crop(
+    images: tf.Tensor,
+    uniform: tf.Tensor,
+    padding: int,
+    flips: tf.Tensor | None = None,
+) -> tf.Tensor:
     """Pad each image with zeros and cut its old size out of it at random.
 
     Args:
         images: uint8 `[B, H, W, C]`.
         uniform: `[B, 2]` in [0, 1): row and column of the cut.
         padding: Pixels on each side; the cut has (2 * padding + 1)**2 positions.
+        flips: Draws as of `flip`, which is then done, too: it costs nothing here.
     """
     _, height, width, _ = images.shape
+    order = tf.range(width)[None]
+    if flips is not None:
+        order = tf.where((flips < 0.5)[:, None], order[:, ::-1], order)
     offsets = tf.cast(uniform * (2 * padding + 1), tf.int32)
     if not _is_traced_for_a_tpu():
         sides = [padding, padding]
         images = tf.pad(images, [[0, 0], sides, sides, [0, 0]])
         rows = offsets[:, :1, None] + tf.range(height)[:, None]
-        columns = offsets[:, 1:, None] + tf.range(width)
+        columns = (offsets[:, 1:] + order)[:, None]
         return _copied(images, rows * (width + 2 * padding) + columns)
     offsets -= padding
     rows = offsets[:, :1, None] + tf.range(height)[:, None]  # [B, H, 1]
-    columns = offsets[:, 1:, None] + tf.range(width)  # [B, 1, W]
+    columns = (offsets[:, 1:] + order)[:, None]  # [B, 1, W]
     return _pick(images, rows, columns, fill=0)
 
 

@@ -56,3 +56,12 @@ def test_affine_equals_pixel_by_pixel(images):
         np.testing.assert_array_equal(result, reference.affine(image, *numbers))
     outside = (found == geometry.FILL).all(-1).mean()
     assert 0.1 < outside < 0.9
+
+
+def test_a_crop_mirrors_as_flip_does():
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.integers(0, 256, (16, 7, 9, 3), dtype=np.uint8))
+    uniform = tf.constant(rng.random((16, 3), np.float32))
+    apart = geometry.flip(geometry.crop(images, uniform[:, :2], 2), uniform[:, 2])
+    together = geometry.crop(images, uniform[:, :2], 2, uniform[:, 2])
+    np.testing.assert_array_equal(apart, together)

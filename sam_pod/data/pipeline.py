@@ -236,7 +236,10 @@ def _examples(split: Split, places: tf.data.Dataset, size: int) -> tf.data.Datas
 
 def all_rows(split: Split) -> np.ndarray:
     """Return the rows of its shards that a split has, in its order, int64 `[N]`."""
-    return split.rows(tf.range(split.num_examples, dtype=tf.int64)).numpy()
+    # A strategy has the input of a host built under that host's device, over which
+    # the seed of a shuffle has no shape (TensorFlow 2.21).
+    with tf.device(None):
+        return split.rows(tf.range(split.num_examples, dtype=tf.int64)).numpy()
 
 
 def _without_autotune(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -37,6 +37,7 @@ def in_run(storage):
     return sorted(name.removeprefix("run/") for name in names)
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_stops_continues_and_ends(storage, arguments):
     arguments.append("--workdir=gs://bucket/run")
     process = runs.Process(*arguments)

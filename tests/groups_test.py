@@ -130,7 +130,9 @@ def mixes(m):
                 yield num_replicas, str(size), per_group // m
 
 
-@pytest.mark.parametrize("m", [24, 12, 6, 3])
+@pytest.mark.parametrize(
+    "m", [12, 3, *(pytest.param(m, marks=pytest.mark.slow) for m in (24, 6))]
+)
 def test_every_split_into_groups_of_m_gives_the_same_update(m):
     first, *others = [
         float64_train(count, sync=sync, micro_batches=parts)

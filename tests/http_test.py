@@ -29,6 +29,7 @@ FAULTS = (
 )
 
 
+@pytest.mark.slow
 def test_a_run_on_a_faulty_server_is_the_run_on_local_files(whole, tmp_path):
     """TensorFlow's client for http:// tries nothing twice."""
     folder, config, expected = whole

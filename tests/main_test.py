@@ -70,7 +70,9 @@ def test_killed_anywhere_and_run_again_it_is_the_same_run(
     continue_to_the_end(arguments, workdir, expected)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_exits_42(small, tmp_path, number):
     arguments, expected = small
     process = runs.Process(*arguments, f"--workdir={tmp_path / 'run'}")
@@ -83,6 +85,7 @@ def test_a_signal_saves_and_exits_42(small, tmp_path, number):
     assert any("Continuing after step" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_signal_that_comes_twice_at_once_is_one_request(small, tmp_path):
     arguments, expected = small
     process = runs.Process(*arguments, f"--workdir={tmp_path / 'run'}")
@@ -94,6 +97,7 @@ def test_a_signal_that_comes_twice_at_once_is_one_request(small, tmp_path):
     continue_to_the_end(arguments, tmp_path / "run", expected)
 
 
+@pytest.mark.slow
 def test_the_notice_of_a_spot_machine_saves_and_exits_42(small, tmp_path):
     arguments, expected = small
     server = notices_test.Server(notices_test.answers(preempted=["TRUE"]))
@@ -280,6 +284,7 @@ def test_an_unwritable_workdir_is_one_line(small, tmp_path):
     assert "Cannot write under" in user_error(*small[0], f"--workdir={where}")
 
 
+@pytest.mark.slow
 def test_the_digits_command_reaches_its_accuracy(tmp_path):
     """The README's first command, but for the environment that it makes."""
     code, lines, stderr = runs.main(f"--config={RECIPE}:digits", cwd=tmp_path)

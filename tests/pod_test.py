@@ -69,6 +69,7 @@ def test_variables_and_input_are_on_the_hosts_and_the_rest_is_here(alone):
     assert placed["input_devices"] == HOST_CPUS
 
 
+@pytest.mark.slow
 def test_a_host_that_dies_costs_nothing_but_time(alone, tmp_path):
     """The coordinator writes by itself, and leaves with 42 when a host is gone."""
     path, expected = alone
@@ -97,13 +98,12 @@ def test_a_host_that_dies_costs_nothing_but_time(alone, tmp_path):
     assert runs.result(workdir)["test_loss"] == runs.result(expected)["test_loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "key"),
     [
         ("Running on", "watchdog.connect_seconds"),
-        pytest.param(
-            "Trainable parameters", "watchdog.loop_seconds", marks=pytest.mark.slow
-        ),
+        ("Trainable parameters", "watchdog.loop_seconds"),
     ],
 )
 def test_a_host_that_stops_answering_before_the_first_step_ends_the_wait(

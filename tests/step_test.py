@@ -107,6 +107,7 @@ def test_replicas_equal_one_on_the_global_batch(count):
     assert max_difference(alone, fixtures.train(one(), recipe, data[:1])[0]) > 1e-3
 
 
+@pytest.mark.slow
 def test_replicas_are_bit_equal_after_200_steps():
     net = fixtures.small_model(dropout=0.3)
     strategy = fixtures.mirrored(4)

@@ -147,7 +147,9 @@ def test_tensorboard_has_config_overview_and_hyper_parameters(whole):
     assert "hparams" in plugins
 
 
-@pytest.mark.parametrize("looks", [1, 4, 6, 8, 13])
+@pytest.mark.parametrize(
+    "looks", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 6, 8)), 13]
+)
 def test_stopped_anywhere_and_continued_it_is_the_same_run(whole, tmp_path, looks):
     """Stops between loops, in validation and in the test; the data may move."""
     folder, workdir, expected = whole
@@ -221,6 +223,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_checkpoint(tmp_p
         raise AssertionError(values)
 
 
+@pytest.mark.slow
 def test_a_run_with_dropout_on_4_replicas_continues_bit_for_bit(tmp_path):
     config = runs.small_config(tmp_path, **{"sam.sync": "replica", "num_epochs": 2})
     strategy = fixtures.mirrored(4)

@@ -150,7 +150,8 @@ def test_a_worker_lost_at_any_moment_costs_nothing(
     assert runs.result(again)["test_loss"] == runs.result(workdir)["test_loss"]
 
 
-@pytest.mark.parametrize("worker", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("worker", [0, 1])
 def test_a_signal_to_any_worker_saves_all_and_exits_with_42(
     undisturbed, tmp_path, worker
 ):

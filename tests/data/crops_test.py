@@ -112,10 +112,11 @@ def test_central_box_is_the_middle_224_of_256():
 
 
 def test_boxes_compile_inside_a_dataset():
+    @tf.autograph.experimental.do_not_convert
+    def box(h, w):
+        draws = tf.random.stateless_uniform([crops.NUM_DRAWS], tf.stack([h, w]))
+        return crops.random_box(h, w, draws)
+
     sizes = tf.data.Dataset.from_tensor_slices(([480, 33], [640, 65]))
-    boxes = sizes.map(
-        lambda h, w: crops.random_box(
-            h, w, tf.random.stateless_uniform([crops.NUM_DRAWS], tf.stack([h, w]))
-        )
-    )
+    boxes = sizes.map(box)
     assert [len(box) for box in boxes] == [4, 4]

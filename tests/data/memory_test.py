@@ -37,6 +37,7 @@ def write_tar(path, count):
     return content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", shards.schema.ENCODINGS)
 def test_memory_hardly_grows(tmp_path, encoding):
     peaks = []

@@ -119,15 +119,16 @@ class Reader:
         """
         records, is_remote = self.records, files.is_remote(self.directory)
         reads = _REMOTE_REQUESTS if is_remote else 2 * _cores()
-        contents = batches.unbatch().map(
-            lambda row, *uniform: (records.read(row), *uniform),
-            num_parallel_calls=reads,
-        )
+        rows = batches.unbatch()
         if self._is_plain and not draws:
+            contents = rows.map(records.read, num_parallel_calls=reads)
             examples = contents.batch(batch_size, drop_remainder=True)
             examples = examples.map(self._parse_plain, num_parallel_calls=2)
         else:
-            examples = contents.map(self.parse, num_parallel_calls=_cores())
+            examples = rows.map(
+                lambda row, *uniform: self.parse(records.read(row), *uniform),
+                num_parallel_calls=reads,
+            )
             examples = examples.batch(batch_size, drop_remainder=True)
         options = tf.data.Options()
         if is_remote:  # A request holds a thread until it is answered.

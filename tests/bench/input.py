@@ -51,6 +51,7 @@ class Contender:
             start_new_session=True,
         )
         self.first_batch = self._read()
+        self._signal(signal.SIGSTOP)
 
     def _read(self):
         line = self._process.stdout.readline()
@@ -59,18 +60,24 @@ class Contender:
         return json.loads(line)
 
     def turn(self, count="", *, counts=True):
+        self._signal(signal.SIGCONT)
         self._process.stdin.write(f"{count}\n")
         self._process.stdin.flush()
         wall, cpu, rss = self._read()
+        # Else it would fill its buffers in the turns of others, which nothing counts.
+        self._signal(signal.SIGSTOP)
         if counts:
             self.wall.append(wall)
             self.cpu.append(cpu)
         self.rss.append(rss)
 
     def close(self):
-        # Its workers, too, which may wait for it for ever.
-        os.killpg(self._process.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self._process.wait()
+
+    def _signal(self, number):
+        # Its workers, too, which may wait for it for ever.
+        os.killpg(self._process.pid, number)
 
 
 def write_data(kinds, folder, num_large):

@@ -46,12 +46,16 @@ def crop(
 
 def flip(images: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
     """Mirror left to right the images whose draw `[B]` is below one half."""
-    mirrored, mirror_images = uniform < 0.5, tf.reverse(images, [2])
+    mirrored = uniform < 0.5
     if _is_traced_for_a_tpu():
+        mirror_images = tf.reverse(images, [2])
         return tf.where(mirrored[:, None, None, None], mirror_images, images)
-    count = tf.shape(images)[0]
-    places = tf.range(count) + tf.where(mirrored, count, 0)
-    return tf.gather(tf.concat([images, mirror_images], 0), places)
+    # Only these are copied; and the kernel mirrors rows of pixels faster than images.
+    places = tf.where(mirrored)
+    _, height, width, channels = images.shape
+    rows = tf.reshape(tf.gather_nd(images, places), [-1, width, channels])
+    rows = tf.reshape(tf.reverse(rows, [1]), [-1, height, width, channels])
+    return tf.tensor_scatter_nd_update(images, places, rows)
 
 
 def affine(images: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:

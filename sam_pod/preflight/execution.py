@@ -7,6 +7,11 @@ with its own XLA, since its kernels draw other random bits than XLA's.
 Every step of the reference starts from the replicas' state, and its optimizer takes the
 replicas' gradient: Adam turns the rounding of a gradient that is nearly zero into a
 whole step, after which two exact computations need not agree.
+
+Nor need two gradients of a deep network at its first weights: of ResNet20 in float32,
+batch 64, moving each weight to its neighbour among the floats moves the gradient by 1.6
+to 1.9 % of its norm, and two replicas are off by 3.9 %. So the reference's gradient is
+taken at such neighbours, too, and the bound grows with how far that moves it.
 """
 
 import dataclasses
@@ -24,6 +29,8 @@ from sam_pod.recipe import Recipe
 # Of ||a - b|| / ||b||. Orders of summation differ, more so in bfloat16; a gradient that
 # is reduced twice, or not at all, is off by 0.5 or more.
 BOUNDS = {"float32": 1e-3, "bfloat16": 0.1}
+_LARGEST_BOUND = 0.25
+_ROUNDINGS = 10.0  # There are many in a step; that of each weight is one.
 _GRADIENT = "preflight_gradient"
 
 
@@ -36,12 +43,21 @@ class Comparison:
     differences: dict[str, float]  # 'loss', 'gradient', 'weights': ||a - b|| / ||b||.
     are_replicas_equal: bool
     bound: float
+    rounding: float = 0.0  # ||a - b|| / ||b|| of gradients at neighbouring weights.
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """What each difference must not exceed."""
+        grown = min(_ROUNDINGS * self.rounding, _LARGEST_BOUND)
+        bounds = dict.fromkeys(self.differences, self.bound)
+        return {**bounds, "gradient": max(self.bound, grown)}
 
     @property
     def is_passed(self) -> bool:
-        """Whether all of it is within the bound."""
+        """Whether all of it is within the bounds."""
+        bounds = self.bounds
         return self.are_replicas_equal and all(
-            difference <= self.bound for difference in self.differences.values()
+            difference <= bounds[name] for name, difference in self.differences.items()
         )
 
 
@@ -97,12 +113,13 @@ def compare_recipes(
         whole: Of `reference`.
         batches: Global: (uint8 images, int32 labels) of each step.
         num_replicas: And virtual devices.
-        bound: On each difference.
+        bound: On each difference; the gradient's grows with its rounding.
     """
     recipe = _with_gradient(recipe)
     replicas = _Replicas(recipe, batches[0][0].shape, num_replicas)
     alone = _Alone(whole)
     worst = dict.fromkeys(("loss", "gradient", "weights"), 0.0)
+    roundings = []
     for images, labels in batches:
         before = replicas.values
         replicas.step(images, labels)
@@ -110,6 +127,8 @@ def compare_recipes(
         gradient = after.slots.pop(_GRADIENT)
         loss, expected_gradient = alone.gradient(before, images, labels)
         expected_weights = alone.update(before, gradient)
+        _, moved_gradient = alone.gradient(_neighbours(before), images, labels)
+        roundings.append(_difference(moved_gradient, expected_gradient))
         differences = {
             "loss": _difference([replicas.loss], [loss]),
             "gradient": _difference(gradient, expected_gradient),
@@ -129,6 +148,8 @@ def compare_recipes(
         differences=worst,
         are_replicas_equal=replicas.are_equal,
         bound=bound,
+        # The least of all steps: a bound for the worst must not be a lucky one.
+        rounding=min(roundings),
     )
 
 
@@ -276,6 +297,18 @@ class _Alone:
             gradient, values.slots, values.weights, values.step, rate
         )
         return [w.numpy() for w in weights]
+
+
+def _neighbours(values: state_lib.Values) -> state_lib.Values:
+    """Return the state with each weight at the next float, above or below by chance."""
+    random = np.random.default_rng(0)
+
+    def moved(weight: np.ndarray) -> np.ndarray:
+        weight = np.asarray(weight)
+        ends = np.where(random.random(weight.shape) < 0.5, -np.inf, np.inf)
+        return np.nextafter(weight, ends.astype(weight.dtype))
+
+    return values._replace(weights=[moved(w) for w in values.weights])
 
 
 def _tensors(values: state_lib.Values) -> state_lib.Values:

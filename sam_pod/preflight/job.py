@@ -206,11 +206,12 @@ def _execute(subject: subject_lib.Subject, options: Options) -> dict:
         subject, num_replicas=replicas, num_steps=options.execute_steps
     )
     for name, difference in compared.differences.items():
-        word = "pass" if difference <= compared.bound else "FAIL"
+        bound = compared.bounds[name]
+        word = "pass" if difference <= bound else "FAIL"
         print(
             f"{word}  executed on {replicas} virtual devices, "
             f"{compared.num_steps} steps: {_COMPARED[name]} by {difference:.2e} of its "
-            f"norm (at most {compared.bound:.0e})"
+            f"norm (at most {bound:.0e})"
         )
     word = "pass" if compared.are_replicas_equal else "FAIL"
     print(f"{word}  executed: replicas are equal to the last bit\n")
@@ -218,7 +219,8 @@ def _execute(subject: subject_lib.Subject, options: Options) -> dict:
         "replicas": replicas,
         "steps": compared.num_steps,
         "differences": compared.differences,
-        "bound": compared.bound,
+        "bounds": compared.bounds,
+        "gradient_rounding": compared.rounding,
         "are_replicas_equal": compared.are_replicas_equal,
         "is_passed": compared.is_passed,
     }

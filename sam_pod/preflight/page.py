@@ -230,8 +230,8 @@ def _execution(execution: Mapping[str, Any]) -> Markup:
 
 
 def _executed(execution: Mapping[str, Any]) -> Iterator[_Check]:
-    bound = execution["bound"]
     for name, difference in execution["differences"].items():
+        bound = execution["bounds"][name]
         detail = f"differs by {difference:.2e} of its norm (at most {bound:.0e})"
         yield ("executed", name, detail, difference <= bound)
     is_equal = execution["are_replicas_equal"]

@@ -42,6 +42,8 @@ def assert_passes(comparison, num_steps=2):
     assert comparison.differences.keys() == {"loss", "gradient", "weights"}
     # Not one program compared with itself: some sum has another order.
     assert 0 < max(comparison.differences.values()) <= BOUND
+    # Weights at neighbouring floats have another gradient, and hardly.
+    assert 0 < comparison.rounding <= BOUND
 
 
 @pytest.mark.parametrize(
@@ -208,3 +210,16 @@ def test_a_difference_beyond_the_bound_or_unknown_fails():
     assert not dataclasses.replace(good, are_replicas_equal=False).is_passed
     for number in (float("nan"), float("inf")):
         assert not dataclasses.replace(good, differences={"loss": number}).is_passed
+
+
+def test_the_bound_of_a_gradient_grows_with_its_rounding_but_not_beyond_a_quarter():
+    differences = {"loss": 0.0, "gradient": 0.04, "weights": 0.0}
+    found = execution.Comparison(4, 1, differences, True, 1e-3, rounding=0.016)
+    assert found.bounds == pytest.approx(
+        {"loss": 1e-3, "gradient": 0.16, "weights": 1e-3}
+    )
+    assert found.is_passed
+    assert not dataclasses.replace(found, rounding=0.0).is_passed
+    assert not dataclasses.replace(found, differences={"weights": 0.04}).is_passed
+    wrong = dataclasses.replace(found, differences={"gradient": 0.3}, rounding=1.0)
+    assert not wrong.is_passed  # One that is not reduced is off by 0.5 or more.

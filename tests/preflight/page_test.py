@@ -13,7 +13,8 @@ EXECUTION = {
     "replicas": 4,
     "steps": 3,
     "differences": {"loss": 1.25e-7, "gradient": 3.5e-6, "weights": 2.5e-7},
-    "bound": 1e-3,
+    "bounds": {"loss": 1e-3, "gradient": 1e-3, "weights": 1e-3},
+    "gradient_rounding": 1e-6,
     "are_replicas_equal": True,
     "is_passed": True,
 }

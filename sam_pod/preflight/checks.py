@@ -150,7 +150,8 @@ def collectives(measured: Measured, rules: Rules) -> Check:
     """Check that gradients are exchanged as often as the mode needs, and no more.
 
     One gradient for the descent, and one within each group for the ascent. Fewer would
-    let replicas drift apart, or ascend on what is not their group's.
+    let replicas drift apart, or ascend on what is not their group's. What the step asks
+    for decides: of a large slice the compiler does one exchange in stages among fewer.
     """
     name = "no needless collective"
     replicas, gradient = measured.program.num_replicas, measured.gradient_bytes
@@ -161,7 +162,7 @@ def collectives(measured: Measured, rules: Rules) -> Check:
     if replicas == 1:
         allowed = {}
     found: dict[int, int] = {}
-    for collective in measured.collectives:
+    for collective in measured.exchanges:
         width = max((len(g) for g in collective.groups), default=replicas)
         found[width] = found.get(width, 0) + collective.num_bytes
     # Statistics and metrics travel along; a gradient is far larger.

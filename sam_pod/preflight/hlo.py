@@ -179,14 +179,21 @@ def _num_bits(dtype: str) -> int:
     return int(match[1]) if match else 0
 
 
+# A compiled program may do one all-reduce in stages along the axes of a torus, so that
+# what follows it is computed on shards. The stages are all-reduces in fusions whose
+# computations are called after what they are; nothing says which operation they are of.
+_STAGES = {"all-reduce-scatter": "reduce-scatter", "all-gather": "all-gather"}
+
+
 def collectives(module: Module) -> list[Collective]:
     """Return the collectives, each with all that it carries."""
     found = []
-    for computation in module.computations.values():
+    for name, computation in module.computations.items():
         users = _users(computation)
         for instruction in computation:
             kind = instruction.opcode.removesuffix("-start")
             if kind in COLLECTIVES:
+                kind = _STAGES.get(name.partition(".")[0], kind)
                 found.append(_collective(kind, instruction, users))
     return found
 

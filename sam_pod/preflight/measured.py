@@ -59,6 +59,11 @@ class Measured:
         return hlo.collectives(self.module if self.compiled.text else self.lowered)
 
     @functools.cached_property
+    def exchanges(self) -> list[hlo.Collective]:
+        """Return what the step asks for, before the compiler combines or splits it."""
+        return hlo.collectives(self.lowered)
+
+    @functools.cached_property
     def share(self) -> memory.Share:
         """Return what its memory holds."""
         return memory.share(self.program, self.figures, self.module)
@@ -69,7 +74,7 @@ class Measured:
         return roofline.estimate(
             self.figures["flops"] * self.num_chunks,
             self.figures["bytes_accessed"] * self.num_chunks,
-            self.collectives,
+            self.exchanges,
             self.program.num_replicas,
             self.topology.replica,
         )

@@ -83,10 +83,11 @@ def of_program(measured: Measured) -> dict[str, Any]:
 
 
 def _collectives(measured: Measured) -> Iterator[dict[str, Any]]:
+    split = _split_passes(measured)
     for collective in measured.collectives:
         sizes: dict[str, int] = {}
         for op_name, size in collective.operands:
-            part = _pass(op_name, measured)
+            part = _pass(op_name, measured) if op_name else split
             sizes[part] = sizes.get(part, 0) + size
         replicas = measured.program.num_replicas
         yield {
@@ -97,6 +98,23 @@ def _collectives(measured: Measured) -> Iterator[dict[str, Any]]:
             "groups": len(collective.groups) or 1,
             "bytes_by_pass": sizes,
         }
+
+
+def _split_passes(measured: Measured) -> str:
+    """Return what the compiler's stages are for: the passes that they are missing from.
+
+    A stage has no operation of its own.
+    """
+    left: dict[str, int] = {}
+    for sign, collectives in ((1, measured.exchanges), (-1, measured.collectives)):
+        for collective in collectives:
+            for op_name, size in collective.operands:
+                if op_name:
+                    part = _pass(op_name, measured)
+                    left[part] = left.get(part, 0) + sign * size
+    # What the compiler knows already, it does not exchange: some norms and zeros.
+    large = measured.gradient_bytes / 50
+    return " and ".join(part for part, size in left.items() if size > large) or "none"
 
 
 def _pass(op_name: str, measured: Measured) -> str:

@@ -1,12 +1,13 @@
 """The report: what each exchange is for, and the table against a report by hand."""
 
-import collections
+import collections as counters
+import dataclasses
 import re
 
 import pytest
 
 from sam_pod.preflight import report, rows
-from sam_pod.preflight.checks import Check
+from sam_pod.preflight.checks import Check, Rules, collectives
 from tests.preflight import reports, steps
 from tests.preflight.programs import needs_libtpu
 
@@ -14,7 +15,7 @@ SCALARS = 4 * 4  # loss, perturbed loss, accuracy, norm
 
 
 def bytes_by_pass(measured):
-    found = collections.Counter()
+    found = counters.Counter()
     for collective in report._collectives(measured):
         assert sum(collective["bytes_by_pass"].values()) == collective["bytes"]
         found.update(collective["bytes_by_pass"])
@@ -44,6 +45,48 @@ def test_every_byte_exchanged_belongs_to_a_pass(sync, micro_batches, ascents, sc
     )
     sizes = {found["group_size"] for found in report._collectives(measured)}
     assert sizes == ({4, 2} if sync == "2" else {4})
+
+
+SPLIT = """HloModule m, is_scheduled=true
+
+%all-reduce-scatter.2 (p: f32[144,8]) -> f32[36,8] {
+  %all-reduce.1 = f32[144,8] all-reduce(f32[144,8] %p), replica_groups={{0,1},{2,3}}
+}
+
+%all-gather.2 (q: f32[36,8]) -> f32[72,8] {
+  %all-reduce.2 = f32[72,8] all-reduce(f32[72,8] %q), replica_groups={{0,1},{2,3}}
+}
+
+ENTRY %main (p: f32[144,8]) -> f32[144,8] {
+  %all-reduce.3 = f32[8] all-reduce(f32[8] %a), replica_groups={{0,1,2,3}}, metadata={op_name="ascent/XlaAllReduce"}
+DESCENT
+}
+"""  # noqa: E501
+
+
+def test_stages_of_an_exchange_belong_to_the_pass_that_they_are_missing_from():
+    measured = steps.lowered(steps.small(sync="global"))
+    names = [n for c in measured.exchanges for n, _ in c.operands if "descent" in n]
+    sizes = [s for c in measured.exchanges for n, s in c.operands if "descent" in n]
+    descent = "\n".join(
+        f"  %all-reduce.{i + 4} = u8[{size}] all-reduce(u8[{size}] %a), "
+        f'replica_groups={{{{0,1,2,3}}}}, metadata={{op_name="{name}"}}'
+        for i, (name, size) in enumerate(zip(names, sizes, strict=True))
+    )
+    text = SPLIT.replace("DESCENT", descent)
+    split = dataclasses.replace(
+        measured, compiled=dataclasses.replace(measured.compiled, text=text)
+    )
+    stages = list(report._collectives(split))[:3]
+    assert [(s["kind"], s["group_size"], s["bytes_by_pass"]) for s in stages] == [
+        ("reduce-scatter", 2, {"ascent": 4608}),
+        ("all-gather", 2, {"ascent": 2304}),
+        ("all-reduce", 4, {"ascent": 32}),
+    ]
+    # It is what the step asks for that has to be what the mode needs, and costs time.
+    rules = Rules(dtype="float32", sync="global", rho=0.05)
+    assert collectives(split, rules) == collectives(measured, rules)
+    assert collectives(split, rules).is_passed
 
 
 @needs_libtpu

@@ -61,7 +61,7 @@ def test_a_real_step_is_bound_by_what_the_compiler_counts():
     found, figures = measured.roofline, measured.figures
     assert found.memory_seconds == figures["bytes_accessed"] / chip.hbm_bytes_per_second
     assert found.compute_seconds == figures["flops"] / chip.peak_flops_per_second
-    exchanged = sum(c.num_bytes for c in measured.collectives)
+    exchanged = sum(c.num_bytes for c in measured.exchanges)
     assert found.interconnect_seconds == pytest.approx(
         2 * 3 / 4 * exchanged / chip.ici_bytes_per_second
     )

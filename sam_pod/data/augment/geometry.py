@@ -46,16 +46,18 @@ def crop(
 
 def flip(images: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
     """Mirror left to right the images whose draw `[B]` is below one half."""
-    mirrored = uniform < 0.5
-    if _is_traced_for_a_tpu():
-        mirror_images = tf.reverse(images, [2])
-        return tf.where(mirrored[:, None, None, None], mirror_images, images)
-    # Only these are copied; and the kernel mirrors rows of pixels faster than images.
-    places = tf.where(mirrored)
-    _, height, width, channels = images.shape
-    rows = tf.reshape(tf.gather_nd(images, places), [-1, width, channels])
-    rows = tf.reshape(tf.reverse(rows, [1]), [-1, height, width, channels])
-    return tf.tensor_scatter_nd_update(images, places, rows)
+    mirrored = (uniform < 0.5)[:, None, None, None]
+    # One pass over the images where XLA compiles it, as it does a TPU's step; the
+    # kernels of a CPU need four.
+    is_on_cpu = not (_is_traced_for_a_tpu() or tf.config.list_logical_devices("GPU"))
+    return (_compiled_flip if is_on_cpu else _flip)(images, mirrored)
+
+
+def _flip(images: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
+    return tf.where(mirrored, tf.reverse(images, [2]), images)
+
+
+_compiled_flip = tf.function(_flip, jit_compile=True, autograph=False)
 
 
 def affine(images: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:

@@ -62,7 +62,8 @@ def connect(
         tpu_address: Where the TPU is.
         cpu_replicas: Logical CPU devices to spread the replicas over.
         deterministic: Ask for kernels that give the same bits every time; costs
-            speed on a GPU and nothing measurable on a CPU.
+            speed on a GPU and nothing measurable on a CPU. A TPU has no others, and to
+            ask would have TensorFlow 2.16 refuse to compile max pooling's gradient.
         connect_seconds: To wait for other workers; then a DeadlineExceededError.
 
     Raises:
@@ -74,7 +75,7 @@ def connect(
     if kind == "auto":
         kind = _guess(tpu_address, cluster, cpu_replicas)
     _check(kind, tpu_address, cluster, cpu_replicas)
-    if deterministic:
+    if deterministic and kind != "tpu":
         tf.config.experimental.enable_op_determinism()
     if kind == "tpu":
         runtime = _tpu(tpu_address)

@@ -90,6 +90,7 @@ def coordinate(arguments):
 def place(address, data):
     """Return the device of what a run makes, by what it is."""
     import tensorflow as tf
+    from tensorflow.python.framework.config import is_op_determinism_enabled
 
     from sam_pod import optimizers, runtime, tpu
     from sam_pod import state as state_lib
@@ -109,6 +110,7 @@ def place(address, data):
     )
     images, _ = next(iter(batches))
     return {
+        "asks_for_determinism": is_op_determinism_enabled(),
         "default": (tf.constant(0) + 1).device,
         "host_scope": on_host,
         "model": net.model.trainable_variables[0].value.device,

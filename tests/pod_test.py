@@ -61,6 +61,7 @@ def test_variables_and_input_are_on_the_hosts_and_the_rest_is_here(alone):
         process = runs.Process("place", address, data, module="tests.pod")
         assert process.wait() == 0, process.stderr
     placed = json.loads(process.lines[-1])
+    assert not placed["asks_for_determinism"]  # A TPU has no other kernels.
     # Where nothing is asked for, work goes to the first host.
     assert placed["default"] == HOST_CPUS[0]
     here = "/job:localhost/replica:0/task:0/device:CPU:0"

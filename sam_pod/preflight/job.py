@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
 import ml_collections
-import tensorflow as tf
 
 from sam_pod import config as config_lib
 from sam_pod import errors
@@ -67,8 +66,6 @@ def run(
     Raises:
         UserError: a check failed, or what the user can mend.
     """
-    if config.runtime.deterministic:  # As main does: it changes what is traced.
-        tf.config.experimental.enable_op_determinism()
     subject = subject_lib.build(config, _given_shape(options))
     for target in targets:
         subject.per_replica_batch_size(target.num_replicas)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import keras
 import pytest
 
 from sam_pod import errors, session
@@ -171,6 +172,29 @@ def test_execute_needs_no_tpu_compiler(small, cache):
     assert (code, err) == (0, ""), err
     assert out.count("pass  executed") == 4
     assert "2 virtual devices, 1 steps: the gradient differs by" in out
+
+
+def test_a_model_with_max_pooling_lowers_as_for_a_tpu(tmp_path, cache):
+    """Its gradient does not where TensorFlow is asked to be deterministic."""
+    layers = [
+        keras.layers.Input((8, 8, 3)),
+        keras.layers.Conv2D(4, 3),
+        keras.layers.MaxPooling2D(),
+        keras.layers.Flatten(),
+        keras.layers.Dense(4),
+    ]
+    model = str(tmp_path / "pooled.keras")
+    keras.Sequential(layers).save(model)
+    config = runs.small_config(tmp_path, **{"model.name": model})
+    code, out, err = command(
+        f"--config={runs.write_recipe(tmp_path / 'recipe.py', config)}",
+        "--execute",
+        "--execute_replicas=2",
+        "--execute_steps=1",
+        cache=cache,
+    )
+    assert (code, err) == (0, ""), err
+    assert out.count("pass  executed") == 4
 
 
 FIGURES = (

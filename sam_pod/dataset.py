@@ -119,9 +119,9 @@ def _held_if_it_fits(
     manifest: manifest_lib.Manifest,
     how: reading.Reading,
 ) -> reading.Reading:
-    # Of what is seen in parts, nothing can be held.
-    splits = [s for s in records.SPLITS if not (s == "train" and how.random_parts)]
-    images = sum(manifest.num_examples(split) for split in splits)
+    images = sum(manifest.num_examples(split) for split in records.SPLITS)
+    if how.random_parts:  # Of what is seen in parts, nothing can be held.
+        images = config.data.validation_examples + manifest.num_examples("test")
     needed = images * math.prod(image_shape(config, manifest))
     share = config.data.memory_fraction * memory.total_bytes()
     if needed <= share:

@@ -103,7 +103,13 @@ def size(path: str) -> int:
 
     def stat() -> int:
         if _is_http(path):  # TensorFlow's client would fetch the whole file.
-            return int(_ask(path, "HEAD").headers["Content-Length"])
+            length = _ask(path, "HEAD").headers["Content-Length"]
+            if length is None:
+                raise errors.UserError(
+                    f"The server of {path} does not say how long it is: use one that "
+                    "sends Content-Length, such as nginx."
+                )
+            return int(length)
         try:
             found = _gfile().stat(path)
         except tf.errors.NotFoundError:
@@ -144,6 +150,7 @@ def write(path: str, blocks: Callable[[], Iterator[bytes]]) -> None:
 
     def put() -> None:
         with _gfile().GFile(target, "wb") as file:
+            file.write(b"")  # It is opened by this: an empty file is one, too.
             for block in blocks():
                 file.write(block)
 
@@ -258,7 +265,10 @@ def _check_is_missing(path: str) -> None:
 
 
 def _ask(path: str, method: str, **headers: str) -> http.client.HTTPResponse:
-    """Return the head of an answer; raise what TensorFlow's client raises."""
+    """Return the head of an answer; raise what TensorFlow's client raises.
+
+    Raises UserError where no later answer will be another.
+    """
     import tensorflow as tf
 
     request = urllib.request.Request(path, method=method, headers=headers)
@@ -273,9 +283,20 @@ def _ask(path: str, method: str, **headers: str) -> http.client.HTTPResponse:
         ) as answer:
             return answer
     except urllib.error.HTTPError as error:
+        lasts = error.code not in (*kinds, 408, 429) and 400 <= error.code < 500
+        if lasts:
+            raise errors.UserError(
+                f"The server of {path} refuses it with HTTP {error.code}: check the "
+                "address."
+            ) from error
         kind = kinds.get(error.code, tf.errors.UnavailableError)
         raise kind(None, None, f"HTTP {error.code} for {path}") from error
-    except OSError as error:
+    except (http.client.InvalidURL, UnicodeError) as error:
+        raise errors.UserError(
+            f"{path} is no address: write its spaces and letters beyond ASCII as %20 "
+            "and the like."
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
         raise tf.errors.UnavailableError(None, None, f"{path}: {error}") from error
 
 

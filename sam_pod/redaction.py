@@ -5,7 +5,9 @@ import re
 
 HIDDEN = "[hidden]"
 
-_USER = re.compile(r"(?<=://)[^/\s'\"@]+@")
+# A secret may have a slash or an @ in it, so it ends with the last @ of an address; a
+# slash comes before one only behind a colon that is no port's.
+_USER = re.compile(r"(?<=://)(?:[^/\s'\"@:]+:(?!\d+(?:/|$))[^\s'\"]*|[^/\s'\"]+)@")
 _QUERY = re.compile(r"(\b[\w+.-]+://[^\s'\"?]*)\?[^\s'\"]+")
 _PARAMETER = re.compile(
     r"\b(X-Amz-[\w-]+|AWSAccessKeyId|Credential|Signature|sig|AccountKey|"

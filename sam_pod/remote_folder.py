@@ -33,26 +33,31 @@ def check(output: str) -> str:
     files.check_scheme(output, "`output`", to_write=True)
     output = output.rstrip("/")
     with errors.storage(output, "list"):
-        names = files.names(output)
-        if names and _MARKER not in names:
-            raise errors.UserError(
-                f"`output` {output} already holds files; name a new folder, or delete "
-                "this one first."
-            )
-        if not names:
+        if not _names_of_interrupted(output):
             files.check_rights(output)
     return output
+
+
+def _names_of_interrupted(output: str) -> list[str]:
+    """Return what an interrupted copy has left; raise where there is anything else."""
+    names = files.names(output)
+    if names and _MARKER not in names:
+        raise errors.UserError(
+            f"`output` {output} already holds files; name a new folder, or delete this "
+            "one first."
+        )
+    return names
 
 
 def send(folder: str, output: str) -> None:
     """Copy a local folder to `output`, as a whole or not at all.
 
     Raises:
-        UserError: a right is missing.
+        UserError: a right is missing, or somebody has written there meanwhile.
         StorageLost: the service does not answer; the local folder stays as it is.
     """
     with errors.storage(output):
-        if files.names(output):  # Of an interrupted copy.
+        if _names_of_interrupted(output):
             files.remove_folder(output)
         files.make_folders(output)
         files.write(f"{output}/{_MARKER}", "This folder is being written.\n")

@@ -23,8 +23,7 @@ PROBE_SECONDS = 5.0
 
 _PLUGINS = ("s3", "http", "https", "az", "hdfs", "viewfs", "har", "oss")
 _HADOOP = ("hdfs", "viewfs", "har")
-_PORTS = {"http": 80, "https": 443}
-_HDFS_PORT = 8020
+_PORTS = {"hdfs": 8020, "http": 80, "https": 443}
 # Half a minute without a byte is a failure; by default five minutes are. And it is we
 # who try again, and say so: by default its client makes eleven attempts in 25 s, and
 # four times as many to write.
@@ -107,14 +106,15 @@ def endpoint(path: str) -> tuple[str, int] | None:
     Raises:
         UserError: S3_ENDPOINT is no URL.
     """
-    url = urllib.parse.urlsplit(path)
+    url = _split(path)
     scheme = url.scheme
     if scheme == "s3":
         return _s3_endpoint()
     if scheme in READ_ONLY:
         proxies = urllib.request.getproxies()
         if scheme in proxies and not urllib.request.proxy_bypass(url.netloc):
-            return _host_and_port(proxies[scheme])
+            proxy = proxies[scheme]
+            return _host_and_port(proxy if "://" in proxy else f"http://{proxy}")
         return _host_and_port(path)
     if scheme == "az":
         if "TF_AZURE_USE_DEV_STORAGE" in os.environ:
@@ -126,7 +126,7 @@ def endpoint(path: str) -> tuple[str, int] | None:
         default = "http" if plain else "https"
         return _host_and_port(given if "://" in given else f"{default}://{given}")
     if scheme == "hdfs" and url.hostname and url.netloc != "default":
-        return url.hostname, url.port or _HDFS_PORT
+        return _host_and_port(path)
     return None
 
 
@@ -144,18 +144,30 @@ def _s3_endpoint() -> tuple[str, int] | None:
     return f"s3.{region}.amazonaws.com" if region else "s3.amazonaws.com", 443
 
 
-def _host_and_port(url: str) -> tuple[str, int] | None:
-    parts = urllib.parse.urlsplit(url)
+def _host_and_port(url: str) -> tuple[str, int]:
+    parts = _split(url)
     try:
         port = parts.port or _PORTS.get(parts.scheme, 443)
     except ValueError:
-        port = None
-    if not parts.hostname or port is None:
-        raise errors.UserError(
-            f"{redaction.redact(url)} is not an address: it must look like "
-            "https://HOST or https://HOST:PORT."
-        )
+        raise _no_address(url) from None
+    if not parts.hostname:
+        raise _no_address(url)
     return parts.hostname, port
+
+
+def _split(url: str) -> urllib.parse.SplitResult:
+    try:
+        return urllib.parse.urlsplit(url)
+    except ValueError:  # Of brackets that hold no IPv6 address.
+        raise _no_address(url) from None
+
+
+def _no_address(url: str) -> errors.UserError:
+    scheme = scheme_of(url) or "https"
+    return errors.UserError(
+        f"{redaction.redact(url)} is not an address: it must look like "
+        f"{scheme}://HOST or {scheme}://HOST:PORT."
+    )
 
 
 def _check_form(path: str, name: str) -> None:
@@ -211,6 +223,8 @@ def _silence(host: str, port: int) -> str:
         socket.create_connection((host, port), PROBE_SECONDS).close()
     except OSError as error:
         return error.strerror or str(error)
+    except UnicodeError:  # A part of a name is empty, or longer than 63 letters.
+        return "that is no name of a host"
     return ""
 
 

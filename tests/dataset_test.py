@@ -42,11 +42,14 @@ def test_what_fits_in_the_share_of_memory_is_held(tmp_path, monkeypatch):
     assert dataset.load(config).how.is_held
     config.data.memory_fraction = 0.0
     assert not dataset.load(config).how.is_held
-    # Only 30 are held, where training sees random parts.
+    # Where training sees random parts, 30 and what is held out of it are held.
     config.data.augment, config.data.memory_fraction = "flip,inception", 1.0
-    monkeypatch.setattr(memory, "total_bytes", lambda: 30 * 8 * 8 * 3)
+    needed = (30 + config.data.validation_examples) * 8 * 8 * 3
+    monkeypatch.setattr(memory, "total_bytes", lambda: needed)
     how = dataset.load(config).how
     assert how.is_held and how.random_parts
+    monkeypatch.setattr(memory, "total_bytes", lambda: needed - 1)
+    assert not dataset.load(config).how.is_held
 
 
 def test_memory_is_that_of_the_machine_or_its_container(tmp_path, monkeypatch):

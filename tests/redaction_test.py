@@ -11,6 +11,8 @@ SECRET = "hunter2hunter2"
 LEAKS = [
     f"https://user:{SECRET}@host/path",
     f"s3://{SECRET}@bucket/x",
+    f"s3://AKIA:sla/sh{SECRET}@bucket/x",
+    f"at http://user:p@{SECRET}@proxy:3128/",
     f"GET https://h/x?X-Amz-Credential=AKIA%2F1&X-Amz-Signature={SECRET} failed",
     f"az://account/c/x?sv=2020&sig={SECRET}",
     f"Authorization: AWS4-HMAC-SHA256 Credential={SECRET}/x, Signature={SECRET}",
@@ -31,6 +33,7 @@ def test_credentials_are_hidden(text):
     [
         "Cannot use s3://bucket/run/ckpt-1-0.index (no): check the path.",
         "https://host:8080/data and user@host; is it so? Yes",
+        "s3://bucket/run@2 and http://host:80/a@b",
         "gs://bucket/x",
     ],
 )

@@ -191,7 +191,8 @@ def test_files_in_a_bucket_are_files(server, tmp_path):
         files.write(f"{at}/x", "old")
         files.write(f"{at}/x", "new")
         files.write(f"{at}/x.longer", "other")
-        files.write(f"{at}/sub/y", "")
+        open("empty", "w").close()
+        files.upload("empty", f"{at}/sub/y")
         tell(files.read, f"{at}/x")
         tell(files.read, f"{at}/sub/y")
         tell(files.read, f"{at}/none")
@@ -369,9 +370,11 @@ def test_a_folder_is_sent_whole_or_not_at_all(server, proxy, tmp_path):
         tell(remote_folder.send, {str(folder)!r}, "s3://bucket/sent")
         tell(files.names, "s3://bucket/sent")
         tell(remote_folder.send, {str(folder)!r}, "s3://bucket/sent")
+        tell(remote_folder.send, {str(folder)!r}, "s3://bucket/sent")
         """,
         s3_server.environment(proxy.url),
     )
+    assert "s3://bucket/sent already holds files" in told.pop()  # Of another one.
     assert told[0] == "s3://bucket/sent"
     assert "s3:PutObject" in told[1]
     assert told[2:] == [[], None]

@@ -29,6 +29,7 @@ def environment(monkeypatch):
         ("http://h/x", {}, ("h", 80)),
         ("https://h:8443/x", {}, ("h", 8443)),
         ("https://h/x", {"https_proxy": "http://p:3128"}, ("p", 3128)),
+        ("https://h/x", {"https_proxy": "p:3128"}, ("p", 3128)),
         ("az://account/c/x", {}, ("account.blob.core.windows.net", 443)),
         (
             "az://account.blob.core.windows.net/c/x",
@@ -90,6 +91,19 @@ def test_an_endpoint_must_be_an_address(monkeypatch, endpoint):
     monkeypatch.setenv("S3_ENDPOINT", endpoint)
     with pytest.raises(errors.UserError, match="is not an address"):
         storage.check("s3://b/x", "--workdir")
+
+
+@pytest.mark.parametrize(
+    "path", ["hdfs://namenode:port/x", "http://[bad/x", "s3://[x/y", "https://h:p/x"]
+)
+def test_a_path_must_be_an_address(path):
+    with pytest.raises(errors.UserError, match="is not an address"):
+        storage.check(path, "--workdir")
+
+
+def test_a_host_must_have_a_name_that_can_be_one():
+    with pytest.raises(errors.UserError, match="that is no name of a host"):
+        storage.check("http://data..example.com/x", "`data.dir`")
 
 
 @pytest.mark.parametrize(

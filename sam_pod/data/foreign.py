@@ -215,9 +215,13 @@ def _statistics_of(
         np.zeros(_CHANNELS, object),
         np.zeros(_CHANNELS, object),
     )
-    for parts in images.as_numpy_iterator():
-        for sum_, part in zip(total, parts, strict=True):
-            sum_ += part.astype(object)
+    try:
+        for parts in images.as_numpy_iterator():
+            for sum_, part in zip(total, parts, strict=True):
+                sum_ += part.astype(object)
+    except tf.errors.OpError:
+        _name_the_bad_one(sample, rows, sums)
+        raise
     pixels, first, second = total
     count = pixels[0]  # Python's integers do not overflow where they are multiplied.
     return (
@@ -227,3 +231,18 @@ def _statistics_of(
             for s, q in zip(first, second, strict=True)
         ),
     )
+
+
+def _name_the_bad_one(
+    sample: random_access.Records, rows: np.ndarray, decode: Callable
+) -> None:
+    """Raise a UserError of the first of `rows` that cannot be decoded, if any."""
+    for row in rows:
+        try:
+            decode(tf.constant(row, tf.int64))
+        except tf.errors.InvalidArgumentError as error:
+            path, start, _ = sample.place(int(row))
+            raise errors.UserError(
+                f"The record at byte {start} of {path} holds no image that can be "
+                f"decoded ({errors.reason(error)}): mend or remove it."
+            ) from error

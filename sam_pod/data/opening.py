@@ -74,7 +74,13 @@ def _index(directory: str, shard: manifest_lib.Shard) -> np.ndarray:
             f"{zlib.crc32(content):08x}, {manifest_lib.FILE_NAME} says "
             f"{shard.index_crc32:08x}. {schema.AGAIN}"
         )
-    return offsets.decode(content, path)
+    found = offsets.decode(content, path)
+    if len(found) - 1 != shard.num_examples:
+        raise errors.UserError(
+            f"{path} is of {len(found) - 1} examples, {manifest_lib.FILE_NAME} says "
+            f"{shard.num_examples}. {schema.AGAIN}"
+        )
+    return found
 
 
 def _scanned(

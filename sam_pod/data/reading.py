@@ -139,13 +139,17 @@ class Reader:
         if not files.is_remote(self.directory):
             return tf.data.TFRecordDataset(self.paths, buffer_size=_BUFFER_BYTES)
 
-        def records_of(path: tf.Tensor) -> tf.data.Dataset:
-            # As one element, so that a file is read to its end or once more.
-            file = tf.data.TFRecordDataset(path, buffer_size=_BUFFER_BYTES)
+        def records_of(path: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
+            # Not behind the end, where the client of s3:// crashes; and as one element,
+            # so that a file is read whole or once more.
+            file = tf.data.TFRecordDataset(path, buffer_size=_BUFFER_BYTES).take(count)
             return attempts.persistent(file.batch(total))
 
-        paths = tf.data.Dataset.from_tensor_slices(self.paths)
-        return paths.flat_map(records_of).unbatch()
+        shards = self.manifest.splits[self.stored]
+        counts = np.array([shard.num_examples for shard in shards])
+        filled = np.array(self.paths)[counts > 0], counts[counts > 0]
+        sources = tf.data.Dataset.from_tensor_slices(filled)
+        return sources.flat_map(records_of).unbatch()
 
     @property
     def _is_plain(self) -> bool:

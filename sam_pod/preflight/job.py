@@ -208,7 +208,7 @@ def _execute(subject: subject_lib.Subject, options: Options) -> dict:
         print(
             f"{word}  executed on {replicas} virtual devices, "
             f"{compared.num_steps} steps: {_COMPARED[name]} by {difference:.2e} of its "
-            f"norm (at most {bound:.0e})"
+            f"norm (at most {bound:.2e})"
         )
     word = "pass" if compared.are_replicas_equal else "FAIL"
     print(f"{word}  executed: replicas are equal to the last bit\n")

@@ -232,7 +232,7 @@ def _execution(execution: Mapping[str, Any]) -> Markup:
 def _executed(execution: Mapping[str, Any]) -> Iterator[_Check]:
     for name, difference in execution["differences"].items():
         bound = execution["bounds"][name]
-        detail = f"differs by {difference:.2e} of its norm (at most {bound:.0e})"
+        detail = f"differs by {difference:.2e} of its norm (at most {bound:.2e})"
         yield ("executed", name, detail, difference <= bound)
     is_equal = execution["are_replicas_equal"]
     yield ("executed", "replicas are equal to the last bit", "", is_equal)

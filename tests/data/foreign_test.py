@@ -209,6 +209,15 @@ def test_a_damaged_file_is_refused(tfds):
     assert f"{path} is truncated at byte" in refusal(tfds, TFDS)
 
 
+def test_an_image_that_does_not_decode_is_refused_by_its_place(tfds):
+    path = tfds / "set-train.tfrecord-00001-of-00004"
+    examples = [stored.serialized(images()[i], 0) for i in range(3)]
+    examples[2] = stored.serialized(b"\xff\xd8\xff and no more", 0)
+    start = stored.write_file(path, examples).starts[2]
+    line = refusal(tfds, TFDS)
+    assert f"The record at byte {start} of {path} holds no image" in line
+
+
 def test_what_is_kept_names_no_path(tfds):
     """The data may be seen elsewhere under another name."""
     foreign.read(str(tfds), TFDS)

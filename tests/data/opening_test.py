@@ -1,5 +1,6 @@
 """What changed since the manifest was written is refused, in small sets and large."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -102,3 +103,17 @@ def test_the_kept_scan_of_another_manifest_does_not_count(tmp_path, monkeypatch)
     path.write_bytes(content)
     os.utime(path, ns=(times[path], times[path]))
     assert "corrupt" in refusal(tmp_path / "set", monkeypatch, is_large=True)
+
+
+def test_an_index_of_more_examples_than_the_manifest_says_is_refused(
+    tmp_path, monkeypatch
+):
+    made = stored.write(tmp_path / "set", IMAGES)
+    first, *others = made.splits["train"]
+    first = dataclasses.replace(first, num_examples=first.num_examples - 1)
+    edited = dataclasses.replace(
+        made, splits={**made.splits, "train": (first, *others)}
+    )
+    (tmp_path / "set" / manifest.FILE_NAME).write_text(edited.to_json())
+    line = refusal(tmp_path / "set", monkeypatch, is_large=True)
+    assert "is of 7 examples, manifest.json says 6." in line

@@ -250,3 +250,17 @@ def test_the_graph_captures_no_tensor(tmp_path):
                 datasets.extend(dataset._inputs())
                 for function in dataset._functions():
                     assert not function.function.captured_inputs, dataset
+
+
+def test_shards_without_examples_are_not_asked_for(tmp_path, monkeypatch):
+    """Of buckets each file is asked for alone, and no byte behind its end."""
+    images = [stored.noisy(i) for i in range(3)]
+    made = stored.write(tmp_path / "set", images, shards=5)
+    assert [shard.num_examples for shard in made.splits["train"]] == [1, 1, 1, 0, 0]
+    for shard in made.splits["train"][3:]:
+        (tmp_path / "set" / shard.file).unlink()
+    monkeypatch.setattr(reading.files, "is_remote", lambda path: True)
+    reader = reading.Reader(str(tmp_path / "set"), made, "train", reading.AS_STORED)
+    found, labels = next(iter(reader.held(np.array([2, 0, 1]))))
+    np.testing.assert_array_equal(found, [images[i] for i in (2, 0, 1)])
+    np.testing.assert_array_equal(labels, [2, 0, 1])

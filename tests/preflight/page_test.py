@@ -139,7 +139,7 @@ def test_the_execution_is_told_when_there_was_one(worst):
     execution = EXECUTION | {"differences": differences, "are_replicas_equal": False}
     root = read(reports.whole(execution=execution))
     mark = "✓ pass" if worst < 1e-3 else "✗ FAIL"
-    detail = f"differs by {worst:.2e} of its norm (at most 1e-03)"
+    detail = f"differs by {worst:.2e} of its norm (at most 1.00e-03)"
     assert [mark, "executed", "gradient", detail] in lines(root)
     assert [
         "✗ FAIL",

@@ -81,8 +81,12 @@ def without_chips():
 
 
 def coordinate(arguments):
+    import tensorflow as tf
+
     from sam_pod import main
 
+    # As the run on one machine that it is compared with: other operations are traced.
+    tf.config.experimental.enable_op_determinism()
     with without_chips():
         return main.main(["main", *arguments])
 

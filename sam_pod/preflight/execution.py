@@ -29,7 +29,8 @@ from sam_pod.recipe import Recipe
 # Of ||a - b|| / ||b||. Orders of summation differ, more so in bfloat16; a gradient that
 # is reduced twice, or not at all, is off by 0.5 or more.
 BOUNDS = {"float32": 1e-3, "bfloat16": 0.1}
-_LARGEST_BOUND = 0.25
+# An ascent on each replica's own gradient in place of the mean is off by 0.24 there.
+_LARGEST_BOUND = 0.2
 _ROUNDINGS = 10.0  # There are many in a step; that of each weight is one.
 _GRADIENT = "preflight_gradient"
 

@@ -56,7 +56,7 @@ class Measured:
     @functools.cached_property
     def collectives(self) -> list[hlo.Collective]:
         """Return what is exchanged, after the compiler's fusion."""
-        return hlo.collectives(self.module if self.compiled.text else self.lowered)
+        return hlo.collectives(self.module) if self.compiled.text else self.exchanges
 
     @functools.cached_property
     def exchanges(self) -> list[hlo.Collective]:

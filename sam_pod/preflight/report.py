@@ -87,7 +87,7 @@ def _collectives(measured: Measured) -> Iterator[dict[str, Any]]:
     for collective in measured.collectives:
         sizes: dict[str, int] = {}
         for op_name, size in collective.operands:
-            part = _pass(op_name, measured) if op_name else split
+            part = _pass(op_name, measured) or split
             sizes[part] = sizes.get(part, 0) + size
         replicas = measured.program.num_replicas
         yield {
@@ -109,8 +109,7 @@ def _split_passes(measured: Measured) -> str:
     for sign, collectives in ((1, measured.exchanges), (-1, measured.collectives)):
         for collective in collectives:
             for op_name, size in collective.operands:
-                if op_name:
-                    part = _pass(op_name, measured)
+                if part := _pass(op_name, measured):
                     left[part] = left.get(part, 0) + sign * size
     # What the compiler knows already, it does not exchange: some norms and zeros.
     large = measured.gradient_bytes / 50
@@ -118,12 +117,14 @@ def _split_passes(measured: Measured) -> str:
 
 
 def _pass(op_name: str, measured: Measured) -> str:
-    """Return what an all-reduce is for, by the scope in step.py that it is of.
+    """Return what an all-reduce is for, by the scope in step.py; '' if it is of none.
 
     The descent's bucket holds the gradient first, then statistics and metrics.
     """
     if measured.program.outputs[-1].role == "sums":
         return "metrics"  # All that an evaluation exchanges.
+    if not op_name:
+        return ""
     scope, _, name = op_name.rpartition("/")
     if scope.endswith("descent"):
         number = re.search(r"_(\d+)$", name)

@@ -55,9 +55,10 @@ def main():
                 stablehlo.portable(program.hlo, program.aliases)
             )
             shapes = {
-                side: [(tensor.shape, tensor.dtype) for tensor in tensors]
-                for side, tensors in vars(program).items()
-                if side in ("inputs", "outputs")
+                side: [
+                    (tensor.shape, tensor.dtype) for tensor in getattr(program, side)
+                ]
+                for side in ("inputs", "outputs")
             }
             path.with_suffix(".json").write_text(json.dumps(shapes))
     state = tf.nest.flatten(programs.initial_values(recipe))

@@ -1,13 +1,13 @@
 """The report: what each exchange is for, and the table against a report by hand."""
 
-import collections as counters
+import collections
 import dataclasses
 import re
 
 import pytest
 
-from sam_pod.preflight import report, rows
-from sam_pod.preflight.checks import Check, Rules, collectives
+from sam_pod.preflight import checks, report, rows
+from sam_pod.preflight.checks import Check
 from tests.preflight import reports, steps
 from tests.preflight.programs import needs_libtpu
 
@@ -15,7 +15,7 @@ SCALARS = 4 * 4  # loss, perturbed loss, accuracy, norm
 
 
 def bytes_by_pass(measured):
-    found = counters.Counter()
+    found = collections.Counter()
     for collective in report._collectives(measured):
         assert sum(collective["bytes_by_pass"].values()) == collective["bytes"]
         found.update(collective["bytes_by_pass"])
@@ -84,9 +84,9 @@ def test_stages_of_an_exchange_belong_to_the_pass_that_they_are_missing_from():
         ("all-reduce", 4, {"ascent": 32}),
     ]
     # It is what the step asks for that has to be what the mode needs, and costs time.
-    rules = Rules(dtype="float32", sync="global", rho=0.05)
-    assert collectives(split, rules) == collectives(measured, rules)
-    assert collectives(split, rules).is_passed
+    rules = checks.Rules(dtype="float32", sync="global", rho=0.05)
+    assert checks.collectives(split, rules) == checks.collectives(measured, rules)
+    assert checks.collectives(split, rules).is_passed
 
 
 @needs_libtpu

@@ -44,7 +44,7 @@ make_environment() {
       --require-hashes --requirement "$environment/uv.txt" || return 1
   fi
   # Compiled now: where Python may write no bytecode (PYTHONDONTWRITEBYTECODE, a folder
-  # of another user) each start would compile TensorFlow anew, for 8 s instead of 3.
+  # of another user) each start would compile TensorFlow anew, for 12 s instead of 4.
   PATH=$PATH:$environment/bin uv pip install --quiet --compile-bytecode \
     --python "$python" --require-hashes \
     --requirement "$root/requirements.lock" || return 1

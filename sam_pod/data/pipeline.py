@@ -237,7 +237,7 @@ def _examples(split: Split, places: tf.data.Dataset, size: int) -> tf.data.Datas
 def all_rows(split: Split) -> np.ndarray:
     """Return the rows of its shards that a split has, in its order, int64 `[N]`."""
     # A strategy has the input of a host built under that host's device, over which
-    # the seed of a shuffle has no shape (TensorFlow 2.21).
+    # the seed of a shuffle has no shape (TensorFlow 2.16).
     with tf.device(None):
         return split.rows(tf.range(split.num_examples, dtype=tf.int64)).numpy()
 

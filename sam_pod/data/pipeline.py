@@ -223,11 +223,7 @@ def _examples(split: Split, places: tf.data.Dataset, size: int) -> tf.data.Datas
     """
     draws = isinstance(places.element_spec, tuple)
     if split.how.is_held and not draws:
-        everything = split.reader.held(all_rows(split))
-        batches = tf.data.Dataset.zip((places, everything)).map(
-            lambda place, examples: tuple(tf.gather(part, place) for part in examples),
-            num_parallel_calls=2,
-        )
+        batches = split.reader.held(places, all_rows(split))
     else:
         rows = places.map(lambda place, *rest: (split.rows(place), *rest))
         batches = split.reader.streamed(rows, size, draws=draws)

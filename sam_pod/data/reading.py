@@ -5,6 +5,7 @@ slice have no Python of ours.
 """
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping, Sequence
 
@@ -18,6 +19,8 @@ from sam_pod.data import manifest as manifest_lib
 CENTRAL_FRACTION = 0.875  # Of the shorter side, where training sees random parts.
 
 _BUFFER_BYTES = 8 << 20  # Of one request, where a whole file is read.
+# Of the images that are put together at a time, where all are held.
+_PART_BYTES = 16 << 20
 # Requests under way at a time where each has to cross a network. With 50 ms each and
 # 110 kB an image that is 2,500 images and 280 MB a second.
 _REMOTE_REQUESTS = 128
@@ -84,27 +87,47 @@ class Reader:
         """Its records by number."""
         return random_access.Records(self.paths, self.reading.offsets[self.stored])
 
-    def held(self, rows: np.ndarray) -> tf.data.Dataset:
-        """Repeat without end (images, labels) of all `rows`, int64 `[N]`, in order."""
+    def held(self, batches: tf.data.Dataset, rows: np.ndarray) -> tf.data.Dataset:
+        """Turn a dataset of places in `rows` into one of (images, labels).
+
+        Args:
+            batches: Of int64 `[B]`.
+            rows: int64 `[N]`: all that may be asked for; read once, before the first.
+        """
         total = self.manifest.num_examples(self.stored)
-        source = self._whole_files(total)
-        if self._is_plain:  # Too quick to be worth choosing before it is done.
-            everything = source.batch(total, drop_remainder=True).map(self._parse_plain)
-            order = rows
+        wanted, order = _chosen(rows, total)
+        image_bytes = math.prod(self.image_shape)
+        # What is read is put together in parts, so that no second copy is made of all.
+        part = max(1, min(len(rows), _PART_BYTES // image_bytes))
+        serialized = self._whole_files(total)
+        if len(rows) < total:
+            serialized = _only(serialized, wanted, part)
+        if self._is_plain:
+            parts = serialized.batch(part).map(self._parse_plain, num_parallel_calls=2)
         else:
-            wanted, order = _chosen(rows, total)
-            source = source.enumerate().filter(lambda i, _: tf.constant(wanted)[i])
-            everything = source.map(
-                lambda _, serialized: self.parse(serialized),
-                num_parallel_calls=_cores(),
-            ).batch(len(rows), drop_remainder=True)
+            parts = serialized.map(self.parse, num_parallel_calls=_cores()).batch(part)
 
-        def in_order(
-            images: tf.Tensor, labels: tf.Tensor
-        ) -> tuple[tf.Tensor, tf.Tensor]:
-            return tf.gather(images, order), tf.gather(labels, order)
+        def filled(tensor: tf.Tensor) -> tf.Tensor:
+            short = part - tf.shape(tensor)[0]
+            padded = tf.pad(tensor, [[0, short]] + [[0, 0]] * (tensor.shape.rank - 1))
+            return tf.ensure_shape(padded, [part, *tensor.shape[1:]])
 
-        return everything.map(in_order).cache().repeat()
+        def joined(tensor: tf.Tensor) -> tf.Tensor:
+            return tf.reshape(tensor, [-1, *tensor.shape[2:]])
+
+        everything = (
+            parts.map(lambda *examples: tuple(map(filled, examples)))
+            .batch(-(-len(rows) // part), drop_remainder=True)
+            .map(lambda *examples: tuple(map(joined, examples)))
+            .cache()
+            .repeat()
+        )
+        return tf.data.Dataset.zip((batches, everything)).map(
+            lambda places, examples: tuple(
+                tf.gather(each, tf.gather(order, places)) for each in examples
+            ),
+            num_parallel_calls=2,
+        )
 
     def streamed(
         self, batches: tf.data.Dataset, batch_size: int, *, draws: bool = False
@@ -201,6 +224,18 @@ def _chosen(rows: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
     wanted = np.zeros(total, bool)
     wanted[rows] = True
     return wanted, (np.cumsum(wanted) - 1)[rows]
+
+
+def _only(
+    serialized: tf.data.Dataset, wanted: np.ndarray, part: int
+) -> tf.data.Dataset:
+    """Leave out what is not wanted, looking at `part` examples at a time."""
+    starts = tf.data.Dataset.range(0, len(wanted), part)
+    return (
+        tf.data.Dataset.zip((starts, serialized.batch(part)))
+        .map(lambda i, some: tf.boolean_mask(some, tf.constant(wanted)[i : i + part]))
+        .unbatch()
+    )
 
 
 def _cores() -> int:

@@ -1,6 +1,8 @@
 """Held in memory or read record by record: the same bytes, on any number of hosts."""
 
 import itertools
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -94,6 +96,36 @@ def test_what_is_read_is_what_was_stored(tmp_path):
             )[0]
             np.testing.assert_array_equal(images_read, images[TRAIN:])
             np.testing.assert_array_equal(labels, np.arange(TEST) % stored.CLASSES)
+
+
+def megabytes(kind):
+    """Return VmRSS or VmHWM, its highest since that was last forgotten."""
+    with open("/proc/self/status") as status:
+        return int(re.search(rf"{kind}:\s*(\d+) kB", status.read())[1]) / 1000
+
+
+def forget_the_highest():
+    with open("/proc/self/clear_refs", "w") as refs:
+        refs.write("5")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("name", ["train", "validation"])
+def test_what_is_held_takes_its_memory_once(tmp_path, name):
+    size, count = 128, 4001
+    images = [stored.noisy(i, (size, size)) for i in range(count)]
+    made = stored.write(tmp_path, images)
+    splits = pipeline.splits(str(tmp_path), made, count // 2)
+    rows = splits[name].rows(tf.range(7, dtype=tf.int64)).numpy()
+    before = megabytes("VmRSS")
+    forget_the_highest()
+    batches, labels, _ = take(
+        pipeline.evaluation(splits[name], global_batch_size=7), 1
+    )[0]
+    held = splits[name].num_examples * size * size * 3 / 1e6
+    assert held < megabytes("VmHWM") - before + 10 < 2 * held + 60
+    np.testing.assert_array_equal(batches, [images[row] for row in rows])
+    np.testing.assert_array_equal(labels, rows % stored.CLASSES)
 
 
 # 4 is no whole share of 42, and 7 and 3 divide neither the shards nor the examples.
@@ -261,6 +293,7 @@ def test_shards_without_examples_are_not_asked_for(tmp_path, monkeypatch):
         (tmp_path / "set" / shard.file).unlink()
     monkeypatch.setattr(reading.files, "is_remote", lambda path: True)
     reader = reading.Reader(str(tmp_path / "set"), made, "train", reading.AS_STORED)
-    found, labels = next(iter(reader.held(np.array([2, 0, 1]))))
+    places = tf.data.Dataset.from_tensors(tf.constant([0, 1, 2], tf.int64))
+    found, labels = next(iter(reader.held(places, np.array([2, 0, 1]))))
     np.testing.assert_array_equal(found, [images[i] for i in (2, 0, 1)])
     np.testing.assert_array_equal(labels, [2, 0, 1])

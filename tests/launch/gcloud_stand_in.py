@@ -11,6 +11,7 @@ the Nth slice, where `ssh` runs its command with the real bash.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -39,9 +40,7 @@ class StandIn:
     def __init__(self, words):
         self.words = words
         self.script = json.loads((FOLDER / "script.json").read_text())
-        path = FOLDER / "state.json"
-        empty = {"node": None, "queued": None, "slices": 0, "calls": 0, "counts": {}}
-        self.state = json.loads(path.read_text()) if path.exists() else empty
+        self.take_lock()
         self.state["calls"] += 1
         self.late = None
         rest = [word for word in words if word not in ("alpha", "compute", "tpus")]
@@ -51,11 +50,26 @@ class StandIn:
         flags = (word.partition("=") for word in rest if word.startswith("--"))
         self.flags = {name: value for name, _, value in flags}
 
+    def take_lock(self):
+        """Read the state, which no other call changes until `save_and_unlock`."""
+        self.lock = os.open(FOLDER / "lock", os.O_CREAT | os.O_WRONLY)
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        path = FOLDER / "state.json"
+        empty = {"node": None, "queued": None, "slices": 0, "calls": 0, "counts": {}}
+        self.state = json.loads(path.read_text()) if path.exists() else empty
+
+    def save_and_unlock(self):
+        """Save what this call did, once: later the state is that of other calls."""
+        if self.lock:
+            self.save()
+            os.close(self.lock)
+            self.lock = None
+
     def run(self):
         with open(FOLDER / "calls", "a") as calls:
             calls.write(json.dumps(self.words) + "\n")
         if self.words[:2] == ["config", "get-value"]:
-            self.save()
+            self.save_and_unlock()
             print(self.script["project"])
             return 0
         self.interrupt("before")
@@ -64,7 +78,7 @@ class StandIn:
         try:
             return getattr(self, f"{self.verb}_{self.kind}".replace("-", "_"))()
         finally:
-            self.save()
+            self.save_and_unlock()
             self.interrupt("after")
 
     def save(self):
@@ -74,7 +88,7 @@ class StandIn:
 
     def interrupt(self, moment):
         if self.script["interrupt"] == [self.state["calls"], moment]:
-            self.save()
+            self.save_and_unlock()
             os.kill(os.getppid(), signal.SIGINT)
             time.sleep(60)  # The launcher ends us.
 
@@ -311,7 +325,7 @@ class StandIn:
         command = self.flags["--command"]
         if " follow " in command:
             return self.follow(command)
-        self.save()
+        self.save_and_unlock()
         codes = [self.shell(command, worker).wait() for worker in self.workers()]
         return next((code for code in codes if code), 0)
 
@@ -320,7 +334,7 @@ class StandIn:
         drops = self.life["connections"]
         number = self.state["counts"].setdefault(f"life {self.state['slices']}", 0)
         self.state["counts"][f"life {self.state['slices']}"] += 1
-        self.save()
+        self.save_and_unlock()
         lines, event = drops[number] if number < len(drops) else [None, ""]
         process = self.shell(command, 0, stdout=subprocess.PIPE)
         count = 0
@@ -339,6 +353,7 @@ class StandIn:
             print("Retrying: SSH command error: [ssh] exited 255", file=sys.stderr)
             return self.shell(command, 0).wait()
         if isinstance(event, list):
+            self.take_lock()
             self.set_states(*event)
             self.life["states"].append(event)
             (FOLDER / "script.json").write_text(json.dumps(self.script))

@@ -126,10 +126,10 @@ def naming_faults(
     except _FAULTS as error:
         if "GetNext" not in str(error):
             raise
-        reader = split.reader
+        reader, records = split.reader, split.reader.records
         # What is held was read all at once.
-        suspects = faults.all_rows(reader) if split.how.is_held else rows()
-        found = faults.first(reader, suspects)
+        suspects = range(len(records)) if split.how.is_held else rows()
+        found = faults.first(records, reader.parse, suspects, split=reader.stored)
         if not found:
             raise
         raise errors.UserError(found) from error

@@ -18,6 +18,7 @@ FLOORS = {
     "remote_folder": 0,
     "retries": 0,
     "storage": 0,
+    "tracing": 0,
     "rules": 1,
     "augmentation": 2,
     "interrupts": 0,

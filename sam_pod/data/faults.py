@@ -1,27 +1,33 @@
 """Which example made a dataset fail: TensorFlow's errors name no file."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-import numpy as np
 import tensorflow as tf
 
 from sam_pod import files
-from sam_pod.data import reading
+from sam_pod.data import random_access
 
 
-def first(reader: reading.Reader, rows: Iterable[int]) -> str:
+def first(
+    records: random_access.Records,
+    parse: Callable[[tf.Tensor], object],
+    rows: Iterable[int],
+    *,
+    split: str,
+) -> str:
     """Return in one line what is wrong with the first bad one of `rows`; '' if none is.
 
     Args:
-        reader: Of their split.
-        rows: Numbers of examples in it, which are read one after the other.
+        records: Of their split.
+        parse: Makes an example of the bytes of its record, a string, in a graph.
+        rows: Numbers of records, which are read one after the other.
+        split: Its name among the files: 'train' or 'test'.
     """
-    records = reader.records
-    parse = tf.function(reader.parse, input_signature=[tf.TensorSpec([], tf.string)])
+    parse = tf.function(parse, input_signature=[tf.TensorSpec([], tf.string)])
     for row in rows:
-        path, start, end = records.place(row)
-        where = f"Example {row} of the {reader.stored} files, at byte {start} of {path}"
+        path, start, end = records.place(int(row))
+        where = f"Example {row} of the {split} files, at byte {start} of {path}"
         try:
             serialized = records.read(tf.constant(row, tf.int64))
         except tf.errors.OpError as error:
@@ -36,7 +42,8 @@ def first(reader: reading.Reader, rows: Iterable[int]) -> str:
         except tf.errors.OpError as error:
             return (
                 f"{where}, holds no image that can be decoded ({_reason(error)}). Mend "
-                "or remove it where the data set came from, and prepare it again."
+                "or remove it where the data set came from, then prepare or copy the "
+                "set again."
             )
     return ""
 
@@ -47,8 +54,3 @@ def _reason(error: tf.errors.OpError) -> str:
     lines = [" ".join(line.split()) for line in words.splitlines()]
     # Before it come the lines of Python that made the graph.
     return [line for line in lines if line][-1].rstrip(" .")[:200]
-
-
-def all_rows(reader: reading.Reader) -> np.ndarray:
-    """Return the numbers of all examples of a reader's split."""
-    return np.arange(len(reader.records))

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from sam_pod import errors, files
 from sam_pod.data import (
+    faults,
     features,
     fitting,
     framing,
@@ -197,9 +198,9 @@ def _statistics_of(
     count = min(STATISTICS_EXAMPLES, len(sample))
     rows = np.arange(count) * len(sample) // count
 
-    def sums(row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def sums(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         spec = {names.image: records.FEATURES["image"]}
-        content = tf.io.parse_single_example(sample.read(row), spec)[names.image]
+        content = tf.io.parse_single_example(serialized, spec)[names.image]
         image = tf.io.decode_image(content, _CHANNELS, expand_animations=False)
         pixels = tf.cast(tf.reshape(image, [-1, _CHANNELS]), tf.int64)
         return (
@@ -209,7 +210,9 @@ def _statistics_of(
         )
 
     images = tf.data.Dataset.from_tensor_slices(rows.astype(np.int64))
-    images = images.map(sums, num_parallel_calls=os.cpu_count())
+    images = images.map(
+        lambda row: sums(sample.read(row)), num_parallel_calls=os.cpu_count()
+    )
     total = (
         np.zeros(1, object),
         np.zeros(_CHANNELS, object),
@@ -219,9 +222,11 @@ def _statistics_of(
         for parts in images.as_numpy_iterator():
             for sum_, part in zip(total, parts, strict=True):
                 sum_ += part.astype(object)
-    except tf.errors.OpError:
-        _name_the_bad_one(sample, rows, sums)
-        raise
+    except tf.errors.OpError as error:
+        found = faults.first(sample, sums, rows, split="train")
+        if not found:
+            raise
+        raise errors.UserError(found) from error
     pixels, first, second = total
     count = pixels[0]  # Python's integers do not overflow where they are multiplied.
     return (
@@ -231,18 +236,3 @@ def _statistics_of(
             for s, q in zip(first, second, strict=True)
         ),
     )
-
-
-def _name_the_bad_one(
-    sample: random_access.Records, rows: np.ndarray, decode: Callable
-) -> None:
-    """Raise a UserError of the first of `rows` that cannot be decoded, if any."""
-    for row in rows:
-        try:
-            decode(tf.constant(row, tf.int64))
-        except tf.errors.InvalidArgumentError as error:
-            path, start, _ = sample.place(int(row))
-            raise errors.UserError(
-                f"The record at byte {start} of {path} holds no image that can be "
-                f"decoded ({errors.reason(error)}): mend or remove it."
-            ) from error

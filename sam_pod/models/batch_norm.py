@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from sam_pod import tracing
+
 # From some tensors of this replica to their means over the replicas that share one
 # batch; differentiable, the same result on each.
 Average = Callable[[list[tf.Tensor]], list[tf.Tensor]]
@@ -48,7 +50,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         scale = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones_like(mean)
         offset = tf.convert_to_tensor(self.beta) if self.center else tf.zeros_like(mean)
         inputs = tf.cast(inputs, self.compute_dtype)
-        if use_batch and not is_shared and _is_traced_for_a_tpu():
+        if use_batch and not is_shared and tracing.is_for_a_tpu():
             inputs, bias = _split_bias(inputs)
             bias = tf.cast(bias, dtype)
             outputs, batch_mean, batch_variance = _normalize_in_few_passes(
@@ -108,12 +110,6 @@ def share_batches(
             if not over_all_replicas:
                 raise ValueError(layer.name)
             layer.synchronized = True
-
-
-def _is_traced_for_a_tpu() -> bool:
-    strategy = tf.distribute.get_strategy()
-    is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
-    return is_tpu and not tf.executing_eagerly()
 
 
 def _split_bias(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

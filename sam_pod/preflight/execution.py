@@ -18,11 +18,10 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import tensorflow as tf
 
-from sam_pod import errors, groups, metrics, optimizers, step
+from sam_pod import errors, groups
 from sam_pod import state as state_lib
-from sam_pod.lowering import execute, programs
+from sam_pod.preflight import runners
 from sam_pod.preflight.subject import Subject
 from sam_pod.recipe import Recipe
 
@@ -32,7 +31,6 @@ BOUNDS = {"float32": 1e-3, "bfloat16": 0.1}
 # An ascent on each replica's own gradient in place of the mean is off by 0.24 there.
 _LARGEST_BOUND = 0.2
 _ROUNDINGS = 10.0  # There are many in a step; that of each weight is one.
-_GRADIENT = "preflight_gradient"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,16 +114,16 @@ def compare_recipes(
         num_replicas: And virtual devices.
         bound: On each difference; the gradient's grows with its rounding.
     """
-    recipe = _with_gradient(recipe)
-    replicas = _Replicas(recipe, batches[0][0].shape, num_replicas)
-    alone = _Alone(whole)
+    recipe = runners.with_gradient(recipe)
+    replicas = runners.Replicas(recipe, batches[0][0].shape, num_replicas)
+    alone = runners.Alone(whole)
     worst = dict.fromkeys(("loss", "gradient", "weights"), 0.0)
     roundings = []
     for images, labels in batches:
         before = replicas.values
         replicas.step(images, labels)
         after = replicas.values
-        gradient = after.slots.pop(_GRADIENT)
+        gradient = after.slots.pop(runners.GRADIENT)
         loss, expected_gradient = alone.gradient(before, images, labels)
         expected_weights = alone.update(before, gradient)
         _, moved_gradient = alone.gradient(_neighbours(before), images, labels)
@@ -183,25 +181,6 @@ def reference(
     )
 
 
-def _with_gradient(recipe: Recipe) -> Recipe:
-    """Return the recipe with the gradient of each step kept as a slot."""
-
-    def update(
-        gradient: optimizers.Tensors,
-        slots: optimizers.Slots,
-        *rest: tf.Tensor,
-    ) -> tuple[optimizers.Tensors, optimizers.Slots]:
-        weights, slots = recipe.optimizer.update(gradient, slots, *rest)
-        return weights, {**slots, _GRADIENT: gradient}
-
-    optimizer = dataclasses.replace(
-        recipe.optimizer,
-        slot_names=(*recipe.optimizer.slot_names, _GRADIENT),
-        update=update,
-    )
-    return dataclasses.replace(recipe, optimizer=optimizer)
-
-
 def _batches(
     subject: Subject, count: int, size: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -211,93 +190,6 @@ def _batches(
         images = random.integers(0, 256, (size, *subject.image_shape), np.uint8)
         labels = random.integers(0, len(manifest.classes), size)
         yield images, labels.astype(np.int32)
-
-
-class _Replicas:
-    """The lowered step on virtual devices, and the state after each step."""
-
-    def __init__(
-        self, recipe: Recipe, shape: tuple[int, ...], num_replicas: int
-    ) -> None:
-        size = shape[0] // num_replicas
-        self._run = execute.Executable(
-            programs.train_step(
-                recipe,
-                shape[1:],
-                num_replicas=num_replicas,
-                per_replica_batch_size=size,
-            )
-        )
-        self._is_several = num_replicas > 1
-        group = groups.size(recipe.sync, num_replicas)
-        self._rows = [
-            groups.rows(tf.constant(r), size, group, recipe.micro_batches).numpy()
-            for r in range(num_replicas)
-        ]
-        self._initial = programs.initial_values(recipe)
-        flat = [np.asarray(value) for value in tf.nest.flatten(self._initial)]
-        self._states = [flat] * num_replicas
-        self.are_equal, self.loss = True, 0.0
-
-    @property
-    def values(self) -> state_lib.Values:
-        """Return the state, of which all replicas have the same."""
-        return tf.nest.pack_sequence_as(self._initial, self._states[0])
-
-    def step(self, images: np.ndarray, labels: np.ndarray) -> None:
-        """Take one step with a global batch."""
-        outputs = self._run(
-            [
-                # A program of one replica takes no replica's number.
-                [*state, *[np.int32(r)] * self._is_several, images[rows], labels[rows]]
-                for r, (state, rows) in enumerate(
-                    zip(self._states, self._rows, strict=True)
-                )
-            ]
-        )
-        self.are_equal &= all(
-            np.array_equal(mine, other)
-            for output in outputs[1:]
-            for mine, other in zip(output, outputs[0], strict=True)
-        )
-        self._states = [output[:-1] for output in outputs]
-        self.loss = outputs[0][-1][metrics.TRAIN.index("train/loss")]
-
-
-class _Alone:
-    """The reference, on one device."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
-        keeping = _with_gradient(recipe)
-
-        @tf.function(jit_compile=True, autograph=False)
-        def run(values, images, labels):  # noqa: ANN001
-            new, report = step.replica_step(values, (images, labels), keeping)
-            return new.slots[_GRADIENT], report
-
-        self._run = run
-
-    def gradient(
-        self, values: state_lib.Values, images: np.ndarray, labels: np.ndarray
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return the loss and the gradient that the optimizer takes."""
-        gradient, report = self._run(
-            _tensors(values), tf.constant(images), tf.constant(labels)
-        )
-        loss = report.numpy()[metrics.TRAIN.index("train/loss")]
-        return loss, [g.numpy() for g in gradient]
-
-    def update(
-        self, values: state_lib.Values, gradient: list[np.ndarray]
-    ) -> list[np.ndarray]:
-        """Return the weights that the optimizer makes of a gradient."""
-        values, gradient = _tensors(values), [tf.constant(g) for g in gradient]
-        rate = self._recipe.schedule(values.step, values.learning_rate_scale)
-        weights, _ = self._recipe.optimizer.update(
-            gradient, values.slots, values.weights, values.step, rate
-        )
-        return [w.numpy() for w in weights]
 
 
 def _neighbours(values: state_lib.Values) -> state_lib.Values:
@@ -310,10 +202,6 @@ def _neighbours(values: state_lib.Values) -> state_lib.Values:
         return np.nextafter(weight, ends.astype(weight.dtype))
 
     return values._replace(weights=[moved(w) for w in values.weights])
-
-
-def _tensors(values: state_lib.Values) -> state_lib.Values:
-    return tf.nest.map_structure(tf.constant, values)
 
 
 def _difference(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:

@@ -16,6 +16,10 @@ def reader(tmp_path):
     return reading.Reader(str(tmp_path), made, "train", how)
 
 
+def first(reader, rows):
+    return faults.first(reader.records, reader.parse, rows, split="train")
+
+
 def flip(path, byte):
     with open(path, "r+b") as file:
         file.seek(byte)
@@ -26,17 +30,17 @@ def flip(path, byte):
 
 def test_an_image_that_does_not_decode_is_named(reader):
     path, start, _ = reader.records.place(7)
-    text = faults.first(reader, faults.all_rows(reader))
+    text = first(reader, range(12))
     assert f"Example 7 of the train files, at byte {start} of {path}, holds no" in text
     assert "Unknown image file format" in text and "\n" not in text
-    assert faults.first(reader, [0, 1, 11]) == ""
+    assert first(reader, [0, 1, 11]) == ""
 
 
 @pytest.mark.parametrize("byte", [2, 30, -1])
 def test_a_corrupt_record_is_named(reader, byte):
     path, start, end = reader.records.place(9)
     flip(path, start + byte if byte >= 0 else end + byte)
-    text = faults.first(reader, np.array([3, 9, 7]))
+    text = first(reader, np.array([3, 9, 7]))
     assert (
         f"Example 9 of the train files, at byte {start} of {path}, is corrupt" in text
     )
@@ -46,7 +50,7 @@ def test_a_file_that_is_cut_off_or_gone_is_named(reader, tmp_path):
     path, start, _ = reader.records.place(11)
     with open(path, "r+b") as file:
         file.truncate(start)
-    assert "corrupt or cut off" in faults.first(reader, [11])
+    assert "corrupt or cut off" in first(reader, [11])
     (tmp_path / "train-2.tfrecord").unlink()
-    text = faults.first(reader, [0, 11])
+    text = first(reader, [0, 11])
     assert "cannot be read" in text and "No such file" in text and "\n" not in text

@@ -215,7 +215,7 @@ def test_an_image_that_does_not_decode_is_refused_by_its_place(tfds):
     examples[2] = stored.serialized(b"\xff\xd8\xff and no more", 0)
     start = stored.write_file(path, examples).starts[2]
     line = refusal(tfds, TFDS)
-    assert f"The record at byte {start} of {path} holds no image" in line
+    assert f"train files, at byte {start} of {path}, holds no image" in line
 
 
 def test_what_is_kept_names_no_path(tfds):

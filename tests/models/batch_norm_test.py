@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sam_pod import tracing
 from sam_pod.lowering import made_up_tpu
 from sam_pod.models import batch_norm
 from tests import numpy_net
@@ -127,9 +128,7 @@ def test_a_far_mean_costs_no_precision():
 
 @pytest.fixture
 def for_tpu(monkeypatch):
-    monkeypatch.setattr(
-        batch_norm, "_is_traced_for_a_tpu", lambda: not tf.executing_eagerly()
-    )
+    monkeypatch.setattr(tracing, "is_for_a_tpu", lambda: not tf.executing_eagerly())
 
 
 def trained(layer, x):
@@ -229,7 +228,7 @@ def test_far_from_the_moving_mean_it_is_as_exact_as_the_fused_operation(monkeypa
     expected, *_ = kernel_and_bias_gradients(exact, wide, np.zeros(5))
     errors = []
     for is_tpu in (True, False):
-        monkeypatch.setattr(batch_norm, "_is_traced_for_a_tpu", lambda on=is_tpu: on)
+        monkeypatch.setattr(tracing, "is_for_a_tpu", lambda on=is_tpu: on)
         kernel, *_ = kernel_and_bias_gradients(ours, x, np.zeros(5), jit_compile=True)
         errors.append(np.abs(kernel.numpy() - expected.numpy()).max())
     assert errors[0] < 2 * errors[1]

@@ -7,7 +7,7 @@ import pytest
 
 from sam_pod import errors, groups, optimizers, replicas
 from sam_pod.models import batch_norm
-from sam_pod.preflight import execution, subject
+from sam_pod.preflight import execution, runners, subject
 from tests import fixtures, runs
 
 REPLICAS, BATCH = 4, 16
@@ -190,7 +190,7 @@ def test_statistics_left_local_fail(keep_local):
 
 def test_replicas_that_begin_with_different_states_fail(monkeypatch):
     recipe = fixtures.small_recipe(fixtures.small_model(norm=False))
-    made = execution._Replicas.__init__
+    made = runners.Replicas.__init__
 
     def init(self, *arguments):
         made(self, *arguments)
@@ -198,7 +198,7 @@ def test_replicas_that_begin_with_different_states_fail(monkeypatch):
         flat[1] += np.float32(1e-6)
         self._states = [*self._states[:-1], flat]
 
-    monkeypatch.setattr(execution._Replicas, "__init__", init)
+    monkeypatch.setattr(runners.Replicas, "__init__", init)
     found = compared(recipe, num_steps=1)
     assert not found.are_replicas_equal and not found.is_passed
 

@@ -9,6 +9,8 @@ import math
 
 import tensorflow as tf
 
+from sam_pod import tracing
+
 FILL = 128  # The grey outside of what an affine map moved, of 255.
 _SHIFT = 16  # Fixed point: one pixel is 1 << 16.
 
@@ -32,7 +34,7 @@ def crop(
     if flips is not None:
         order = tf.where((flips < 0.5)[:, None], order[:, ::-1], order)
     offsets = tf.cast(uniform * (2 * padding + 1), tf.int32)
-    if not _is_traced_for_a_tpu():
+    if not tracing.is_for_a_tpu():
         sides = [padding, padding]
         images = tf.pad(images, [[0, 0], sides, sides, [0, 0]])
         rows = offsets[:, :1, None] + tf.range(height)[:, None]
@@ -49,7 +51,7 @@ def flip(images: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
     mirrored = (uniform < 0.5)[:, None, None, None]
     # One pass over the images where XLA compiles it, as it does a TPU's step; the
     # kernels of a CPU need four.
-    is_on_cpu = not (_is_traced_for_a_tpu() or tf.config.list_logical_devices("GPU"))
+    is_on_cpu = not (tracing.is_for_a_tpu() or tf.config.list_logical_devices("GPU"))
     return (_compiled_flip if is_on_cpu else _flip)(images, mirrored)
 
 
@@ -97,7 +99,7 @@ def _pick(
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     places = tf.clip_by_value(rows, 0, height - 1) * width
     places += tf.clip_by_value(columns, 0, width - 1)
-    if not _is_traced_for_a_tpu():
+    if not tracing.is_for_a_tpu():
         picked = _copied(images, places)
         return tf.where(inside[..., None], picked, tf.constant(fill, tf.uint8))
     picked = []
@@ -122,9 +124,3 @@ def _copied(images: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
     _, height, width, channels = images.shape
     flat = tf.reshape(images, [-1, height * width, channels])
     return tf.gather(flat, places, batch_dims=1)
-
-
-def _is_traced_for_a_tpu() -> bool:
-    strategy = tf.distribute.get_strategy()
-    is_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
-    return is_tpu and not tf.executing_eagerly()

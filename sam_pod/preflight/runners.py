@@ -1,0 +1,126 @@
+"""A step on virtual devices, and the same on one device: what `execution` compares.
+
+Both keep the gradient that the optimizer takes as one more slot of the state.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import groups, metrics, optimizers, step
+from sam_pod import state as state_lib
+from sam_pod.lowering import execute, programs
+from sam_pod.recipe import Recipe
+
+GRADIENT = "preflight_gradient"  # The name of its slot.
+
+
+def with_gradient(recipe: Recipe) -> Recipe:
+    """Return the recipe with the gradient of each step kept as a slot."""
+
+    def update(
+        gradient: optimizers.Tensors,
+        slots: optimizers.Slots,
+        *rest: tf.Tensor,
+    ) -> tuple[optimizers.Tensors, optimizers.Slots]:
+        weights, slots = recipe.optimizer.update(gradient, slots, *rest)
+        return weights, {**slots, GRADIENT: gradient}
+
+    optimizer = dataclasses.replace(
+        recipe.optimizer,
+        slot_names=(*recipe.optimizer.slot_names, GRADIENT),
+        update=update,
+    )
+    return dataclasses.replace(recipe, optimizer=optimizer)
+
+
+class Replicas:
+    """The lowered step on virtual devices, and the state after each step."""
+
+    def __init__(
+        self, recipe: Recipe, shape: tuple[int, ...], num_replicas: int
+    ) -> None:
+        size = shape[0] // num_replicas
+        self._run = execute.Executable(
+            programs.train_step(
+                recipe,
+                shape[1:],
+                num_replicas=num_replicas,
+                per_replica_batch_size=size,
+            )
+        )
+        self._is_several = num_replicas > 1
+        group = groups.size(recipe.sync, num_replicas)
+        self._rows = [
+            groups.rows(tf.constant(r), size, group, recipe.micro_batches).numpy()
+            for r in range(num_replicas)
+        ]
+        self._initial = programs.initial_values(recipe)
+        flat = [np.asarray(value) for value in tf.nest.flatten(self._initial)]
+        self._states = [flat] * num_replicas
+        self.are_equal, self.loss = True, 0.0
+
+    @property
+    def values(self) -> state_lib.Values:
+        """Return the state, of which all replicas have the same."""
+        return tf.nest.pack_sequence_as(self._initial, self._states[0])
+
+    def step(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Take one step with a global batch."""
+        outputs = self._run(
+            [
+                # A program of one replica takes no replica's number.
+                [*state, *[np.int32(r)] * self._is_several, images[rows], labels[rows]]
+                for r, (state, rows) in enumerate(
+                    zip(self._states, self._rows, strict=True)
+                )
+            ]
+        )
+        self.are_equal &= all(
+            np.array_equal(mine, other)
+            for output in outputs[1:]
+            for mine, other in zip(output, outputs[0], strict=True)
+        )
+        self._states = [output[:-1] for output in outputs]
+        self.loss = outputs[0][-1][metrics.TRAIN.index("train/loss")]
+
+
+class Alone:
+    """The reference, on one device."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        keeping = with_gradient(recipe)
+
+        @tf.function(jit_compile=True, autograph=False)
+        def run(values, images, labels):  # noqa: ANN001
+            new, report = step.replica_step(values, (images, labels), keeping)
+            return new.slots[GRADIENT], report
+
+        self._run = run
+
+    def gradient(
+        self, values: state_lib.Values, images: np.ndarray, labels: np.ndarray
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return the loss and the gradient that the optimizer takes."""
+        gradient, report = self._run(
+            _tensors(values), tf.constant(images), tf.constant(labels)
+        )
+        loss = report.numpy()[metrics.TRAIN.index("train/loss")]
+        return loss, [g.numpy() for g in gradient]
+
+    def update(
+        self, values: state_lib.Values, gradient: list[np.ndarray]
+    ) -> list[np.ndarray]:
+        """Return the weights that the optimizer makes of a gradient."""
+        values, gradient = _tensors(values), [tf.constant(g) for g in gradient]
+        rate = self._recipe.schedule(values.step, values.learning_rate_scale)
+        weights, _ = self._recipe.optimizer.update(
+            gradient, values.slots, values.weights, values.step, rate
+        )
+        return [w.numpy() for w in weights]
+
+
+def _tensors(values: state_lib.Values) -> state_lib.Values:
+    return tf.nest.map_structure(tf.constant, values)

@@ -38,7 +38,9 @@ main() {
     --require-hashes --requirement "$root/uv.txt" || return 1
   PATH=$uv/bin:$PATH
   uv venv --quiet --python "$python" "$environment" || return 1
-  install() { uv pip install --quiet --python "$environment/bin/python" "$@"; }
+  install() {
+    uv pip install --quiet --compile-bytecode --python "$environment/bin/python" "$@"
+  }
   { other_requirements && tensorflow_requirement "$1"; } >"$root/requirements.txt"
   install --no-deps --require-hashes --requirement "$root/requirements.txt" || return 1
   if [ $# -gt 1 ]; then

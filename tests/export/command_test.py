@@ -27,6 +27,11 @@ def break_config(workdir):
     (workdir / "config.json").write_text('{"sam": {"roh": 1.0}}')
 
 
+def replace_by_file(workdir):
+    shutil.rmtree(workdir)
+    workdir.write_text("mine")
+
+
 def remove(name):
     return lambda workdir: shutil.rmtree(workdir / name)
 
@@ -35,6 +40,7 @@ def remove(name):
     ("damage", "arguments", "message"),
     [
         (remove("."), {}, "holds no run, for it has no config.json"),
+        (replace_by_file, {}, "holds no run, for it has no config.json"),
         (break_config, {}, "nearest is `sam.rho`"),
         (remove("checkpoints"), {}, "has no latest checkpoint yet: train"),
         (remove("checkpoints/best"), {"which": "best"}, "has no best checkpoint yet"),

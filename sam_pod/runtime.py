@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 from tensorflow.python.eager import context
-from tensorflow.tsl.protobuf import coordination_config_pb2
 
 from sam_pod import cluster as cluster_lib
 from sam_pod import deadline, errors, tpu
@@ -157,6 +156,9 @@ def _multiworker(cluster: cluster_lib.Cluster, connect_seconds: float) -> Runtim
     cluster_lib.check_port(cluster)
     _grow_memory(tf.config.list_physical_devices("GPU"))
     os.environ["TF_CONFIG"] = cluster.to_json()  # The strategy reads it, too.
+    # TensorFlow 2.20 has it elsewhere, and nothing else here needs it.
+    from tensorflow.tsl.protobuf import coordination_config_pb2
+
     context.context().configure_coordination_service(
         service_type="standalone",
         service_leader=_task(cluster, 0),

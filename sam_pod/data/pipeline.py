@@ -128,7 +128,8 @@ def training(
             # All replicas draw for the whole global batch, and take what is theirs.
             key = tf.stack([tf.constant(seed ^ _PARTS_STREAM, tf.int64), step])
             shape = [global_batch_size, crops.NUM_DRAWS]
-            return shuffled, tf.gather(tf.random.stateless_uniform(shape, key), rows)
+            uniform = tf.gather(tf.random.stateless_uniform(shape, key), rows)
+            return shuffled, crops.tries(uniform)
 
         return _without_autotune(_examples(split, turns.map(places), size))
 

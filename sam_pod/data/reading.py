@@ -136,7 +136,7 @@ class Reader:
 
         Args:
             batches: With `draws`, of (rows, what the part of each image is drawn by:
-                float32 `[B, crops.NUM_DRAWS]`).
+                float32 `[B, ...]`, as of `crops.tries`).
             batch_size: B.
             draws: Whether parts are drawn at random.
         """
@@ -149,7 +149,7 @@ class Reader:
             examples = examples.map(self._parse_plain, num_parallel_calls=2)
         else:
             examples = rows.map(
-                lambda row, *uniform: self.parse(records.read(row), *uniform),
+                lambda row, *tries: self.parse(records.read(row), *tries),
                 num_parallel_calls=reads,
             )
             examples = examples.batch(batch_size, drop_remainder=True)
@@ -187,21 +187,21 @@ class Reader:
         return tf.reshape(pixels, [-1, *self.image_shape]), labels
 
     def parse(
-        self, serialized: tf.Tensor, uniform: tf.Tensor | None = None
+        self, serialized: tf.Tensor, tries: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return image and label of one serialized example.
 
         Args:
             serialized: A string.
-            uniform: What the part of the image is drawn by; None for the middle.
+            tries: What the part of the image is drawn by; None for the middle.
         """
         contents, labels = self._features(serialized[None])
 
-        def box(height: tf.Tensor, width: tf.Tensor) -> crops.Box:
-            if uniform is not None:
-                return crops.random_box(height, width, uniform)
+        def box(shape: tf.Tensor) -> tf.Tensor:
+            if tries is not None:
+                return crops.random_box(shape, tries)
             fraction = CENTRAL_FRACTION if self.reading.random_parts else 1.0
-            return crops.central_box(height, width, fraction)
+            return crops.central_box(shape, fraction)
 
         stored = views.Stored(self.manifest.image_encoding, self.manifest.image_shape)
         return views.view(contents[0], stored, box, self.image_shape[0]), labels[0]

@@ -9,10 +9,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from sam_pod.data import crops
-
-# (height, width) -> the part that is looked at: y, x, height, width.
-BoxFn = Callable[[tf.Tensor, tf.Tensor], crops.Box]
+# Of an image's height and width, int32 `[2]`, the part that is looked at, int32 `[4]`:
+# y, x, height, width.
+BoxFn = Callable[[tf.Tensor], tf.Tensor]
 
 # TensorFlow's default may give other pixels on another processor, and is no faster.
 _DCT = "INTEGER_ACCURATE"
@@ -49,8 +48,7 @@ def view(content: tf.Tensor, stored: Stored, box: BoxFn, size: int) -> tf.Tensor
 
 
 def _decode_part(content: tf.Tensor, box: BoxFn, channels: int) -> tf.Tensor:
-    shape = tf.io.extract_jpeg_shape(content)
-    window = tf.stack(box(shape[0], shape[1]))
+    window = box(tf.io.extract_jpeg_shape(content)[:2])
     return tf.image.decode_and_crop_jpeg(content, window, channels, dct_method=_DCT)
 
 
@@ -60,8 +58,7 @@ def _decode(content: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def _cut(image: tf.Tensor, box: BoxFn) -> tf.Tensor:
-    shape = tf.shape(image)
-    y, x, height, width = box(shape[0], shape[1])
+    y, x, height, width = tf.unstack(box(tf.shape(image)[:2]))
     return image[y : y + height, x : x + width]
 
 

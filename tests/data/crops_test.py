@@ -40,7 +40,8 @@ def test_random_boxes_equal_a_loop_and_stay_inside():
     uniform = draw(2000)
     uniform[:20] = np.nextafter(np.float32(1), np.float32(0))
     uniform[20:40] = 0
-    boxes = np.stack(crops.random_box(heights, widths, uniform), 1)
+    shapes = np.stack([heights, widths], 1)
+    boxes = crops.random_box(shapes, crops.tries(uniform)).numpy()
     y, x, h, w = boxes.T
     assert boxes.dtype == np.int32
     assert (y >= 0).all()
@@ -64,7 +65,7 @@ def test_random_boxes_equal_a_loop_and_stay_inside():
 def test_if_no_try_fits_the_largest_central_shape_is_taken(size):
     uniform = draw(1)[0]
     uniform[0:-2:2] = 1 - 1e-6  # The whole area: never of an allowed aspect.
-    box = [v.numpy() for v in crops.random_box(*map(tf.constant, size), uniform)]
+    box = crops.random_box(tf.constant(size), crops.tries(uniform)).numpy().tolist()
     assert box == list(one_box(*size, uniform.astype(float).tolist()))
     assert (
         box[2:]
@@ -78,10 +79,9 @@ def test_if_no_try_fits_the_largest_central_shape_is_taken(size):
 
 
 def test_areas_and_aspects_are_even():
-    size = tf.fill([20_000], 1000)
-    y, x, h, w = (
-        np.asarray(v, float) for v in crops.random_box(size, size, draw(20_000))
-    )
+    shapes = tf.fill([20_000, 2], 1000)
+    boxes = crops.random_box(shapes, crops.tries(draw(20_000)))
+    y, x, h, w = boxes.numpy().T.astype(float)
     area, aspect = h * w / 1e6, np.log(w / h)
     np.testing.assert_allclose((area.min(), area.max()), (0.08, 1), atol=0.02)
     np.testing.assert_allclose(
@@ -104,19 +104,17 @@ def test_central_box_is_the_middle_224_of_256():
         (375, 500): (24, 86, 328, 328),
         (1, 9): (0, 4, 1, 1),
     }
-    height, width = (np.array(side, np.int32) for side in zip(*sizes, strict=True))
-    boxes = np.stack(crops.central_box(height, width), 1)
+    boxes = crops.central_box(np.array(list(sizes), np.int32))
     np.testing.assert_array_equal(boxes, list(sizes.values()))
-    whole = [v.numpy() for v in crops.central_box(*map(tf.constant, (30, 40)), 1.0)]
-    assert whole == [0, 5, 30, 30]
+    whole = crops.central_box(tf.constant([30, 40]), 1.0)
+    np.testing.assert_array_equal(whole, [0, 5, 30, 30])
 
 
 def test_boxes_compile_inside_a_dataset():
     @tf.autograph.experimental.do_not_convert
-    def box(h, w):
-        draws = tf.random.stateless_uniform([crops.NUM_DRAWS], tf.stack([h, w]))
-        return crops.random_box(h, w, draws)
+    def box(shape):
+        draws = tf.random.stateless_uniform([crops.NUM_DRAWS], shape)
+        return crops.random_box(shape, crops.tries(draws))
 
-    sizes = tf.data.Dataset.from_tensor_slices(([480, 33], [640, 65]))
-    boxes = sizes.map(box)
-    assert [len(box) for box in boxes] == [4, 4]
+    shapes = tf.data.Dataset.from_tensor_slices([[480, 640], [33, 65]])
+    assert shapes.map(box).element_spec == tf.TensorSpec([4], tf.int32)

@@ -203,10 +203,9 @@ def test_random_parts_are_those_that_are_drawn(tmp_path, kind):
     for step, (images, _) in enumerate(batches):
         key = tf.constant([3 ^ pipeline._PARTS_STREAM, step], tf.int64)
         uniform = tf.random.stateless_uniform([14, crops.NUM_DRAWS], key)
-        boxes = np.stack(
-            crops.random_box(tf.fill([14], 40), tf.fill([14], 50), uniform)
-        )
-        for pixels, (y, x, height, width) in zip(images, boxes.T, strict=True):
+        shapes = tf.constant([[40, 50]] * 14)
+        boxes = crops.random_box(shapes, crops.tries(uniform)).numpy()
+        for pixels, (y, x, height, width) in zip(images, boxes, strict=True):
             for channel, first, size in ((0, y, height), (1, x, width)):
                 middle = 4 * (first + (size - 1) / 2)
                 assert abs(pixels[..., channel].mean() - middle) < 2.5

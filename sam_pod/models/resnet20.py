@@ -8,7 +8,7 @@ Sharpness-Aware-Minimization-TensorFlow, but for the softmax: the model returns 
 
 import keras
 
-from sam_pod.models import batch_norm
+from sam_pod.models import batch_norm, pointwise
 
 
 def build(
@@ -26,7 +26,9 @@ def build(
     def convolution(
         x: keras.KerasTensor, filters: int, size: int, stride: int = 1
     ) -> keras.KerasTensor:
-        return keras.layers.Conv2D(
+        is_shortcut = size == 1 and stride > 1
+        kind = pointwise.StridedPointwiseConv2D if is_shortcut else keras.layers.Conv2D
+        return kind(
             filters,
             size,
             strides=stride,
@@ -44,11 +46,7 @@ def build(
     ) -> keras.KerasTensor:
         shortcut = x
         if project:
-            # What a strided 1 x 1 convolution reads. Cut out before it, the gradient
-            # stays that small until it is added: a TPU moves fewer bytes (measured:
-            # 3.56 GB a step for 3.77 in bfloat16).
-            seen = x[:, ::stride, ::stride] if stride > 1 else x
-            shortcut = convolution(seen, filters * expansion, 1)
+            shortcut = convolution(x, filters * expansion, 1, stride)
         x = normalize(convolution(x, filters, 1))
         x = normalize(convolution(x, filters, 3, stride))
         x = normalize(convolution(x, filters * expansion, 1), relu=False)

@@ -141,6 +141,9 @@ def check_ranges(path: str) -> None:
 def write(path: str, blocks: Callable[[], Iterator[bytes]]) -> None:
     """Write a file so that at any moment it has its old or its new content.
 
+    Also after a kill. An exception of `blocks`, though, may leave what had been written
+    till then: closing an object's file is what makes the object.
+
     Args:
         path: Of the file.
         blocks: Returns its content, at each attempt anew.

@@ -15,13 +15,6 @@ from sam_pod.data import manifest as manifest_lib
 from sam_pod.runtime import Runtime
 from sam_pod.workers import Workers
 
-# What a damaged example makes of a dataset.
-_FAULTS = (
-    tf.errors.DataLossError,
-    tf.errors.InvalidArgumentError,
-    tf.errors.NotFoundError,
-)
-
 
 def prepare_missing(
     config: ml_collections.ConfigDict, workers: Workers, stop: threading.Event
@@ -123,7 +116,7 @@ def naming_faults(
     """
     try:
         yield
-    except _FAULTS as error:
+    except faults.OF_CONTENT as error:
         if "GetNext" not in str(error):
             raise
         reader, records = split.reader, split.reader.records

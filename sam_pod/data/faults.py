@@ -8,6 +8,15 @@ import tensorflow as tf
 from sam_pod import files
 from sam_pod.data import random_access
 
+# What TensorFlow raises where the content of a file is not as it must be; also
+# NotFoundError: behind the end of a file it goes on in a next one, and there is none.
+OF_CONTENT = (
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.OutOfRangeError,
+)
+
 
 def first(
     records: random_access.Records,
@@ -31,7 +40,7 @@ def first(
         try:
             serialized = records.read(tf.constant(row, tf.int64))
         except tf.errors.OpError as error:
-            if files.exists(path):
+            if isinstance(error, OF_CONTENT) and files.exists(path):
                 return (
                     f"{where}, is corrupt or cut off: its {end - start} bytes are not "
                     "what was written. Copy the file again from where it came from."

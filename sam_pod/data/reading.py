@@ -21,6 +21,7 @@ CENTRAL_FRACTION = 0.875  # Of the shorter side, where training sees random part
 _BUFFER_BYTES = 8 << 20  # Of one request, where a whole file is read.
 # Of the images that are put together at a time, where all are held.
 _PART_BYTES = 16 << 20
+_LOOKED_AT = 256  # Examples at a time, where some are left out.
 # Requests under way at a time where each has to cross a network. With 50 ms each and
 # 110 kB an image that is 2,500 images and 280 MB a second.
 _REMOTE_REQUESTS = 128
@@ -101,22 +102,29 @@ class Reader:
         part = max(1, min(len(rows), _PART_BYTES // image_bytes))
         serialized = self._whole_files(total)
         if len(rows) < total:
-            serialized = _only(serialized, wanted, part)
+            serialized = _only(serialized, wanted)
         if self._is_plain:
             parts = serialized.batch(part).map(self._parse_plain, num_parallel_calls=2)
         else:
             parts = serialized.map(self.parse, num_parallel_calls=_cores()).batch(part)
 
-        def filled(tensor: tf.Tensor) -> tf.Tensor:
-            short = part - tf.shape(tensor)[0]
-            padded = tf.pad(tensor, [[0, short]] + [[0, 0]] * (tensor.shape.rank - 1))
-            return tf.ensure_shape(padded, [part, *tensor.shape[1:]])
+        def filled(start: tf.Tensor, *examples: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            # The last part alone may be short: elsewhere an example is missing.
+            short = tf.maximum(start + part - len(rows), 0)
+            return tuple(
+                tf.ensure_shape(
+                    tf.pad(each, [[0, short]] + [[0, 0]] * (each.shape.rank - 1)),
+                    [part, *each.shape[1:]],
+                )
+                for each in examples
+            )
 
         def joined(tensor: tf.Tensor) -> tf.Tensor:
             return tf.reshape(tensor, [-1, *tensor.shape[2:]])
 
         everything = (
-            parts.map(lambda *examples: tuple(map(filled, examples)))
+            tf.data.Dataset.zip((tf.data.Dataset.range(0, len(rows), part), parts))
+            .map(lambda start, examples: filled(start, *examples))
             .batch(-(-len(rows) // part), drop_remainder=True)
             .map(lambda *examples: tuple(map(joined, examples)))
             .cache()
@@ -226,16 +234,15 @@ def _chosen(rows: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray]:
     return wanted, (np.cumsum(wanted) - 1)[rows]
 
 
-def _only(
-    serialized: tf.data.Dataset, wanted: np.ndarray, part: int
-) -> tf.data.Dataset:
-    """Leave out what is not wanted, looking at `part` examples at a time."""
-    starts = tf.data.Dataset.range(0, len(wanted), part)
-    return (
-        tf.data.Dataset.zip((starts, serialized.batch(part)))
-        .map(lambda i, some: tf.boolean_mask(some, tf.constant(wanted)[i : i + part]))
-        .unbatch()
-    )
+def _only(serialized: tf.data.Dataset, wanted: np.ndarray) -> tf.data.Dataset:
+    """Leave out the examples that are not wanted."""
+    starts = tf.data.Dataset.range(0, len(wanted), _LOOKED_AT)
+
+    def chosen(start: tf.Tensor, some: tf.Tensor) -> tf.Tensor:
+        return tf.boolean_mask(some, tf.constant(wanted)[start : start + _LOOKED_AT])
+
+    parts = tf.data.Dataset.zip((starts, serialized.batch(_LOOKED_AT)))
+    return parts.map(chosen).unbatch()
 
 
 def _cores() -> int:

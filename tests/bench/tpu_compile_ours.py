@@ -97,11 +97,10 @@ def run(recipe, images, labels, num_replicas):
     )
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
     loop = step.compile_train(strategy, state, recipe)
-    data = step.stamped(tf.data.Dataset.from_tensor_slices((images, labels)))
-    reports, _ = loop(
-        iter(strategy.experimental_distribute_dataset(data)),
-        tf.constant(len(images), tf.int64),
-    )
+    batches = tf.data.Dataset.from_tensor_slices((images, labels)).unbatch()
+    batches = batches.batch(images.shape[1] // num_replicas, drop_remainder=True)
+    data = strategy.distribute_datasets_from_function(lambda _: step.stamped(batches))
+    reports, _ = loop(iter(data), tf.constant(len(images), tf.int64))
     names = flax_names(recipe.network)
     variables = [*state.weights, *state.stats]
     after = {n: v.numpy() for n, v in zip(names, variables, strict=True)}
@@ -126,15 +125,23 @@ def flax_names(network):
         "moving_mean": "mean",
         "moving_variance": "var",
     }
-    layers = {layer.name: layer for layer in network.model.layers}
     by_kind = {kind: [] for kind in kinds}
-    for name, layer in layers.items():
-        by_kind.get(type(layer).__name__, []).append(name)
-    flax = {}
-    for kind, names in by_kind.items():
+    strided = []
+    for layer in network.model.layers:
+        kind = type(layer).__name__
+        is_strided = kind == "StridedPointwiseConv2D"
+        (strided if is_strided else by_kind.get(kind, [])).append(layer.name)
+    for names in (strided, *by_kind.values()):
         # Keras appends a number that grows with each layer: conv2d, conv2d_1, ...
         names.sort(key=lambda name: int((re.search(r"_(\d+)$", name) or [0, 0])[1]))
-        flax |= {name: f"{kinds[kind]}_{i}" for i, name in enumerate(names)}
+    # Flax knows them as Conv: the first ones of the third and the fifth block.
+    for place, name in zip((8, 15), strided, strict=True):
+        by_kind["Conv2D"].insert(place, name)
+    flax = {
+        name: f"{kinds[kind]}_{i}"
+        for kind, names in by_kind.items()
+        for i, name in enumerate(names)
+    }
 
     def rename(path, collection):
         layer, part = path.split("/")

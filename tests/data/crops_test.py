@@ -117,4 +117,6 @@ def test_boxes_compile_inside_a_dataset():
         return crops.random_box(shape, crops.tries(draws))
 
     shapes = tf.data.Dataset.from_tensor_slices([[480, 640], [33, 65]])
-    assert shapes.map(box).element_spec == tf.TensorSpec([4], tf.int32)
+    for (y, x, h, w), (height, width) in zip(shapes.map(box), shapes, strict=True):
+        assert 0 <= y <= height - h
+        assert 0 <= x <= width - w

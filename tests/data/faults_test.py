@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from sam_pod.data import faults, reading
+from sam_pod.data import faults, random_access, reading
 from tests.data import stored
 
 
@@ -54,3 +55,12 @@ def test_a_file_that_is_cut_off_or_gone_is_named(reader, tmp_path):
     (tmp_path / "train-2.tfrecord").unlink()
     text = first(reader, [0, 11])
     assert "cannot be read" in text and "No such file" in text and "\n" not in text
+
+
+def test_a_storage_that_does_not_answer_makes_no_file_corrupt(reader, monkeypatch):
+    def read(self, row):
+        raise tf.errors.UnavailableError(None, None, "nobody answers")
+
+    monkeypatch.setattr(random_access.Records, "read", read)
+    text = first(reader, [0])
+    assert "cannot be read (nobody answers)" in text

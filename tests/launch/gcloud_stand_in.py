@@ -39,7 +39,6 @@ class StandIn:
 
     def __init__(self, words):
         self.words = words
-        self.script = json.loads((FOLDER / "script.json").read_text())
         self.take_lock()
         self.state["calls"] += 1
         self.late = None
@@ -51,16 +50,17 @@ class StandIn:
         self.flags = {name: value for name, _, value in flags}
 
     def take_lock(self):
-        """Read the state, which no other call changes until `save_and_unlock`."""
+        """Read what is there, which no other call changes until `save_and_unlock`."""
         self.lock = os.open(FOLDER / "lock", os.O_CREAT | os.O_WRONLY)
         fcntl.flock(self.lock, fcntl.LOCK_EX)
+        self.script = json.loads((FOLDER / "script.json").read_text())
         path = FOLDER / "state.json"
         empty = {"node": None, "queued": None, "slices": 0, "calls": 0, "counts": {}}
         self.state = json.loads(path.read_text()) if path.exists() else empty
 
     def save_and_unlock(self):
         """Save what this call did, once: later the state is that of other calls."""
-        if self.lock:
+        if self.lock is not None:
             self.save()
             os.close(self.lock)
             self.lock = None

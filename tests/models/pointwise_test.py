@@ -8,11 +8,11 @@ import tensorflow as tf
 from sam_pod.models import pointwise
 
 
-def pair(strides, dtype="float32"):
+def pair(strides, dtype="float32", keep_cut=False):
     """Return the layer and Keras', with the same weights."""
     words = {"strides": strides, "padding": "same", "dtype": dtype}
     layers = (
-        pointwise.StridedPointwiseConv2D(5, 1, **words),
+        pointwise.StridedPointwiseConv2D(5, 1, keep_cut=keep_cut, **words),
         keras.layers.Conv2D(5, 1, **words),
     )
     for layer in layers:
@@ -22,13 +22,14 @@ def pair(strides, dtype="float32"):
     return layers
 
 
+@pytest.mark.parametrize("keep_cut", [False, True])
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("strides", [(2, 2), (3, 2), (1, 1)])
 @pytest.mark.parametrize("shape", [(4, 8, 8, 3), (2, 7, 9, 3)])
-def test_outputs_and_gradients_are_those_of_keras(shape, strides, compiled):
+def test_outputs_and_gradients_are_those_of_keras(shape, strides, compiled, keep_cut):
     x = tf.constant(np.random.default_rng(1).normal(size=shape), tf.float32)
     found = []
-    for layer in pair(strides):
+    for layer in pair(strides, keep_cut=keep_cut):
 
         @tf.function(jit_compile=compiled, autograph=False)
         def run(x, layer=layer):
@@ -55,8 +56,9 @@ def test_its_numbers_are_those_of_its_policy():
     )
 
 
-def test_the_forward_pass_reads_what_it_needs_and_nothing_is_padded():
-    layer, _ = pair((2, 2))
+@pytest.mark.parametrize("keep_cut", [False, True])
+def test_the_forward_pass_reads_what_it_needs_and_nothing_is_padded(keep_cut):
+    layer, _ = pair((2, 2), keep_cut=keep_cut)
 
     @tf.function(autograph=False)
     def run(x):
@@ -68,16 +70,25 @@ def test_the_forward_pass_reads_what_it_needs_and_nothing_is_padded():
     graph = run.get_concrete_function(tf.TensorSpec([4, 8, 8, 3])).graph
     operations = {op.type: op for op in graph.get_operations()}
     assert operations["Conv2D"].inputs[0].shape == [4, 4, 4, 3]
-    assert operations["Conv2DBackpropFilter"].inputs[0].shape == [4, 8, 8, 3]
+    read = operations["Conv2DBackpropFilter"].inputs[0].shape
+    assert read == ([4, 4, 4, 3] if keep_cut else [4, 8, 8, 3])
     assert "StridedSliceGrad" not in operations
 
 
 def test_a_file_keeps_it(tmp_path):
-    layer, _ = pair((2, 2))
+    layer, _ = pair((2, 2), keep_cut=True)
     inputs = keras.Input((8, 9, 3))
     model = keras.Model(inputs, layer(inputs))
     model.save(tmp_path / "model.keras")
     read = keras.saving.load_model(tmp_path / "model.keras")
     x = np.random.default_rng(2).normal(size=(2, 8, 9, 3)).astype(np.float32)
     np.testing.assert_array_equal(model(x), read(x))
-    assert read.layers[1].strides == (2, 2)
+    assert (read.layers[1].strides, read.layers[1].keep_cut) == ((2, 2), True)
+
+
+@pytest.mark.parametrize(
+    "words", [{"kernel_size": 3}, {"kernel_size": 1, "data_format": "channels_first"}]
+)
+def test_what_it_does_not_compute_is_refused(words):
+    with pytest.raises(ValueError, match=r"must be \(1, 1\) and 'channels_last'"):
+        pointwise.StridedPointwiseConv2D(4, strides=2, **words)

@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from sam_pod.models import resnet20
+from sam_pod.models import pointwise, resnet20
 
 
 @pytest.mark.parametrize("dtype_policy", ["float32", "mixed_bfloat16"])
@@ -34,5 +34,11 @@ def test_groups_widths_and_strides():
         (128, 3, 2),
         (128, 3, 1),
     ]
+    shortcuts = [
+        (layer.filters, layer.strides)
+        for layer in model.layers
+        if isinstance(layer, pointwise.StridedPointwiseConv2D)
+    ]
+    assert shortcuts == [(128, (2, 2)), (256, (2, 2))]
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     assert len(norms) == 20

@@ -12,19 +12,13 @@ class StridedPointwiseConv2D(keras.layers.Conv2D):
     """Compute a strided `keras.layers.Conv2D` of 1 x 1, the shortcut of a ResNet.
 
     What it looks at is cut out before it is convolved in the forward pass, which then
-    reads no more; the gradient of its inputs is that of the strided convolution, since
-    that of the cut, padded, is one more tensor of their size. What is best for the
-    kernel's gradient is to be measured: see `keep_cut`. Weights and results are Keras'.
+    reads no more; the gradients are those of the strided convolution, since that of the
+    cut, padded, is one more tensor of the inputs' size. Arguments, weights and results
+    are Keras'; inputs are `[B, H, W, C]`.
     """
 
-    def __init__(self, *args: Any, keep_cut: bool = False, **kwargs: Any) -> None:
-        """Take what `keras.layers.Conv2D` takes, for inputs `[B, H, W, C]`.
-
-        Args:
-            *args: Of Keras' layer.
-            keep_cut: Whether the cut is kept for the kernel's gradient, beside the
-                whole, instead of reading the whole again.
-            **kwargs: Of Keras' layer.
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take what `keras.layers.Conv2D` takes.
 
         Raises:
             ValueError: a kernel that is larger, or channels that come first.
@@ -36,35 +30,26 @@ class StridedPointwiseConv2D(keras.layers.Conv2D):
                 f"{self.data_format!r}; they must be (1, 1) and 'channels_last': use "
                 "keras.layers.Conv2D for others."
             )
-        self.keep_cut = keep_cut
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what makes the same layer."""
-        return {**super().get_config(), "keep_cut": self.keep_cut}
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """Return inputs convolved with the kernel; Keras' hook of `call`."""
         rows, columns = self.strides
+        strides = [1, rows, columns, 1]
 
         @tf.custom_gradient
         def convolve(
             x: tf.Tensor, kernel: tf.Tensor
         ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
-            cut = x[:, ::rows, ::columns]
-
             def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                whole = {"strides": [1, rows, columns, 1], "padding": "SAME"}
+                both = {"out_backprop": dy, "strides": strides, "padding": "SAME"}
                 dx = tf.raw_ops.Conv2DBackpropInput(
-                    input_sizes=tf.shape(x), filter=kernel, out_backprop=dy, **whole
+                    input_sizes=tf.shape(x), filter=kernel, **both
                 )
-                read = {"strides": [1, 1, 1, 1], "padding": "VALID", "input": cut}
                 d_kernel = tf.raw_ops.Conv2DBackpropFilter(
-                    filter_sizes=tf.shape(kernel),
-                    out_backprop=dy,
-                    **(read if self.keep_cut else whole | {"input": x}),
+                    input=x, filter_sizes=tf.shape(kernel), **both
                 )
                 return dx, d_kernel
 
-            return tf.nn.conv2d(cut, kernel, 1, "VALID"), gradient
+            return tf.nn.conv2d(x[:, ::rows, ::columns], kernel, 1, "VALID"), gradient
 
         return convolve(inputs, tf.convert_to_tensor(kernel))

@@ -126,17 +126,15 @@ def flax_names(network):
         "moving_variance": "var",
     }
     by_kind = {kind: [] for kind in kinds}
-    strided = []
+    cut = []
     for layer in network.model.layers:
         kind = type(layer).__name__
-        is_strided = kind == "StridedPointwiseConv2D"
-        (strided if is_strided else by_kind.get(kind, [])).append(layer.name)
-    for names in (strided, *by_kind.values()):
+        is_cut = kind == "StridedPointwiseConv2D"
+        (cut if is_cut else by_kind.get(kind, [])).append(layer.name)
+    for names in by_kind.values():
         # Keras appends a number that grows with each layer: conv2d, conv2d_1, ...
         names.sort(key=lambda name: int((re.search(r"_(\d+)$", name) or [0, 0])[1]))
-    # Flax knows them as Conv: the first ones of the third and the fifth block.
-    for place, name in zip((8, 15), strided, strict=True):
-        by_kind["Conv2D"].insert(place, name)
+    by_kind["Conv2D"][8:8] = cut  # Flax' Conv, too: the first one of the third block.
     flax = {
         name: f"{kinds[kind]}_{i}"
         for kind, names in by_kind.items()

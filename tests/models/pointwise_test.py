@@ -8,11 +8,11 @@ import tensorflow as tf
 from sam_pod.models import pointwise
 
 
-def pair(strides, dtype="float32", keep_cut=False):
+def pair(strides, dtype="float32"):
     """Return the layer and Keras', with the same weights."""
     words = {"strides": strides, "padding": "same", "dtype": dtype}
     layers = (
-        pointwise.StridedPointwiseConv2D(5, 1, keep_cut=keep_cut, **words),
+        pointwise.StridedPointwiseConv2D(5, 1, **words),
         keras.layers.Conv2D(5, 1, **words),
     )
     for layer in layers:
@@ -22,14 +22,13 @@ def pair(strides, dtype="float32", keep_cut=False):
     return layers
 
 
-@pytest.mark.parametrize("keep_cut", [False, True])
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("strides", [(2, 2), (3, 2), (1, 1)])
 @pytest.mark.parametrize("shape", [(4, 8, 8, 3), (2, 7, 9, 3)])
-def test_outputs_and_gradients_are_those_of_keras(shape, strides, compiled, keep_cut):
+def test_outputs_and_gradients_are_those_of_keras(shape, strides, compiled):
     x = tf.constant(np.random.default_rng(1).normal(size=shape), tf.float32)
     found = []
-    for layer in pair(strides, keep_cut=keep_cut):
+    for layer in pair(strides):
 
         @tf.function(jit_compile=compiled, autograph=False)
         def run(x, layer=layer):
@@ -56,9 +55,8 @@ def test_its_numbers_are_those_of_its_policy():
     )
 
 
-@pytest.mark.parametrize("keep_cut", [False, True])
-def test_the_forward_pass_reads_what_it_needs_and_nothing_is_padded(keep_cut):
-    layer, _ = pair((2, 2), keep_cut=keep_cut)
+def test_the_forward_pass_reads_what_it_needs_and_nothing_is_padded():
+    layer, _ = pair((2, 2))
 
     @tf.function(autograph=False)
     def run(x):
@@ -70,20 +68,19 @@ def test_the_forward_pass_reads_what_it_needs_and_nothing_is_padded(keep_cut):
     graph = run.get_concrete_function(tf.TensorSpec([4, 8, 8, 3])).graph
     operations = {op.type: op for op in graph.get_operations()}
     assert operations["Conv2D"].inputs[0].shape == [4, 4, 4, 3]
-    read = operations["Conv2DBackpropFilter"].inputs[0].shape
-    assert read == ([4, 4, 4, 3] if keep_cut else [4, 8, 8, 3])
+    assert operations["Conv2DBackpropFilter"].inputs[0].shape == [4, 8, 8, 3]
     assert "StridedSliceGrad" not in operations
 
 
 def test_a_file_keeps_it(tmp_path):
-    layer, _ = pair((2, 2), keep_cut=True)
+    layer, _ = pair((2, 2))
     inputs = keras.Input((8, 9, 3))
     model = keras.Model(inputs, layer(inputs))
     model.save(tmp_path / "model.keras")
     read = keras.saving.load_model(tmp_path / "model.keras")
     x = np.random.default_rng(2).normal(size=(2, 8, 9, 3)).astype(np.float32)
     np.testing.assert_array_equal(model(x), read(x))
-    assert (read.layers[1].strides, read.layers[1].keep_cut) == ((2, 2), True)
+    assert read.layers[1].strides == (2, 2)
 
 
 @pytest.mark.parametrize(

@@ -107,9 +107,10 @@ def cell(value: Any, unit: float) -> str:
 
 
 def collectives(programs: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield a head, then each exchange of each program."""
+    """Yield a head, then each exchange of each program; equal ones once, counted."""
     yield ("collectives", "kind", "operands", "MB", "among", "for")
     for name, program in programs.items():
+        alike: dict[tuple[str, ...], int] = {}
         for found in program.get("collectives", ()):
             parts = ", ".join(
                 f"{part} {cell(size, 1e6)}"
@@ -117,4 +118,7 @@ def collectives(programs: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             )
             size = cell(found["bytes"], 1e6)
             among = f"{found['groups']} x {found['group_size']}"
-            yield (name, found["kind"], str(found["operands"]), size, among, parts)
+            row = (found["kind"], str(found["operands"]), size, among, parts)
+            alike[row] = alike.get(row, 0) + 1
+        for (kind, *rest), count in alike.items():
+            yield (name, kind if count == 1 else f"{count} x {kind}", *rest)

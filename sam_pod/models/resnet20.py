@@ -23,13 +23,15 @@ def build(
         dtype_policy: 'float32' or 'mixed_bfloat16'; the logits are always float32.
     """
 
+    # Which strided shortcuts to cut. Of ten ways to compute the two, these are the best
+    # for a TPU v5e and a v4 together (tests/bench/tpu_compile.py, libtpu 0.0.7): others
+    # move fewer bytes on one, and more, or take more memory, on the other.
+    cut = (128, 256) if dtype_policy == "float32" else (128,)
+
     def convolution(
         x: keras.KerasTensor, filters: int, size: int, stride: int = 1
     ) -> keras.KerasTensor:
-        # The larger of the two strided shortcuts. Of ten ways to compute the two that
-        # libtpu 0.0.7 compiled, this one is the best for a TPU v5e and a v4 together;
-        # others move less on one, and more, or take more memory, on the other.
-        is_cut = size == 1 and stride > 1 and filters == 128
+        is_cut = size == 1 and stride > 1 and filters in cut
         kind = pointwise.StridedPointwiseConv2D if is_cut else keras.layers.Conv2D
         return kind(
             filters,

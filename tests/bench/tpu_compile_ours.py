@@ -131,10 +131,12 @@ def flax_names(network):
         kind = type(layer).__name__
         is_cut = kind == "StridedPointwiseConv2D"
         (cut if is_cut else by_kind.get(kind, [])).append(layer.name)
-    for names in by_kind.values():
+    for names in (cut, *by_kind.values()):
         # Keras appends a number that grows with each layer: conv2d, conv2d_1, ...
         names.sort(key=lambda name: int((re.search(r"_(\d+)$", name) or [0, 0])[1]))
-    by_kind["Conv2D"][8:8] = cut  # Flax' Conv, too: the first one of the third block.
+    # Flax' Conv, too: the first ones of the third and the fifth block, or of one.
+    for place, name in zip((8, 15), cut, strict=False):
+        by_kind["Conv2D"].insert(place, name)
     flax = {
         name: f"{kinds[kind]}_{i}"
         for kind, names in by_kind.items()

@@ -17,8 +17,9 @@ def test_parameter_counts(dtype_policy):
     assert model.output.shape == (None, 10)
 
 
-def test_groups_widths_and_strides():
-    model = resnet20.build((32, 32, 3), 10, "float32")
+@pytest.mark.parametrize("dtype_policy", ["float32", "mixed_bfloat16"])
+def test_groups_widths_and_strides(dtype_policy):
+    model = resnet20.build((32, 32, 3), 10, dtype_policy)
     kernels = [
         (layer.filters, layer.kernel_size[0], layer.strides[0])
         for layer in model.layers
@@ -39,6 +40,7 @@ def test_groups_widths_and_strides():
         for layer in model.layers
         if isinstance(layer, pointwise.StridedPointwiseConv2D)
     ]
-    assert shortcuts == [(128, (2, 2))]
+    both = [(128, (2, 2)), (256, (2, 2))]
+    assert shortcuts == (both if dtype_policy == "float32" else both[:1])
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     assert len(norms) == 20

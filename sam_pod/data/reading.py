@@ -97,9 +97,8 @@ class Reader:
         """
         total = self.manifest.num_examples(self.stored)
         wanted, order = _chosen(rows, total)
-        image_bytes = math.prod(self.image_shape)
         # What is read is put together in parts, so that no second copy is made of all.
-        part = max(1, min(len(rows), _PART_BYTES // image_bytes))
+        part = max(1, min(len(rows), _PART_BYTES // math.prod(self.image_shape)))
         serialized = self._whole_files(total)
         if len(rows) < total:
             serialized = _only(serialized, wanted)
@@ -108,28 +107,7 @@ class Reader:
         else:
             parts = serialized.map(self.parse, num_parallel_calls=_cores()).batch(part)
 
-        def filled(start: tf.Tensor, *examples: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            # The last part alone may be short: elsewhere an example is missing.
-            short = tf.maximum(start + part - len(rows), 0)
-            return tuple(
-                tf.ensure_shape(
-                    tf.pad(each, [[0, short]] + [[0, 0]] * (each.shape.rank - 1)),
-                    [part, *each.shape[1:]],
-                )
-                for each in examples
-            )
-
-        def joined(tensor: tf.Tensor) -> tf.Tensor:
-            return tf.reshape(tensor, [-1, *tensor.shape[2:]])
-
-        everything = (
-            tf.data.Dataset.zip((tf.data.Dataset.range(0, len(rows), part), parts))
-            .map(lambda start, examples: filled(start, *examples))
-            .batch(-(-len(rows) // part), drop_remainder=True)
-            .map(lambda *examples: tuple(map(joined, examples)))
-            .cache()
-            .repeat()
-        )
+        everything = _together(parts, part, len(rows)).cache().repeat()
         return tf.data.Dataset.zip((batches, everything)).map(
             lambda places, examples: tuple(
                 tf.gather(each, tf.gather(order, places)) for each in examples
@@ -243,6 +221,35 @@ def _only(serialized: tf.data.Dataset, wanted: np.ndarray) -> tf.data.Dataset:
 
     parts = tf.data.Dataset.zip((starts, serialized.batch(_LOOKED_AT)))
     return parts.map(chosen).unbatch()
+
+
+def _together(parts: tf.data.Dataset, size: int, count: int) -> tf.data.Dataset:
+    """Yield the examples of all parts at once, with zeros behind the last.
+
+    Args:
+        parts: `size` examples each; what is left in the last.
+        size: Of a part.
+        count: Examples in all; where one is missing, an error or nothing comes.
+    """
+
+    def filled(start: tf.Tensor, *examples: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        short = tf.maximum(start + size - count, 0)
+        return tuple(
+            tf.ensure_shape(
+                tf.pad(each, [[0, short]] + [[0, 0]] * (each.shape.rank - 1)),
+                [size, *each.shape[1:]],
+            )
+            for each in examples
+        )
+
+    def joined(*examples: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return tuple(tf.reshape(each, [-1, *each.shape[2:]]) for each in examples)
+
+    starts = tf.data.Dataset.range(0, count, size)
+    same = tf.data.Dataset.zip((starts, parts)).map(
+        lambda start, examples: filled(start, *examples)
+    )
+    return same.batch(-(-count // size), drop_remainder=True).map(joined)
 
 
 def _cores() -> int:

@@ -119,7 +119,8 @@ def naming_faults(
     except faults.OF_CONTENT as error:
         if "GetNext" not in str(error):
             raise
-        reader, records = split.reader, split.reader.records
+        reader = split.reader
+        records = reader.records
         # What is held was read all at once.
         suspects = range(len(records)) if split.how.is_held else rows()
         found = faults.first(records, reader.parse, suspects, split=reader.stored)

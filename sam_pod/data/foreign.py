@@ -222,7 +222,7 @@ def _statistics_of(
         for parts in images.as_numpy_iterator():
             for sum_, part in zip(total, parts, strict=True):
                 sum_ += part.astype(object)
-    except tf.errors.OpError as error:
+    except faults.OF_CONTENT as error:
         found = faults.first(sample, sums, rows, split="train")
         if not found:
             raise

@@ -232,7 +232,7 @@ def _together(parts: tf.data.Dataset, size: int, count: int) -> tf.data.Dataset:
         count: Examples in all; where one is missing, an error or nothing comes.
     """
 
-    def filled(start: tf.Tensor, *examples: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def filled(start: tf.Tensor, examples: tuple) -> tuple[tf.Tensor, ...]:
         short = tf.maximum(start + size - count, 0)
         return tuple(
             tf.ensure_shape(
@@ -246,9 +246,7 @@ def _together(parts: tf.data.Dataset, size: int, count: int) -> tf.data.Dataset:
         return tuple(tf.reshape(each, [-1, *each.shape[2:]]) for each in examples)
 
     starts = tf.data.Dataset.range(0, count, size)
-    same = tf.data.Dataset.zip((starts, parts)).map(
-        lambda start, examples: filled(start, *examples)
-    )
+    same = tf.data.Dataset.zip((starts, parts)).map(filled)
     return same.batch(-(-count // size), drop_remainder=True).map(joined)
 
 

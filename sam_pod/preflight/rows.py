@@ -1,6 +1,7 @@
 """What the report shows as text and as a page, row by row."""
 
 import functools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -110,7 +111,7 @@ def collectives(programs: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """Yield a head, then each exchange of each program; equal ones once, counted."""
     yield ("collectives", "kind", "operands", "MB", "among", "for")
     for name, program in programs.items():
-        alike: dict[tuple[str, ...], int] = {}
+        alike: Counter[tuple[str, ...]] = Counter()
         for found in program.get("collectives", ()):
             parts = ", ".join(
                 f"{part} {cell(size, 1e6)}"
@@ -119,6 +120,6 @@ def collectives(programs: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             size = cell(found["bytes"], 1e6)
             among = f"{found['groups']} x {found['group_size']}"
             row = (found["kind"], str(found["operands"]), size, among, parts)
-            alike[row] = alike.get(row, 0) + 1
+            alike[row] += 1
         for (kind, *rest), count in alike.items():
             yield (name, kind if count == 1 else f"{count} x {kind}", *rest)

@@ -5,9 +5,10 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import features, foreign, framing, pipeline, reading
+from sam_pod.data import features, foreign, framing, pipeline, random_access, reading
 from tests.data import stored
 from tests.data.reading_test import take
 
@@ -216,6 +217,20 @@ def test_an_image_that_does_not_decode_is_refused_by_its_place(tfds):
     start = stored.write_file(path, examples).starts[2]
     line = refusal(tfds, TFDS)
     assert f"train files, at byte {start} of {path}, holds no image" in line
+
+
+def test_a_storage_that_does_not_answer_is_no_fault_of_the_set(tfds, monkeypatch):
+    def read(self, row):
+        del self, row
+        return tf.py_function(lost, [], tf.string)
+
+    def lost():
+        raise tf.errors.UnavailableError(None, None, "nobody answers")
+
+    monkeypatch.setattr(random_access.Records, "read", read)
+    # As TensorFlow tells what a function of Python raises.
+    with pytest.raises(tf.errors.UnknownError, match="nobody answers"):
+        foreign.read(str(tfds), TFDS)
 
 
 def test_what_is_kept_names_no_path(tfds):

@@ -7,14 +7,14 @@ from sam_pod import errors
 
 # A batch that is known to fit is at least this share of one that is known not to.
 _PRECISION = 0.9
+# Of the memory. Above, the compiler computes some of it anew rather than keep it, and
+# what a step takes hardly grows: ResNet20 on a v5e took 0.88 with 11,390 examples and
+# 0.91 with 16,781 (libtpu 0.0.7).
+_FLAT = 0.85
 
 
 def largest(
-    needs: Callable[[int], float],
-    start: int,
-    unit: int,
-    ceiling: int,
-    limit: float = 1.0,
+    needs: Callable[[int], float], start: int, unit: int, ceiling: int
 ) -> tuple[int, int | None]:
     """Return (a batch that fits, a larger one that does not).
 
@@ -22,15 +22,15 @@ def largest(
 
     Memory grows nearly in proportion to the batch, so the next guess is on the line
     through what is known. Where that has not halved the interval, the next is in its
-    middle: whatever memory does, some twenty compiles are enough.
+    middle: whatever memory does, some twenty compiles are enough. From a batch that
+    nearly fills the memory, steps are small at first, and then grow.
 
     Args:
-        needs: From a batch to the share of the memory that its step takes, above
-            `limit` when it does not fit; compiles.
+        needs: From a batch to the share of the memory that its step takes, above 1
+            when it does not fit; compiles.
         start: The first guess.
         unit: Batches are multiples of it.
         ceiling: The largest batch there is any use for; at least `unit`.
-        limit: Of what `needs` returns.
 
     Raises:
         UserError: not even `unit` fits.
@@ -41,17 +41,21 @@ def largest(
     width = math.inf
     while True:
         tried[guess] = needs(guess)
-        fits = max((b for b, need in tried.items() if need <= limit), default=0)
-        fails = min((b for b, need in tried.items() if need > limit), default=0)
+        fits = max((b for b, need in tried.items() if need <= 1), default=0)
+        fails = min((b for b, need in tried.items() if need > 1), default=0)
         if fails and (fits >= _PRECISION * fails or fails - fits <= unit):
             break
         if fits == ceiling:
             return fits, None
         before, width = width, _width(fits, fails, unit)
+        middle = math.sqrt(max(fits, unit) * fails) if fails else math.inf
+        full = sum(_FLAT < need <= 1 for need in tried.values())
+        growth = _PRECISION ** -(2.0 ** min(full - 1, 8))  # 1.11, 1.23, 1.52, ...
+        step = min(fits * growth, middle) if full else 0.0
         if fails and width > before / 2:
-            guess = round(math.sqrt(max(fits, unit) * fails))
+            guess = int(step or middle)
         else:
-            guess = _on_the_line(tried, fits, fails, limit)
+            guess = int(max(step, _on_the_line(tried, fits, fails)))
         low, high = fits + unit, fails - unit if fails else 8 * max(fits, unit)
         guess = min(max(guess // unit * unit, low), max(high, low), ceiling)
     if not fits:
@@ -67,14 +71,14 @@ def _width(fits: int, fails: int, unit: int) -> float:
     return math.log(fails / max(fits, unit / 2)) if fails else math.inf
 
 
-def _on_the_line(tried: dict[int, float], fits: int, fails: int, limit: float) -> int:
+def _on_the_line(tried: dict[int, float], fits: int, fails: int) -> float:
     """Return the batch that would just fit if memory were linear in it."""
-    known = [fits, fails] if fits and fails else sorted(tried)[-2:]
+    known = [fits, fails] if fits and fails else sorted({min(tried), max(tried)})
     if len(known) > 1:
         (b0, n0), (b1, n1) = ((b, tried[b]) for b in known)
         slope = (n1 - n0) / (b1 - b0)
-        found = b0 + (limit - n0) / slope if slope > 0 else 8 * b1
+        found = b0 + (1 - n0) / slope if slope > 0 else 8 * b1
     else:
-        found = known[0] * limit / tried[known[0]]
+        found = known[0] / tried[known[0]]
     # Just below the line, or just above once what is below it fits.
-    return int(found * (0.97 if fits < 0.94 * found else 1.04))
+    return found * (0.97 if fits < 0.94 * found else 1.04)

@@ -197,6 +197,65 @@ def test_a_model_with_max_pooling_lowers_as_for_a_tpu(tmp_path, cache):
     assert out.count("pass  executed") == 4
 
 
+@pytest.mark.slow
+@needs_libtpu
+def test_the_largest_batch_is_found_by_real_compiles(tmp_path, cache):
+    """What it says fits does, and what it says does not fails its check."""
+    model = str(tmp_path / "wide.keras")
+    keras.Sequential(
+        [
+            keras.layers.Input((512, 512, 3)),
+            keras.layers.Conv2D(128, 3, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(4),
+        ]
+    ).save(model)
+    config = runs.small_config(
+        tmp_path,
+        **{
+            "model.name": model,
+            "data.dir": "/nowhere/data",
+            "data.augment": "",
+            "global_batch_size": 64,
+        },
+    )
+    output = tmp_path / "report.json"
+    arguments = [
+        f"--config={runs.write_recipe(tmp_path / 'recipe.py', config)}",
+        SLICE,
+        "--image_shape=512,512,3",
+        "--num_classes=4",
+        f"--output={output}",
+    ]
+    many, few = "--train_examples=1000000", "--train_examples=100"
+
+    def largest(*more):
+        code, out, err = command(*arguments, *more, "--find_batch", cache=cache)
+        assert code == 0, (out, err)
+        (one,) = json.loads(output.read_text())["topologies"]
+        return one["largest_batch"], out
+
+    found, out = largest(many)
+    fits, fails = found["fits"], found["fails"]
+    assert f"largest batch a replica: {fits} fits, {fails} does not\n" in out
+    # The one activation that the gradient needs is float32; two, and their like, will
+    # not take three times its memory.
+    activations = 16 * 2**30 / (510 * 510 * 128 * 4)
+    assert activations / 3 < fits < activations and 0.9 * fails <= fits < fails
+
+    for batch, expected in ((fits, 0), (fails, 1)):
+        code, out, err = command(
+            *arguments, many, f"--config.global_batch_size={4 * batch}", cache=cache
+        )
+        assert code == expected, (out, err)
+        assert ("FAIL  SAM step: fits" in out) == (batch == fails), out
+
+    # Of 100 examples 20 are held out, and a replica has 20 of the others.
+    found, out = largest(few)
+    assert found == {"fits": 20, "fails": None}
+    assert "largest batch a replica: 20 fits, an epoch holds no larger\n" in out
+
+
 FIGURES = (
     "flops",
     "bytes_accessed",

@@ -56,7 +56,7 @@ def defaults() -> ml_collections.ConfigDict:
     config.data.dir = "data/cifar10"
     # Of 'inception', 'crop', 'flip', 'autoaugment', 'randaugment', 'brightness',
     # 'color_jitter', 'cutout', 'mixup' and 'cutmix', joined by commas; done in this
-    # order.
+    # order, but with 'inception' the flip is done at once.
     config.data.augment = ""
     config.data.crop_padding = 4  # Pixels added on each side before the crop.
     config.data.brightness_delta = 0.5  # In [0, 1] pixel units.

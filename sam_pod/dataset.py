@@ -84,6 +84,7 @@ def load(config: ml_collections.ConfigDict) -> DataSet:
     how = reading.Reading(
         image_size=config.data.image_size,
         random_parts=sees_parts(config),
+        mirrors="flip" in _augmentations(config),
         names=names,
         offsets=offsets,
     )
@@ -110,8 +111,11 @@ def image_shape(
 
 def sees_parts(config: ml_collections.ConfigDict) -> bool:
     """Return whether training sees random parts of images."""
-    names = config.data.augment.split(",")
-    return "inception" in {name.strip() for name in names}
+    return "inception" in _augmentations(config)
+
+
+def _augmentations(config: ml_collections.ConfigDict) -> set[str]:
+    return {name.strip() for name in config.data.augment.split(",")}
 
 
 def _held_if_it_fits(

@@ -47,7 +47,9 @@ def test_what_fits_in_the_share_of_memory_is_held(tmp_path, monkeypatch):
     needed = (30 + config.data.validation_examples) * 8 * 8 * 3
     monkeypatch.setattr(memory, "total_bytes", lambda: needed)
     how = dataset.load(config).how
-    assert how.is_held and how.random_parts
+    assert how.is_held and how.random_parts and how.mirrors
+    config.data.augment = "inception"
+    assert not dataset.load(config).how.mirrors
     monkeypatch.setattr(memory, "total_bytes", lambda: needed - 1)
     assert not dataset.load(config).how.is_held
 

@@ -127,9 +127,12 @@ def training(
                 return shuffled
             # All replicas draw for the whole global batch, and take what is theirs.
             key = tf.stack([tf.constant(seed ^ _PARTS_STREAM, tf.int64), step])
-            shape = [global_batch_size, crops.NUM_DRAWS]
+            shape = [global_batch_size, crops.NUM_DRAWS + 1]
             uniform = tf.gather(tf.random.stateless_uniform(shape, key), rows)
-            return shuffled, crops.tries(uniform)
+            tries = crops.tries(uniform[:, :-1])
+            if not split.how.mirrors:
+                return shuffled, tries
+            return shuffled, tries, uniform[:, -1] < 0.5
 
         return _without_autotune(_examples(split, turns.map(places), size))
 

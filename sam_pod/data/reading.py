@@ -33,6 +33,7 @@ class Reading:
 
     image_size: int = 0  # Of a side; 0 for the stored size.
     random_parts: bool = False  # Inception's crop in training.
+    mirrors: bool = False  # Of those parts every other one, by chance.
     is_held: bool = True  # Decoded once and held in memory; else read when needed.
     names: features.Features = features.PREPARED
     # By stored split, one array for each shard, as of `offsets.read`.
@@ -121,8 +122,9 @@ class Reader:
         """Turn a dataset of rows, int64 `[B]`, into one of (images, labels).
 
         Args:
-            batches: With `draws`, of (rows, what the part of each image is drawn by:
-                float32 `[B, ...]`, as of `crops.tries`).
+            batches: With `draws`, of rows, what the part of each image is drawn by,
+                float32 `[B, ...]` as of `crops.tries`, and perhaps whether it is
+                mirrored, bool `[B]`.
             batch_size: B.
             draws: Whether parts are drawn at random.
         """
@@ -135,7 +137,7 @@ class Reader:
             examples = examples.map(self._parse_plain, num_parallel_calls=2)
         else:
             examples = rows.map(
-                lambda row, *tries: self.parse(records.read(row), *tries),
+                lambda row, *draws: self.parse(records.read(row), *draws),
                 num_parallel_calls=reads,
             )
             examples = examples.batch(batch_size, drop_remainder=True)
@@ -173,13 +175,17 @@ class Reader:
         return tf.reshape(pixels, [-1, *self.image_shape]), labels
 
     def parse(
-        self, serialized: tf.Tensor, tries: tf.Tensor | None = None
+        self,
+        serialized: tf.Tensor,
+        tries: tf.Tensor | None = None,
+        mirrored: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return image and label of one serialized example.
 
         Args:
             serialized: A string.
             tries: What the part of the image is drawn by; None for the middle.
+            mirrored: Whether it is, a scalar; None for no.
         """
         contents, labels = self._features(serialized[None])
 
@@ -190,7 +196,10 @@ class Reader:
             return crops.central_box(shape, fraction)
 
         stored = views.Stored(self.manifest.image_encoding, self.manifest.image_shape)
-        return views.view(contents[0], stored, box, self.image_shape[0]), labels[0]
+        image = views.view(contents[0], stored, box, self.image_shape[0])
+        if mirrored is not None:
+            image = views.mirror(image, mirrored)
+        return image, labels[0]
 
     def _features(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         names = self.reading.names

@@ -47,6 +47,15 @@ def view(content: tf.Tensor, stored: Stored, box: BoxFn, size: int) -> tf.Tensor
     return tf.ensure_shape(_scaled(part, size), [size, size, channels])
 
 
+def mirror(image: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
+    """Return the image, left for right where the bool scalar says so.
+
+    While a processor has the image at hand this takes some ten microseconds for
+    224x224; in the step, on a batch that it has to fetch once more, about a hundred.
+    """
+    return tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
+
+
 def _decode_part(content: tf.Tensor, box: BoxFn, channels: int) -> tf.Tensor:
     window = box(tf.io.extract_jpeg_shape(content)[:2])
     return tf.image.decode_and_crop_jpeg(content, window, channels, dct_method=_DCT)

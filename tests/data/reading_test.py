@@ -33,11 +33,14 @@ def take(input_fn, count, **where):
     return [[part.numpy() for part in batch] for batch in batches]
 
 
-def open_splits(folder, images, *, is_held=True, image_size=0, random_parts=False):
+def open_splits(
+    folder, images, *, is_held=True, image_size=0, random_parts=False, mirrors=False
+):
     made = stored.write(folder, images[:TRAIN], tests=images[TRAIN:])
     how = reading.Reading(
         image_size=image_size,
         random_parts=random_parts,
+        mirrors=mirrors,
         is_held=is_held,
         offsets={}
         if is_held and not random_parts
@@ -204,6 +207,12 @@ def test_evaluation_is_exact_on_any_hosts(tmp_path, hosts, is_held):
         assert expected is None or sorted(seen) == list(expected)
 
 
+def drawn(step, size=14):
+    """Return what decides the parts of a step's batch: `[size, NUM_DRAWS + 1]`."""
+    key = tf.constant([3 ^ pipeline._PARTS_STREAM, step], tf.int64)
+    return tf.random.stateless_uniform([size, crops.NUM_DRAWS + 1], key)
+
+
 @pytest.mark.parametrize("kind", ["raw", "jpeg"])
 def test_random_parts_are_those_that_are_drawn(tmp_path, kind):
     """Of an image whose pixels say where they are."""
@@ -215,10 +224,8 @@ def test_random_parts_are_those_that_are_drawn(tmp_path, kind):
     )
     batches = take(training(splits), 3)
     for step, (images, _) in enumerate(batches):
-        key = tf.constant([3 ^ pipeline._PARTS_STREAM, step], tf.int64)
-        uniform = tf.random.stateless_uniform([14, crops.NUM_DRAWS], key)
         shapes = tf.constant([[40, 50]] * 14)
-        boxes = crops.random_box(shapes, crops.tries(uniform)).numpy()
+        boxes = crops.random_box(shapes, crops.tries(drawn(step)[:, :-1])).numpy()
         for pixels, (y, x, height, width) in zip(images, boxes, strict=True):
             for channel, first, size in ((0, y, height), (1, x, width)):
                 middle = 4 * (first + (size - 1) / 2)
@@ -228,10 +235,37 @@ def test_random_parts_are_those_that_are_drawn(tmp_path, kind):
     assert len(np.unique(flat, axis=0)) == 42
 
 
+@pytest.mark.parametrize("kind", ["raw", "jpeg"])
+def test_random_parts_are_mirrored_by_chance_and_nothing_else_of_them_changes(
+    tmp_path, kind
+):
+    make = stored.noisy if kind == "raw" else lambda *a: stored.jpeg(stored.noisy(*a))
+    images = [make(i, (20, 24)) for i in range(TRAIN + TEST)]
+    plain, mirrored = (
+        open_splits(tmp_path, images, image_size=8, random_parts=True, mirrors=mirrors)
+        for mirrors in (False, True)
+    )
+    both = zip(take(training(plain), 3), take(training(mirrored), 3), strict=True)
+    for step, ((images, labels), (others, other_labels)) in enumerate(both):
+        chosen = drawn(step)[:, -1].numpy() < 0.5
+        assert 0 < chosen.sum() < 14
+        expected = np.where(chosen[:, None, None, None], images[:, :, ::-1], images)
+        np.testing.assert_array_equal(others, expected)
+        np.testing.assert_array_equal(other_labels, labels)
+    # Evaluation mirrors nothing.
+    seen = [
+        take(pipeline.evaluation(splits["test"], global_batch_size=TEST), 1)[0][0]
+        for splits in (plain, mirrored)
+    ]
+    np.testing.assert_array_equal(*seen)
+
+
 @pytest.mark.parametrize("hosts", [1, 2, 7])
 def test_random_parts_do_not_depend_on_hosts_or_on_where_one_starts(tmp_path, hosts):
     images = [stored.jpeg(stored.noisy(i, (20, 24))) for i in range(TRAIN + TEST)]
-    splits = open_splits(tmp_path, images, image_size=8, random_parts=True)
+    splits = open_splits(
+        tmp_path, images, image_size=8, random_parts=True, mirrors=True
+    )
     whole = [images for images, _ in take(training(splits), 4)]
     shares = [
         take(training(splits, 1), 3, hosts=hosts, host=host, replicas=hosts)
@@ -284,6 +318,7 @@ def test_the_graph_captures_no_tensor(tmp_path):
             is_held=is_held,
             image_size=8,
             random_parts=random_parts,
+            mirrors=random_parts,
         )
         for input_fn in (
             training(splits),

@@ -20,6 +20,14 @@ def part(shape):
     return tf.constant([3, 2, 10, 16])
 
 
+def test_an_image_is_mirrored_where_it_says_so():
+    image = stored.noisy(0, (5, 6))
+    mirror = tf.function(views.mirror)
+    for mirrored, expected in ((True, image[:, ::-1]), (False, image)):
+        found = mirror(tf.constant(image), tf.constant(mirrored))
+        np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("encode", [stored.png, stored.jpeg, None])
 def test_a_part_is_that_of_the_whole_image(encode):
     image = stored.noisy(0, (20, 24))

@@ -23,7 +23,7 @@ from sam_pod.data.augment import color, erasing, geometry, mixing, policies
 # Uniform numbers that every example has: crop row, crop column, flip, brightness.
 NUM_DRAWS = 4
 NAMES = (
-    "inception",  # Done by the input, before an image is decoded: data/reading.py.
+    "inception",  # Done by the input, with the flip: data/reading.py, data/views.py.
     "crop",
     "flip",
     "autoaugment",
@@ -142,9 +142,11 @@ def build(names: str, options: Options) -> Augmentation:
 
 
 def _images(chosen: set[str], columns: dict[str, slice], options: Options) -> Images:
+    is_flipped_here = "flip" in chosen and "inception" not in chosen
+
     def augment(images: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
         size = (images.shape[1], images.shape[2])
-        flips = uniform[:, 2] if "flip" in chosen else None
+        flips = uniform[:, 2] if is_flipped_here else None
         if "crop" in chosen:
             padding = options.crop_padding
             images = geometry.crop(images, uniform[:, 0:2], padding, flips)

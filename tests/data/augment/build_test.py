@@ -72,6 +72,12 @@ def test_the_first_three_names_mean_what_they_meant(images):
     np.testing.assert_array_equal(built("brightness,flip,crop"), every)
 
 
+def test_what_the_input_mirrors_is_not_mirrored_again(images):
+    built = augment.build("inception,flip,brightness", OPTIONS)
+    expected = color.brightness(augment.to_float(images), draw()[:, 3], 0.3)
+    np.testing.assert_array_equal(built.images(images, draw()), expected)
+
+
 def test_everything_at_once_is_done_in_order(images):
     built = augment.build(
         "cutmix,mixup,cutout,color_jitter,autoaugment,flip,crop", OPTIONS

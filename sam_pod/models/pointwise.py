@@ -1,7 +1,7 @@
 """A strided convolution of 1 x 1 that spares a TPU's memory."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
@@ -11,19 +11,35 @@ import tensorflow as tf
 class StridedPointwiseConv2D(keras.layers.Conv2D):
     """Compute a strided `keras.layers.Conv2D` of 1 x 1, the shortcut of a ResNet.
 
-    What it looks at is cut out before it is convolved in the forward pass, which then
-    reads no more; the gradients are those of the strided convolution, since that of the
-    cut, padded, is one more tensor of the inputs' size. Arguments, weights and results
-    are Keras'; inputs are `[B, H, W, C]`.
+    In one of its three convolutions the inputs that it looks at are cut out before, and
+    nothing else is read. The others are strided, that for the gradient of the inputs
+    always: the gradient of a cut, padded, is one more tensor of the inputs' size.
+    Arguments, weights and results are Keras'; inputs are `[B, H, W, C]`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what `keras.layers.Conv2D` takes.
+    def __init__(
+        self,
+        *args: Any,
+        cuts_for: Literal["output", "kernel_gradient"] = "output",
+        **kwargs: Any,
+    ) -> None:
+        """Take what `keras.layers.Conv2D` takes, and where to cut.
+
+        Args:
+            *args: Of Keras' layer.
+            cuts_for: What the inputs are cut for.
+            **kwargs: Of Keras' layer.
 
         Raises:
-            ValueError: a kernel that is larger, or channels that come first.
+            ValueError: a kernel that is larger, channels that come first, or nothing
+                to cut for.
         """
         super().__init__(*args, **kwargs)
+        self.cuts_for = cuts_for
+        if cuts_for not in ("output", "kernel_gradient"):
+            raise ValueError(
+                f"cuts_for is {cuts_for!r}; take 'output' or 'kernel_gradient'."
+            )
         if self.kernel_size != (1, 1) or self.data_format != "channels_last":
             raise ValueError(
                 f"The kernel is {self.kernel_size} and data_format "
@@ -31,25 +47,37 @@ class StridedPointwiseConv2D(keras.layers.Conv2D):
                 "keras.layers.Conv2D for others."
             )
 
+    def get_config(self) -> dict[str, Any]:
+        """Return what a file keeps."""
+        return {**super().get_config(), "cuts_for": self.cuts_for}
+
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """Return inputs convolved with the kernel; Keras' hook of `call`."""
-        rows, columns = self.strides
-        strides = [1, rows, columns, 1]
+        whole = {"strides": [1, *self.strides, 1], "padding": "SAME"}
+        apart = {"strides": [1, 1, 1, 1], "padding": "VALID"}
+
+        def seen_for(what: str, x: tf.Tensor) -> tuple[tf.Tensor, dict[str, Any]]:
+            """Return the inputs and how to convolve them."""
+            if self.cuts_for != what:
+                return x, whole
+            rows, columns = self.strides
+            return x[:, ::rows, ::columns], apart
 
         @tf.custom_gradient
         def convolve(
             x: tf.Tensor, kernel: tf.Tensor
         ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
             def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                both = {"out_backprop": dy, "strides": strides, "padding": "SAME"}
-                dx = tf.raw_ops.Conv2DBackpropInput(
-                    input_sizes=tf.shape(x), filter=kernel, **both
-                )
+                seen, how = seen_for("kernel_gradient", x)
                 d_kernel = tf.raw_ops.Conv2DBackpropFilter(
-                    input=x, filter_sizes=tf.shape(kernel), **both
+                    input=seen, filter_sizes=tf.shape(kernel), out_backprop=dy, **how
+                )
+                dx = tf.raw_ops.Conv2DBackpropInput(
+                    input_sizes=tf.shape(x), filter=kernel, out_backprop=dy, **whole
                 )
                 return dx, d_kernel
 
-            return tf.nn.conv2d(x[:, ::rows, ::columns], kernel, 1, "VALID"), gradient
+            seen, how = seen_for("output", x)
+            return tf.nn.conv2d(seen, kernel, **how), gradient
 
         return convolve(inputs, tf.convert_to_tensor(kernel))

@@ -23,24 +23,26 @@ def build(
         dtype_policy: 'float32' or 'mixed_bfloat16'; the logits are always float32.
     """
 
-    # Which strided shortcuts to cut. Of ten ways to compute the two, these are the best
-    # for a TPU v5e and a v4 together (tests/bench/tpu_compile.py, libtpu 0.0.7): others
-    # move fewer bytes on one, and more, or take more memory, on the other.
-    cut = (128, 256) if dtype_policy == "float32" else (128,)
+    # What strided shortcuts cut their inputs for, by their filters. Of fourteen ways to
+    # compute the two, this is the best for a TPU v5e and a v4 together
+    # (tests/bench/tpu_compile.py, libtpu 0.0.7): others move fewer bytes on one, and
+    # more, or take more memory, on the other.
+    is_float32 = dtype_policy == "float32"
+    cuts_for = {128: "output", 256: "output" if is_float32 else "kernel_gradient"}
 
     def convolution(
         x: keras.KerasTensor, filters: int, size: int, stride: int = 1
     ) -> keras.KerasTensor:
-        is_cut = size == 1 and stride > 1 and filters in cut
-        kind = pointwise.StridedPointwiseConv2D if is_cut else keras.layers.Conv2D
-        return kind(
-            filters,
-            size,
-            strides=stride,
-            padding="same",
-            kernel_initializer="he_normal",
-            dtype=dtype_policy,
-        )(x)
+        words = {
+            "strides": stride,
+            "padding": "same",
+            "kernel_initializer": "he_normal",
+            "dtype": dtype_policy,
+        }
+        if size == 1 and stride > 1:
+            layer = pointwise.StridedPointwiseConv2D
+            return layer(filters, size, cuts_for=cuts_for[filters], **words)(x)
+        return keras.layers.Conv2D(filters, size, **words)(x)
 
     def normalize(x: keras.KerasTensor, relu: bool = True) -> keras.KerasTensor:
         x = batch_norm.FusedBatchNormalization(dtype=dtype_policy)(x)

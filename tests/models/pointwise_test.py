@@ -8,11 +8,11 @@ import tensorflow as tf
 from sam_pod.models import pointwise
 
 
-def pair(strides, dtype="float32"):
+def pair(strides, dtype="float32", cuts_for="output"):
     """Return the layer and Keras', with the same weights."""
     words = {"strides": strides, "padding": "same", "dtype": dtype}
     layers = (
-        pointwise.StridedPointwiseConv2D(5, 1, **words),
+        pointwise.StridedPointwiseConv2D(5, 1, cuts_for=cuts_for, **words),
         keras.layers.Conv2D(5, 1, **words),
     )
     for layer in layers:
@@ -22,13 +22,17 @@ def pair(strides, dtype="float32"):
     return layers
 
 
+WHERE = ["output", "kernel_gradient"]
+
+
+@pytest.mark.parametrize("cuts_for", WHERE)
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("strides", [(2, 2), (3, 2), (1, 1)])
 @pytest.mark.parametrize("shape", [(4, 8, 8, 3), (2, 7, 9, 3)])
-def test_outputs_and_gradients_are_those_of_keras(shape, strides, compiled):
+def test_outputs_and_gradients_are_those_of_keras(shape, strides, compiled, cuts_for):
     x = tf.constant(np.random.default_rng(1).normal(size=shape), tf.float32)
     found = []
-    for layer in pair(strides):
+    for layer in pair(strides, cuts_for=cuts_for):
 
         @tf.function(jit_compile=compiled, autograph=False)
         def run(x, layer=layer):
@@ -55,8 +59,9 @@ def test_its_numbers_are_those_of_its_policy():
     )
 
 
-def test_the_forward_pass_reads_what_it_needs_and_nothing_is_padded():
-    layer, _ = pair((2, 2))
+@pytest.mark.parametrize("cuts_for", WHERE)
+def test_what_is_cut_reads_what_it_needs_and_nothing_is_padded(cuts_for):
+    layer, _ = pair((2, 2), cuts_for=cuts_for)
 
     @tf.function(autograph=False)
     def run(x):
@@ -67,13 +72,16 @@ def test_the_forward_pass_reads_what_it_needs_and_nothing_is_padded():
 
     graph = run.get_concrete_function(tf.TensorSpec([4, 8, 8, 3])).graph
     operations = {op.type: op for op in graph.get_operations()}
-    assert operations["Conv2D"].inputs[0].shape == [4, 4, 4, 3]
-    assert operations["Conv2DBackpropFilter"].inputs[0].shape == [4, 8, 8, 3]
+    cut, whole = [4, 4, 4, 3], [4, 8, 8, 3]
+    expected = (cut, whole) if cuts_for == "output" else (whole, cut)
+    for kind, shape in zip(("Conv2D", "Conv2DBackpropFilter"), expected, strict=True):
+        assert operations[kind].inputs[0].shape == shape
+    assert operations["Conv2DBackpropInput"].outputs[0].shape == whole
     assert "StridedSliceGrad" not in operations
 
 
 def test_a_file_keeps_it(tmp_path):
-    layer, _ = pair((2, 2))
+    layer, _ = pair((2, 2), cuts_for="kernel_gradient")
     inputs = keras.Input((8, 9, 3))
     model = keras.Model(inputs, layer(inputs))
     model.save(tmp_path / "model.keras")
@@ -81,6 +89,7 @@ def test_a_file_keeps_it(tmp_path):
     x = np.random.default_rng(2).normal(size=(2, 8, 9, 3)).astype(np.float32)
     np.testing.assert_array_equal(model(x), read(x))
     assert read.layers[1].strides == (2, 2)
+    assert read.layers[1].cuts_for == "kernel_gradient"
 
 
 @pytest.mark.parametrize(
@@ -89,3 +98,10 @@ def test_a_file_keeps_it(tmp_path):
 def test_what_it_does_not_compute_is_refused(words):
     with pytest.raises(ValueError, match=r"must be \(1, 1\) and 'channels_last'"):
         pointwise.StridedPointwiseConv2D(4, strides=2, **words)
+
+
+def test_nothing_to_cut_for_is_refused():
+    with pytest.raises(
+        ValueError, match=r"'input'; take 'output' or 'kernel_gradient'"
+    ):
+        pointwise.StridedPointwiseConv2D(4, 1, strides=2, cuts_for="input")

@@ -56,6 +56,12 @@ def build(
     return built
 
 
+def batch_unit(config: ml_collections.ConfigDict) -> int:
+    """Return what the examples that a replica takes at a time must be a multiple of."""
+    pairs = augment.mixes_pairs(augment.parse(config.data.augment))
+    return config.sam.micro_batches * (2 if pairs else 1)
+
+
 def _options(
     config: ml_collections.ConfigDict, mean: Sequence[float], num_classes: int
 ) -> augment.Options:
@@ -77,7 +83,7 @@ def _options(
 def _check_pairs(config: ml_collections.ConfigDict, num_replicas: int) -> None:
     """Refuse parts of a batch that would leave an example without its neighbour."""
     parts = num_replicas * config.sam.micro_batches
-    if config.global_batch_size // parts % 2:
+    if config.global_batch_size // num_replicas % batch_unit(config):
         raise errors.UserError(
             f"`data.augment` is {config.data.augment!r}, which mixes neighbours, and "
             f"{num_replicas} replicas of {config.sam.micro_batches} micro-batches take "

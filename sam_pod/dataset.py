@@ -9,7 +9,15 @@ import tensorflow as tf
 from absl import logging
 
 from sam_pod import errors, memory
-from sam_pod.data import features, foreign, opening, pipeline, reading, records
+from sam_pod.data import (
+    augment,
+    features,
+    foreign,
+    opening,
+    pipeline,
+    reading,
+    records,
+)
 from sam_pod.data import manifest as manifest_lib
 
 
@@ -84,7 +92,7 @@ def load(config: ml_collections.ConfigDict) -> DataSet:
     how = reading.Reading(
         image_size=config.data.image_size,
         random_parts=sees_parts(config),
-        mirrors="flip" in _augmentations(config),
+        mirrors="flip" in augment.parse(config.data.augment),
         names=names,
         offsets=offsets,
     )
@@ -111,11 +119,7 @@ def image_shape(
 
 def sees_parts(config: ml_collections.ConfigDict) -> bool:
     """Return whether training sees random parts of images."""
-    return "inception" in _augmentations(config)
-
-
-def _augmentations(config: ml_collections.ConfigDict) -> set[str]:
-    return {name.strip() for name in config.data.augment.split(",")}
+    return "inception" in augment.parse(config.data.augment)
 
 
 def _held_if_it_fits(

@@ -86,3 +86,12 @@ def test_padding_is_at_most_a_side(manifest):
 def test_names_are_checked_without_data():
     with pytest.raises(errors.UserError, match="two ways to do the same"):
         augmentation.check_names(configured("autoaugment,randaugment"))
+
+
+@pytest.mark.parametrize(
+    ("names", "micro_batches", "unit"),
+    [("flip", 1, 1), ("flip", 3, 3), ("flip, mixup", 1, 2), ("cutmix", 3, 6)],
+)
+def test_a_batch_is_searched_for_among_those_that_pair(names, micro_batches, unit):
+    values = {"sam.micro_batches": micro_batches}
+    assert augmentation.batch_unit(configured(names, **values)) == unit

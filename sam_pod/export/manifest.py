@@ -6,6 +6,7 @@ import jaxlib
 
 from sam_pod import config as config_lib
 from sam_pod import metrics, result
+from sam_pod.data import augment
 from sam_pod.export import keras_models
 from sam_pod.export.trained import Trained
 from sam_pod.lowering.programs import Program, Tensor
@@ -79,7 +80,7 @@ def _preprocessing(trained: Trained) -> dict[str, Any]:
         mean, std = list(trained.data.mean), list(trained.data.std)
         standardize = {"mean": mean, "std": std}
     return {
-        "augment": data.augment,
+        "augment": ",".join(augment.in_step(augment.parse(data.augment))),
         "scale": "uint8 to float32, divided by 255",
         "standardize": standardize,
     }

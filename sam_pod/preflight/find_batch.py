@@ -38,7 +38,7 @@ def largest(
     tried: dict[int, float] = {}
     ceiling = ceiling // unit * unit
     guess = min(max(start // unit, 1) * unit, ceiling)
-    width = math.inf
+    width, small_steps = math.inf, 0
     while True:
         tried[guess] = needs(guess)
         fits = max((b for b, need in tried.items() if need <= 1), default=0)
@@ -49,15 +49,14 @@ def largest(
             return fits, None
         before, width = width, _width(fits, fails, unit)
         middle = math.sqrt(max(fits, unit) * fails) if fails else math.inf
-        full = sum(_FLAT < need <= 1 for need in tried.values())
-        growth = _PRECISION ** -(2.0 ** min(full - 1, 8))  # 1.11, 1.23, 1.52, ...
-        step = min(fits * growth, middle) if full else 0.0
-        if fails and width > before / 2:
-            guess = int(step or middle)
-        else:
-            guess = int(max(step, _on_the_line(tried, fits, fails)))
+        is_full = tried.get(fits, 0.0) > _FLAT
+        small_steps += is_full
+        guess = _small_step(fits, small_steps, middle) if is_full else middle
+        if not fails or width <= before / 2:
+            line = _on_the_line(tried, fits, fails, is_full)
+            guess = max(guess, line) if is_full else line
         low, high = fits + unit, fails - unit if fails else 8 * max(fits, unit)
-        guess = min(max(guess // unit * unit, low), max(high, low), ceiling)
+        guess = min(max(int(guess) // unit * unit, low), max(high, low), ceiling)
     if not fits:
         raise errors.UserError(
             f"Not even {unit} example(s) a replica fit: take a smaller model, "
@@ -71,9 +70,24 @@ def _width(fits: int, fails: int, unit: int) -> float:
     return math.log(fails / max(fits, unit / 2)) if fails else math.inf
 
 
-def _on_the_line(tried: dict[int, float], fits: int, fails: int) -> float:
+def _small_step(fits: int, count: int, middle: float) -> float:
+    """Return the next batch but a little above one that nearly fills the memory.
+
+    Steps are of 1.11 at first, then 1.23, 1.52, ... up to the middle.
+    """
+    return min(fits * _PRECISION ** -(2.0 ** min(count - 1, 8)), middle)
+
+
+def _on_the_line(
+    tried: dict[int, float], fits: int, fails: int, is_full: bool
+) -> float:
     """Return the batch that would just fit if memory were linear in it."""
-    known = [fits, fails] if fits and fails else sorted({min(tried), max(tried)})
+    if fits and fails:
+        known = [fits, fails]
+    else:
+        known = sorted(tried)[-2:]
+        if is_full:  # Between two full ones memory grows by chance.
+            known = sorted({min(tried), max(tried)})
     if len(known) > 1:
         (b0, n0), (b1, n1) = ((b, tried[b]) for b in known)
         slope = (n1 - n0) / (b1 - b0)

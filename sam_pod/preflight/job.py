@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import ml_collections
 
+from sam_pod import augmentation, errors
 from sam_pod import config as config_lib
-from sam_pod import errors
 from sam_pod.preflight import (
     checks,
     compiler,
@@ -191,7 +191,7 @@ def _find_batch(
     fits, fails = find_batch.largest(
         needs,
         programs[name].per_replica_batch_size,
-        unit=config.sam.micro_batches * config.accumulate_steps,
+        unit=augmentation.batch_unit(config) * config.accumulate_steps,
         ceiling=examples // target.num_replicas,
     )
     return {"fits": fits, "fails": fails}

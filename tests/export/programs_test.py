@@ -66,6 +66,8 @@ def test_augmentation_and_dropout_are_those_of_the_step(tmp_path):
     config = runs.small_config(tmp_path, num_epochs=1, **{"optimizer.name": "sgd"})
     train_test.run(config, tmp_path / "run")
     export.write(str(tmp_path / "run"), str(tmp_path / "out"))
+    told = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert told["preprocessing"]["augment"] == "crop,flip,brightness"
     steps = trained.batches(config, 5, STEPS)
     (state,) = elsewhere.train(tmp_path / "out", steps)
 

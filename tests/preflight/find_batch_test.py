@@ -84,6 +84,27 @@ def test_a_compiler_that_saves_memory_where_there_is_none_left(saved, start):
         assert len(tried) <= 12, tried
 
 
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.84, 0.86, 0.95])
+@pytest.mark.parametrize("largest", [1200, 10_000, 10**6])
+def test_memory_that_does_not_grow_any_more_takes_no_small_steps_for_ever(
+    share, largest
+):
+    _, _, tried = search(
+        lambda b: min(b / 1000, share) if b <= largest else 1.01, start=128
+    )
+    assert len(tried) <= 16, tried
+
+
+def test_a_full_memory_below_one_that_is_not_slows_nothing_down():
+    def needs(batch):
+        if batch > 3000:
+            return 1.01
+        return batch / 1000 if batch <= 930 else 0.5
+
+    _, _, tried = search(needs, start=900)
+    assert len(tried) <= 11, tried
+
+
 def test_only_multiples_of_the_unit_are_tried():
     fits, fails, _ = search(linear(1000), start=30, unit=64)
     assert (fits, fails) == (960, 1024)

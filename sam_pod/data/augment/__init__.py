@@ -98,19 +98,36 @@ def _uniform(shape: Sequence[int], key: tf.Tensor) -> tf.Tensor:
     return tf.cast(bits & 0x7FFFFF, tf.float32) * 2.0**-23
 
 
+def parse(names: str) -> set[str]:
+    """Return the names of NAMES that commas join."""
+    return {name.strip() for name in names.split(",") if name.strip()}
+
+
+def in_step(chosen: set[str]) -> list[str]:
+    """Return what the step does of the names that are chosen, in order."""
+    by_input = {"inception", "flip"} if "inception" in chosen else set()
+    return [name for name in NAMES if name in chosen - by_input]
+
+
+def mixes_pairs(chosen: set[str]) -> bool:
+    """Return whether examples are mixed in twos: a replica's must then be even."""
+    return bool({"mixup", "cutmix"} & chosen)
+
+
 def build(names: str, options: Options) -> Augmentation:
     """Return the augmentation that `names` lists.
 
     Args:
         names: Of NAMES, joined by commas; '' for none. The order of work is always
-            that of NAMES; images are scaled to [0, 1] before 'brightness'. Of 'mixup'
-            and 'cutmix' together each pair of examples draws one.
+            that of NAMES, but for what the input does, which comes first; images are
+            scaled to [0, 1] before 'brightness'. Of 'mixup' and 'cutmix' together each
+            pair of examples draws one.
         options: What they need.
 
     Raises:
         UserError: a name that is not known, or two that exclude each other.
     """
-    chosen = {name.strip() for name in names.split(",") if name.strip()}
+    chosen = parse(names)
     for name in sorted(chosen):
         errors.lookup(dict.fromkeys(NAMES), name, "data.augment")
     if {"autoaugment", "randaugment"} <= chosen:
@@ -128,25 +145,25 @@ def build(names: str, options: Options) -> Augmentation:
         "cutout": 2,
         "mixing": mixing.DRAWS,
     }
-    mixes_pairs = bool({"mixup", "cutmix"} & chosen)
+    pairs = mixes_pairs(chosen)
     columns, end = {}, NUM_DRAWS
     for name, width in widths.items():
-        if name in chosen or (name == "mixing" and mixes_pairs):
+        if name in chosen or (name == "mixing" and pairs):
             columns[name] = slice(end, end + width)
             end += width
-    softens = mixes_pairs or options.label_smoothing > 0
+    softens = pairs or options.label_smoothing > 0
     mix = _mix(chosen, columns.get("mixing"), options) if softens else None
     return Augmentation(
-        frozenset(chosen), _images(chosen, columns, options), mix, end, mixes_pairs
+        frozenset(chosen), _images(chosen, columns, options), mix, end, pairs
     )
 
 
 def _images(chosen: set[str], columns: dict[str, slice], options: Options) -> Images:
-    is_flipped_here = "flip" in chosen and "inception" not in chosen
+    inside = in_step(chosen)
 
     def augment(images: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
         size = (images.shape[1], images.shape[2])
-        flips = uniform[:, 2] if is_flipped_here else None
+        flips = uniform[:, 2] if "flip" in inside else None
         if "crop" in chosen:
             padding = options.crop_padding
             images = geometry.crop(images, uniform[:, 0:2], padding, flips)

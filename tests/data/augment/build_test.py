@@ -78,6 +78,12 @@ def test_what_the_input_mirrors_is_not_mirrored_again(images):
     np.testing.assert_array_equal(built.images(images, draw()), expected)
 
 
+def test_the_step_does_all_but_what_the_input_did():
+    names = augment.parse("cutout, flip,inception,crop")
+    assert augment.in_step(names) == ["crop", "cutout"]
+    assert augment.in_step(names - {"inception"}) == ["crop", "flip", "cutout"]
+
+
 def test_everything_at_once_is_done_in_order(images):
     built = augment.build(
         "cutmix,mixup,cutout,color_jitter,autoaugment,flip,crop", OPTIONS

@@ -48,13 +48,15 @@ def largest(
         if fits == ceiling:
             return fits, None
         before, width = width, _width(fits, fails, unit)
-        middle = math.sqrt(max(fits, unit) * fails) if fails else math.inf
+        middle = round(math.sqrt(max(fits, unit) * fails)) if fails else math.inf
         is_full = tried.get(fits, 0.0) > _FLAT
-        small_steps += is_full
-        guess = _small_step(fits, small_steps, middle) if is_full else middle
-        if not fails or width <= before / 2:
-            line = _on_the_line(tried, fits, fails, is_full)
-            guess = max(guess, line) if is_full else line
+        is_halved = not fails or width <= before / 2
+        line = _on_the_line(tried, fits, fails, is_full) if is_halved else 0.0
+        if is_full:
+            guess = max(line, _small_step(fits, small_steps, middle))
+            small_steps += line < 2 * fits  # Else the line leads far.
+        else:
+            guess = line or middle
         low, high = fits + unit, fails - unit if fails else 8 * max(fits, unit)
         guess = min(max(int(guess) // unit * unit, low), max(high, low), ceiling)
     if not fits:
@@ -71,11 +73,11 @@ def _width(fits: int, fails: int, unit: int) -> float:
 
 
 def _small_step(fits: int, count: int, middle: float) -> float:
-    """Return the next batch but a little above one that nearly fills the memory.
+    """Return a batch but a little above one that nearly fills the memory.
 
-    Steps are of 1.11 at first, then 1.23, 1.52, ... up to the middle.
+    Steps are of 1.11 when none was taken, then 1.23, 1.52, ... up to the middle.
     """
-    return min(fits * _PRECISION ** -(2.0 ** min(count - 1, 8)), middle)
+    return min(fits * _PRECISION ** -(2.0 ** min(count, 8)), middle)
 
 
 def _on_the_line(

@@ -15,6 +15,7 @@ from typing import Any
 import ml_collections
 
 from sam_pod import errors
+from sam_pod.first_keys import FIRST_KEYS
 
 # Keys that say where and how to run, not what is computed: they may change when a
 # run is continued.
@@ -144,8 +145,12 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return dict(sorted(flat.items()))
 
 
-def check_key(key: str) -> None:
+def check_key(key: str, path: str = "") -> None:
     """Refuse a dotted key that no part of the trainer reads.
+
+    Args:
+        key: Such as 'sam.rho'.
+        path: Of the file that has it, or '' for the command line.
 
     Raises:
         UserError: naming the nearest key that exists.
@@ -156,7 +161,8 @@ def check_key(key: str) -> None:
             key.rpartition(".")[2], known
         )
         hint = f"; the nearest is `{guess}`" if guess else ""
-        raise errors.UserError(f"Unknown config key `{key}`{hint}.")
+        where = f" in {path}" if path else ""
+        raise errors.UserError(f"Unknown config key `{key}`{where}{hint}.")
 
 
 def load(recipe: str) -> ml_collections.ConfigDict:
@@ -211,7 +217,7 @@ def lay_over_defaults(
     """
     config = defaults()
     for key, value in flatten(values).items():
-        check_key(key)
+        check_key(key, path)
         _set(config, key, value, path)
     return config
 
@@ -281,8 +287,18 @@ def to_json(config: ml_collections.ConfigDict) -> str:
 
 
 def digest(config: ml_collections.ConfigDict) -> str:
-    """Return the SHA-256 of what the config computes (all but `FREE_KEYS`)."""
-    fixed = {k: v for k, v in flatten(config).items() if k not in FREE_KEYS}
+    """Return the SHA-256 of what the config computes (all but `FREE_KEYS`).
+
+    A key that is newer than `FIRST_KEYS` counts where it is not at its default alone:
+    a run keeps its digest when keys are added.
+    """
+    default = flatten(defaults())
+    fixed = {
+        key: value
+        for key, value in flatten(config).items()
+        if key not in FREE_KEYS
+        and (key in FIRST_KEYS or key not in default or value != default[key])
+    }
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 

@@ -23,15 +23,18 @@ def check(workdir: str, config: ml_collections.ConfigDict) -> None:
     """Refuse to continue a run with another config; write nothing.
 
     Raises:
-        UserError: naming the keys that differ.
+        UserError: naming the keys that differ, or that this version does not know.
     """
     files.check_scheme(workdir, "--workdir", to_write=True)
     with errors.storage(workdir, "list"):
         if files.exists(workdir) and not files.is_folder(workdir):
             raise errors.UserError(f"--workdir={workdir} is a file; give a folder.")
-    old = _read_json(os.path.join(workdir, CONFIG))
-    if old is None:
+    path = os.path.join(workdir, CONFIG)
+    content = _read_json(path)
+    if content is None:
         return
+    # A run of an older version lacks newer keys, whose defaults say what it did.
+    old = config_lib.lay_over_defaults(content, path)
     changed = config_lib.differences(old, config)
     if changed:
         listing = ", ".join(f"`{k}` was {a!r}, is {b!r}" for k, a, b in changed)

@@ -11,6 +11,7 @@ FLOORS = {
     "cluster": 0,
     "config": 0,
     "files": 0,
+    "first_keys": 0,
     "groups": 0,
     "new_folder": 0,
     "redaction": 0,
@@ -46,6 +47,7 @@ FLOORS = {
 CELLAR = (
     "errors",
     "files",
+    "first_keys",
     "objects",
     "redaction",
     "remote_folder",

@@ -1,6 +1,8 @@
 """Config: keys, types, ranges, recipes; each error says which key and what rule."""
 
 import ast
+import hashlib
+import json
 import pathlib
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import pytest
 
 from sam_pod import config as config_lib
 from sam_pod import errors
+from sam_pod.first_keys import FIRST_KEYS
 
 ROOT = pathlib.Path(__file__).parent.parent
 RECIPE = """
@@ -116,6 +119,26 @@ def test_differences_and_digest_leave_out_what_changes_nothing():
     new.sam.rho = 0.1
     assert config_lib.differences(old.to_dict(), new) == [("sam.rho", 0.05, 0.1)]
     assert config_lib.digest(old) != config_lib.digest(new)
+
+
+def test_a_new_key_at_its_default_changes_no_digest(monkeypatch):
+    before = config_lib.defaults()
+    # As the first version computed it, over every key that is not free.
+    first = {k: v for k, v in config_lib.flatten(before).items() if k in FIRST_KEYS}
+    whole = hashlib.sha256(json.dumps(first, sort_keys=True).encode()).hexdigest()
+    assert whole == "7e668aa0d99ad064fe5c8e14b8f0ae6231c6683ab7ceea6a2f0cf31b7a893521"
+    assert config_lib.digest(before) == whole
+
+    def with_new_key():
+        config = before.copy_and_resolve_references().unlock()
+        config.model.colour = "blue"
+        return config.lock()
+
+    monkeypatch.setattr(config_lib, "defaults", with_new_key)
+    config = config_lib.defaults()
+    assert config_lib.digest(config) == whole
+    config.model.colour = "red"
+    assert config_lib.digest(config) != whole
 
 
 def keys_read(path):

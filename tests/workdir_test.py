@@ -26,6 +26,20 @@ def test_same_config_may_continue_another_may_not(tmp_path):
         workdir.check(path, config)
 
 
+def test_a_run_of_an_older_version_lacks_keys_and_continues(tmp_path):
+    config = config_lib.defaults()
+    old = config.to_dict()
+    del old["dtype"], old["model"]["batch_norm"], old["watchdog"]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    workdir.check(str(tmp_path), config)
+    config.model.batch_norm = "global"
+    with pytest.raises(errors.UserError, match="was 'replica', is 'global'"):
+        workdir.check(str(tmp_path), config)
+    (tmp_path / "config.json").write_text(json.dumps({**old, "colour": "blue"}))
+    with pytest.raises(errors.UserError, match=r"Unknown config key `colour` in .*js"):
+        workdir.check(str(tmp_path), config)
+
+
 def test_other_data_are_refused(tmp_path):
     config = config_lib.defaults()
     workdir.begin(str(tmp_path), config, {"data.dir": "a"}).close()

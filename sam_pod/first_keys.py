@@ -1,0 +1,61 @@
+"""The config keys that every digest covers, whatever their values.
+
+A digest is compared with those that older versions wrote. A key that was added later
+counts only where its value is not the default, which means what was done before there
+was such a key. So this list never grows.
+"""
+
+FIRST_KEYS = frozenset(
+    {
+        "accumulate_steps",
+        "data.augment",
+        "data.autoaugment_policy",
+        "data.brightness_delta",
+        "data.crop_padding",
+        "data.cutmix_alpha",
+        "data.cutout_size",
+        "data.features.image",
+        "data.features.label",
+        "data.features.label_offset",
+        "data.files.test",
+        "data.files.train",
+        "data.image_size",
+        "data.label_smoothing",
+        "data.mixup_alpha",
+        "data.name",
+        "data.num_classes",
+        "data.randaugment_layers",
+        "data.randaugment_magnitude",
+        "data.standardize",
+        "data.validation_examples",
+        "dtype",
+        "early_stopping.patience",
+        "early_stopping.restore_best_weights",
+        "global_batch_size",
+        "model.batch_norm",
+        "model.name",
+        "num_epochs",
+        "optimizer.beta_1",
+        "optimizer.beta_2",
+        "optimizer.epsilon",
+        "optimizer.learning_rate",
+        "optimizer.momentum",
+        "optimizer.name",
+        "optimizer.nesterov",
+        "optimizer.weight_decay",
+        "runtime.cpu_replicas",
+        "runtime.deterministic",
+        "runtime.strategy",
+        "sam.micro_batches",
+        "sam.rho",
+        "sam.sync",
+        "sam.variant",
+        "schedule.name",
+        "schedule.plateau_factor",
+        "schedule.plateau_min_delta",
+        "schedule.plateau_patience",
+        "schedule.warmup_epochs",
+        "seed",
+        "steps_per_loop",
+    }
+)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.models import batch_norm as batch_norm  # Registers the layer for loading.
+from sam_pod.models import ends
 from sam_pod.models.network import Network
 
 
@@ -31,9 +32,9 @@ def load(
         raise errors.UserError(
             f"`model.name` {path!r} is not a model that Keras can load: {_line(error)}"
         ) from error
-    _check_ends(path, model, image_shape, num_classes)
+    ends.check(path, model, image_shape, num_classes)
     _check_trainable(path, model)
-    model = _without_softmax(model)
+    model = ends.without_softmax(model)
     _set_policy(model, dtype_policy)
     network = Network(model)
     _check_call(path, network, image_shape, num_classes)
@@ -57,40 +58,6 @@ def is_file(name: str) -> bool:
     return True
 
 
-def _check_ends(
-    path: str,
-    model: keras.Model,
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-) -> None:
-    inputs, outputs = (getattr(model, name, None) or [] for name in _ENDS)
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise errors.UserError(
-            f"{path} has {len(inputs)} inputs and {len(outputs)} outputs; it must have "
-            "one of each (a model that was never built has none)."
-        )
-    expected, given = (None, *image_shape), tuple(inputs[0].shape)
-    if len(given) != 4 or any(
-        a not in (None, b) for a, b in zip(given, expected, strict=True)
-    ):
-        raise errors.UserError(
-            f"{path} takes inputs of shape {given}; the data's are {expected}."
-        )
-    if not tf.as_dtype(inputs[0].dtype).is_floating:
-        raise errors.UserError(
-            f"{path} takes inputs of type {inputs[0].dtype}; images come as float32 in "
-            "[0, 1], so it must be float32."
-        )
-    if tuple(outputs[0].shape) != (None, num_classes):
-        raise errors.UserError(
-            f"{path} gives outputs of shape {tuple(outputs[0].shape)}; the data has "
-            f"{num_classes} classes, so they must be {(None, num_classes)}."
-        )
-
-
-_ENDS = ("inputs", "outputs")
-
-
 def _check_trainable(path: str, model: keras.Model) -> None:
     if not model.trainable_variables:
         raise errors.UserError(f"{path} has no trainable weights.")
@@ -111,18 +78,6 @@ def _check_trainable(path: str, model: keras.Model) -> None:
                 f"{path} has the quantized layer {layer.name!r}: save it before it is "
                 "quantized."
             )
-
-
-def _without_softmax(model: keras.Model) -> keras.Model:
-    """Take off a softmax that makes the output, and is used for nothing else."""
-    last = model.outputs[0]._keras_history.operation
-    if len(last._inbound_nodes) != 1:
-        return model
-    if isinstance(last, keras.layers.Softmax):
-        return keras.Model(model.inputs, last.input)
-    if getattr(last, "activation", None) is keras.activations.softmax:
-        last.activation = keras.activations.linear
-    return model
 
 
 def _set_policy(model: keras.Model, dtype_policy: str) -> None:

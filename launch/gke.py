@@ -36,6 +36,7 @@ from absl import flags
 
 from launch import jobset, preflight
 from sam_pod import accelerators, errors
+from sam_pod import config as config_lib
 from sam_pod import main as main_lib
 
 _LABEL = r"[a-z]([-a-z0-9]*[a-z0-9])?"
@@ -99,8 +100,9 @@ def training(
             f"--workdir={values.workdir} must be gs://BUCKET/FOLDER: a pod may start "
             "again on another node."
         )
-    parsed, _ = main_lib.parse(["sam_pod.main", *arguments])
+    parsed, recipe = main_lib.parse(["sam_pod.main", *arguments], here=False)
     _check_arguments(parsed)
+    _check_homes(parsed.config, recipe)
     warnings = _check_config(parsed.config, accelerator)
     if accelerator.generation == "v6e":
         warnings.append("TensorFlow is not known to run on v6e.")
@@ -203,6 +205,18 @@ def _check_arguments(parsed: flags.FlagValues) -> None:
         raise errors.UserError(
             f"--tpu={parsed.tpu} is chosen by this command: drop it."
         )
+
+
+def _check_homes(config: ml_collections.ConfigDict, recipe: str) -> None:
+    """Refuse a `~`: a pod's home folder is part of its image, not this machine's."""
+    flat = config_lib.flatten(config)
+    paths = {f"`{key}`": flat[key] for key in sorted(config_lib.PATH_KEYS)}
+    for name, path in {"--config": recipe, **paths}.items():
+        if path.startswith("~"):
+            raise errors.UserError(
+                f"{name} is {path}, and a pod has another home folder than this "
+                "machine: give the path in the image, or gs://BUCKET/FOLDER."
+            )
 
 
 def _check_config(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import ml_collections
 
 from launch import trainer
-from sam_pod import accelerators, errors
+from sam_pod import accelerators, errors, path_flags
 from sam_pod import config as config_lib
 from sam_pod import main as main_lib
 
@@ -28,13 +28,19 @@ def trainer_arguments(
         UserError: the trainer would refuse them there.
         SystemExit: after showing the trainer's help.
     """
-    values, recipe = main_lib.parse(["sam_pod.main", *arguments])
+    values, recipe = main_lib.parse(["sam_pod.main", *arguments], here=False)
     if values.tpu:
         raise errors.UserError(
             f"--tpu={values.tpu} is not needed: the launcher names the slice's hosts."
         )
     _check_workdir(values.workdir, accelerator)
     _check_reach("config.data.dir", values.config.data.dir, accelerator)
+    for what, place in (
+        ("--workdir", values.workdir),
+        ("`data.dir`", values.config.data.dir),
+    ):
+        if place.startswith("~"):
+            print(f"{what} is {place}: of the home folder there.", file=sys.stderr)
     check_replicas(values.config, accelerator.replicas)
     path, mark, variant = recipe.partition(":")
     _, rest = main_lib._split_recipe(list(arguments))
@@ -144,7 +150,7 @@ def _model_there(name: str) -> list[str]:
     if not name.endswith(".keras"):
         return []
     inside = _shipped("--config.model.name", name)
-    if not zipfile.is_zipfile(name):
+    if not zipfile.is_zipfile(path_flags.expand(name)):
         raise errors.UserError(
             f"--config.model.name={name} is no file that model.save wrote; name one."
         )
@@ -153,7 +159,11 @@ def _model_there(name: str) -> list[str]:
 
 def _shipped(flag: str, path: str) -> str:
     """Return a file's path in the project's folder on the slice."""
-    here = pathlib.Path(os.path.abspath(path))
+    # The file to ship is on this machine, and so is a `~` in its name.
+    try:
+        here = pathlib.Path(os.path.abspath(path_flags.expand(path)))
+    except ValueError as error:
+        raise errors.UserError(f"{flag}={path}: {error}.") from error
     if here.is_relative_to(trainer.ROOT):
         inside = here.relative_to(trainer.ROOT)
         if inside.parts[0] in trainer.SHIPPED:

@@ -14,7 +14,7 @@ from typing import Any
 
 import ml_collections
 
-from sam_pod import errors
+from sam_pod import errors, path_flags
 from sam_pod.first_keys import FIRST_KEYS
 
 # Keys that say where and how to run, not what is computed: they may change when a
@@ -32,6 +32,9 @@ FREE_KEYS = frozenset(
         "watchdog.loop_seconds",
     }
 )
+
+# Keys whose value is a path, or may be one: `~` is the home folder there.
+PATH_KEYS = frozenset({"data.dir", "model.name"})
 
 
 def defaults() -> ml_collections.ConfigDict:
@@ -172,6 +175,10 @@ def load(recipe: str) -> ml_collections.ConfigDict:
         UserError: no such file or variant, an unknown key, a wrong type.
     """
     path, _, variant = recipe.partition(":")
+    try:
+        path = path_flags.expand(path)
+    except ValueError as error:
+        raise errors.UserError(f"--config={path}: {error}.") from error
     if not os.path.isfile(path):
         raise errors.UserError(
             f"No recipe at {path!r}; --config takes FILE[:VARIANT], such as "
@@ -248,6 +255,20 @@ def _set(config: ml_collections.ConfigDict, key: str, value: Any, path: str) -> 
             f"`{key}` in {path} is {value!r}; it must be of type "
             f"{type(target[name]).__name__}."
         ) from error
+
+
+def expand_home(config: ml_collections.ConfigDict) -> None:
+    """Replace the `~` at the beginning of paths by the home folder.
+
+    Raises:
+        UserError: this machine has no such folder.
+    """
+    for key in sorted(PATH_KEYS):
+        value = flatten(config)[key]
+        try:
+            _set(config, key, path_flags.expand(value), "the config")
+        except ValueError as error:
+            raise errors.UserError(f"`{key}` is {value}: {error}.") from error
 
 
 def per_replica_batch_size(

@@ -22,6 +22,7 @@ from sam_pod import (
     errors,
     interrupts,
     notices,
+    path_flags,
     retries,
     rules,
     storage,
@@ -70,8 +71,12 @@ def _leave_lost(error: Exception, workdir: str) -> NoReturn:
     os._exit(interrupts.EXIT_CODE)
 
 
-def parse(argv: list[str]) -> tuple[flags.FlagValues, str]:
+def parse(argv: list[str], *, here: bool = True) -> tuple[flags.FlagValues, str]:
     """Return the flags, among them the resolved `config`, and the recipe's name.
+
+    Args:
+        argv: The command line.
+        here: Whether the run is on this machine, whose home folder `~` then is.
 
     Raises:
         UserError: a flag or a key that is unknown, or has a wrong value.
@@ -79,9 +84,8 @@ def parse(argv: list[str]) -> tuple[flags.FlagValues, str]:
     """
     recipe, rest = _split_recipe(argv)
     values = flags.FlagValues()
-    flags.DEFINE_string(
-        "workdir", "", "Folder of the run; continues what is there.", values
-    )
+    define = path_flags.define if here else flags.DEFINE_string
+    define("workdir", "", "Folder of the run; continues what is there.", values)
     flags.DEFINE_string(
         "tpu", "", "A TPU: local, its name, or grpc://HOST:8470,...", values
     )
@@ -101,6 +105,8 @@ def parse(argv: list[str]) -> tuple[flags.FlagValues, str]:
             config_lib.check_key(name.removeprefix("config."))
     config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=rest)
     command.parse(values, rest, __doc__)
+    if here:
+        config_lib.expand_home(values.config)
     rules.validate(values.config)
     return values, recipe
 

@@ -14,6 +14,7 @@ FLOORS = {
     "first_keys": 0,
     "groups": 0,
     "new_folder": 0,
+    "path_flags": 0,
     "redaction": 0,
     "objects": 0,
     "remote_folder": 0,
@@ -49,6 +50,7 @@ CELLAR = (
     "files",
     "first_keys",
     "objects",
+    "path_flags",
     "redaction",
     "remote_folder",
     "retries",
@@ -105,6 +107,7 @@ def test_flags_are_read_by_commands_alone(path):
         "data.inspect",
         "data.prepare",
         "export.__main__",
+        "path_flags",
         "preflight.__main__",
     )
     if module_name(path) not in commands:

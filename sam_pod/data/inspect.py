@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sam_pod import errors, storage
+from sam_pod import errors, path_flags, storage
 from sam_pod.data import commands
 
 
@@ -58,7 +58,7 @@ def report(directory: str, output: str, check: Callable[[], object]) -> str:
 
 def _run(argv: list[str], check: Callable[[], object]) -> None:
     values = flags.FlagValues()
-    flags.DEFINE_string(
+    path_flags.define(
         "output",
         "sheet.png",
         "Where the contact sheet is written; none if empty.",
@@ -76,7 +76,11 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
             f"{len(directories)} folders are given; it must be one: python -m "
             "sam_pod.data.inspect DIR"
         )
-    print(report(directories[0], values.output, check))
+    try:
+        directory = path_flags.expand(directories[0])
+    except ValueError as error:
+        raise errors.UserError(f"{directories[0]}: {error}.") from error
+    print(report(directory, values.output, check))
 
 
 def main(argv: list[str]) -> int:

@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING
 import tqdm
 from absl import flags
 
-from sam_pod import errors, files, new_folder, storage
+from sam_pod import errors, files, new_folder, path_flags, storage
 from sam_pod.data import commands, sources
 
 # Whatever needs TensorFlow is imported where it is used: --help and a wrong flag
@@ -172,13 +172,14 @@ def summary(output: str, manifest: "manifest_lib.Manifest", seconds: float) -> s
 def _flags() -> flags.FlagValues:
     # Values of its own: importing this module gives another command no flags.
     values = flags.FlagValues()
+    path = path_flags.define
     text, number = flags.DEFINE_string, flags.DEFINE_integer
     text("dataset", None, f"One of {', '.join(READERS)}.", flag_values=values)
-    text("source", "", "Where it is; see above.", flag_values=values)
-    text("output", None, "Folder to write.", flag_values=values)
+    path("source", "", "Where it is; see above.", flag_values=values)
+    path("output", None, "Folder to write.", flag_values=values)
     text("name", "", "Of the data set, for data.name.", flag_values=values)
     text("encoding", "", "raw or encoded; see above.", flag_values=values)
-    text("labels", "", "imagenet: the devkit, or a text.", flag_values=values)
+    path("labels", "", "imagenet: the devkit, or a text.", flag_values=values)
     text("image_column", "image", "parquet: of the images.", flag_values=values)
     text("label_column", "label", "parquet: of the labels.", flag_values=values)
     number(

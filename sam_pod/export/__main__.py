@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sam_pod import command, errors, storage
+from sam_pod import command, errors, path_flags, storage
 
 
 def main(argv: list[str]) -> int:
@@ -35,8 +35,8 @@ def parse(argv: list[str]) -> flags.FlagValues:
         SystemExit: after showing the help that was asked for.
     """
     values = flags.FlagValues()
-    flags.DEFINE_string("workdir", "", "Folder of the run, or gs://.", values)
-    flags.DEFINE_string("output", "", "Folder to write.", values)
+    path_flags.define("workdir", "", "Folder of the run, or gs://.", values)
+    path_flags.define("output", "", "Folder to write.", values)
     flags.DEFINE_enum(
         "which",
         "latest",
@@ -59,7 +59,7 @@ def parse(argv: list[str]) -> flags.FlagValues:
         lower_bound=1,
         flag_values=values,
     )
-    flags.DEFINE_string(
+    path_flags.define(
         "data_dir", "", "The prepared data, if they moved since the run.", values
     )
     command.parse(values, argv, __doc__)

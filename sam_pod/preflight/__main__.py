@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sam_pod import command, errors, storage
+from sam_pod import command, errors, path_flags, storage
 from sam_pod import main as main_lib
 from sam_pod.preflight import topologies
 
@@ -65,9 +65,9 @@ def _define() -> flags.FlagValues:
     flags.DEFINE_integer(
         "execute_steps", 3, "Steps to compare.", lower_bound=1, flag_values=values
     )
-    flags.DEFINE_string("output", "", "JSON to write.", flag_values=values)
-    flags.DEFINE_string("html", "", "Page to write.", flag_values=values)
-    flags.DEFINE_string("hlo", "", "Folder for the programs.", flag_values=values)
+    path_flags.define("output", "", "JSON to write.", flag_values=values)
+    path_flags.define("html", "", "Page to write.", flag_values=values)
+    path_flags.define("hlo", "", "Folder for the programs.", flag_values=values)
     flags.DEFINE_integer(
         "jobs",
         os.cpu_count() or 1,

@@ -127,7 +127,7 @@ def _held_if_it_fits(
     manifest: manifest_lib.Manifest,
     how: reading.Reading,
 ) -> reading.Reading:
-    images = sum(manifest.num_examples(split) for split in records.SPLITS)
+    images = sum(manifest.num_examples(split) for split in manifest.splits)
     if how.random_parts:  # Of what is seen in parts, nothing can be held.
         images = config.data.validation_examples + manifest.num_examples("test")
     needed = images * math.prod(image_shape(config, manifest))

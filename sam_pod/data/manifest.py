@@ -7,7 +7,6 @@ a bucket serves as well.
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import zlib
@@ -47,23 +46,35 @@ class Manifest:
     std: tuple[float, ...]
     source: Mapping[str, str]  # 'kind' and 'sha256'.
     label_noise: Mapping[str, float] | None = None  # 'rate' and 'seed'.
-    splits: Mapping[str, tuple[Shard, ...]]
+    splits: Mapping[str, tuple[Shard, ...]]  # The SPLITS, and perhaps VALIDATION.
+    decisions: tuple[str, ...] = ()  # What `prepare` decided by itself, a line each.
 
     def num_examples(self, split: str) -> int:
         """Return the number of examples in a split."""
         return sum(shard.num_examples for shard in self.splits[split])
 
     def digest(self) -> str:
-        """Return the SHA-256 of the manifest, and by its checksums of the data."""
-        text = json.dumps(self._to_data(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        """Return the SHA-256 of the manifest, and by its checksums of the data.
+
+        The words of a decision do not count, nor that a later schema has room for
+        them: data prepared again are the same data.
+        """
+        data = self._to_data()
+        data.pop("decisions", None)
+        data["schema_version"] = min(self.schema_version, 2)
+        return schema.sha256(data)
 
     def to_json(self) -> str:
         """Return the text of the manifest's file."""
-        return json.dumps(self._to_data(), indent=2, sort_keys=True) + "\n"
+        data = self._to_data()
+        if self.schema_version >= 3:
+            data["digest"] = schema.sha256(data)
+        return json.dumps(data, indent=2, sort_keys=True) + "\n"
 
     def _to_data(self) -> dict[str, Any]:
         data = dataclasses.asdict(self)
+        if self.schema_version < 3:
+            del data["decisions"]
         if self.schema_version == 1:  # The digest of such a set stays what it was.
             del data["image_encoding"], data["label_noise"]
             for shard in (shard for part in data["splits"].values() for shard in part):
@@ -105,13 +116,14 @@ def read(directory: str) -> Manifest:
 
 def _from_data(data: Any, path: str) -> Manifest:
     keys = schema.check(data, path)
-    for key in ("classes", "image_shape"):
-        keys[key] = tuple(keys[key])
+    keys.pop("digest", None)
+    for key in ("classes", "image_shape", "decisions"):
+        keys[key] = tuple(keys.get(key, ()))
     for key in ("mean", "std"):
         keys[key] = tuple(map(float, keys[key]))
     keys["splits"] = {
         split: tuple(Shard(**shard) for shard in keys["splits"][split])
-        for split in records.SPLITS
+        for split in records.present(keys["splits"])
     }
     return Manifest(**keys)
 
@@ -141,8 +153,8 @@ def verify(
             than the manifest describes, or its examples do not fit the manifest.
     """
     directory = os.fspath(directory)
-    found: dict[str, list[np.ndarray]] = {split: [] for split in records.SPLITS}
-    for split in records.SPLITS:
+    found: dict[str, list[np.ndarray]] = {split: [] for split in manifest.splits}
+    for split in manifest.splits:
         for shard in manifest.splits[split]:
             path = os.path.join(directory, shard.file)
             scan = scan_shard(path, shard, split, manifest, look)

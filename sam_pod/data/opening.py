@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sam_pod import errors, files
-from sam_pod.data import framing, offsets, records, scans, schema
+from sam_pod.data import framing, offsets, scans, schema
 from sam_pod.data import manifest as manifest_lib
 
 VERIFY_BYTES = 1 << 30
@@ -47,7 +47,7 @@ def read(
                 for split, part in manifest.splits.items()
             }
     return {
-        split: _scanned(directory, manifest, split, check) for split in records.SPLITS
+        split: _scanned(directory, manifest, split, check) for split in manifest.splits
     }
 
 

@@ -249,6 +249,8 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
         label_noise=values.label_noise,
         noise_seed=values.noise_seed,
     )
+    for decision in report.manifest.decisions:
+        print(f"Decided: {decision}")
     for key in report.skipped:
         print(f"Left out: {key} cannot be decoded.")
     if report.skipped:

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 SPLITS = ("train", "test")
+VALIDATION = "validation"  # A split that a data set may have besides.
 
 # The specification that tf.io.parse_example takes.
 FEATURES = {
@@ -48,11 +49,18 @@ class Source:
     classes: tuple[str, ...]
     kind: str
     place: str  # The path to name in an error.
-    splits: Mapping[str, Split]  # By the names in SPLITS.
+    splits: Mapping[str, Split]  # The SPLITS, and perhaps VALIDATION.
     fingerprint: str  # Another one when the content may have changed.
     # Of the content, wherever it lies; where it is not known, that of all examples.
     sha256: str = ""
     channels: int = 3
+    # What was decided without being asked for, a line each: logged, and stored.
+    decisions: tuple[str, ...] = ()
+
+
+def present(splits: Mapping[str, object]) -> tuple[str, ...]:
+    """Return which splits there are, in the order in which they are stored."""
+    return tuple(name for name in (*SPLITS, VALIDATION) if name in splits)
 
 
 def features(*, is_noisy: bool) -> dict[str, tf.io.FixedLenFeature]:

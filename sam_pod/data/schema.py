@@ -1,8 +1,11 @@
 """The rules that the JSON of a manifest must keep.
 
-Version 1 knows raw images without label noise, and no offset indexes.
+Version 1 knows raw images without label noise, and no offset indexes. Version 2 knows
+no decisions, no validation split and no digest of the manifest itself.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 from sam_pod import errors
 from sam_pod.data import records
 
-VERSION = 2
+VERSION = 3
 ENCODINGS = ("raw", "encoded")
 PREPARE = "python -m sam_pod.data.prepare"
 AGAIN = f"Delete the folder and prepare it again with `{PREPARE}`."
@@ -63,6 +66,10 @@ def _are_names(value: Any) -> bool:
     return 0 < len(value) == len(set(value))
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
 def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
@@ -90,6 +97,10 @@ _SINCE_2: Rules = {
     "image_encoding": (lambda value: value in ENCODINGS, "'raw' or 'encoded'"),
     "label_noise": (_is_label_noise, "null or {'rate': above 0, up to 1, 'seed': 0…}"),
 }
+_SINCE_3: Rules = {
+    "decisions": (_are_texts, "a list of texts"),
+    "digest": (_is_text, "text"),
+}
 _SOURCE: Rules = {"kind": (_is_text, "text"), "sha256": (_is_text, "text")}
 _SPLITS: Rules = dict.fromkeys(records.SPLITS, (_is_list, "a list of shards"))
 _SHARD: Rules = {
@@ -111,6 +122,8 @@ def check(data: Any, path: str) -> dict[str, Any]:
     since_2 = keys["schema_version"] >= 2
     if since_2:
         keys |= _checked(data, _SINCE_2, path)
+    if keys["schema_version"] >= 3:
+        keys |= _checked(data, _SINCE_3, path)
     *size, channels = keys["image_shape"]
     if keys.get("image_encoding") == "encoded":
         if any(size) or channels not in (1, 3):
@@ -130,12 +143,17 @@ def check(data: Any, path: str) -> dict[str, Any]:
                 f"channel of `image_shape` ({channels}). {AGAIN}"
             )
     keys["source"] = _checked(keys["source"], _SOURCE, f"`source` in {path}")
-    keys["splits"] = _checked(keys["splits"], _SPLITS, f"`splits` in {path}")
+    splits = dict(_SPLITS)
+    if keys["schema_version"] >= 3 and records.VALIDATION in keys["splits"]:
+        splits[records.VALIDATION] = _SPLITS["train"]
+    keys["splits"] = _checked(keys["splits"], splits, f"`splits` in {path}")
     files, rules = [], _SHARD | _SHARD_SINCE_2 if since_2 else _SHARD
-    for split, shards in keys["splits"].items():
+    for split, shards in list(keys["splits"].items()):
+        checked: list[dict[str, Any]] = []
         for i, shard in enumerate(shards):
-            shards[i] = _checked(shard, rules, f"`splits.{split}[{i}]` in {path}")
-            files.append(shards[i]["file"])
+            checked.append(_checked(shard, rules, f"`splits.{split}[{i}]` in {path}"))
+            files.append(checked[-1]["file"])
+        keys["splits"][split] = checked
         if not sum(shard["num_examples"] for shard in shards):
             raise errors.UserError(
                 f"`splits.{split}` in {path} has no examples; it must have one at "
@@ -146,7 +164,25 @@ def check(data: Any, path: str) -> dict[str, Any]:
             f"`splits` in {path} names a file twice; an example belongs to one split, "
             f"once. {AGAIN}"
         )
+    if "digest" in keys:
+        _check_digest(data, path)
     return keys
+
+
+def sha256(data: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of plain values, whatever the order of their keys."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_digest(data: Mapping[str, Any], path: str) -> None:
+    """Refuse a manifest that is not what was written: edited by hand, say."""
+    rest = {key: value for key, value in data.items() if key != "digest"}
+    if sha256(rest) != data["digest"]:
+        raise errors.UserError(
+            f"{path} is not as it was written, for its `digest` is of another text: "
+            f"copy it again from where it came from. Or: {AGAIN}"
+        )
 
 
 def _checked(data: Any, rules: Rules, where: str) -> dict[str, Any]:

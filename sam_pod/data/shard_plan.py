@@ -38,7 +38,7 @@ def parts(
     source: records.Source, rules: shard_writer.Rules, num_shards: int
 ) -> Iterator[Part]:
     """Yield the shards of all splits, which differ by one example at most."""
-    for split in records.SPLITS:
+    for split in records.present(source.splits):
         size = source.splits[split].num_examples
         wanted = num_shards or _default_shards(_stored_bytes(source, rules, split))
         count = min(wanted, size)
@@ -65,6 +65,7 @@ def text(source: records.Source, rules: shard_writer.Rules, shards: list[Part]) 
             "kind": source.kind,
             "fingerprint": source.fingerprint,
             "rules": dataclasses.asdict(rules),
+            "decisions": source.decisions,
             "classes": source.classes,
             "shards": [dataclasses.astuple(part) for part in shards],
         },
@@ -98,7 +99,7 @@ def check_space(
     needed = sum(
         _stored_bytes(source, rules, split)
         + source.splits[split].num_examples * _EXAMPLE_BYTES
-        for split in records.SPLITS
+        for split in records.present(source.splits)
     )
     partial = new_folder.partial(output)
     with contextlib.suppress(OSError):  # That is for whoever makes the folder to say.

@@ -180,7 +180,9 @@ def _manifest(
     folder: str,
 ) -> manifest_lib.Manifest:
     pixels = pixel_sums.PixelSums()
-    splits: dict[str, list[manifest_lib.Shard]] = {name: [] for name in records.SPLITS}
+    splits: dict[str, list[manifest_lib.Shard]] = {
+        name: [] for name in records.present(source.splits)
+    }
     checksum = hashlib.sha256()
     for part, each in done.items():
         pixels.merge(each.pixels)
@@ -207,4 +209,5 @@ def _manifest(
         source={"kind": source.kind, "sha256": source.sha256 or checksum.hexdigest()},
         label_noise=None if noise is None else dataclasses.asdict(noise),
         splits={split: tuple(written) for split, written in splits.items()},
+        decisions=source.decisions,
     )

@@ -8,7 +8,6 @@ import PIL.Image
 import tensorflow as tf
 
 from sam_pod.data import manifest as manifest_lib
-from sam_pod.data import records
 
 MAX_CLASSES = 16  # That samples are kept of, evenly spread.
 SAMPLES = 10  # Of each of them.
@@ -21,7 +20,7 @@ class Survey:
     """Counts the examples that it is shown."""
 
     def __init__(self, manifest: manifest_lib.Manifest) -> None:
-        self.counts = {split: collections.Counter() for split in records.SPLITS}
+        self.counts = {split: collections.Counter() for split in manifest.splits}
         self.sizes: collections.Counter[Size] = collections.Counter()
         self.unknown_sizes = 0
         self.flipped = 0  # Labels that are not the true ones.
@@ -78,6 +77,7 @@ def lines(manifest: manifest_lib.Manifest, found: Survey) -> list[str]:
         f"{manifest.image_shape[2]} channels",
         f"Mean: {_numbers(manifest.mean)}; deviation: {_numbers(manifest.std)}",
         _noise(manifest, found),
+        *(f"Decided: {decision}" for decision in manifest.decisions),
     ]
     return text + _counts(manifest, found)
 
@@ -128,20 +128,20 @@ def _noise(manifest: manifest_lib.Manifest, found: Survey) -> str:
 
 
 def _counts(manifest: manifest_lib.Manifest, found: Survey) -> list[str]:
-    text = [f"{'class':>24} " + " ".join(f"{split:>10}" for split in records.SPLITS)]
+    text = [f"{'class':>24} " + " ".join(f"{split:>10}" for split in manifest.splits)]
     for label, name in enumerate(manifest.classes[:_FIRST_LINES]):
-        numbers = (found.counts[split][label] for split in records.SPLITS)
+        numbers = (found.counts[split][label] for split in manifest.splits)
         text.append(f"{name[:24]:>24} " + " ".join(f"{n:>10,}" for n in numbers))
     if len(manifest.classes) > _FIRST_LINES:
         rest = f"... {len(manifest.classes)} classes"
         text.append(f"{rest:>24} " + " ".join(map(_spread, _by_class(manifest, found))))
-    totals = (found.counts[split].total() for split in records.SPLITS)
+    totals = (found.counts[split].total() for split in manifest.splits)
     return [*text, f"{'all':>24} " + " ".join(f"{n:>10,}" for n in totals)]
 
 
 def _by_class(manifest: manifest_lib.Manifest, found: Survey) -> list[list[int]]:
     labels = range(len(manifest.classes))
-    return [[found.counts[s][label] for label in labels] for s in records.SPLITS]
+    return [[found.counts[s][label] for label in labels] for s in manifest.splits]
 
 
 def _spread(counts: list[int]) -> str:

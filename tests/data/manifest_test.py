@@ -9,7 +9,16 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import arrays, fitting, framing, manifest, offsets, records, shards
+from sam_pod.data import (
+    arrays,
+    fitting,
+    framing,
+    manifest,
+    offsets,
+    records,
+    schema,
+    shards,
+)
 
 SHAPE = (7, 5, 3)
 CLASSES = ("ant", "bee", "cow")
@@ -47,10 +56,12 @@ def folder(original, tmp_path):
 
 
 def edit(folder, change):
-    """Apply `change` to the JSON of the manifest."""
+    """Apply `change` to the JSON of the manifest, and its digest with it."""
     path = folder / manifest.FILE_NAME
     data = json.loads(path.read_text())
     data = change(data) or data
+    if isinstance(data, dict) and data.pop("digest", None):
+        data["digest"] = schema.sha256(data)
     path.write_text(json.dumps(data))
 
 
@@ -324,6 +335,7 @@ def to_schema_1(folder):
     def change(data):
         data["schema_version"] = 1
         del data["image_encoding"], data["label_noise"]
+        del data["decisions"], data["digest"]
         for part in data["splits"].values():
             for shard in part:
                 del shard["index_crc32"]

@@ -17,7 +17,7 @@ def make_shard(name):
 
 
 GOOD = {
-    "schema_version": 2,
+    "schema_version": 3,
     "name": "little",
     "classes": ["ant", "bee"],
     "image_encoding": "raw",
@@ -26,11 +26,19 @@ GOOD = {
     "mean": [0.5, 0, 1.0],
     "std": [0.5, 0.25, 0.0],
     "source": {"kind": "made", "sha256": "0" * 64},
+    "decisions": ["test is the split 'val'"],
     "splits": {
         "train": [make_shard("a"), make_shard("b")],
         "test": [make_shard("c"), {**make_shard("d"), "num_examples": 0}],
     },
 }
+GOOD["digest"] = schema.sha256(GOOD)
+
+
+def signed(data):
+    """Return the data with the digest that they have."""
+    rest = {key: value for key, value in data.items() if key != "digest"}
+    return {**rest, "digest": schema.sha256(rest)}
 
 
 def refusal(change):
@@ -48,13 +56,14 @@ def refusal(change):
 def test_a_good_manifest_is_returned_without_what_is_unknown():
     data = copy.deepcopy(GOOD)
     data["comment"] = data["splits"]["train"][0]["comment"] = "by hand"
-    assert schema.check(data, "path") == GOOD
+    data = signed(data)
+    assert schema.check(data, "path") == {**GOOD, "digest": data["digest"]}
 
 
 def test_schema_1_is_known_without_what_came_later():
     old = copy.deepcopy(GOOD)
     old["schema_version"] = 1
-    del old["image_encoding"], old["label_noise"]
+    del old["image_encoding"], old["label_noise"], old["decisions"], old["digest"]
     for part in old["splits"].values():
         for shard in part:
             del shard["index_crc32"]
@@ -63,11 +72,32 @@ def test_schema_1_is_known_without_what_came_later():
     assert schema.check(data, "path") == old
 
 
+def test_schema_2_is_known_without_what_came_later():
+    old = copy.deepcopy(GOOD)
+    old["schema_version"] = 2
+    del old["decisions"], old["digest"]
+    assert schema.check(copy.deepcopy(old), "path") == old
+
+
+def test_a_validation_split_may_be_there_since_schema_3():
+    data = copy.deepcopy(GOOD)
+    data["splits"]["validation"] = [make_shard("v")]
+    assert schema.check(signed(data), "path")["splits"] == data["splits"]
+    old = {**copy.deepcopy(data), "schema_version": 2}
+    assert set(schema.check(old, "path")["splits"]) == {"train", "test"}
+
+
+def test_a_manifest_that_was_edited_is_refused():
+    text = refusal(lambda data: data.update(classes=["ant", "bug"]))
+    assert "is not as it was written" in text
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_encoded_images_have_no_size(channels):
     data = copy.deepcopy(GOOD)
     data |= {"image_encoding": "encoded", "image_shape": [0, 0, channels]}
     data |= {"mean": [0.5] * channels, "std": [0.5] * channels}
+    data = signed(data)
     assert schema.check(data, "path") == data
 
 
@@ -106,7 +136,7 @@ def test_a_missing_key_of_a_section_is_named(section, key):
 @pytest.mark.parametrize(
     "key, value",
     [
-        ("schema_version", 3),
+        ("schema_version", 4),
         ("schema_version", 0),
         ("schema_version", True),
         ("schema_version", "1"),

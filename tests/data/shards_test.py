@@ -1,3 +1,4 @@
+import dataclasses
 import fractions
 import os
 import resource
@@ -75,6 +76,33 @@ def test_pixels_labels_and_order_survive(tmp_path):
         images, labels = read_split(tmp_path / "set", split)
         np.testing.assert_array_equal(images.reshape(-1, *SHAPE), expected)
         assert labels == [i % 3 for i in range(len(expected))]
+
+
+def test_a_validation_split_is_stored_where_there_is_one(tmp_path):
+    source = little()
+    splits = {**source.splits, "validation": make_split(make_images(5, 2))}
+    source = make_source(splits["train"], splits["test"], splits=splits)
+    shards.write(source, str(tmp_path / "set"), num_shards=2)
+    made = manifest.read(tmp_path / "set")
+    assert {name: made.num_examples(name) for name in made.splits} == {
+        "train": 20,
+        "test": 7,
+        "validation": 5,
+    }
+    assert set(manifest.verify(tmp_path / "set", made)) == set(splits)
+    images, _ = read_split(tmp_path / "set", "validation")
+    np.testing.assert_array_equal(images.reshape(-1, *SHAPE), make_images(5, 2))
+
+
+def test_decisions_are_stored_and_are_no_part_of_the_data(tmp_path):
+    plain = shards.write(little(), str(tmp_path / "plain"))
+    source = make_source(*little().splits.values(), decisions=("test is 'val'",))
+    shards.write(source, str(tmp_path / "decided"))
+    decided = manifest.read(tmp_path / "decided")
+    assert decided.decisions == ("test is 'val'",)
+    assert decided.digest() == plain.digest()
+    older = dataclasses.replace(plain, schema_version=2)
+    assert older.digest() == plain.digest()
 
 
 @pytest.mark.parametrize("num_shards", [1, 3, 7, 8, 100])

@@ -106,6 +106,7 @@ def test_flags_are_read_by_commands_alone(path):
         "command",
         "data.inspect",
         "data.prepare",
+        "data.prepare_flags",
         "export.__main__",
         "path_flags",
         "preflight.__main__",

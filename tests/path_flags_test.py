@@ -7,7 +7,7 @@ import pytest
 
 from launch import gke, preflight
 from sam_pod import accelerators, config, errors, main, path_flags
-from sam_pod.data import inspect, prepare
+from sam_pod.data import inspect, prepare_flags
 from sam_pod.export import __main__ as export
 from sam_pod.preflight import __main__ as preflight_main
 from tests import runs
@@ -60,8 +60,8 @@ def test_every_flag_and_key_that_is_a_path_takes_it(home):
     assert flags_of(values, "workdir", "output", "data_dir") == [
         f"{home}/{name}" for name in "wed"
     ]
-    values = prepare._flags()
-    values(["prepare", "--source=~/s", "--output", "~/o", "--labels=~/l"])
+    argv = ["--dataset=images", "--source=~/s", "--output", "~/o", "--labels=~/l"]
+    values = prepare_flags.parse(["prepare", *argv], ["images"])
     assert flags_of(values, "source", "output", "labels") == [
         f"{home}/{name}" for name in "sol"
     ]

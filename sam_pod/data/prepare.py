@@ -6,24 +6,6 @@ python -m sam_pod.data.prepare --dataset=imagenet --source=PATH --output=data/im
     --labels=PATH/ILSVRC2012_devkit_t12.tar.gz
 python -m sam_pod.data.prepare --dataset=digits --output=data/digits
 
---source is, for
-  cifar10        download, cifar-10-binary.tar.gz, or images as below of its classes
-  cifar100       cifar-100-binary.tar.gz
-  svhn           a folder with train_32x32.mat and test_32x32.mat
-  mnist, fashion_mnist   a folder with train-images-idx3-ubyte.gz and the like
-  imagenet       a folder with ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar, or
-                 with train/<wnid>/* and val/<wnid>/*
-  images         a folder or a tar (.tar, .tar.gz) of train/<class>/*, test/<class>/*
-  parquet        a folder of train-*.parquet and test-*.parquet, as of Hugging Face
-  tfds           the folder of a version, such as ~/tensorflow_datasets/mnist/3.0.1
-  numpy          an .npz file, or a folder, with x_train, y_train, x_test, y_test
-Where there is no test split, one called validation or val is taken. `download` fetches
-the archive to the folder above --output and leaves it there.
-
-Images are stored raw, which is fastest to read, where all have one size (or are made
-squares with --image_size), or as they come with --encoding=encoded: then any size will
-do. imagenet is encoded unless something else is asked.
-
 --output must be empty or new. It appears whole or not at all, and the same source and
 options give the same bytes. Exit codes: 0 done, 1 a mistake to mend (one line says
 which), 42 interrupted: the same command continues, as it does after any kill.
@@ -37,10 +19,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import tqdm
-from absl import flags
 
-from sam_pod import errors, files, new_folder, path_flags, storage
-from sam_pod.data import commands, sources
+from sam_pod import errors, files, new_folder, storage
+from sam_pod.data import commands, prepare_flags, sources
 
 # Whatever needs TensorFlow is imported where it is used: --help and a wrong flag
 # answer at once, and `main` can say first how TensorFlow shall behave.
@@ -169,65 +150,11 @@ def summary(output: str, manifest: "manifest_lib.Manifest", seconds: float) -> s
     )
 
 
-def _flags() -> flags.FlagValues:
-    # Values of its own: importing this module gives another command no flags.
-    values = flags.FlagValues()
-    path = path_flags.define
-    text, number = flags.DEFINE_string, flags.DEFINE_integer
-    text("dataset", None, f"One of {', '.join(READERS)}.", flag_values=values)
-    path("source", "", "Where it is; see above.", flag_values=values)
-    path("output", None, "Folder to write.", flag_values=values)
-    text("name", "", "Of the data set, for data.name.", flag_values=values)
-    text("encoding", "", "raw or encoded; see above.", flag_values=values)
-    path("labels", "", "imagenet: the devkit, or a text.", flag_values=values)
-    text("image_column", "image", "parquet: of the images.", flag_values=values)
-    text("label_column", "label", "parquet: of the labels.", flag_values=values)
-    number(
-        "image_size",
-        0,
-        "Make raw images squares of this size: the shorter side is scaled to it and "
-        "the middle cut out.",
-        lower_bound=0,
-        flag_values=values,
-    )
-    number(
-        "num_shards",
-        0,
-        "Files per split; by the size.",
-        lower_bound=0,
-        flag_values=values,
-    )
-    number("num_processes", 0, "All cores.", lower_bound=0, flag_values=values)
-    flags.DEFINE_float(
-        "label_noise",
-        0.0,
-        "Share of the training labels that are flipped to another class.",
-        flag_values=values,
-    )
-    number("noise_seed", 0, "Which labels are flipped.", flag_values=values)
-    flags.DEFINE_bool(
-        "skip_bad",
-        False,
-        "Leave out images that cannot be decoded, and list them.",
-        flag_values=values,
-    )
-    return values
-
-
 def _run(argv: list[str], check: Callable[[], object]) -> None:
-    values = _flags()
-    if {"-h", "--help", "-help", "--helpshort", "--helpfull"} & set(argv):
-        print(__doc__ + values.get_help())
+    values = prepare_flags.parse(argv, READERS)
+    if values is None:
+        print(__doc__ + prepare_flags.help_text(READERS))
         return
-    try:
-        unknown = values(argv)[1:]
-    except flags.Error as error:
-        raise errors.UserError(str(error)) from error
-    if unknown:
-        raise errors.UserError(f"{unknown[0]!r} is no flag; --help lists them.")
-    for name in ("dataset", "output"):
-        if not values[name].value:
-            raise errors.UserError(f"--{name} is missing; --help shows examples.")
     start = time.monotonic()
     request = sources.Request(
         source=values.source,
@@ -235,6 +162,7 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
         labels=values.labels,
         image_column=values.image_column,
         label_column=values.label_column,
+        splits=prepare_flags.wish(values),
         check=check,
     )
     report = prepare_with(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sam_pod import errors, new_folder
+from sam_pod.data import split_names
 
 if TYPE_CHECKING:
     from sam_pod.data import records
@@ -25,6 +26,7 @@ class Request:
     labels: str = ""  # Of imagenet's val.
     image_column: str = "image"  # Of parquet.
     label_column: str = "label"
+    splits: split_names.Wish = dataclasses.field(default_factory=split_names.Wish)
     check: Callable[[], object] = lambda: None  # What it raises ends a download.
 
     @property

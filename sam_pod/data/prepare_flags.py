@@ -1,0 +1,134 @@
+"""What `prepare` can be asked for.
+
+--source is, for
+  cifar10        download, cifar-10-binary.tar.gz, or images as below of its classes
+  cifar100       cifar-100-binary.tar.gz
+  svhn           a folder with train_32x32.mat and test_32x32.mat
+  mnist, fashion_mnist   a folder with train-images-idx3-ubyte.gz and the like
+  imagenet       a folder with ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar, or
+                 with train/<wnid>/* and val/<wnid>/*
+  images         a folder or a tar (.tar, .tar.gz) of train/<class>/*, test/<class>/*
+  parquet        a folder of train-*.parquet and test-*.parquet, as of Hugging Face
+  tfds           the folder of a version, such as ~/tensorflow_datasets/mnist/3.0.1
+  numpy          an .npz file, or a folder, with x_train, y_train, x_test, y_test
+`download` fetches the archive to the folder above --output and leaves it there.
+
+A split is known by any usual name (train, training; val, valid, validation, dev; test,
+testing, eval), or by the flags. Where none but that of training has labels,
+--test_share=0.1 holds a part of each class out. A test split without labels is left
+out, and a validation split with labels serves.
+
+Images are stored raw, which is fastest to read, where all have one size (or are made
+squares with --image_size), or as they come with --encoding=encoded: then any size will
+do. imagenet is encoded unless something else is asked.
+"""
+
+from collections.abc import Iterable
+
+from absl import flags
+
+from sam_pod import errors, path_flags
+from sam_pod.data import split_names
+
+_HELP = {"-h", "--help", "-help", "--helpshort", "--helpfull"}
+
+
+def parse(argv: list[str], datasets: Iterable[str]) -> flags.FlagValues | None:
+    """Return the values of the flags; None where help is asked for.
+
+    Args:
+        argv: With the name of the command first.
+        datasets: The names that --dataset may have.
+
+    Raises:
+        UserError: a flag that is not known, or has no such value, or is missing.
+    """
+    if _HELP & set(argv):
+        return None
+    values = _values(datasets)
+    try:
+        unknown = values(argv)[1:]
+    except flags.Error as error:
+        raise errors.UserError(str(error)) from error
+    if unknown:
+        raise errors.UserError(f"{unknown[0]!r} is no flag; --help lists them.")
+    for name in ("dataset", "output"):
+        if not values[name].value:
+            raise errors.UserError(f"--{name} is missing; --help shows examples.")
+    return values
+
+
+def help_text(datasets: Iterable[str]) -> str:
+    """Return what sources and which flags there are."""
+    text = __doc__.partition("\n")[2]
+    return f"{text}{_values(datasets).get_help()}"
+
+
+def wish(values: flags.FlagValues) -> split_names.Wish:
+    """Return which splits are asked for."""
+    return split_names.Wish(
+        train=values.train_split,
+        validation=values.validation_split,
+        test=values.test_split,
+        test_share=values.test_share,
+    )
+
+
+def _values(datasets: Iterable[str]) -> flags.FlagValues:
+    # Values of its own: importing this module gives another command no flags.
+    values = flags.FlagValues()
+    path = path_flags.define
+    text, number = flags.DEFINE_string, flags.DEFINE_integer
+    text("dataset", None, f"One of {', '.join(datasets)}.", flag_values=values)
+    path("source", "", "Where it is; see above.", flag_values=values)
+    path("output", None, "Folder to write.", flag_values=values)
+    text("name", "", "Of the data set, for data.name.", flag_values=values)
+    text("encoding", "", "raw or encoded; see above.", flag_values=values)
+    path("labels", "", "imagenet: the devkit, or a text.", flag_values=values)
+    text("image_column", "image", "parquet: of the images.", flag_values=values)
+    text("label_column", "label", "parquet: of the labels.", flag_values=values)
+    text("train_split", "", "What is trained on is called.", flag_values=values)
+    text("test_split", "", "What is tested on is called.", flag_values=values)
+    text(
+        "validation_split",
+        "",
+        "What is validated on is called; 'none' leaves it out.",
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "test_share",
+        0.0,
+        "Share of each class of the training examples that is held out as the test "
+        "split, where there is no other.",
+        flag_values=values,
+    )
+    number(
+        "image_size",
+        0,
+        "Make raw images squares of this size: the shorter side is scaled to it and "
+        "the middle cut out.",
+        lower_bound=0,
+        flag_values=values,
+    )
+    number(
+        "num_shards",
+        0,
+        "Files per split; by the size.",
+        lower_bound=0,
+        flag_values=values,
+    )
+    number("num_processes", 0, "All cores.", lower_bound=0, flag_values=values)
+    flags.DEFINE_float(
+        "label_noise",
+        0.0,
+        "Share of the training labels that are flipped to another class.",
+        flag_values=values,
+    )
+    number("noise_seed", 0, "Which labels are flipped.", flag_values=values)
+    flags.DEFINE_bool(
+        "skip_bad",
+        False,
+        "Leave out images that cannot be decoded, and list them.",
+        flag_values=values,
+    )
+    return values

@@ -101,6 +101,9 @@ def test_what_is_read_is_what_was_written(tmp_path):
 def test_digest_is_the_sha256_of_canonical_json(original):
     read = manifest.read(original)
     data = json.loads((original / "manifest.json").read_text())
+    # As schema 2 had them, so that data prepared again are known as the same.
+    del data["decisions"], data["digest"]
+    data["schema_version"] = 2
     canonical = json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
     assert read.digest() == hashlib.sha256(canonical).hexdigest()
     other = dataclasses.replace(read, classes=("ant", "bee", "dog"))

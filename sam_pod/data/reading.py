@@ -172,7 +172,9 @@ class Reader:
         """Return the images and labels of serialized examples `[N]`."""
         contents, labels = self._features(serialized)
         pixels = tf.io.decode_raw(contents, tf.uint8)
-        return tf.reshape(pixels, [-1, *self.image_shape]), labels
+        # The compiled step needs the size of a batch when it is traced.
+        size = -1 if serialized.shape[0] is None else serialized.shape[0]
+        return tf.reshape(pixels, [size, *self.image_shape]), labels
 
     def parse(
         self,

@@ -127,6 +127,9 @@ def _read_numpy(request: Request) -> "records.Source":
 
 
 def _read_parquet(request: Request) -> "records.Source":
+    from sam_pod.data import extras
+
+    extras.load("pyarrow.parquet", "parquet.lock")  # Which the next line needs.
     from sam_pod.data import parquet
 
     return parquet.read(request.source, request.image_column, request.label_column)

@@ -1,0 +1,34 @@
+"""Numbers that are an image without any code."""
+
+import numpy as np
+
+from sam_pod import errors
+
+
+def as_image(found: np.ndarray, place: str, name: str) -> np.ndarray:
+    """Return numbers as an image, uint8 `[H, W, C]`.
+
+    Args:
+        found: `[H, W]`, `[H, W, 1 or 3]` or, where that is neither, `[1 or 3, H, W]`.
+        place: Where they come from, for an error.
+        name: What they are called there.
+
+    Raises:
+        UserError: other shapes, or numbers that are no whole ones from 0 to 255.
+    """
+    if found.ndim == 2:
+        found = found[..., np.newaxis]
+    if found.ndim == 3 and found.shape[0] in (1, 3) and found.shape[2] not in (1, 3):
+        found = np.moveaxis(found, 0, -1)
+    if found.ndim != 3 or found.shape[2] not in (1, 3):
+        raise errors.UserError(
+            f"{place} has numbers of shape {found.shape} in {name!r}; pixels must be "
+            "[H, W], [H, W, 1 or 3] or [1 or 3, H, W]."
+        )
+    image = found.astype(np.uint8)
+    if found.dtype != np.uint8 and not np.array_equal(image, found):
+        raise errors.UserError(
+            f"{place} has numbers from {found.min():g} to {found.max():g} in "
+            f"{name!r}; pixels must be whole numbers from 0 to 255."
+        )
+    return np.ascontiguousarray(image)

@@ -5,9 +5,12 @@ DIR must be empty or new. It appears whole or not at all, with
   inference.stablehlo   weights, statistics, uint8 images -> logits
   values.npz            the state at the checkpoint, for the inputs of both
   manifest.json         how to call them: names, roles, shapes, types, donation
-  saved_model/          TensorFlow: raw images [None, H, W, C] -> probabilities, too
-  model.keras           Keras: float images -> logits; a --config.model.name, too
-The programs are portable StableHLO, which JAX 0.4.34 and other compilers read.
+  saved_model/1/        TensorFlow: raw images [None, H, W, C] -> probabilities, too;
+                        TensorFlow Serving takes saved_model as --model_base_path
+  model.keras           Keras from 3.5 on, without this package: float images ->
+                        logits; a --config.model.name, too
+The programs are portable StableHLO, which JAX 0.4.34 and other compilers read. What
+cannot be made of a model is left out: the log and `not_made` in the manifest say why.
 
 Exit codes: 0 done; 1 the user's error, one line on stderr; 42 interrupted, the same
 command starts it anew; 70 a bug, with its traceback.

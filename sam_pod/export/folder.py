@@ -1,8 +1,10 @@
 """Write a run as a folder of artifacts, whole or not at all."""
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +19,10 @@ from sam_pod.lowering import programs as programs_lib
 from sam_pod.lowering import stablehlo
 from sam_pod.lowering.programs import Program
 
+# What is raised of a model that has no such form: by us of what does not compile
+# (UserError), by Keras of a layer that cannot be written.
+_NO_SUCH_FORM = (ValueError, TypeError, RuntimeError)
+
 
 def write(
     workdir: str,
@@ -30,6 +36,9 @@ def write(
 ) -> None:
     """Write the run in a folder to the folder `output`.
 
+    A file that cannot be made of this model is left out: a line of the log and
+    `not_made` in the manifest say why.
+
     Args:
         workdir: Of the run.
         output: A folder that is empty or does not exist.
@@ -40,15 +49,32 @@ def write(
         check: Called between parts of the work; what it raises ends it.
 
     Raises:
-        UserError: the run, its data or the output is not as it must be.
+        UserError: the run, its data or the output is not as it must be, or nothing can
+            be made of the model.
     """
     new_folder.check(output)  # Before minutes of work.
     trained = trained_lib.read(workdir, which, data_dir)
     check()
-    programs = _lower(trained, num_replicas, batch_size, check)
+    not_made: dict[str, str] = {}
+    programs = _lower(trained, num_replicas, batch_size, check, not_made)
     with new_folder.write(output) as folder:
-        _write_files(folder, trained, programs, check)
+        _write_files(folder, trained, programs, check, not_made)
     logging.info("Exported step %d to %s", trained.checkpoint.step, output)
+
+
+@contextlib.contextmanager
+def _may_fail(file: str, not_made: dict[str, str]) -> Iterator[None]:
+    """Let a model that has no such form, which is no reason to refuse the others.
+
+    Args:
+        file: That the context makes.
+        not_made: Gets why the context failed, by file.
+    """
+    try:
+        yield
+    except _NO_SUCH_FORM as error:
+        not_made[file] = errors.reason(error)
+        logging.warning("%s cannot be made: %s", file, not_made[file])
 
 
 def _lower(
@@ -56,27 +82,31 @@ def _lower(
     num_replicas: int,
     batch_size: int | None,
     check: Callable[[], object],
+    not_made: dict[str, str],
 ) -> dict[str, Program]:
     config, image_shape = trained.config, trained.image_shape
     _check_replicas(trained, num_replicas)
     share = config.global_batch_size // num_replicas
+    programs = {}
     logging.info("Lowering the inference of %d images.", batch_size or share)
-    inference = programs_lib.inference(
-        trained.recipe, image_shape, batch_size=batch_size or share
-    )
+    with _may_fail(manifest_lib.program_file("inference"), not_made):
+        programs["inference"] = programs_lib.inference(
+            trained.recipe, image_shape, batch_size=batch_size or share
+        )
     check()
     logging.info("Lowering the training step on %d x %d images.", num_replicas, share)
     recipe = trained.recipe
     if num_replicas > 1:
         recipe = trained_lib.build_recipe(config, trained.data, num_replicas)
-    train_step = programs_lib.train_step(
-        recipe,
-        image_shape,
-        num_replicas=num_replicas,
-        per_replica_batch_size=share,
-    )
+    with _may_fail(manifest_lib.program_file("train_step"), not_made):
+        programs["train_step"] = programs_lib.train_step(
+            recipe,
+            image_shape,
+            num_replicas=num_replicas,
+            per_replica_batch_size=share,
+        )
     check()
-    return {"train_step": train_step, "inference": inference}
+    return programs
 
 
 def _check_replicas(trained: Trained, num_replicas: int) -> None:
@@ -103,30 +133,52 @@ def _write_files(
     trained: Trained,
     programs: dict[str, Program],
     check: Callable[[], object],
+    not_made: dict[str, str],
 ) -> None:
     recipe, values = trained.recipe, trained.checkpoint.values
 
     def path(name: str) -> str:
         return os.path.join(folder, name)
 
-    for name, program in programs.items():
-        artifact = stablehlo.portable(
-            program.hlo, program.aliases, manifest_lib.STABLEHLO_VERSION
-        )
-        with open(path(manifest_lib.program_file(name)), "wb") as file:
-            file.write(artifact)
+    for name, program in list(programs.items()):
+        file = manifest_lib.program_file(name)
+        with _may_fail(file, not_made):
+            artifact = stablehlo.portable(
+                program.hlo, program.aliases, manifest_lib.STABLEHLO_VERSION
+            )
+            with open(path(file), "wb") as stream:
+                stream.write(artifact)
+        if file in not_made:
+            del programs[name]
         check()
     tensors = programs_lib.state_tensors(recipe)
     arrays = tf.nest.flatten(values)
     named = zip(map(manifest_lib.key, tensors), arrays, strict=True)
     np.savez(path(manifest_lib.VALUES), **dict(named))
     logging.info("Writing the SavedModel and the Keras file.")
-    keras_models.write_saved_model(
-        path(manifest_lib.SAVED_MODEL), recipe, values, trained.image_shape
-    )
+    saved_model, keras_file = manifest_lib.SAVED_MODEL, manifest_lib.KERAS_FILE
+    with _may_fail(saved_model, not_made):
+        keras_models.write_saved_model(
+            path(saved_model), recipe, values, trained.image_shape
+        )
     check()
-    keras_models.write_keras_file(path(manifest_lib.KERAS_FILE), recipe, values)
+    with _may_fail(keras_file, not_made):
+        keras_models.write_keras_file(path(keras_file), recipe, values)
+    for unfinished in not_made:
+        _remove(path(unfinished))
+    if not programs and saved_model in not_made and keras_file in not_made:
+        reasons = "; ".join(not_made.values())
+        raise errors.UserError(f"Nothing can be made of this model: {reasons}")
+    content = manifest_lib.describe(trained, programs, not_made)
     with open(path(manifest_lib.FILE), "w", encoding="utf-8") as file:
-        json.dump(manifest_lib.describe(trained, programs), file, indent=2)
+        json.dump(content, file, indent=2)
         file.write("\n")
     check()
+
+
+def _remove(path: str) -> None:
+    """Delete what there is of a file or a folder."""
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    elif os.path.exists(path):
+        os.remove(path)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from sam_pod import state as state_lib
+from sam_pod.export import plain_keras
 from sam_pod.recipe import Recipe
 
 
@@ -33,7 +33,14 @@ def write_saved_model(
     values: state_lib.Values,
     image_shape: tuple[int, int, int],
 ) -> None:
-    """Write a SavedModel whose one signature takes raw images, any number of them."""
+    """Write a SavedModel whose one signature takes raw images, any number of them.
+
+    Args:
+        folder: In TensorFlow Serving's layout: it ends in a version, a whole number.
+        recipe: Of the run.
+        values: Of its checkpoint.
+        image_shape: (H, W, C).
+    """
     serving = _Serving(recipe, values)
     spec = tf.TensorSpec([None, *image_shape], tf.uint8, name="images")
     # An attribute, so that it can be called without naming the signature, too.
@@ -54,17 +61,7 @@ def write_keras_file(path: str, recipe: Recipe, values: state_lib.Values) -> Non
     ):
         for name, array in zip(names, arrays, strict=True):
             variables[name].assign(array)
-    network.model.save(path)
-
-
-def custom_layers(model: keras.Model) -> list[str]:
-    """Return the registered names of layers that are not Keras' own."""
-    found: set[str] = set()
-    for layer in model._flatten_layers(include_self=False):
-        name = keras.saving.get_registered_name(type(layer))
-        if ">" in name:
-            found.add(name)
-    return sorted(found)
+    plain_keras.save(network.model, path)
 
 
 def signature(image_shape: tuple[int, int, int], num_classes: int) -> dict[str, Any]:

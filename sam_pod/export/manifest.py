@@ -7,7 +7,7 @@ import jaxlib
 from sam_pod import config as config_lib
 from sam_pod import metrics, result
 from sam_pod.data import augment
-from sam_pod.export import keras_models
+from sam_pod.export import keras_models, plain_keras
 from sam_pod.export.trained import Trained
 from sam_pod.lowering.programs import Program, Tensor
 
@@ -16,7 +16,8 @@ SCHEMA_VERSION = 1
 STABLEHLO_VERSION = "1.0.0"
 
 FILE, VALUES = "manifest.json", "values.npz"
-SAVED_MODEL, KERAS_FILE = "saved_model", "model.keras"
+# TensorFlow Serving takes the folder above, in which each version has a folder.
+SAVED_MODEL, KERAS_FILE = "saved_model/1", "model.keras"
 _STATE = {"step", "weights", "stats", "slots", "learning_rate_scale"}
 _INSIDE = ["scale", "standardize"]
 
@@ -34,8 +35,16 @@ def key(tensor: Tensor) -> str:
     return tensor.name if tensor.role == tensor.name else f"{tensor.role}/{tensor.name}"
 
 
-def describe(trained: Trained, programs: dict[str, Program]) -> dict[str, Any]:
-    """Return the manifest, as plain values for JSON."""
+def describe(
+    trained: Trained, programs: dict[str, Program], not_made: dict[str, str]
+) -> dict[str, Any]:
+    """Return the manifest, as plain values for JSON.
+
+    Args:
+        trained: The run.
+        programs: Those that were made, by name.
+        not_made: By file, why this model has no such form.
+    """
     config, data, checkpoint = trained.config, trained.data, trained.checkpoint
     return {
         "schema_version": SCHEMA_VERSION,
@@ -65,9 +74,13 @@ def describe(trained: Trained, programs: dict[str, Program]) -> dict[str, Any]:
             "preprocessing_inside": [],
             "input": "float32 images, after `scale` and `standardize`",
             "output": "logits",
-            "custom_layers": keras_models.custom_layers(trained.recipe.network.model),
-            "import_first": "sam_pod.models.batch_norm",
+            "oldest_keras": plain_keras.OLDEST_KERAS,
+            # Empty but for layers of the user's. `import_first` named a module of ours
+            # while the file had layers of ours.
+            "custom_layers": plain_keras.custom_layers(trained.recipe.network.model),
+            "import_first": "",
         },
+        "not_made": not_made,
         "versions": {**result.versions(), "jaxlib": jaxlib.__version__},
     }
 

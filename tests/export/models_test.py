@@ -12,7 +12,7 @@ import tensorflow as tf
 from sam_pod import models, session
 from sam_pod.data import manifest as data_manifest
 from sam_pod.export import folder as export
-from tests import runs
+from tests import runs, train_test
 from tests.export import elsewhere, trained
 
 
@@ -27,7 +27,7 @@ def keras_logits(folder, images):
 
 
 def saved_model_logits(folder, images):
-    served = tf.saved_model.load(str(folder / "saved_model"))
+    served = tf.saved_model.load(str(folder / "saved_model" / "1"))
     answers = served.signatures["serving_default"](images=tf.constant(images))
     logits = answers["logits"].numpy()
     np.testing.assert_allclose(
@@ -65,6 +65,60 @@ def test_each_form_of_the_model_answers_as_the_trainer_does(finished, logits_of)
     loss = -log_p[np.arange(30), labels].mean()
     assert right.mean() == pytest.approx(told["test_accuracy"])
     assert loss == pytest.approx(told["test_loss"], abs=1e-5)
+
+
+def test_the_saved_model_is_what_tensorflow_serving_takes(finished):
+    """Served as Serving does it: by tag, signature and the names of tensors."""
+    config, _, folder = finished
+    versions = os.listdir(folder / "saved_model")
+    assert versions == ["1"]  # Serving reads folders whose name is a number.
+    images, _ = trained.test_images(config)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        loaded = tf.compat.v1.saved_model.load(
+            session, ["serve"], str(folder / "saved_model" / versions[0])
+        )
+        signature = loaded.signature_def["serving_default"]
+        assert signature.method_name == "tensorflow/serving/predict"
+        assert list(signature.inputs) == ["images"]
+        assert sorted(signature.outputs) == ["logits", "probabilities"]
+        names = {key: info.name for key, info in signature.outputs.items()}
+        answer = session.run(names, {signature.inputs["images"].name: images})
+    expected = elsewhere.infer(folder, images)
+    np.testing.assert_allclose(answer["logits"], expected, rtol=0, atol=2e-6)
+    told = json.loads((folder / "manifest.json").read_text())["saved_model"]
+    assert told["folder"] == "saved_model/1"
+    assert {tensor["name"] for tensor in told["outputs"]} == set(signature.outputs)
+
+
+def test_what_cannot_be_made_of_a_model_leaves_the_rest(tmp_path, caplog):
+    """Images are rotated by an operation that XLA has no kernel for."""
+    model = tmp_path / "small.keras"
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.RandomRotation(0.1)(images)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(x))
+    keras.Model(images, keras.layers.Dense(4)(x)).save(model)
+    config = runs.small_config(tmp_path, num_epochs=1)
+    train_test.run(config, tmp_path / "run")
+    out = tmp_path / "out"
+    export.write(str(tmp_path / "run"), str(out))
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert list(manifest["not_made"]) == ["train_step.stablehlo"]
+    reason = manifest["not_made"]["train_step.stablehlo"]
+    assert "ImageProjectiveTransformV3 in random_rotation" in reason
+    lines = [r.getMessage() for r in caplog.records if "cannot be made" in r.message]
+    assert lines == [f"train_step.stablehlo cannot be made: {reason}"]
+    assert list(manifest["programs"]) == ["inference"]
+    assert not (out / "train_step.stablehlo").exists()
+    images, _ = trained.test_images(config)
+    served = tf.saved_model.load(str(out / "saved_model" / "1"))
+    logits = served.serve(tf.constant(images))["logits"].numpy()
+    pixels = images.astype(np.float32) / 255
+    opened = keras.models.load_model(out / "model.keras")
+    for other in (
+        elsewhere.infer(out, images[:16]),
+        opened(pixels, training=False).numpy(),
+    ):
+        np.testing.assert_allclose(other, logits[: len(other)], rtol=0, atol=2e-6)
 
 
 def test_the_keras_file_is_a_model_to_train(finished):

@@ -1,0 +1,147 @@
+"""A model as a `.keras` file for any Keras from 3.5 on, without this package."""
+
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+OLDEST_KERAS = "3.5"
+
+# By registered name: the layer of Keras that computes the same, and keys it lacks.
+_EQUIVALENTS = {
+    "sam_pod>FusedBatchNormalization": ("BatchNormalization", ()),
+    "sam_pod>StridedPointwiseConv2D": ("Conv2D", ("cuts_for",)),
+}
+# What layers write that those of Keras 3.5 do not take, by layer: a key, and the values
+# that mean what Keras 3.5 does without it. From the signatures of 3.5.0 to 3.15.1.
+_BOXES = {"bounding_box_format": (None,)}
+_RANDOM = {**_BOXES, "data_format": (None, "channels_last")}
+_PLACED = {**_BOXES, "factor": (None,)}
+_LORA = {"lora_alpha": (None,)}
+_QUANTIZED = {**_LORA, "quantization_config": (None,)}
+_LATER_KEYS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "BatchNormalization": {
+        "renorm": (False,),
+        "renorm_clipping": (None,),
+        "renorm_momentum": (0.99,),
+    },
+    "CenterCrop": _PLACED,
+    "Conv1D": _LORA,
+    "Conv2D": _LORA,
+    "Conv3D": _LORA,
+    "Dense": _QUANTIZED,
+    "Embedding": _QUANTIZED,
+    "EinsumDense": {**_QUANTIZED, "gptq_unpacked_column_size": (None,)},
+    "GroupQueryAttention": {
+        "flash_attention": (None,),
+        "seed": (None,),
+        "sliding_window": (None,),
+        "use_gate": (False,),
+    },
+    "InputLayer": {"ragged": (None, False)},
+    "MultiHeadAttention": {
+        "flash_attention": (None,),
+        "sliding_window": (None,),
+        "use_gate": (False,),
+    },
+    "RandomBrightness": _RANDOM,
+    "RandomContrast": {**_RANDOM, "value_range": ((0, 255), [0, 255])},
+    "RandomCrop": _PLACED,
+    "RandomFlip": {**_RANDOM, "factor": (None,)},
+    "RandomRotation": _BOXES,
+    "RandomTranslation": _BOXES,
+    "RandomZoom": _BOXES,
+    "Resizing": {"antialias": (False,), **_PLACED},
+}
+
+_Change = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def equivalent(model: keras.Model) -> keras.Model:
+    """Return a model of Keras' own layers with the weights and outputs of `model`.
+
+    Layers that are neither Keras' nor this package's stay what they are.
+
+    Raises:
+        ValueError: it has other variables than `model`.
+    """
+    content = keras.saving.serialize_keras_object(model)
+    plain = _changed(content, _as_keras_own)
+    if plain == content:
+        return model
+    # What was serialized just now is as safe as it was.
+    copy = keras.saving.deserialize_keras_object(plain, safe_mode=False)
+    olds, news = model.variables, copy.variables
+    if [*map(_identity, olds)] != [*map(_identity, news)]:
+        raise ValueError("Keras builds other variables from its configuration")
+    for old, new in zip(olds, news, strict=True):
+        new.assign(old)
+    return copy
+
+
+def save(model: keras.Model, path: str) -> None:
+    """Write `equivalent(model)` with no key that Keras 3.5 would refuse needlessly."""
+    equivalent(model).save(path)
+    aside = f"{path}.aside"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(aside, "w") as new:
+        for entry in old.infolist():
+            content = old.read(entry)
+            if entry.filename == "config.json":
+                plain = _changed(json.loads(content), _without_later_keys)
+                content = json.dumps(plain).encode()
+            new.writestr(entry, content)
+    os.replace(aside, path)
+
+
+def custom_layers(model: keras.Model) -> list[str]:
+    """Return the registered names of layers that are not Keras' own in the file."""
+    found: set[str] = set()
+    for layer in model._flatten_layers(include_self=False):
+        name = keras.saving.get_registered_name(type(layer))
+        if ">" in name and name not in _EQUIVALENTS:
+            found.add(name)
+    return sorted(found)
+
+
+def _identity(variable: keras.Variable) -> tuple[str, tuple[int, ...]]:
+    """Return what of a variable stays the same in a copy of its model."""
+    # The path of an inner layer begins with where it was first built, and a seed's has
+    # a number.
+    is_seed = variable.name == "seed_generator_state"
+    last = variable.path.split("/")[-1 if is_seed else -2 :]
+    return "/".join(last), tuple(variable.shape)
+
+
+def _changed(content: Any, change: _Change) -> Any:
+    """Return JSON content with every serialized object in it changed."""
+    if isinstance(content, list | tuple):
+        return type(content)(_changed(item, change) for item in content)
+    if not isinstance(content, dict):
+        return content
+    inside = {key: _changed(value, change) for key, value in content.items()}
+    is_object = "class_name" in inside and isinstance(inside.get("config"), dict)
+    return change(inside) if is_object else inside
+
+
+def _as_keras_own(layer: dict[str, Any]) -> dict[str, Any]:
+    if layer.get("registered_name") not in _EQUIVALENTS:
+        return layer
+    name, lacking = _EQUIVALENTS[layer["registered_name"]]
+    config = {k: v for k, v in layer["config"].items() if k not in lacking}
+    own = {"module": "keras.layers", "class_name": name, "registered_name": None}
+    return {**layer, **own, "config": config}
+
+
+def _without_later_keys(layer: dict[str, Any]) -> dict[str, Any]:
+    if layer.get("module") != "keras.layers":
+        return layer
+    later = _LATER_KEYS.get(layer["class_name"], {})
+    kept = {
+        key: value
+        for key, value in layer["config"].items()
+        if value not in later.get(key, ())
+    }
+    return {**layer, "config": kept}

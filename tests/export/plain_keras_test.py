@@ -1,0 +1,141 @@
+"""The exported Keras file opens in other releases of Keras, without this package."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from sam_pod.export import plain_keras
+from sam_pod.models import batch_norm, pointwise, resnet20
+
+L = keras.layers
+SHAPE = (8, 8, 3)
+_OPEN = """
+import sys, keras, numpy as np
+model = keras.models.load_model(sys.argv[1])
+images = np.load(sys.argv[2])
+np.save(sys.argv[3], np.asarray(model(images, training=False)).astype("float32"))
+print(keras.__version__, "sam_pod" in sys.modules)
+"""
+
+
+def block(name):
+    images = keras.Input(SHAPE)
+    x = L.Conv2D(4, 3, padding="same", name="conv")(images)
+    return keras.Model(images, batch_norm.FusedBatchNormalization()(x), name=name)
+
+
+def wide_model():
+    """Return a model of layers that took new keys since Keras 3.5, ours among them."""
+    images = x = keras.Input(SHAPE)
+    for layer in (
+        L.RandomFlip(),
+        L.RandomRotation(0.1),
+        L.RandomZoom(0.1),
+        L.RandomTranslation(0.1, 0.1),
+        L.RandomContrast(0.1),
+        L.RandomBrightness(0.1, value_range=(0, 1)),
+        L.CenterCrop(8, 8),
+        L.Resizing(8, 8),
+    ):
+        x = layer(x)
+    x = L.Concatenate()([block("a")(x), block("b")(x)])
+    x = pointwise.StridedPointwiseConv2D(6, 1, strides=2, padding="same")(x)
+    norm = batch_norm.FusedBatchNormalization(epsilon=0.01)
+    x = keras.Sequential([L.Conv2D(4, 3), norm])(x)
+    y = L.Reshape((-1, 4))(L.DepthwiseConv2D(1)(x))
+    y = L.EinsumDense("abc,cd->abd", (None, 4))(L.MultiHeadAttention(2, 4)(y, y))
+    y = L.GlobalAveragePooling1D()(L.TimeDistributed(L.Dense(4))(y))
+    return keras.Model(images, L.Dense(5)(L.Dropout(0.1)(y)))
+
+
+def filled(model):
+    """Return the model with values that no layer begins with."""
+    chance = np.random.default_rng(0)
+    for variable in model.variables:
+        if variable.name != "seed_generator_state":
+            variable.assign(chance.uniform(0.1, 0.6, variable.shape))
+    return model
+
+
+MODELS = {
+    "wide": wide_model,
+    "resnet20": lambda: resnet20.build(SHAPE, 5, "float32"),
+    "bfloat16": lambda: resnet20.build(SHAPE, 5, "mixed_bfloat16"),
+}
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Return (folder, outputs by name) of the models, and images beside them."""
+    folder, outputs = tmp_path_factory.mktemp("stored"), {}
+    images = np.random.default_rng(1).random((4, *SHAPE), np.float32)
+    np.save(folder / "images.npy", images)
+    for name, build in MODELS.items():
+        model = filled(build())
+        outputs[name] = np.asarray(model(images, training=False)).astype(np.float32)
+        plain_keras.save(model, str(folder / f"{name}.keras"))
+    return folder, outputs
+
+
+def assert_alike(outputs, expected):
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(outputs / scale, expected / scale, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_file_has_layers_of_keras_alone_and_equal_outputs(stored, name):
+    folder, outputs = stored
+    with zipfile.ZipFile(folder / f"{name}.keras") as file:
+        config = file.read("config.json").decode()
+    assert "sam_pod" not in config
+    for key in ("lora_alpha", "quantization_config", "bounding_box_format"):
+        assert key not in config
+    model = keras.models.load_model(folder / f"{name}.keras")
+    images = np.load(folder / "images.npy")
+    assert_alike(np.asarray(model(images, training=False)), outputs[name])
+
+
+def test_a_key_that_older_releases_lack_stays_where_it_says_something(tmp_path):
+    images = keras.Input(SHAPE)
+    model = keras.Model(images, L.Resizing(4, 4, antialias=True)(images))
+    plain_keras.save(model, str(tmp_path / "model.keras"))
+    with zipfile.ZipFile(tmp_path / "model.keras") as file:
+        layers = json.loads(file.read("config.json"))["config"]["layers"]
+    assert layers[1]["config"]["antialias"] is True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.5.0", "3.8.0", "3.15.1"])
+def test_other_releases_of_keras_open_the_file(stored, tmp_path, version):
+    """In a process whose path has that release and none of this package."""
+    folder, outputs = stored
+    uv = pathlib.Path(sys.executable).with_name("uv")
+    install = [uv, "pip", "install", "--quiet", "--no-deps", f"keras=={version}"]
+    made = subprocess.run(
+        [*install, "--python", sys.executable, "--target", tmp_path / "keras"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip(f"keras {version} cannot be installed here: {made.stderr[-200:]}")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "keras")}
+    for name, expected in outputs.items():
+        files = [folder / f"{name}.keras", folder / "images.npy", tmp_path / "out.npy"]
+        opened = subprocess.run(
+            [sys.executable, "-c", _OPEN, *files],
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=tmp_path,
+            check=False,
+        )
+        assert opened.stdout == f"{version} False\n", opened.stderr[-2000:]
+        assert_alike(np.load(tmp_path / "out.npy"), expected)

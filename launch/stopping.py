@@ -1,13 +1,10 @@
-"""SIGTERM and SIGINT to a launcher: the first stops its workers, the second kills."""
+"""Signals to a launcher: the first stops its workers, the second kills them."""
 
 import math
 import signal
 import time
 
 from sam_pod import interrupts
-
-_STOP = frozenset({signal.SIGINT, signal.SIGTERM})
-_AWAITED = _STOP | {signal.SIGCHLD}
 
 
 class Requests:
@@ -17,7 +14,8 @@ class Requests:
         """Block the signals: call it from the main thread before another starts."""
         self._asked_at = math.inf
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Our parent may ignore it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+        self._awaited = {*interrupts.stops(), signal.SIGCHLD}
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._awaited)
 
     @property
     def came(self) -> bool:
@@ -28,16 +26,16 @@ class Requests:
         """Wait for a request, for a child's end, or so long at most.
 
         Returns:
-            What the workers shall get: SIGTERM once, and SIGKILL for a request that
-            comes `interrupts.SAME_REQUEST_SECONDS` later. SIGINT is not passed on: a
-            Python that is still importing would print a traceback.
+            What the workers shall get: SIGTERM once, whatever came, and SIGKILL for a
+            request that comes `interrupts.SAME_REQUEST_SECONDS` later. SIGINT is not
+            passed on: a Python that is still importing would print a traceback.
         """
-        received = signal.sigtimedwait(_AWAITED, max(0.0, min(seconds, 3600.0)))
-        if received is None or received.si_signo not in _STOP:
+        received = signal.sigtimedwait(self._awaited, max(0.0, min(seconds, 3600.0)))
+        if received is None or received.si_signo == signal.SIGCHLD:
             return None
         now = time.monotonic()
         if not self.came:
             self._asked_at = now
             return signal.SIGTERM
-        late = now - self._asked_at >= interrupts.SAME_REQUEST_SECONDS
+        late = interrupts.is_second(received.si_signo, now - self._asked_at)
         return signal.SIGKILL if late else None

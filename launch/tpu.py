@@ -46,7 +46,6 @@ from launch import slice as slice_lib
 from launch.provision import say
 from sam_pod import accelerators, errors, interrupts
 
-_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _COMMANDS = ("up", "status", "run", "logs", "ssh", "down")
 
 
@@ -218,19 +217,18 @@ def _interrupt(number: int, frame: object) -> None:
     del number, frame
     asked_at = time.monotonic()
 
-    def end_at_once(*_: object) -> None:
-        # One request may come twice: `timeout`, say, signals the child and its group.
-        if time.monotonic() - asked_at >= interrupts.SAME_REQUEST_SECONDS:
+    def end_at_once(number: int, _: object) -> None:
+        if interrupts.is_second(number, time.monotonic() - asked_at):
             os._exit(interrupts.EXIT_CODE)
 
-    for received in _STOPS:
+    for received in interrupts.stops():
         signal.signal(received, end_at_once)
     raise story.Interrupted
 
 
 def main(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
-    for number in _STOPS:
+    for number in interrupts.stops():
         signal.signal(number, _interrupt)
     try:
         return _launch(argv)

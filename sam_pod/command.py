@@ -23,15 +23,15 @@ def run(action: Callable[[], object]) -> int:
         action()
     except errors.UserError as error:
         line = " ".join(str(error).splitlines())
-        print("Error:", redaction.redact(line), file=sys.stderr)
+        redaction.tell(f"Error: {line}\n")
         return EXIT_USER_ERROR
     except interrupts.Interrupted:
         return interrupts.EXIT_CODE
     except errors.StorageLost as error:
-        print(f"{error}. Run the same command again.", file=sys.stderr)
+        redaction.tell(f"{error}. Run the same command again.\n")
         return interrupts.EXIT_CODE
     except Exception:
-        print(redaction.redact(traceback.format_exc()), end="", file=sys.stderr)
+        redaction.tell(traceback.format_exc())
         return EXIT_BUG
     return 0
 
@@ -52,7 +52,7 @@ def run_anew(action: Callable[[Callable[[], None]], object]) -> int:
             # An extension that is interrupted raises errors of its own.
             if not interruption.came:
                 raise
-            print("Interrupted: the same command starts it anew.", file=sys.stderr)
+            redaction.tell("Interrupted: the same command starts it anew.\n")
             raise interrupts.Interrupted from error
 
     return run(interruptible)
@@ -93,7 +93,7 @@ def set_environment() -> None:
 def log_to_stdout() -> None:
     """Send our log to stdout, which leaves stderr to the one line of an error."""
     package = os.path.dirname(__file__)
-    handler = python_logging.StreamHandler(sys.stdout)
+    handler = _Handler(sys.stdout)
     handler.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     # TensorFlow reports each save by the same logger; only its warnings are news.
     handler.addFilter(
@@ -104,6 +104,14 @@ def log_to_stdout() -> None:
     )
     python_logging.basicConfig(handlers=[handler], force=True)
     logging.set_verbosity(logging.INFO)
+
+
+class _Handler(python_logging.StreamHandler):
+    """Goes on where nobody reads the log any more: its pipe or terminal is closed."""
+
+    def handleError(self, record: python_logging.LogRecord) -> None:  # noqa: N802
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 class _Formatter(python_logging.Formatter):

@@ -1,4 +1,8 @@
-"""SIGTERM and SIGINT: the first asks the run to stop, the second stops it at once."""
+"""Signals to stop: the first asks the run to save and end, the second ends it at once.
+
+Schedulers, terminals and users send many kinds, most of which would kill a process that
+does not expect them; here they all ask for the same.
+"""
 
 import os
 import signal
@@ -11,7 +15,22 @@ from absl import logging
 
 EXIT_CODE = 42  # Run the same command again and it continues.
 SAME_REQUEST_SECONDS = 1.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# What asks to stop, even where our parent ignores it, as a shell does SIGINT for what
+# it runs in the background.
+_ALWAYS = (signal.SIGINT, signal.SIGTERM)
+# What does unless our parent ignores it, as `nohup` does SIGHUP. Slurm, LSF and Grid
+# Engine send SIGUSR1, SIGUSR2 and SIGXCPU, a terminal that is closed SIGHUP, one at
+# Ctrl-\ SIGQUIT, a container's host SIGPWR. SIGPIPE stays ignored, as Python has it: a
+# log that nobody reads is no reason to stop. SIGTSTP and its like suspend as ever.
+_OTHERS = (
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGXCPU,
+    signal.SIGPWR,
+)
 
 
 # What TensorFlow raises when another machine, or the storage, is gone.
@@ -35,6 +54,22 @@ _WORDS_OF_LOSS = (
 
 class Interrupted(Exception):
     """The run was asked to stop; what it had done is saved."""
+
+
+def stops() -> tuple[signal.Signals, ...]:
+    """Return the signals that ask this process to stop."""
+    return _ALWAYS + tuple(
+        number for number in _OTHERS if signal.getsignal(number) != signal.SIG_IGN
+    )
+
+
+def is_second(number: int, seconds: float) -> bool:
+    """Return whether a signal insists, so long after the first one.
+
+    One request may come twice: `timeout`, say, signals the child and its group. Beyond
+    the limit of CPU time the kernel sends SIGXCPU every second.
+    """
+    return number != signal.SIGXCPU and seconds >= SAME_REQUEST_SECONDS
 
 
 def is_lost_worker(error: BaseException) -> bool:
@@ -63,21 +98,20 @@ def watch() -> threading.Event:
     that a thread of ours takes them even while the main thread is inside a compiled
     loop, where Python's own handlers would have to wait.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    awaited = stops()
+    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
     stop = threading.Event()
 
     def wait() -> None:
-        number = signal.sigwait(_SIGNALS)
+        number = signal.sigwait(awaited)
+        asked_at = time.monotonic()
         logging.info(
             "%s: saving and stopping after this loop; once more stops at once.",
             signal.Signals(number).name,
         )
         stop.set()
-        # One request may come twice: `timeout`, say, signals the child and its group.
-        deadline = time.monotonic() + SAME_REQUEST_SECONDS
-        while (left := deadline - time.monotonic()) > 0:
-            signal.sigtimedwait(_SIGNALS, left)
-        signal.sigwait(_SIGNALS)
+        while not is_second(signal.sigwait(awaited), time.monotonic() - asked_at):
+            pass
         os._exit(EXIT_CODE)
 
     threading.Thread(target=wait, name="interrupts", daemon=True).start()
@@ -97,14 +131,13 @@ class Interruption:
         self.came, self._came_at = False, 0.0
         self._hook = sys.unraisablehook
         sys.unraisablehook = self._dropped
-        for number in _SIGNALS:
+        for number in stops():
             signal.signal(number, self._receive)
 
     def _receive(self, number: int, frame: types.FrameType | None) -> None:
-        del number, frame
+        del frame
         if self.came:
-            # One request may come twice: `timeout`, say, signals a child and its group.
-            if time.monotonic() - self._came_at >= SAME_REQUEST_SECONDS:
+            if is_second(number, time.monotonic() - self._came_at):
                 os._exit(EXIT_CODE)
             return
         self.came, self._came_at = True, time.monotonic()

@@ -1,7 +1,9 @@
 """Credentials stay out of whatever is written: logs, errors, configs, event files."""
 
+import contextlib
 import os
 import re
+import sys
 
 HIDDEN = "[hidden]"
 
@@ -35,3 +37,10 @@ def redact(text: str) -> str:
 def has_credentials(url: str) -> bool:
     """Return whether a URL names a user, or has a query, as signed ones have."""
     return bool(_USER.search(url) or _QUERY.search(url))
+
+
+def tell(text: str) -> None:
+    """Write to stderr without credentials; whoever listened there may be gone."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(redact(text))
+        sys.stderr.flush()

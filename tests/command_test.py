@@ -52,7 +52,7 @@ sys.exit(command.run_anew(action))
 """
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("error", ["", "ValueError('of an extension')"])
 def test_a_signal_ends_what_is_done_anew(name, error):
     done = subprocess.run(
@@ -67,7 +67,7 @@ def test_a_signal_ends_what_is_done_anew(name, error):
 
 
 def test_an_error_before_any_signal_is_its_own(capsys):
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: signal.getsignal(n) for n in interrupts.stops()}
     hook = sys.unraisablehook
     try:
         assert command.run_anew(lambda check: check()) == 0
@@ -77,6 +77,38 @@ def test_an_error_before_any_signal_is_its_own(capsys):
         for number, handler in before.items():
             signal.signal(number, handler)
     assert "FileNotFoundError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "ending"),
+    [
+        # `| head` has gone, or a terminal was closed: the log's reader, not the work.
+        ("command.log_to_stdout(); [logging.info('x') for _ in range(3)]", 0),
+        ("raise interrupts.Interrupted", 42),
+    ],
+)
+def test_nobody_has_to_read_what_is_written(code, ending):
+    program = f"""
+import sys
+from absl import logging
+from sam_pod import command, interrupts, storage
+def action():
+    sys.stdin.read()
+    {code}
+storage.leave(command.run(action))
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=runs.ROOT,
+    )
+    process.stdout.close()
+    process.stdin.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == ending
 
 
 def values():

@@ -1,5 +1,6 @@
 """Signals to a real process that is busy for good; errors that mean a loss."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -23,19 +24,66 @@ threading.Event().wait()  # As a compiled loop that has long to go.
 """
 
 
-@pytest.fixture
-def busy():
-    process = subprocess.Popen(
-        [sys.executable, "-c", BUSY],
+def start(code=BUSY):
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=runs.ROOT,
     )
+
+
+@pytest.fixture
+def busy():
+    process = start()
     assert process.stdout.readline() == "watching\n"
     yield process
     process.kill()
-    process.wait()
+    process.communicate()
+
+
+STOPS = (
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1),
+    *(signal.SIGUSR2, signal.SIGALRM, signal.SIGXCPU, signal.SIGPWR),
+)
+
+
+def test_every_signal_of_a_scheduler_or_terminal_asks_to_stop():
+    with contextlib.ExitStack() as stack:
+        processes = {number: stack.enter_context(start()) for number in STOPS}
+        for number, process in processes.items():
+            assert process.stdout.readline() == "watching\n"
+            process.send_signal(number)
+        for number, process in processes.items():
+            assert process.stdout.readline() == "asked to stop\n", number
+            process.kill()
+            assert f"{number.name}: saving" in process.stderr.read()
+
+
+# A parent that ignores some, as nohup does, and then is the program.
+IGNORING = f"""
+import os, signal, sys
+for name in ("SIGHUP", "SIGUSR1", "SIGINT"):
+    signal.signal(getattr(signal, name), signal.SIG_IGN)
+os.execv(sys.executable, [sys.executable, "-c", {BUSY!r}])
+"""
+
+
+def test_what_the_parent_ignores_stays_ignored_but_for_an_interrupt():
+    with start(IGNORING) as process:
+        assert process.stdout.readline() == "watching\n"
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
+            process.send_signal(number)
+        assert process.stdout.readline() == "asked to stop\n"
+        process.kill()
+        assert "SIGINT: saving" in process.stderr.read()
+
+
+def test_the_kernels_repeated_word_of_the_cpu_limit_is_one_request():
+    assert not interrupts.is_second(signal.SIGXCPU, 3600.0)
+    assert interrupts.is_second(signal.SIGTERM, 1.0)
+    assert not interrupts.is_second(signal.SIGTERM, 0.9)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -71,7 +71,17 @@ def test_killed_anywhere_and_run_again_it_is_the_same_run(
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+    "number",
+    [
+        signal.SIGHUP,
+        *(
+            pytest.param(number, marks=pytest.mark.slow)
+            for number in (
+                *(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2),
+                *(signal.SIGXCPU, signal.SIGALRM, signal.SIGQUIT),
+            )
+        ),
+    ],
 )
 def test_a_signal_saves_and_exits_42(small, tmp_path, number):
     arguments, expected = small

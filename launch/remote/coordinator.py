@@ -79,13 +79,23 @@ def _become_supervisor(command: "list[str]", tell: int) -> None:
 
 def _supervise(command: "list[str]", tell: int) -> int:
     """Return the exit code of the command; minus the signal that killed it."""
-    stops = (signal.SIGTERM, signal.SIGINT)
+    stops = (
+        *(signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1),
+        *(signal.SIGUSR2, signal.SIGALRM, signal.SIGXCPU, signal.SIGPWR),
+    )
+
+    def pass_on(received: int, _: object) -> None:
+        # A Python that is still importing would die of the others without a word.
+        known = received in (signal.SIGTERM, signal.SIGINT)
+        child.send_signal(received if known else signal.SIGTERM)
+
+    # That of the ssh session which started us, and which we outlive.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Held back until there is a child to pass them to.
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     child = subprocess.Popen(command, cwd=ROOT, preexec_fn=_prepare_child)
     for number in stops:
-        signal.signal(number, lambda received, _: child.send_signal(received))
+        signal.signal(number, pass_on)
     _write("pid", pid=os.getpid())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
     os.close(tell)

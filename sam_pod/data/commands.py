@@ -1,7 +1,6 @@
 """What the commands on data sets share: exit codes, and signals that end them."""
 
 import os
-import sys
 import traceback
 from collections.abc import Callable
 
@@ -22,18 +21,19 @@ def run(action: Callable[[Callable[[], object]], object], advice: str) -> int:
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     try:
         action(interruption.check)
-    except errors.UserError as error:
-        line = " ".join(str(error).splitlines())
-        print("Error:", redaction.redact(line), file=sys.stderr)
-        return 1
-    except errors.StorageLost as error:
-        print(f"{error}. The same command continues.", file=sys.stderr)
-        return interrupts.EXIT_CODE
-    except (KeyboardInterrupt, Exception):
-        # An extension that is interrupted while it is loaded raises errors of its own.
-        if not interruption.came:
-            print(redaction.redact(traceback.format_exc()), end="", file=sys.stderr)
-            return 70
-        print(f"Interrupted: {advice}", file=sys.stderr)
-        return interrupts.EXIT_CODE
+    except (KeyboardInterrupt, Exception) as error:
+        # An extension that is interrupted while it is loaded raises errors of its own,
+        # and so does a terminal that is closed.
+        if interruption.came:
+            redaction.tell(f"Interrupted: {advice}\n")
+            return interrupts.EXIT_CODE
+        if isinstance(error, errors.UserError):
+            line = " ".join(str(error).splitlines())
+            redaction.tell(f"Error: {line}\n")
+            return 1
+        if isinstance(error, errors.StorageLost):
+            redaction.tell(f"{error}. The same command continues.\n")
+            return interrupts.EXIT_CODE
+        redaction.tell(traceback.format_exc())
+        return 70
     return 0

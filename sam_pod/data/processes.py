@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import connection
 from typing import Any
 
-from sam_pod import errors
+from sam_pod import errors, interrupts
 
 Progress = Callable[[int], object]
 Work = Callable[[Any, Progress], Any]  # (task, progress) -> result
@@ -89,7 +89,7 @@ def _processes(
     # A process that is forked would inherit TensorFlow's locks, but not its threads.
     context = multiprocessing.get_context("spawn")
     pipes, started = [], []
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = interrupts.stops()
     # They never see the signals that a terminal sends to all: we end them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:

@@ -164,7 +164,7 @@ def test_looking_does_not_keep_a_run_from_starting(host):
         assert json.loads(stdout)["state"] == "ended"
 
 
-@pytest.mark.parametrize("through", ["stop", "SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("through", ["stop", "SIGTERM", "SIGINT", "SIGUSR1"])
 def test_a_request_to_stop_reaches_the_trainer(host, through):
     host.start("a")
     follower = host.popen("follow", "--at=0")
@@ -172,8 +172,8 @@ def test_a_request_to_stop_reaches_the_trainer(host, through):
     if through == "stop":
         assert host.ask("stop")[0]["state"] == "running"
         expected = 42
-    elif through == "SIGTERM":
-        host.supervisor.send_signal(signal.SIGTERM)
+    elif through in ("SIGTERM", "SIGUSR1"):
+        host.supervisor.send_signal(signal.Signals[through])
         expected = 42
     else:
         host.supervisor.send_signal(signal.SIGINT)

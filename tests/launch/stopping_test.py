@@ -30,7 +30,10 @@ while True:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1],
+)
 def test_a_signal_stops_all_workers_once(start, number):
     job = start(SAVES)
     job.pids()

@@ -1,7 +1,11 @@
 """Launchers that are interrupted at each of their gcloud calls."""
 
+import signal
+
 import pytest
 
+from launch import tpu
+from sam_pod import interrupts
 from tests.launch import stand_in
 from tests.launch.stand_in import SLICE, TRAIN
 
@@ -35,6 +39,19 @@ def test_the_calls_are_so_many(cloud):
     verbs = [next(w for w in call if w in WORDS) for call in slices.calls]
     assert verbs == CALLS
     assert " follow " in slices.calls[FOLLOW - 1][-1]
+
+
+def test_what_nohup_ignores_stays_ignored(capsys):
+    before = {number: signal.getsignal(number) for number in interrupts.stops()}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        assert tpu.main(["tpu", "nothing"]) == 1
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGUSR1) == tpu._interrupt
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert "is not a command" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ CODE = """
 import os, signal, sys
 from sam_pod import command
 
+signal.signal(signal.{name}, signal.SIG_DFL)  # Our parent may ignore it.
+
 def action(check):
     try:
         os.kill(os.getpid(), signal.{name})

@@ -31,6 +31,7 @@ def start(code=BUSY):
         stderr=subprocess.PIPE,
         text=True,
         cwd=runs.ROOT,
+        preexec_fn=runs.expect_all_signals,
     )
 
 

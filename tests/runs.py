@@ -75,6 +75,12 @@ def write_recipe(path, config):
     return str(path)
 
 
+def expect_all_signals():
+    """Take back what our own parent ignores: `nohup` SIGHUP, a script's & SIGQUIT."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Process:
     """The main command as a process; its lines are read as they come."""
 
@@ -92,6 +98,7 @@ class Process:
             text=True,
             cwd=cwd or ROOT,
             env=environment,
+            preexec_fn=expect_all_signals,
         )
         self.stderr = ""
         self.lines = []

@@ -54,13 +54,7 @@ def write_saved_model(
 def write_keras_file(path: str, recipe: Recipe, values: state_lib.Values) -> None:
     """Write the architecture with the values in it, whose own are overwritten."""
     network = recipe.network
-    variables = {variable.path: variable for variable in network.model.variables}
-    for names, arrays in (
-        (network.initial_weights(), values.weights),
-        (network.initial_stats(), values.stats),
-    ):
-        for name, array in zip(names, arrays, strict=True):
-            variables[name].assign(array)
+    network.assign(values.weights, values.stats)
     plain_keras.save(network.model, path)
 
 

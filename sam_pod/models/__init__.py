@@ -50,17 +50,9 @@ def build(
     else:
         network = _build_own(name, image_shape, num_classes, policy)
     if batch_norm_average is not None:
-        try:
-            batch_norm.share_batches(
-                network.model, batch_norm_average, over_all_replicas=over_all_replicas
-            )
-        except ValueError as error:
-            raise errors.UserError(
-                f"{name} normalizes with Keras' layer {str(error)!r}, which can share "
-                "batches among all replicas only; `sam.sync` makes groups of some: use "
-                "sam_pod.models.batch_norm.FusedBatchNormalization there, or set "
-                "`model.batch_norm` to 'replica'."
-            ) from error
+        batch_norm.share_batches(
+            network.model, batch_norm_average, over_all_replicas=over_all_replicas
+        )
     return network
 
 

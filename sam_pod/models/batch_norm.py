@@ -1,6 +1,7 @@
 """Batch normalization through TensorFlow's fused operation, or over many replicas."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -89,6 +90,20 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 _LAST_AXIS = (-1, 3)  # Of images, `[B, H, W, C]`.
 
 
+def keep_batches_apart(model: keras.Model) -> list[str]:
+    """Make each replica's batch BatchNorm's, and return which layers said otherwise.
+
+    Whose batch it is, the run decides and not the file: `share_batches` shares it.
+
+    Args:
+        model: Changed in place.
+    """
+    layers = [x for x in _layers(model) if x.synchronized]
+    for layer in layers:
+        layer.synchronized = False
+    return [layer.name for layer in layers]
+
+
 def share_batches(
     model: keras.Model, average: Average, *, over_all_replicas: bool
 ) -> None:
@@ -98,18 +113,39 @@ def share_batches(
         model: Changed in place.
         average: Over the replicas that share a batch.
         over_all_replicas: Whether these are all there are, which Keras' own layer can
-            do, too.
-
-    Raises:
-        ValueError: naming a layer that cannot average over some of the replicas.
+            do by itself.
     """
-    for layer in model._flatten_layers(include_self=False):
+    for layer in _layers(model):
         if isinstance(layer, FusedBatchNormalization) and layer.axis in _LAST_AXIS:
             layer.average = average
-        elif isinstance(layer, keras.layers.BatchNormalization):
-            if not over_all_replicas:
-                raise ValueError(layer.name)
+        elif over_all_replicas:
             layer.synchronized = True
+        else:
+            layer._moments = functools.partial(_moments_of_some, layer, average)
+
+
+def _layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    return [
+        layer
+        for layer in model._flatten_layers(include_self=False)
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+
+
+def _moments_of_some(
+    layer: keras.layers.BatchNormalization,
+    average: Average,
+    inputs: tf.Tensor,
+    mask: tf.Tensor | None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the moments that Keras' own layer normalizes with when it trains."""
+    if mask is not None:
+        raise ValueError(
+            f"{layer.name} gets a mask, with which a batch of several replicas has no "
+            "moments here: set `model.batch_norm` to 'replica'"
+        )
+    near = tf.cast(layer.moving_mean, inputs.dtype)
+    return _shared_moments(inputs, near, average, layer._reduction_axes)
 
 
 def _split_bias(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -194,17 +230,22 @@ def _normalize_in_few_passes(
 
 
 def _shared_moments(
-    inputs: tf.Tensor, near: tf.Tensor, average: Average
+    inputs: tf.Tensor,
+    near: tf.Tensor,
+    average: Average,
+    axes: Sequence[int] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Return mean and variance of each channel over all replicas' batches.
 
     Args:
-        inputs: This replica's, channels last.
+        inputs: This replica's.
         near: About the mean, equal on all replicas; subtracted before squaring, so
             that little cancels.
         average: Over the replicas.
+        axes: All but that of the channels; None where it is the last.
     """
-    mean, variance = tf.nn.moments(inputs, list(range(len(inputs.shape) - 1)))
+    axes = list(range(len(inputs.shape) - 1)) if axes is None else axes
+    mean, variance = tf.nn.moments(inputs, axes)
     offset = mean - near
     # The law of total variance: their mean, and the variance of the means.
     offset, variance, square = average([offset, variance, offset**2])

@@ -5,10 +5,10 @@ import zipfile
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 from sam_pod import errors
-from sam_pod.models import batch_norm as batch_norm  # Registers the layer for loading.
-from sam_pod.models import ends
+from sam_pod.models import batch_norm, ends
 from sam_pod.models.network import Network
 
 
@@ -32,6 +32,13 @@ def load(
         raise errors.UserError(
             f"`model.name` {path!r} is not a model that Keras can load: {_line(error)}"
         ) from error
+    if layers := batch_norm.keep_batches_apart(model):
+        logging.info(
+            "%s was saved with synchronized BatchNorm (%s): whose batch it takes is "
+            "what `model.batch_norm` says.",
+            path,
+            ", ".join(layers),
+        )
     ends.check(path, model, image_shape, num_classes)
     _check_trainable(path, model)
     model = ends.without_softmax(model)

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sam_pod.models import variable_names
+
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
@@ -41,11 +43,21 @@ class Network:
 
     def initial_weights(self) -> dict[str, np.ndarray]:
         """Return the initial trainable weights by name, in the order of `apply`."""
-        return {v.path: v.numpy() for v in self.model.trainable_variables}
+        return self._by_name(self.model.trainable_variables)
 
     def initial_stats(self) -> dict[str, np.ndarray]:
         """Return the initial statistics by name: all else but seeds of dropout."""
-        return {v.path: v.numpy() for v in self._stats}
+        return self._by_name(self._stats)
+
+    def assign(self, weights: list[np.ndarray], stats: list[np.ndarray]) -> None:
+        """Give the model's own variables values, in the order of `apply`."""
+        variables = [*self.model.trainable_variables, *self._stats]
+        for variable, value in zip(variables, [*weights, *stats], strict=True):
+            variable.assign(value)
+
+    def _by_name(self, variables: list[keras.Variable]) -> dict[str, np.ndarray]:
+        names = variable_names.of(self.model, variables)
+        return {n: v.numpy() for n, v in zip(names, variables, strict=True)}
 
     def apply(
         self,

@@ -1,14 +1,16 @@
 """The fused layer against Keras' own."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import tracing
+from sam_pod import models, replicas, tracing
 from sam_pod.lowering import made_up_tpu
 from sam_pod.models import batch_norm
-from tests import numpy_net
+from tests import fixtures, numpy_net
 
 
 def pair(shape=(8, 6, 6, 5), **arguments):
@@ -82,12 +84,134 @@ def shared(layer):
     return keras.Model(inputs, layer(inputs))
 
 
-def test_sharing_reaches_keras_own_layer_where_it_can():
+def test_sharing_reaches_keras_own_layer():
     model = shared(keras.layers.BatchNormalization(name="bn"))
-    with pytest.raises(ValueError, match=r"^bn$"):
-        batch_norm.share_batches(model, list, over_all_replicas=False)
     batch_norm.share_batches(model, list, over_all_replicas=True)
     assert model.get_layer("bn").synchronized
+    assert batch_norm.keep_batches_apart(model) == ["bn"]
+    assert not model.get_layer("bn").synchronized
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_keras_own_layer_in_a_group_takes_the_groups_moments(axis):
+    """Two halves whose moments are averaged are normalized as the whole batch is."""
+    _, whole, x = pair(axis=axis)
+    expected = whole(x, training=True)
+    halves, sums, outputs = [x[:4], x[4:]], [], []
+
+    def collect(tensors):
+        sums.append(tensors)
+        return tensors
+
+    def average(_):
+        return [(a + b) / 2 for a, b in zip(*sums[:2], strict=True)]
+
+    for function in (collect, average):
+        for half in halves:
+            _, layer, _ = pair(axis=axis)
+            model = shared(layer)
+            batch_norm.share_batches(model, function, over_all_replicas=False)
+            outputs.append(model(half, training=True))
+    np.testing.assert_allclose(tf.concat(outputs[2:], 0), expected, atol=2e-5)
+    for mine, theirs in zip(layer.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+def saved(folder, layer, **arguments):
+    """Return the path of a small network with such a layer in it."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 6, 3))
+    x = layer(**arguments)(keras.layers.Conv2D(4, 3)(inputs))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
+    path = str(folder / f"{layer.__name__}{len(arguments)}.keras")
+    keras.Model(inputs, keras.layers.Dense(5)(x)).save(path)
+    return path
+
+
+def train_file(path, num_replicas, *, size=0, **recipe):
+    """Return weights and statistics after two steps, of which `size` share a batch."""
+    average = functools.partial(replicas.group_mean, size=size) if size else None
+    net = models.build(
+        path,
+        (6, 6, 3),
+        5,
+        batch_norm_average=average,
+        over_all_replicas=size == num_replicas,
+    )
+    one = tf.distribute.OneDeviceStrategy("/cpu:0")
+    strategy = fixtures.mirrored(num_replicas) if num_replicas > 1 else one
+    recipe = fixtures.small_recipe(net, **recipe)
+    state, _ = fixtures.train(strategy, recipe, fixtures.batches(2, 16))
+    return [v.numpy() for v in [*state.weights, *state.stats]]
+
+
+KERAS, OURS = keras.layers.BatchNormalization, batch_norm.FusedBatchNormalization
+REPLICA = [(OURS, 2, {"accumulate_steps": 2})]
+REPLICA_SLOW = [
+    (layer, *rest)
+    for layer in (KERAS, OURS)
+    for rest in (
+        (1, {}),
+        (2, {}),
+        (1, {"accumulate_steps": 2}),
+        (1, {"micro_batches": 2}),
+        (1, {"accumulate_steps": 2, "micro_batches": 2}),
+        (2, {"accumulate_steps": 2, "micro_batches": 2}),
+        (2, {"sync": "replica"}),
+        (4, {}),
+        (4, {"sync": "2", "micro_batches": 2}),
+        (4, {"sync": "norm", "accumulate_steps": 2}),
+    )
+]
+
+
+def mark_slow(cases):
+    return [pytest.param(*case, marks=pytest.mark.slow) for case in cases]
+
+
+@pytest.mark.parametrize(
+    ("layer", "num_replicas", "recipe"), [*REPLICA, *mark_slow(REPLICA_SLOW)]
+)
+def test_a_files_synchronized_layer_is_what_the_run_says(
+    tmp_path, layer, num_replicas, recipe
+):
+    """With each replica's own batch the flag changes no bit."""
+    plain = train_file(saved(tmp_path, layer), num_replicas, **recipe)
+    flagged = saved(tmp_path, layer, synchronized=True)
+    for mine, expected in zip(
+        train_file(flagged, num_replicas, **recipe), plain, strict=True
+    ):
+        np.testing.assert_array_equal(mine, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("num_replicas", "size", "recipe"),
+    [
+        (4, 2, {"sync": "2"}),
+        (2, 2, {}),
+        (4, 4, {"micro_batches": 2}),
+        (4, 2, {"sync": "2", "micro_batches": 2}),
+    ],
+)
+def test_a_shared_batch_is_the_same_by_either_layer(
+    tmp_path, num_replicas, size, recipe
+):
+    results = [
+        train_file(path, num_replicas, size=size, **recipe)
+        for path in (
+            saved(tmp_path, OURS),
+            saved(tmp_path, OURS, synchronized=True),
+            saved(tmp_path, KERAS),
+            saved(tmp_path, KERAS, synchronized=True),
+        )
+    ]
+    for others, tolerance in zip(results[1:], (0, 1e-5, 1e-5), strict=True):
+        for mine, expected in zip(others, results[0], strict=True):
+            np.testing.assert_allclose(mine, expected, rtol=0, atol=tolerance)
+    own = train_file(saved(tmp_path, OURS), num_replicas, **recipe)
+    pairs = zip(own, results[0], strict=True)
+    assert max(np.abs(a - b).max() for a, b in pairs) > 1e-4
 
 
 @pytest.mark.parametrize("shape", [(8, 6, 6, 5), (16, 5)])

@@ -6,12 +6,12 @@ share of every class: a source that grows keeps nearly all of them where they we
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from sam_pod import errors
-from sam_pod.data import records
+from sam_pod.data import records, split_names
 
 
 def rows(
@@ -45,6 +45,33 @@ def rows(
     return found
 
 
+def chosen(
+    parts: Mapping[str, records.Split],
+    wish: split_names.Wish,
+    place: str,
+    labels: Sequence[int] | None = None,
+) -> tuple[dict[str, records.Split], tuple[str, ...]]:
+    """Return the splits of a source whose groups all have labels, and what to say.
+
+    Args:
+        parts: The groups by their names there.
+        wish: Of the user.
+        place: The path to name in an error.
+        labels: Of what is trained on, for an equal share of each class.
+
+    Raises:
+        UserError: as `split_names.choose` and `rows`.
+    """
+    choice = split_names.choose(dict.fromkeys(parts, True), wish, place)
+    splits = {split: parts[name] for split, name in choice.names.items()}
+    lines = choice.decisions
+    if choice.test_share:
+        train, test, said = take(splits["train"], choice.test_share, labels=labels)
+        splits |= {"train": train, "test": test}
+        lines += (said,)
+    return splits, lines
+
+
 def take(
     part: records.Split,
     share: float,
@@ -65,17 +92,19 @@ def take(
     keys = (f"train/{i}" for i in range(part.num_examples)) if keys is None else keys
     test = rows(keys, share, labels)
     train = np.setdiff1d(np.arange(part.num_examples), test, assume_unique=True)
-    return subset(part, train), subset(part, test), line(share, part, test, labels)
-
-
-def line(
-    share: float, part: records.Split, test: np.ndarray, labels: Sequence[int] | None
-) -> str:
-    """Return what the log and the manifest say of examples that are held out."""
-    how = "all over" if labels is None else "of each class"
     return (
-        f"{len(test):,} of {part.num_examples:,} training examples are held out as the "
-        f"test split: {share:g} {how}, by their names."
+        subset(part, train),
+        subset(part, test),
+        line(share, part.num_examples, len(test), labels),
+    )
+
+
+def line(share: float, total: int, count: int, labels: Sequence[int] | None) -> str:
+    """Return what the log and the manifest say of examples that are held out."""
+    how = "of all" if labels is None else "of each class"
+    return (
+        f"{count:,} of {total:,} training examples are held out as the test split: "
+        f"{share:g} {how}, chosen by their names."
     )
 
 

@@ -1,77 +1,115 @@
-"""ImageNet (ILSVRC 2012): the official tar files, or folders.
+"""ImageNet (ILSVRC 2012): the official tar files, or folders, also as Kaggle has them.
 
 A folder with ILSVRC2012_img_train.tar (a tar of a tar for each class) and
 ILSVRC2012_img_val.tar, or with train/<wnid>/* and val/<wnid>/*. Where the images of
-val lie flat, a file says what they are: a text with the wnid of each image in the order
-of their names, or the devkit, ILSVRC2012_devkit_t12.tar.gz. The classes are the wnids.
+val lie flat, a file says what they are: LOC_val_solution.csv, a text with the wnid of
+each image in the order of their names, or the devkit, ILSVRC2012_devkit_t12.tar.gz.
+The classes are the wnids.
 """
 
 import array
 import dataclasses
 import os
 import re
-import tarfile
-import tempfile
-from collections.abc import Iterator, Sequence
-
-import scipy.io
+from collections.abc import Sequence
 
 from sam_pod import errors
-from sam_pod.data import archives, images, records
+from sam_pod.data import (
+    archives,
+    devkit,
+    flat_labels,
+    held_out,
+    image_tree,
+    images,
+    records,
+)
 from sam_pod.data import listing as listing_lib
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
-_TRUTH, _META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
 _WNID = re.compile(r"n\d{8}")
 
 
-def read(folder: str, labels: str = "") -> records.Source:
+def read(folder: str, asked: images.Asked | None = None) -> records.Source:
     """Return the source in a folder.
 
     Args:
         folder: With the tar files or the tree.
-        labels: Path of the text or the devkit, for images of val that lie flat.
+        asked: Of splits and labels: for images of val that lie flat.
 
     Raises:
         UserError: something is missing, or not as it must be.
     """
+    asked = asked or images.Asked()
     if not os.path.isdir(folder):
         raise errors.UserError(
             f"`source` is {folder!r}; for imagenet it must be a folder with {TRAIN} "
             f"and {VAL}, or with train/<wnid>/* and val/<wnid>/*."
         )
-    train_tar, val_tar = (os.path.join(folder, name) for name in (TRAIN, VAL))
-    if os.path.exists(train_tar) or os.path.exists(val_tar):
-        for path in (train_tar, val_tar):
-            if not os.path.exists(path):
-                raise errors.UserError(
-                    f"{folder} lacks {os.path.basename(path)}; both splits are needed."
-                )
-        train, classes = _read_train_tar(train_tar)
-        listing = listing_lib.of_tar(val_tar, folder)
-        fingerprint = archives.fingerprint([train_tar, val_tar])
+    kit = os.path.join(folder, devkit.NAME)
+    said = []
+    if not asked.labels and os.path.exists(kit):
+        asked = dataclasses.replace(asked, labels=kit)
+        said = [f"The classes of val are by {kit}."]
+    tars = [os.path.join(folder, name) for name in (TRAIN, VAL)]
+    there = [path for path in tars if os.path.exists(path)]
+    has_tree = all(os.path.isdir(f"{folder}/{name}") for name in ("train", "val"))
+    if there and not (has_tree and len(there) < 2):
+        source = _of_tars(folder, tars, asked)
     else:
-        listing = listing_lib.of_folder(folder)
-        val = [name for name in listing.names if name.startswith("val/")]
-        if not val or val[0].count("/") > 1 or os.path.isdir(f"{folder}/{val[0]}"):
-            return _renamed(images.of_listing(listing))
-        train, classes = _read_train_tree(listing)
-        fingerprint = listing.fingerprint
+        if said and not _lies_flat(folder):
+            asked, said = dataclasses.replace(asked, labels=""), []
+        source = _of_tree(folder, asked)
+    return dataclasses.replace(
+        source, name="imagenet", kind="imagenet", decisions=(*said, *source.decisions)
+    )
+
+
+def _lies_flat(folder: str) -> bool:
+    with os.scandir(os.path.join(folder, "val")) as entries:
+        return not any(entry.is_dir() for entry in entries)
+
+
+def _of_tree(folder: str, asked: images.Asked) -> records.Source:
+    listing = listing_lib.of_folder(folder)
+    try:
+        return images.of_listing(listing, asked)
+    except image_tree.NoLabels as error:
+        raise _without_labels(folder) from error
+
+
+def _without_labels(folder: str) -> errors.UserError:
+    return errors.UserError(
+        f"The images of val in {folder} do not say their classes: pass --labels=PATH "
+        f"of LOC_val_solution.csv, of {devkit.NAME}, or of a text with the wnid of "
+        "each, in the order of their names."
+    )
+
+
+def _of_tars(folder: str, tars: Sequence[str], asked: images.Asked) -> records.Source:
+    for path in tars:
+        if not os.path.exists(path):
+            raise errors.UserError(
+                f"{folder} lacks {os.path.basename(path)}; both splits are needed."
+            )
+    train, labels, classes = _read_train_tar(tars[0])
+    val = _read_val_tar(folder, tars[1], classes, asked)
+    parts = {"train": train, "val": val}
+    splits, lines = held_out.chosen(parts, asked.splits, folder, labels)
+    fingerprint = archives.fingerprint(tars)
+    if asked.labels:
+        fingerprint += archives.fingerprint([asked.labels])
     return records.Source(
         name="imagenet",
         classes=tuple(classes),
         kind="imagenet",
         place=folder,
-        fingerprint=fingerprint + (archives.fingerprint([labels]) if labels else ""),
-        splits={"train": train, "test": _flat_val(folder, listing, classes, labels)},
+        fingerprint=fingerprint,
+        splits=splits,
+        decisions=lines,
     )
 
 
-def _renamed(source: records.Source) -> records.Source:
-    return dataclasses.replace(source, name="imagenet", kind="imagenet")
-
-
-def _read_train_tar(path: str) -> tuple[records.Split, list[str]]:
+def _read_train_tar(path: str) -> tuple[records.Split, array.array, list[str]]:
     listing = listing_lib.Listing(path, path)
     order, labels, classes = array.array("q"), array.array("q"), []
     inner = sorted(archives.members(path, path))
@@ -98,93 +136,37 @@ def _read_train_tar(path: str) -> tuple[records.Split, list[str]]:
         classes.append(wnid)
     if not classes:
         raise errors.UserError(f"{path} has no images of train; fetch it anew.")
-    return listing_lib.split(listing, order, labels), classes
+    return listing_lib.split(listing, order, labels), labels, classes
 
 
-def _read_train_tree(
-    listing: listing_lib.Listing,
-) -> tuple[records.Split, list[str]]:
-    found = images.find(listing, "train")
-    return images.split_of(listing, found, sorted(found)), sorted(found)
-
-
-def _flat_val(
-    folder: str,
-    listing: listing_lib.Listing,
-    classes: Sequence[str],
-    labels: str,
+def _read_val_tar(
+    folder: str, path: str, classes: Sequence[str], asked: images.Asked
 ) -> records.Split:
-    if not labels:
-        raise errors.UserError(
-            f"The images of val in {folder} do not say their classes: pass "
-            "--labels=PATH of ILSVRC2012_devkit_t12.tar.gz, or of a text with the wnid "
-            "of each, in the order of their names."
-        )
-    files = (i for i, size in enumerate(listing.sizes) if size >= 0)
-    if os.path.isdir(listing.path):
-        files = (i for i in files if listing.names[i].startswith("val/"))
-    order = array.array("q", sorted(files, key=listing.names.__getitem__))
-    wnids = list(_read_labels(labels))
-    if len(wnids) != len(order):
-        raise errors.UserError(
-            f"{labels} has {len(wnids)} labels, but there are {len(order)} images of "
-            f"val in {folder}; there must be one for each."
-        )
+    if not asked.labels:
+        raise _without_labels(folder)
+    listing = listing_lib.of_tar(path, folder)
+    names = {
+        index: listing.names[index]
+        for index, size in enumerate(listing.sizes)
+        if size >= 0
+    }
     known = {wnid: label for label, wnid in enumerate(classes)}
-    for line, wnid in enumerate(wnids, 1):
-        if wnid not in known:
-            raise errors.UserError(
-                f"Label {line} of {labels} is {wnid[:40]!r}, which is no class of "
-                f"train; it must be a wnid such as {classes[0]}."
-            )
-    return listing_lib.split(listing, order, [known[wnid] for wnid in wnids])
-
-
-def _read_labels(path: str) -> Iterator[str]:
-    """Yield the wnid of each image of val."""
-    if _is_tar(path):
-        yield from _read_devkit(path)
-        return
-    try:
-        with open(path, encoding="utf-8") as file:
-            yield from file.read().split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise archives.unreadable(path, error) from error
-
-
-def _is_tar(path: str) -> bool:
-    try:
-        return tarfile.is_tarfile(path)
-    except OSError:
-        return False
-
-
-def _read_devkit(path: str) -> Iterator[str]:
-    found = {}
-    try:
-        with tarfile.open(path) as tar:
-            for member in tar:
-                name = os.path.basename(archives.member_path(path, member))
-                if name in (_TRUTH, _META) and member.isfile():
-                    found[name] = tar.extractfile(member).read()
-    except archives.FAULTS as error:
-        raise archives.unreadable(path, error) from error
-    for name in (_TRUTH, _META):
-        if name not in found:
-            raise errors.UserError(
-                f"{path} lacks {name}; it must be ILSVRC2012_devkit_t12.tar.gz."
-            )
-    try:
-        with tempfile.TemporaryFile() as file:
-            file.write(found[_META])
-            file.seek(0)
-            synsets = scipy.io.loadmat(file, squeeze_me=True)["synsets"]
-        wnids = {
-            int(number): str(wnid)
-            for number, wnid in zip(
-                synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True
-            )
-        }
-        yield from [wnids[int(line)] for line in found[_TRUTH].split()]
-    except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise archives.unreadable(f"the labels in {path}", error) from error
+    found = flat_labels.of_file(
+        asked.labels, names, asked.columns, frozenset(known), in_order=True
+    )
+    if found is None:
+        raise _without_labels(folder)
+    faults = [*found.faults]
+    missing = len(names) - len(found.labels)
+    if missing:
+        faults.append(f"{missing:,} images of val are in no row of {found.path}")
+    faults += [
+        f"{names[index]} is of {wnid[:40]!r}, which is no class of train"
+        for index, wnid in found.labels.items()
+        if wnid not in known
+    ]
+    if faults:
+        raise errors.UserError(f"In {folder}, {image_tree.listed(faults)}.")
+    order = sorted(found.labels, key=names.__getitem__)
+    labels = [known[found.labels[index]] for index in order]
+    return listing_lib.split(listing, array.array("q", order), labels)

@@ -1,29 +1,47 @@
-"""Images in a folder or a tar, `train/<class>/*` and `test/<class>/*`.
+"""Images in a folder or a tar: class folders, or flat beside a table of labels.
 
 The examples are sorted by class and file name, so that a folder and a tar of the same
-images are the same source. `val` or `validation` serve where there is no `test`.
+images are the same source. Which folder is which split, `split_names` says.
 """
 
 import array
+import dataclasses
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from sam_pod import errors
+from sam_pod.data import (
+    flat_labels,
+    held_out,
+    image_tree,
+    label_table,
+    records,
+    split_names,
+)
 from sam_pod.data import listing as listing_lib
-from sam_pod.data import records
-
-# What a split may be called.
-FOLDERS = {"train": ("train",), "test": ("test", "validation", "val")}
-
-_LAYOUT = "the images must lie at train/<class>/<file> and test/<class>/<file>"
 
 
-def read(path: str, scratch: str = ".") -> records.Source:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a user says of a source; the defaults leave it to what is there."""
+
+    splits: split_names.Wish = dataclasses.field(default_factory=split_names.Wish)
+    labels: str = ""  # Paths of what says the classes of flat images, by commas.
+    columns: label_table.Columns = dataclasses.field(
+        default_factory=label_table.Columns
+    )
+
+
+def read(path: str, scratch: str = ".", asked: Asked | None = None) -> records.Source:
     """Return the source in the folder or tar (.tar, .tar.gz) at `path`.
 
     Args:
         path: Of the images.
         scratch: A folder for what must be unpacked.
+        asked: Of splits and labels.
 
     Raises:
         UserError: no images there, or not in the layout.
@@ -36,103 +54,223 @@ def read(path: str, scratch: str = ".") -> records.Source:
         raise errors.UserError(
             f"No source at {path!r}; pass a folder or a tar of images."
         )
-    return of_listing(listing)
+    return of_listing(listing, asked)
 
 
-def of_listing(listing: listing_lib.Listing) -> records.Source:
+def of_listing(
+    listing: listing_lib.Listing, asked: Asked | None = None
+) -> records.Source:
     """Return the source that a listing shows.
 
     Raises:
         UserError: no images there, or not in the layout.
     """
-    prefix = _leading_folders(listing)
-    found = {split: find(listing, split, prefix) for split in records.SPLITS}
-    classes = sorted(found["train"])
-    for name in sorted(found["test"].keys() - found["train"].keys()):
-        raise errors.UserError(
-            f"{listing.place} has the class {name!r} in test, but not in train; every "
-            "class must have images to train on."
+    return _Source(listing, asked or Asked()).source()
+
+
+class _Source:
+    """Finds out which images are of which split and class."""
+
+    def __init__(self, listing: listing_lib.Listing, asked: Asked) -> None:
+        self._listing, self._asked = listing, asked
+        self._tree = image_tree.of_listing(listing)
+        self._decisions: list[str] = []
+        self._said: dict[str, str] = {}  # By the group: how it got its labels.
+        self._classes: tuple[str, ...] = ()  # Of train, once they are known.
+        self._used: set[str] = set()  # Files of --labels that spoke.
+        self._checksum = hashlib.sha256()
+
+    def source(self) -> records.Source:
+        if not self._tree.folders:
+            raise errors.UserError(
+                f"{self._listing.place} has no images of train; {image_tree.LAYOUT}."
+            )
+        groups = self._with_split_column(
+            image_tree.groups(self._tree, self._asked.splits)
         )
-    return records.Source(
-        name="images",
-        classes=tuple(classes),
-        kind="images",
-        place=listing.place,
-        fingerprint=listing.fingerprint,
-        splits={
-            split: split_of(listing, by_class, classes, prefix)
-            for split, by_class in found.items()
-        },
-    )
+        choice = self._choice(groups)
+        chosen = {split: groups[name] for split, name in choice.names.items()}
+        self._check_labels_used()
+        image_tree.check(self._tree, list(chosen.values()))
+        self._check_classes(chosen)
+        splits, lines = self._splits(chosen, choice.test_share)
+        said = [
+            self._said[name] for name in choice.names.values() if name in self._said
+        ]
+        return records.Source(
+            name="images",
+            classes=self._classes,
+            kind="images",
+            place=self._listing.place,
+            fingerprint=self._fingerprint(),
+            splits=splits,
+            decisions=(*self._decisions, *said, *choice.decisions, *lines),
+        )
 
+    def _fingerprint(self) -> str:
+        read = self._checksum.hexdigest() if self._said else ""
+        return f"{self._listing.fingerprint}{read}"
 
-def _leading_folders(listing: listing_lib.Listing) -> str:
-    """Return the path of the folders that lie around those of the splits."""
-    known = {name for names in FOLDERS.values() for name in names}
-    prefix = ""
-    while True:
-        tops = set()
-        for name, size in zip(listing.names, listing.sizes, strict=True):
-            path = f"{name}/" if size < 0 else name
-            if path.startswith(prefix) and path != prefix:
-                tops.add(path.removeprefix(prefix).partition("/")[0])
-        if len(tops) != 1 or tops & known:
-            return prefix
-        prefix += f"{tops.pop()}/"
-
-
-# By the class: which entries of the listing are its files.
-_ByClass = Mapping[str, array.array]
-
-
-def find(listing: listing_lib.Listing, split: str, prefix: str = "") -> _ByClass:
-    """Return the files of each class of a split.
-
-    Raises:
-        UserError: there are none, or a class has none.
-    """
-    for folder in FOLDERS[split]:
-        if found := _by_class(listing, f"{prefix}{folder}/", prefix):
-            break
-    else:
-        raise errors.UserError(f"{listing.place} has no images of {split}; {_LAYOUT}.")
-    for name in sorted(found):
-        if not found[name]:
-            raise errors.UserError(
-                f"The class folder {folder}/{name} in {listing.place} is empty; add "
-                "images or delete the folder."
+    def _choice(self, groups: Mapping[str, image_tree.Group]) -> split_names.Choice:
+        if len(groups) == 1 and image_tree.WHOLE in groups:
+            self._decisions.append("There are no folders of splits: all is one.")
+        top = self._tree.folders.get("")
+        if top and image_tree.WHOLE not in groups:
+            self._decisions.append(
+                f"{len(top):,} images beside the folders of the splits are left out."
             )
-    return found
+        labelled = {
+            name: (lambda group=group: self._label(group, groups))
+            for name, group in groups.items()
+        }
+        try:
+            return split_names.choose(labelled, self._asked.splits, self._listing.place)
+        except errors.UserError as error:
+            image_tree.check(self._tree, list(groups.values()))
+            bare = [name for name, group in groups.items() if group.flat]
+            if not bare:
+                raise
+            raise image_tree.NoLabels(
+                f"{error} The images of {' and '.join(map(repr, bare))} lie flat and "
+                "say no classes: --labels=FILE.csv says them by their names."
+            ) from error
 
+    def _label(
+        self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]
+    ) -> bool:
+        """Return whether a group has labels; `choose` asks of train first."""
+        if group.flat and not group.by_class:
+            self._read_labels(group, groups)
+        if not self._classes:
+            by_table = group.name in self._said
+            order = label_table.in_order if by_table else sorted
+            self._classes = tuple(order(group.by_class))
+        return bool(group.by_class)
 
-def _by_class(listing: listing_lib.Listing, folder: str, prefix: str) -> _ByClass:
-    by_class: dict[str, array.array] = {}
-    entries = zip(listing.names, listing.sizes, strict=True)
-    for index, (path, size) in enumerate(entries):
-        if not path.startswith(folder):
-            continue
-        name, *parts = path.removeprefix(folder).split("/")
-        if len(parts) != (0 if size < 0 else 1):
-            raise errors.UserError(
-                f"{path.removeprefix(prefix)} in {listing.place} is out of place; "
-                f"{_LAYOUT}."
+    def _read_labels(
+        self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]
+    ) -> label_table.Found | None:
+        """Give the flat images of a group the classes that a table says."""
+        found = self._found(group, self._meanings(groups))
+        if found is None:
+            return None
+        for image in group.flat:
+            if image in found.labels:
+                label = found.labels[image]
+                group.by_class.setdefault(label, array.array("q")).append(image)
+        rest = [image for image in group.flat if image not in found.labels]
+        group.flat = array.array("q")
+        self._said[group.name] = f"The classes of {group.name!r} are {found.decision}."
+        group.faults += found.faults
+        if rest:
+            names = self._listing.names
+            line = f"{len(rest):,} images are in no row, such as {names[rest[0]]}"
+            if group.name == image_tree.WHOLE:
+                self._said[group.name] += f" {line}: they are left out."
+            else:
+                group.faults.append(f"{line}: {found.path} must have one for each")
+        self._checksum.update("\n".join(found.labels.values()).encode())
+        return found
+
+    def _meanings(self, groups: Mapping[str, image_tree.Group]) -> dict[str, str]:
+        wish = self._asked.splits
+        asked = {wish.train: "train", wish.test: "test", wish.validation: "validation"}
+        return {
+            name: asked.get(name) or meaning
+            for name, meaning in split_names.roles(groups).items()
+        }
+
+    def _found(
+        self, group: image_tree.Group, meanings: Mapping[str, str]
+    ) -> label_table.Found | None:
+        meaning, known = meanings.get(group.name, ""), frozenset(self._classes)
+        names = flat_labels.names_of(self._tree, group)
+        # Without names a text can be of one split alone.
+        last = "validation" if "validation" in meanings.values() else "test"
+        for path in filter(None, self._asked.labels.split(",")):
+            found = flat_labels.of_file(
+                path, names, self._asked.columns, known, in_order=meaning == last
             )
-        files = by_class.setdefault(name, array.array("q"))
-        if size >= 0:
-            files.append(index)
-    return by_class
+            if found:
+                self._used.add(path)
+                return found
+        return flat_labels.of_group(
+            self._tree, group, meaning, self._asked.columns, known
+        )
+
+    def _with_split_column(
+        self, groups: Mapping[str, image_tree.Group]
+    ) -> Mapping[str, image_tree.Group]:
+        """Return the groups that a column of a table makes, where one does."""
+        whole = groups.get(image_tree.WHOLE)
+        if whole is None or not whole.flat or whole.by_class:
+            return groups
+        found = self._read_labels(whole, groups)
+        if found is None or not found.splits:
+            return groups
+        made: dict[str, image_tree.Group] = {}
+        for label, files in whole.by_class.items():
+            for image in files:
+                name = found.splits.get(image, "")
+                group = made.setdefault(name, image_tree.Group(name))
+                group.by_class.setdefault(label, array.array("q")).append(image)
+        for name, group in made.items():
+            group.faults += whole.faults
+            self._said[name] = self._said[image_tree.WHOLE]
+        return made
+
+    def _check_labels_used(self) -> None:
+        given = set(filter(None, self._asked.labels.split(",")))
+        for path in sorted(given - self._used):
+            raise errors.UserError(
+                f"--labels={path} speaks of no images in {self._listing.place}: it "
+                "must have their names in one column and their classes in another."
+            )
+
+    def _check_classes(self, chosen: Mapping[str, image_tree.Group]) -> None:
+        for split, group in chosen.items():
+            extra = sorted(group.by_class.keys() - set(self._classes))
+            if extra:
+                names = image_tree.listed([repr(name) for name in extra])
+                raise errors.UserError(
+                    f"{self._listing.place} has the class {names} in {split}, but not "
+                    "in train; every class must have images to train on."
+                )
+
+    def _splits(
+        self, chosen: Mapping[str, image_tree.Group], share: float
+    ) -> tuple[dict[str, records.Split], list[str]]:
+        listing, prefix, lines = self._listing, self._tree.prefix, []
+        splits = {}
+        for split, group in chosen.items():
+            order, labels = _in_order(listing, group.by_class, self._classes)
+            if split == "train" and share:
+                keys = (listing.names[index].removeprefix(prefix) for index in order)
+                test = held_out.rows(keys, share, labels)
+                lines.append(held_out.line(share, len(order), len(test), labels))
+                rest = np.delete(np.arange(len(order)), test)
+                parts = {"train": rest.tolist(), "test": test.tolist()}
+            else:
+                parts = {split: range(len(order))}
+            for name, rows in parts.items():
+                splits[name] = listing_lib.split(
+                    listing,
+                    array.array("q", (order[row] for row in rows)),
+                    array.array("q", (labels[row] for row in rows)),
+                    prefix,
+                )
+        return splits, lines
 
 
-def split_of(
+def _in_order(
     listing: listing_lib.Listing,
-    by_class: _ByClass,
+    by_class: Mapping[str, array.array],
     classes: Sequence[str],
-    prefix: str = "",
-) -> records.Split:
-    """Return a split, sorted by class and file name."""
+) -> tuple[array.array, array.array]:
+    """Return entries and labels of a split, sorted by class and file name."""
     order, labels = array.array("q"), array.array("q")
     for label, name in enumerate(classes):
         files = sorted(by_class.get(name, ()), key=listing.names.__getitem__)
         order.extend(files)
         labels.extend([label] * len(files))
-    return listing_lib.split(listing, order, labels, prefix)
+    return order, labels

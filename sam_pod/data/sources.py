@@ -14,7 +14,7 @@ from sam_pod import errors, new_folder
 from sam_pod.data import split_names
 
 if TYPE_CHECKING:
-    from sam_pod.data import records
+    from sam_pod.data import images, records
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,19 @@ class Request:
 
     source: str  # A path, 'download', or ''.
     output: str  # The folder that will be written.
-    labels: str = ""  # Of imagenet's val.
-    image_column: str = "image"  # Of parquet.
+    labels: str = ""  # What says the classes of images that lie flat.
+    image_column: str = "image"  # Of parquet, or of a table of labels.
     label_column: str = "label"
     splits: split_names.Wish = dataclasses.field(default_factory=split_names.Wish)
     check: Callable[[], object] = lambda: None  # What it raises ends a download.
+
+    @property
+    def asked(self) -> "images.Asked":
+        """What is asked of splits and labels."""
+        from sam_pod.data import images, label_table
+
+        columns = label_table.Columns(self.image_column, self.label_column)
+        return images.Asked(splits=self.splits, labels=self.labels, columns=columns)
 
     @property
     def beside(self) -> str:
@@ -105,13 +113,13 @@ def _read_fashion_mnist(request: Request) -> "records.Source":
 def _read_imagenet(request: Request) -> "records.Source":
     from sam_pod.data import imagenet
 
-    return imagenet.read(request.source, request.labels)
+    return imagenet.read(request.source, request.asked)
 
 
 def _read_images(request: Request) -> "records.Source":
     from sam_pod.data import images
 
-    return images.read(request.source, request.scratch)
+    return images.read(request.source, request.scratch, request.asked)
 
 
 def _read_mnist(request: Request) -> "records.Source":
@@ -180,4 +188,11 @@ def read(dataset: str, request: Request) -> "records.Source":
         raise errors.UserError(
             f"`source` is {source!r}; it must be the path of {reader.path}."
         )
-    return reader.read(request)
+    found = reader.read(request)
+    # What is asked for is part of what a preparation that goes on must be the same in.
+    asked = {
+        field.name: str(getattr(request, field.name))
+        for field in dataclasses.fields(request)
+        if field.name not in ("source", "output", "check")
+    }
+    return dataclasses.replace(found, fingerprint=f"{found.fingerprint} {asked}")

@@ -55,15 +55,36 @@ class Choice:
     test_share: float = 0.0  # Above 0 there is no group of test.
 
 
+_ROLES = {word: split for split, usual in WORDS.items() for word in usual}
+_KINDS = dict.fromkeys(("x", "images", "image", "data"), "images") | dict.fromkeys(
+    ("y", "labels", "label", "targets", "target"), "labels"
+)
+
+
+def words(name: str) -> list[str]:
+    """Return the words of a name, in lower case: of 'trainLabels2' train and labels."""
+    parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+", name)
+    return [part.lower() for part in parts]
+
+
 def role(name: str) -> str:
     """Return which split a name means by itself: '' where it means none.
 
     Case, numbers and words such as 'set' and 'images' make no difference.
     """
-    words = _words(name)
-    found = [word for word in words if word in _ROLES]
-    fits = len(found) == 1 and all(w in _ROLES or w in _FILLERS for w in words)
+    parts = words(name)
+    found = [word for word in parts if word in _ROLES]
+    fits = len(found) == 1 and all(w in _ROLES or w in _FILLERS for w in parts)
     return _ROLES[found[0]] if fits else ""
+
+
+def mentioned(name: str) -> str:
+    """Return the one split that a name speaks of, whatever else it says; '' if none.
+
+    'LOC_val_solution' and 'val_annotations' speak of the validation split.
+    """
+    found = {_ROLES[word] for word in words(name) if word in _ROLES}
+    return found.pop() if len(found) == 1 else ""
 
 
 def roles(names: Iterable[str]) -> dict[str, str]:
@@ -81,10 +102,10 @@ def roles(names: Iterable[str]) -> dict[str, str]:
         return alone
     by_rest: dict[tuple[str, ...], dict[str, str]] = {}
     for name in names:
-        words = _words(name)
-        found = [word for word in words if word in _ROLES]
+        parts = words(name)
+        found = [word for word in parts if word in _ROLES]
         if len(found) == 1:
-            rest = tuple(word for word in words if word not in _ROLES)
+            rest = tuple(word for word in parts if word not in _ROLES)
             by_rest.setdefault(rest, {})[name] = _ROLES[found[0]]
     for group in by_rest.values():
         if "train" in group.values() and len(set(group.values())) > 1:
@@ -112,10 +133,10 @@ def array(name: str) -> tuple[str, str]:
     'x_train', 'trainX', 'train_images' and 'X_val' are images; 'y_test' and
     'test_labels' are labels; ('', '') for what is neither.
     """
-    words = _words(name)
-    kinds = [_KINDS[word] for word in words if word in _KINDS]
-    found = [_ROLES[word] for word in words if word in _ROLES]
-    if len(words) == 2 and len(kinds) == len(found) == 1:
+    parts = words(name)
+    kinds = [_KINDS[word] for word in parts if word in _KINDS]
+    found = [_ROLES[word] for word in parts if word in _ROLES]
+    if len(parts) == 2 and len(kinds) == len(found) == 1:
         return found[0], kinds[0]
     return "", ""
 
@@ -201,8 +222,9 @@ class _Chooser:
         return name
 
     def _train(self) -> str:
-        if len(self._found) == 1:  # Whatever it is called: there is nothing else.
-            return next(iter(self._found))
+        if len(self._found) == 1:  # There is nothing else, whatever it is called.
+            name = next(iter(self._found))
+            return name if self._roles[name] in ("", "train") else ""
         return self._only("train", "train")
 
     def _only(self, split: str, meaning: str) -> str:
@@ -265,21 +287,9 @@ class _Chooser:
                 self._decisions.append(f"{name!r} is left out{why}.")
 
     def _error(self, fault: str) -> errors.UserError:
-        there = ", ".join(self._found)[:300] or "none"
+        there = ", ".join(map(repr, self._found))[:300] or "none"
         return errors.UserError(
             f"{self._place} {fault}; its splits are {there}. Say which is which with "
             f"{_FLAGS}, or hold a part of what is trained on out as test with "
             "--test_share=0.1."
         )
-
-
-_ROLES = {word: split for split, words in WORDS.items() for word in words}
-_KINDS = dict.fromkeys(("x", "images", "image", "data"), "images") | dict.fromkeys(
-    ("y", "labels", "label", "targets", "target"), "labels"
-)
-
-
-def _words(name: str) -> list[str]:
-    """Return the words of a name, in lower case: of 'trainLabels2' train and labels."""
-    parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+", name)
-    return [part.lower() for part in parts]

@@ -6,7 +6,7 @@ import pytest
 import scipy.io
 
 from sam_pod import errors
-from sam_pod.data import imagenet, manifest, shards
+from sam_pod.data import imagenet, images, manifest, shards
 from tests.data import made
 
 WNIDS = ("n01440764", "n01443537", "n02084071")
@@ -64,6 +64,10 @@ def write_devkit(path):
     return path
 
 
+def read(folder, labels=""):
+    return imagenet.read(str(folder), images.Asked(labels=str(labels)))
+
+
 def check(source):
     assert (source.name, source.classes) == ("imagenet", WNIDS)
     train = made.items(source, "train")
@@ -79,7 +83,7 @@ def check(source):
 
 def test_the_official_tars_with_a_text_of_labels(tmp_path):
     folder = write_tars(tmp_path / "source")
-    source = imagenet.read(str(folder), str(folder / "labels.txt"))
+    source = read(folder, folder / "labels.txt")
     check(source)
     keys = [item.key for item in made.items(source, "train")]
     assert keys[:2] == [f"train/{WNIDS[0]}/{WNIDS[0]}_{i}.JPEG" for i in (10, 9)]
@@ -88,18 +92,18 @@ def test_the_official_tars_with_a_text_of_labels(tmp_path):
 def test_the_official_tars_with_the_devkit(tmp_path):
     folder = write_tars(tmp_path / "source")
     devkit = write_devkit(tmp_path / "devkit.tar.gz")
-    check(imagenet.read(str(folder), str(devkit)))
+    check(read(folder, devkit))
 
 
 def test_folders(tmp_path):
-    check(imagenet.read(str(write_tree(tmp_path / "a", flat=False))))
+    check(read(write_tree(tmp_path / "a", flat=False)))
     flat = write_tree(tmp_path / "b", flat=True)
-    check(imagenet.read(str(flat), str(write_devkit(tmp_path / "devkit.tar.gz"))))
+    check(read(flat, write_devkit(tmp_path / "devkit.tar.gz")))
 
 
 def test_images_stay_as_they_are_whatever_their_size(tmp_path):
     folder = write_tars(tmp_path / "source")
-    source = imagenet.read(str(folder), str(folder / "labels.txt"))
+    source = read(folder, folder / "labels.txt")
     options = shards.Options(encoding="encoded")
     report = shards.write_with(source, str(tmp_path / "set"), 2, options, 2)
     written = report.manifest
@@ -109,7 +113,7 @@ def test_images_stay_as_they_are_whatever_their_size(tmp_path):
 
 def refusal(*arguments):
     with pytest.raises(errors.UserError) as raised:
-        imagenet.read(*map(str, arguments))
+        read(*arguments)
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
@@ -129,8 +133,8 @@ def test_a_missing_tar_is_named(tmp_path, name):
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_missing_folder_is_named(tmp_path, split):
     shutil.rmtree(write_tree(tmp_path / "a", flat=False) / split)
-    name = {"train": "train", "val": "test"}[split]
-    assert f"has no images of {name}" in refusal(tmp_path / "a")
+    reason = {"train": "to train on", "val": "with labels to test on"}[split]
+    assert f"has no split {reason}" in refusal(tmp_path / "a")
 
 
 def test_labels_that_do_not_fit_are_named(tmp_path):
@@ -139,7 +143,7 @@ def test_labels_that_do_not_fit_are_named(tmp_path):
     labels.write_text("\n".join(WNIDS))
     assert "has 3 labels, but there are 5 images" in refusal(folder, labels)
     labels.write_text("\n".join(["n01440764", "490", *WNIDS]))
-    assert f"Label 2 of {labels} is '490'" in refusal(folder, labels)
+    assert f"label 2 of {labels} is '490'" in refusal(folder, labels)
     labels.write_bytes(b"\xff\xfe")
     assert f"Cannot read {labels}" in refusal(folder, labels)
     assert "Cannot read nowhere" in refusal(folder, "nowhere")
@@ -167,7 +171,7 @@ def test_a_train_tar_that_is_none_is_named(tmp_path, members, reason):
     folder = write_tars(tmp_path / "source")
     (folder / imagenet.TRAIN).write_bytes(made.tar(members))
     with pytest.raises(errors.UserError, match=reason):
-        imagenet.read(str(folder), str(folder / "labels.txt"))
+        read(folder, folder / "labels.txt")
 
 
 def test_a_tar_that_is_cut_short_is_named(tmp_path):

@@ -221,15 +221,16 @@ def test_a_class_only_in_test_is_refused(tree):
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_an_empty_class_is_refused(tmp_path, tree, split):
     (tree / split / "cow").mkdir()
-    assert f"{split}/cow in {tree} is empty" in refusal(tree)
+    assert f"In {tree}, {split}/cow is empty" in refusal(tree)
     packed = pack(tmp_path / "a.tar", tree, folders=True)
-    assert f"{split}/cow in {packed} is empty" in refusal(packed)
+    assert f"In {packed}, {split}/cow is empty" in refusal(packed)
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_missing_split_is_refused(tree, split):
     shutil.rmtree(tree / split)
-    assert f"has no images of {split}; the images must lie at" in refusal(tree)
+    reason = {"train": "to train on", "test": "with labels to test on"}[split]
+    assert f"has no split {reason}; its splits are" in refusal(tree)
 
 
 @pytest.mark.parametrize("place", ["train/1.png", "train/ant/deeper/1.png"])

@@ -120,7 +120,7 @@ def test_what_is_decided_is_said():
 
 
 REFUSALS = [
-    ("train", "", {}, "has no split with labels to test on; its splits are train"),
+    ("train", "", {}, "has no split with labels to test on; its splits are 'train'"),
     ("train test", "test", {}, "no split with labels to test on"),
     ("val test", "", {}, "has no split to train on"),
     ("train test", "train", {}, "has no labels for 'train', to train on"),

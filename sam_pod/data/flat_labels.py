@@ -1,0 +1,164 @@
+"""What says the classes of images that lie flat: a table beside them, or --labels.
+
+Tables are looked for beside the images and above them, by names that speak of the split
+(train.csv, LOC_val_solution.csv, val_annotations.txt) or of labels (labels.csv).
+--labels names a table, a text with the class of each image in the order of their
+names, or ImageNet's devkit.
+"""
+
+import functools
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping
+
+from sam_pod import errors
+from sam_pod.data import archives, devkit, image_tree, label_table, split_names
+
+_TABLES = (".csv", ".tsv", ".txt")
+_SPEAK = frozenset(
+    {"label", "labels", "annotation", "annotations", "metadata", "targets", "classes"}
+)
+_SPEAK_NOT = frozenset({"sample", "submission", "boxes", "mapping", "readme"})
+
+
+def of_group(
+    tree: image_tree.Tree,
+    group: image_tree.Group,
+    meaning: str,
+    columns: label_table.Columns,
+    known: frozenset[str] = frozenset(),
+) -> label_table.Found | None:
+    """Return what a table beside the images says of them; None where there is none.
+
+    Args:
+        tree: In which they lie.
+        group: Of them.
+        meaning: Which split they may be, '' for any.
+        columns: That are asked for.
+        known: The classes, where they are known: then no other counts.
+
+    Raises:
+        UserError: two tables speak of them, or one cannot be read.
+    """
+    names = names_of(tree, group)
+    found = []
+    for path, content in _beside(tree, group, meaning):
+        table = label_table.Table(path, content)
+        if answer := table.look(names, columns, known):
+            found.append(answer)
+    if len(found) > 1:
+        paths = " and ".join(answer.path for answer in found)
+        raise errors.UserError(
+            f"{paths} both say classes of the images of {group.name!r} in "
+            f"{tree.listing.place}: choose one with --labels=FILE."
+        )
+    return found[0] if found else None
+
+
+def of_file(
+    path: str,
+    names: Mapping[int, str],
+    columns: label_table.Columns,
+    known: frozenset[str] = frozenset(),
+    *,
+    in_order: bool = False,
+) -> label_table.Found | None:
+    """Return what the file --labels says of some images; None where it is of others.
+
+    Args:
+        path: Of the file.
+        names: Of each image, its path.
+        columns: That are asked for.
+        known: The classes, where they are known.
+        in_order: Whether it may be the classes alone, in the order of the names.
+
+    Raises:
+        UserError: it cannot be read, or is not as it must be.
+    """
+    values = devkit.read(path)
+    if values is None:
+        try:
+            with open(path, "rb") as file:
+                table = label_table.Table(path, file.read())
+        except OSError as error:
+            raise archives.unreadable(path, error) from error
+        if found := table.look(names, columns, known):
+            return found
+        values = table.tokens
+    if not in_order or values is None:
+        return None
+    if len(values) != len(names):
+        raise errors.UserError(
+            f"{path} has {len(values)} labels, but there are {len(names)} images; "
+            "there must be one for each, or a table of their names and classes."
+        )
+    faults = [
+        f"label {line} of {path} is {value[:40]!r}, which is no class of train"
+        for line, value in enumerate(values, 1)
+        if known and value not in known
+    ]
+    order = sorted(names, key=names.__getitem__)
+    labels = dict(zip(order, values, strict=True))
+    decision = f"by {path}, in the order of the images' names"
+    return label_table.Found(path, labels, {}, decision, faults)
+
+
+def names_of(tree: image_tree.Tree, group: image_tree.Group) -> dict[int, str]:
+    """Return the paths of the images of a group that lie flat, below the prefix."""
+    names, prefix = tree.listing.names, tree.prefix
+    return {index: names[index].removeprefix(prefix) for index in group.flat}
+
+
+def _beside(
+    tree: image_tree.Tree, group: image_tree.Group, meaning: str
+) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of the tables that may speak of a group's images."""
+    outer = itertools.accumulate(f"{part}/" for part in tree.prefix.split("/") if part)
+    folders = {"", *outer}
+    names = tree.listing.names
+    folders |= {f"{names[index].rpartition('/')[0]}/" for index in group.flat}
+    if group.name != image_tree.WHOLE:
+        folders.add(f"{tree.prefix}{group.name}/")
+    for path, read in _files(tree, folders):
+        stem = os.path.splitext(os.path.basename(path))[0]
+        words = set(split_names.words(stem))
+        split = split_names.mentioned(stem)
+        speaks = split == (meaning or "train") if split else words & _SPEAK
+        if speaks and not words & _SPEAK_NOT:
+            yield read()
+
+
+def _files(
+    tree: image_tree.Tree, folders: set[str]
+) -> Iterator[tuple[str, Callable[[], tuple[str, bytes]]]]:
+    """Yield the path of each text in some folders, and what reads it."""
+    listing = tree.listing
+    if os.path.isdir(listing.path):
+        for folder in sorted(folders):
+            with os.scandir(os.path.join(listing.path, folder)) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+            for entry in found:
+                if _is_text(entry.name) and entry.is_file():
+                    path = os.path.normpath(entry.path)
+                    yield path, functools.partial(_read, path, path)
+        return
+    for name, start, size in zip(
+        listing.names, listing.offsets, listing.sizes, strict=True
+    ):
+        folder, slash, _ = name.rpartition("/")
+        if _is_text(name) and size >= 0 and folder + slash in folders:
+            said = f"{name} in {listing.place}"
+            yield name, functools.partial(_read, said, listing.path, start, size)
+
+
+def _is_text(name: str) -> bool:
+    return name.lower().endswith(_TABLES)
+
+
+def _read(said: str, path: str, start: int = 0, size: int = -1) -> tuple[str, bytes]:
+    try:
+        with open(path, "rb") as file:
+            file.seek(start)
+            return said, file.read(size)
+    except OSError as error:
+        raise archives.unreadable(said, error) from error

@@ -1,6 +1,7 @@
 """Do the examples in a shard fit the manifest? All but the pixels is looked at."""
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +24,23 @@ class Examples:
         split: str,
         manifest: "manifest_lib.Manifest",
         names: features.Features = features.PREPARED,
+        picture_fault: Callable[[bytes], str] | None = None,
     ) -> None:
+        """Look at no picture, or ask what is wrong with each that is encoded.
+
+        Args:
+            path: Of the shard.
+            split: Its split.
+            manifest: That its examples must fit.
+            names: Of their features.
+            picture_fault: Returns what is wrong, such as 'is a text', or ''.
+        """
         self.corrupt: int | None = None  # Byte offset of a record.
         self.misfit = ""  # What is wrong with an example.
         self._path = path
         self._manifest = manifest
         self._names = names
+        self._picture_fault = picture_fault
         self._is_noisy = manifest.label_noise is not None and split == "train"
         self._count = 0
 
@@ -84,7 +96,9 @@ class Examples:
         lengths = tf.strings.length(images).numpy()
         if self._manifest.image_encoding == "encoded":
             index = _first(lengths == 0)
-            return None if index is None else (index, "has an image of 0 bytes")
+            if index is not None:
+                return index, "has an image of 0 bytes"
+            return self._bad_picture(images)
         num_bytes = math.prod(self._manifest.image_shape)
         index = _first(lengths != num_bytes)
         if index is None:
@@ -94,6 +108,14 @@ class Examples:
             f"has an image of {lengths[index]} bytes; `image_shape` is "
             f"{height}x{width}x{channels}, {num_bytes} bytes"
         )
+
+    def _bad_picture(self, images: tf.Tensor) -> tuple[int, str] | None:
+        if self._picture_fault is None:
+            return None
+        for index, content in enumerate(images.numpy()):
+            if fault := self._picture_fault(content):
+                return index, f"has an image that {fault}"
+        return None
 
     def _bad_label(self, labels: tf.Tensor, name: str) -> tuple[int, str] | None:
         labels = labels.numpy()

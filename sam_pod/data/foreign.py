@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from sam_pod import errors, files
 from sam_pod.data import (
+    decoding,
     faults,
     features,
     fitting,
@@ -26,6 +27,8 @@ from sam_pod.data import (
     random_access,
     records,
     scans,
+    schema,
+    sources,
 )
 from sam_pod.data import manifest as manifest_lib
 
@@ -68,7 +71,7 @@ def read(
             return _look(path, split, made, layout.names)
 
         scanned[split] = scans.scan(
-            directory, names, look, kind=f"{split} {kind}", check=check
+            directory, names, look, kind=f"{split} pictures {kind}", check=check
         )
     offsets = {
         split: [one.offsets for one in found] for split, found in scanned.items()
@@ -153,8 +156,15 @@ def _look(
     manifest: manifest_lib.Manifest,
     names: features.Features,
 ) -> framing.Scan:
+    misread: list[str] = []
+
+    def picture_fault(content: bytes) -> str:
+        fault = decoding.misread(content, manifest.image_shape[2])
+        misread.extend([fault] if fault else [])
+        return fault
+
     with manifest_lib.readable(path):
-        examples = fitting.Examples(path, split, manifest, names)
+        examples = fitting.Examples(path, split, manifest, names, picture_fault)
         scan = framing.scan(path, examples.visit)
     fault, offset = scan.fault, scan.offset
     if examples.corrupt is not None:
@@ -164,11 +174,24 @@ def _look(
             f"{path} is {fault} at byte {offset} of {scan.num_bytes}, or no TFRecord "
             "file: copy it again from where the data set came from."
         )
+    if examples.misfit and misread:
+        raise errors.UserError(f"{examples.misfit}. {_way_on(os.path.dirname(path))}")
     if examples.misfit:
         raise errors.UserError(
             f"{examples.misfit}. Mend `data.features`, `data.num_classes` or the file."
         )
     return scan
+
+
+def _way_on(directory: str) -> str:
+    """Return what makes a set of one whose pictures cannot be read as they are."""
+    if "tfrecord" not in sources.READERS:
+        return "Convert such images to JPEG or PNG where the set came from."
+    return (
+        f"Convert the set, once: `{schema.PREPARE} --dataset=tfrecord "
+        f"--source={directory} --encoding=encoded --output=NEW_FOLDER` (--help says "
+        "more)."
+    )
 
 
 def _statistics(
@@ -201,7 +224,7 @@ def _statistics_of(
     def sums(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         spec = {names.image: records.FEATURES["image"]}
         content = tf.io.parse_single_example(serialized, spec)[names.image]
-        image = tf.io.decode_image(content, _CHANNELS, expand_animations=False)
+        image = decoding.whole(content, _CHANNELS)
         pixels = tf.cast(tf.reshape(image, [-1, _CHANNELS]), tf.int64)
         return (
             tf.shape(pixels, tf.int64)[0],

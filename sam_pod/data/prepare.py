@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import tqdm
 
 from sam_pod import errors, files, new_folder, storage
-from sam_pod.data import commands, prepare_flags, sources
+from sam_pod.data import commands, names, prepare_flags, sources
 
 # Whatever needs TensorFlow is imported where it is used: --help and a wrong flag
 # answer at once, and `main` can say first how TensorFlow shall behave.
@@ -81,7 +81,7 @@ def prepare_with(
     encoding: str = "",
     num_shards: int = 0,
     num_processes: int = 1,
-    **options: float,
+    **options: float | str,
 ) -> "shards.Report":
     """Write a data set.
 
@@ -174,13 +174,15 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
         num_processes=values.num_processes,
         image_size=values.image_size,
         skip_bad=values.skip_bad,
+        background=values.background,
+        sixteen_bit=values.sixteen_bit,
         label_noise=values.label_noise,
         noise_seed=values.noise_seed,
     )
     for decision in report.manifest.decisions:
         print(f"Decided: {decision}")
-    for key in report.skipped:
-        print(f"Left out: {key} cannot be decoded.")
+    for key, fault in report.faults:
+        print(f"Left out: {names.readable(key)} {fault}.")
     if report.skipped:
         print(f"Left out {len(report.skipped):,} images in all.")
     print(summary(values.output, report.manifest, time.monotonic() - start))

@@ -125,6 +125,19 @@ def _values(datasets: Iterable[str]) -> flags.FlagValues:
         flag_values=values,
     )
     number("noise_seed", 0, "Which labels are flipped.", flag_values=values)
+    text(
+        "background",
+        "white",
+        "Colour that transparent pictures are laid over.",
+        flag_values=values,
+    )
+    text(
+        "sixteen_bit",
+        "auto",
+        "How many of their bits 16-bit pictures use: full, a number such as 12, or "
+        "auto: as the largest value of some shows.",
+        flag_values=values,
+    )
     flags.DEFINE_bool(
         "skip_bad",
         False,

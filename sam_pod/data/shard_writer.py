@@ -24,6 +24,8 @@ from sam_pod.data import (
     records,
 )
 from sam_pod.data import noise as noise_lib
+from sam_pod.data.pictures import careful, tallies
+from sam_pod.data.pictures import rules as rules_lib
 
 STATE = ".prepare"
 
@@ -37,8 +39,8 @@ class Rules:
     image_size: int  # Images become squares of that size; 0: they stay as they are.
     num_classes: int
     noise: noise_lib.Noise | None
-    skip_bad: bool
     place: str  # Of the source.
+    pictures: rules_lib.Rules = rules_lib.DEFAULT
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,7 @@ class Done:
     pixels: pixel_sums.PixelSums = dataclasses.field(
         default_factory=pixel_sums.PixelSums
     )
-    skipped: list[str] = dataclasses.field(default_factory=list)
+    tally: tallies.Tally = dataclasses.field(default_factory=tallies.Tally)
     digests: str = ""  # The SHA-256 of each example of the source, in hexadecimal.
 
 
@@ -115,6 +117,7 @@ def _finished(task: Task) -> Done | None:
         return None
     done = Done(**state)
     done.pixels = pixel_sums.PixelSums(**state["pixels"])
+    done.tally = tallies.Tally(**state["tally"])
     path = os.path.join(task.folder, task.file)
     found = [_crc32(path), _crc32(offsets.file_name(path))]
     return done if found == [done.crc32, done.index_crc32] else None
@@ -163,14 +166,11 @@ class _Examples:
     def serialized(self) -> Iterator[bytes]:
         index, digests = self._task.first, []
         for chunk in _chunks(self._task.items):
-            decoded = self._decoded(chunk)
-            for number, item in enumerate(chunk, index):
+            stored = self._stored(chunk)
+            for number, (item, image) in enumerate(zip(chunk, stored, strict=True)):
                 digests.append(_digest(item))
-                pixels = next(decoded)
-                if pixels is None:
-                    self._done.skipped.append(item.key)
-                else:
-                    yield self._example(number, item, pixels)
+                if image is not None:
+                    yield self._example(index + number, item, image)
             index += len(chunk)
             self._progress(len(chunk))
         count = index - self._task.first
@@ -180,26 +180,42 @@ class _Examples:
             )
         self._done.digests = "".join(digests)
 
-    def _decoded(self, chunk: list[records.Item]) -> Iterator[np.ndarray | None]:
-        """Return the pixels of each, which are summed up; None for a bad image."""
+    def _stored(self, chunk: list[records.Item]) -> Iterator[np.ndarray | bytes | None]:
+        """Return what is stored of each, and sum up its pixels; None for a bad one."""
         contents = [item.image for item in chunk if isinstance(item.image, bytes)]
         channels = self._rules.image_shape[2]
-        decoded = decoding.decode(contents, channels)
-        images = []
+        found = decoding.pictures(contents, channels, self._rules.pictures)
+        stored, seen = [], []
         for item in chunk:
-            image = item.image
-            if isinstance(image, bytes):
-                image = next(decoded)
-            if image is None and not self._rules.skip_bad:
-                raise errors.UserError(
-                    f"{item.key} in {self._rules.place} is no JPEG, PNG, BMP or GIF "
-                    "image that can be decoded; replace it or delete it, or leave out "
-                    "all such images with --skip_bad."
-                )
-            images.append(image if image is None else self._fitted(item, image))
+            picture = careful.Picture(item.image)
+            if isinstance(item.image, bytes):
+                picture = next(found)
+            self._done.tally.count(item.label, item.key, picture)
+            if picture.pixels is None:
+                stored.append(None)
+                continue
+            image, pixels = self._as_stored(item, picture)
+            stored.append(image)
+            seen.append(pixels)
         if self._task.split == "train":
-            self._sum_up([image for image in images if image is not None])
-        return iter(images)
+            self._sum_up(seen)
+        return iter(stored)
+
+    def _as_stored(
+        self, item: records.Item, picture: careful.Picture
+    ) -> tuple[np.ndarray | bytes, np.ndarray]:
+        """Return what is stored of an image, and the pixels that training will see."""
+        pixels = self._fitted(item, picture.pixels)
+        if self._rules.encoding == "raw":
+            return pixels, pixels
+        if not isinstance(item.image, bytes):
+            return tf.io.encode_png(pixels).numpy(), pixels
+        if not picture.kind:
+            return item.image, pixels
+        content, pixels = decoding.storable(item.image, pixels)
+        if content is not item.image:
+            self._done.tally.count_converted(picture.kind)
+        return content, pixels
 
     def _fitted(self, item: records.Item, image: np.ndarray) -> np.ndarray:
         if image.dtype == np.uint8 and image.ndim == 3 and self._rules.image_size:
@@ -223,7 +239,9 @@ class _Examples:
         for image in images:
             self._done.pixels.add(image)
 
-    def _example(self, index: int, item: records.Item, pixels: np.ndarray) -> bytes:
+    def _example(
+        self, index: int, item: records.Item, image: np.ndarray | bytes
+    ) -> bytes:
         rules, label = self._rules, item.label
         if not 0 <= label < rules.num_classes:
             raise errors.UserError(
@@ -231,10 +249,6 @@ class _Examples:
                 f"{rules.num_classes} classes it must be from 0 to "
                 f"{rules.num_classes - 1}."
             )
-        image = pixels
-        if rules.encoding == "encoded":
-            is_encoded = isinstance(item.image, bytes)
-            image = item.image if is_encoded else tf.io.encode_png(pixels).numpy()
         if rules.noise is None or self._task.split != "train":
             return records.encode(image, label)
         noisy = rules.noise.flip(index, label, rules.num_classes)

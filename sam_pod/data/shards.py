@@ -10,20 +10,23 @@ import dataclasses
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sam_pod import errors, files, interrupts, new_folder
+from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import (
-    decoding,
+    names,
     pixel_sums,
     processes,
     records,
+    samples,
     schema,
     shard_plan,
     shard_writer,
 )
-from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import noise as noise_lib
+from sam_pod.data.pictures import rules as rules_lib
+from sam_pod.data.pictures import tallies
 
 _KEPT_ON = (KeyboardInterrupt, interrupts.Interrupted, processes.Died)
 
@@ -35,6 +38,8 @@ class Options:
     encoding: str = "raw"  # Or 'encoded': the bytes of JPEG, PNG and the like.
     image_size: int = 0  # Raw images become squares of that size; 0: as they are.
     skip_bad: bool = False  # Leave out images that cannot be decoded.
+    background: str = "white"  # What transparent pictures are laid over.
+    sixteen_bit: str = "auto"  # How many of 16 bits are used; 'full'; 'auto'.
     label_noise: float = 0.0  # See noise.py.
     noise_seed: int = 0
 
@@ -44,7 +49,12 @@ class Report:
     """What has been written, and what has been left out."""
 
     manifest: manifest_lib.Manifest
-    skipped: tuple[str, ...]  # Keys of the images that cannot be decoded.
+    faults: tuple[tallies.Fault, ...]  # Of the images that cannot be decoded.
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Keys of the images that are left out."""
+        return tuple(key for key, _ in self.faults)
 
 
 def write(
@@ -79,6 +89,7 @@ def write_with(
     options = options or Options()
     new_folder.check(output)
     check(num_shards, options)
+    source = _with_readable_classes(source)
     rules = _rules(source, options)
     parts = list(shard_plan.parts(source, rules, num_shards))
     plan = shard_plan.text(source, rules, parts)
@@ -93,15 +104,19 @@ def write_with(
                 shard_writer.use_one_thread,
                 progress,
             )
-            manifest = _manifest(
-                source, rules, dict(zip(parts, done, strict=True)), folder
+            written = dict(zip(parts, done, strict=True))
+            said = _decisions(source, rules, written, skip_bad=options.skip_bad)
+            manifest = _manifest(source, rules, written, folder)
+            manifest = dataclasses.replace(
+                manifest, decisions=(*source.decisions, *said)
             )
         except Exception:
             progress(0)  # Raises if a signal came: an extension then has other errors.
             raise
         files.write(os.path.join(folder, manifest_lib.FILE_NAME), manifest.to_json())
     shutil.rmtree(os.path.join(output, shard_writer.STATE), ignore_errors=True)
-    return Report(manifest, tuple(key for each in done for key in each.skipped))
+    faults = tallies.merged(each.tally for each in done).faults
+    return Report(manifest, tuple(faults))
 
 
 def check(num_shards: int, options: Options) -> None:
@@ -113,6 +128,8 @@ def check(num_shards: int, options: Options) -> None:
     if num_shards < 0:
         raise errors.UserError(f"`num_shards` is {num_shards}; it must be 0 or above.")
     errors.lookup(dict.fromkeys(schema.ENCODINGS), options.encoding, "encoding")
+    rules_lib.check_background(options.background)
+    rules_lib.bits_of(options.sixteen_bit)
     if options.image_size < 0:
         raise errors.UserError(
             f"`image_size` is {options.image_size}; it must be 0 or above."
@@ -124,11 +141,22 @@ def check(num_shards: int, options: Options) -> None:
         )
 
 
+def _with_readable_classes(source: records.Source) -> records.Source:
+    classes, line = names.of_classes(source.classes, source.place)
+    decisions = (*source.decisions, line) if line else source.decisions
+    return dataclasses.replace(source, classes=classes, decisions=decisions)
+
+
 def _rules(source: records.Source, options: Options) -> shard_writer.Rules:
+    bits = samples.bits(source, options.sixteen_bit)
+    pictures = rules_lib.Rules(options.background, bits)
     shape = (0, 0, source.channels)
     if options.encoding == "raw":
         size = options.image_size
-        shape = (size, size, source.channels) if size else _first_shape(source)
+        if not size:
+            shape = samples.first_shape(source, pictures)
+        else:
+            shape = (size, size, source.channels)
     return shard_writer.Rules(
         encoding=options.encoding,
         image_shape=shape,
@@ -137,22 +165,9 @@ def _rules(source: records.Source, options: Options) -> shard_writer.Rules:
         noise=noise_lib.build(
             options.label_noise, options.noise_seed, len(source.classes)
         ),
-        skip_bad=options.skip_bad,
         place=source.place,
+        pictures=pictures,
     )
-
-
-def _first_shape(source: records.Source) -> tuple[int, int, int]:
-    """Return the shape of the first image; the writer tells of what is no image."""
-    train = source.splits["train"]
-    for index in range(train.num_examples):
-        (item,) = train.read(index, index + 1)
-        image = item.image
-        if isinstance(image, bytes):
-            image = next(decoding.decode([image], source.channels))
-        if image is not None:
-            return tuple(image.shape)
-    return (1, 1, source.channels)
 
 
 def _tasks(
@@ -173,6 +188,39 @@ def _tasks(
         )
 
 
+def _decisions(
+    source: records.Source,
+    rules: shard_writer.Rules,
+    done: Mapping[shard_plan.Part, shard_writer.Done],
+    *,
+    skip_bad: bool,
+) -> list[str]:
+    """Return what was decided about the pictures.
+
+    Raises:
+        UserError: some cannot be used, or nothing is left of a split or a class.
+    """
+    totals = {
+        split: tallies.merged(
+            each.tally for part, each in done.items() if part.split == split
+        )
+        for split in records.present(source.splits)
+    }
+    total = tallies.merged(totals.values())
+    if not skip_bad:
+        count = sum(part.num_examples for part in source.splits.values())
+        tallies.check_faults(total.faults, count, source.place)
+    for split, each in totals.items():
+        if not each.written:
+            raise errors.UserError(
+                f"No image of {split} in {source.place} can be decoded: nothing is "
+                "left to write."
+            )
+    said = tallies.check_classes(totals, source.classes, source.place)
+    pictures = rules.pictures
+    return [*tallies.decisions(total, pictures.background, pictures.bits), *said]
+
+
 def _manifest(
     source: records.Source,
     rules: shard_writer.Rules,
@@ -191,12 +239,6 @@ def _manifest(
             part.file, each.num_examples, each.num_bytes, each.crc32, each.index_crc32
         )
         splits[part.split].append(shard)
-    for split, written in splits.items():
-        if not sum(shard.num_examples for shard in written):
-            raise errors.UserError(
-                f"No image of {split} in {source.place} can be decoded: nothing is "
-                "left to write."
-            )
     mean, std = pixels.mean_and_std()
     noise = rules.noise
     return manifest_lib.Manifest(
@@ -209,5 +251,4 @@ def _manifest(
         source={"kind": source.kind, "sha256": source.sha256 or checksum.hexdigest()},
         label_noise=None if noise is None else dataclasses.asdict(noise),
         splits={split: tuple(written) for split, written in splits.items()},
-        decisions=source.decisions,
     )

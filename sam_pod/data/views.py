@@ -9,12 +9,11 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from sam_pod.data import decoding
+
 # Of an image's height and width, int32 `[2]`, the part that is looked at, int32 `[4]`:
 # y, x, height, width.
 BoxFn = Callable[[tf.Tensor], tf.Tensor]
-
-# TensorFlow's default may give other pixels on another processor, and is no faster.
-_DCT = "INTEGER_ACCURATE"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +40,7 @@ def view(content: tf.Tensor, stored: Stored, box: BoxFn, size: int) -> tf.Tensor
         part = tf.cond(
             tf.io.is_jpeg(content),
             lambda: _decode_part(content, box, channels),
-            lambda: _cut(_decode(content, channels), box),
+            lambda: _cut(decoding.other(content, channels), box),
         )
     part.set_shape([None, None, channels])
     return tf.ensure_shape(_scaled(part, size), [size, size, channels])
@@ -58,12 +57,7 @@ def mirror(image: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
 
 def _decode_part(content: tf.Tensor, box: BoxFn, channels: int) -> tf.Tensor:
     window = box(tf.io.extract_jpeg_shape(content)[:2])
-    return tf.image.decode_and_crop_jpeg(content, window, channels, dct_method=_DCT)
-
-
-def _decode(content: tf.Tensor, channels: int) -> tf.Tensor:
-    image = tf.io.decode_image(content, channels, expand_animations=False)
-    return tf.ensure_shape(image, [None, None, channels])
+    return decoding.jpeg_part(content, window, channels)
 
 
 def _cut(image: tf.Tensor, box: BoxFn) -> tf.Tensor:

@@ -119,7 +119,10 @@ def test_a_bad_image_gets_one_line(tmp_path):
         command("--dataset=images", f"--source={tree}", f"--output={tmp_path}/set")
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"Error: train/ant/1.png in {tree} is no JPEG")
+    assert done.stderr.startswith(
+        f"Error: 2 of 2 images in {tree} cannot be used: train/ant/1.png, "
+        "test/ant/1.png: each is a text"
+    )
     assert_one_line(done.stderr)
     assert os.listdir(tmp_path) == ["tree"]
 

@@ -1,0 +1,1 @@
+"""What kinds of pictures there are, and how each becomes pixels."""

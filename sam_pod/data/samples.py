@@ -1,0 +1,54 @@
+"""What a few training examples say about all of them, before any is written."""
+
+from collections.abc import Iterator
+
+from sam_pod.data import decoding, records
+from sam_pod.data.pictures import careful, headers
+from sam_pod.data.pictures import rules as rules_lib
+
+_PLACES, _EACH = 8, 4  # Evenly spread, and examples one after the other at each.
+
+
+def first_shape(source: records.Source, rules: rules_lib.Rules) -> tuple[int, int, int]:
+    """Return the shape of the first image; the writer reports what is no image."""
+    train = source.splits["train"]
+    for index in range(train.num_examples):
+        (item,) = train.read(index, index + 1)
+        image = item.image
+        if isinstance(image, bytes):
+            image = next(decoding.pictures([image], source.channels, rules)).pixels
+        if image is not None:
+            return tuple(image.shape)
+    return (1, 1, source.channels)
+
+
+def bits(source: records.Source, asked: str) -> int:
+    """Return how many bits of 16-bit pictures are used, as `Rules.bits` has it.
+
+    Args:
+        source: Whose training examples are looked at.
+        asked: What a person said; 'auto' for what the largest value shows. A picture
+            with a larger one than that is refused when it is written.
+
+    Raises:
+        UserError: `asked` is no such thing.
+    """
+    found = rules_lib.bits_of(asked)
+    if found is not None:
+        return found
+    values = [
+        value
+        for image in _spread(source.splits["train"])
+        if isinstance(image, bytes)
+        and not headers.is_plain(image)
+        and (value := careful.largest(image)) is not None
+    ]
+    return rules_lib.bits_for(max(values)) if values else 0
+
+
+def _spread(split: records.Split) -> Iterator[object]:
+    count = split.num_examples
+    starts = sorted({count * place // _PLACES for place in range(_PLACES)})
+    for start in starts:
+        for item in split.read(start, min(start + _EACH, count)):
+            yield item.image

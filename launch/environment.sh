@@ -21,6 +21,27 @@ uv_requirement() {
     "$1/requirements.lock"
 }
 
+# `uv pip ...` with the indexes, certificates and proxies that pip uses. A failure is
+# one line, for pip itself is tried next, and tells more if it fails as well.
+#   uv_from_where_pip_does ROOT PYTHON WORDS...
+uv_from_where_pip_does() (
+  root=$1 python=$2
+  shift 2
+  UV_OPTIONS=
+  # A subshell, and never set -x: what is evaluated holds passwords.
+  eval "$("$python" "$root/launch/mirror.py" | grep -E '^export [A-Z_]+=')"
+  code=0
+  said=$(uv pip "$@" $UV_OPTIONS 2>&1) || code=$?
+  said=$(printf '%s' "$said" | sed 's#://[^/@ ]*@#://***@#g')
+  if [ "$code" = 0 ]; then
+    [ -z "$said" ] || printf '%s\n' "$said" >&2
+    return
+  fi
+  said=$(printf '%s' "$said" | tr '\n' ' ')
+  echo "uv could not install (${said:0:300}); trying pip ..." >&2
+  return 1
+)
+
 make_environment() {
   local root=$1 environment=$1/.venv python lock
   lock=$(cksum <"$root/requirements.lock")
@@ -45,8 +66,10 @@ make_environment() {
   fi
   # Compiled now: where Python may write no bytecode (PYTHONDONTWRITEBYTECODE, a folder
   # of another user) each start would compile TensorFlow anew, for 12 s instead of 4.
-  PATH=$PATH:$environment/bin uv pip install --quiet --compile-bytecode \
-    --python "$python" --require-hashes \
-    --requirement "$root/requirements.lock" || return 1
+  PATH=$PATH:$environment/bin uv_from_where_pip_does "$root" "$python" \
+    install --quiet --compile-bytecode --python "$python" \
+    --require-hashes --requirement "$root/requirements.lock" ||
+    "$python" -m pip install --quiet --disable-pip-version-check \
+      --require-hashes --requirement "$root/requirements.lock" || return 1
   echo "$lock" >"$environment/installed"
 }

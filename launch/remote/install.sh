@@ -19,6 +19,12 @@ tensorflow_requirement() {
     '/^[^ #]/ { keep = $1 == name } keep' "$root/launch/remote/tensorflow-tpu.lock"
 }
 
+# Where a Python has its packages: a new environment has no pip of its own, and that of
+# the images knows no --python.
+packages() {
+  "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+}
+
 main() {
   local wanted environment=$root/.venv python uv=$root/.uv
   wanted="$(cat "$root/requirements.lock" "$root"/launch/remote/*.lock | cksum) $*"
@@ -39,7 +45,13 @@ main() {
   PATH=$uv/bin:$PATH
   uv venv --quiet --python "$python" "$environment" || return 1
   install() {
-    uv pip install --quiet --compile-bytecode --python "$environment/bin/python" "$@"
+    local where
+    uv_from_where_pip_does "$root" "$python" \
+      install --quiet --compile-bytecode --python "$environment/bin/python" "$@" || {
+      where=$(packages "$environment/bin/python") &&
+        "$python" -m pip install --quiet --disable-pip-version-check \
+          --target "$where" "$@"
+    }
   }
   { other_requirements && tensorflow_requirement "$1"; } >"$root/requirements.txt"
   install --no-deps --require-hashes --requirement "$root/requirements.txt" || return 1

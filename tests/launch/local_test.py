@@ -116,6 +116,7 @@ def test_a_failed_installation_is_not_taken_for_a_finished_one(project, tmp_path
     installed(project)
     (project / ".venv/installed").write_text("another lock")
     script(tmp_path / "bin" / "uv", "exit 3")
+    script(project / ".venv/bin/python", '[ "$2" != pip ]')
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     assert run(project / "launch/local.sh", PATH=path).returncode == 1
     assert (project / ".venv/installed").read_text() == "another lock"

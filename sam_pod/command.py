@@ -12,7 +12,14 @@ from collections.abc import Callable
 
 from absl import flags, logging
 
-from sam_pod import errors, interrupts, redaction
+from sam_pod import (
+    errors,
+    exhaustion,
+    interrupts,
+    keras_settings,
+    proxies,
+    redaction,
+)
 
 EXIT_USER_ERROR, EXIT_BUG = 1, 70
 
@@ -30,6 +37,9 @@ def run(action: Callable[[], object]) -> int:
     except errors.StorageLost as error:
         redaction.tell(f"{error}. Run the same command again.\n")
         return interrupts.EXIT_CODE
+    except MemoryError as error:
+        redaction.tell(f"Error: {exhaustion.of_this_machine(error)}\n")
+        return EXIT_USER_ERROR
     except Exception:
         redaction.tell(traceback.format_exc())
         return EXIT_BUG
@@ -84,9 +94,18 @@ def wants_help(argv: list[str]) -> bool:
 
 
 def set_environment() -> None:
-    """Say how TensorFlow, Keras and JAX shall behave, before they are imported."""
+    """Say how TensorFlow, Keras and JAX shall behave, before they are imported.
+
+    Raises:
+        UserError: Keras could not be imported.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if not os.environ.get("KERAS_BACKEND"):  # Then keras.json would choose one.
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+    for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
+        os.environ.pop(name, None)  # Of Keras' own loops, read when it is imported.
+    keras_settings.check_file()
+    proxies.spare()
     os.environ["JAX_PLATFORMS"] = "cpu"  # CLU brings JAX; it must not take a device.
 
 

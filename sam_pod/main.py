@@ -20,6 +20,7 @@ from sam_pod import (
     cluster,
     command,
     errors,
+    exhaustion,
     interrupts,
     notices,
     path_flags,
@@ -173,7 +174,7 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
 def _connect_and_run(
     values: flags.FlagValues, workdir: str, stop: threading.Event
 ) -> dict[str, Any]:
-    from sam_pod import runtime, tpu, train
+    from sam_pod import runtime, surroundings, tpu, train
 
     config = values.config
     address = None
@@ -191,7 +192,10 @@ def _connect_and_run(
         )
     if notices.are_expected():
         notices.watch(stop)
-    return train.run(config, workdir, connected, stop)
+    surroundings.tell()
+    replicas = connected.strategy.num_replicas_in_sync
+    with exhaustion.explained(config, replicas):
+        return train.run(config, workdir, connected, stop)
 
 
 def _tensorboard() -> str:

@@ -9,7 +9,7 @@ from absl import logging
 from tensorflow.python.eager import context
 
 from sam_pod import cluster as cluster_lib
-from sam_pod import deadline, errors, tpu
+from sam_pod import deadline, devices, errors, proxies, tpu
 from sam_pod.state import HOST_DEVICE
 from sam_pod.workers import Workers
 
@@ -74,6 +74,8 @@ def connect(
     if kind == "auto":
         kind = _guess(tpu_address, cluster, cpu_replicas)
     _check(kind, tpu_address, cluster, cpu_replicas)
+    if kind != "tpu":
+        devices.check(kind, cpu_replicas)
     if deterministic and kind != "tpu":
         tf.config.experimental.enable_op_determinism()
     if kind == "tpu":
@@ -154,6 +156,10 @@ def _tpu(address: tpu.Address) -> Runtime:
 
 def _multiworker(cluster: cluster_lib.Cluster, connect_seconds: float) -> Runtime:
     cluster_lib.check_port(cluster)
+    hosts = [address.rpartition(":")[0] for address in cluster.addresses]
+    proxy = proxies.spare(hosts)
+    if proxy:
+        logging.warning("%s", proxy)
     _grow_memory(tf.config.list_physical_devices("GPU"))
     os.environ["TF_CONFIG"] = cluster.to_json()  # The strategy reads it, too.
     # TensorFlow 2.20 has it elsewhere, and nothing else here needs it.
@@ -182,6 +188,8 @@ def _multiworker(cluster: cluster_lib.Cluster, connect_seconds: float) -> Runtim
                 f"{len(cluster.addresses)} workers, that of another worker names "
                 "others: give all of them the same cluster."
             ) from error
+        if proxy:
+            logging.warning("The workers did not connect. %s", proxy)
         raise
     # Every input here is endless; else each batch would cost an all-reduce to ask
     # whether all workers have one, and its size would be unknown.

@@ -26,6 +26,7 @@ from sam_pod import (
     optimizers,
     replicas,
     schedules,
+    surroundings,
     tpu,
     watchdog,
     writers,
@@ -117,6 +118,8 @@ def _set_up(
     _check_neighbours(config.sam.sync, runtime)
 
     lock = workdir_lib.begin(workdir, config, inputs) if workers.is_chief else None
+    if workers.is_chief:
+        surroundings.note(workdir)
     state, checkpoints, is_restored = _restore(workdir, config, runtime, recipe)
     writer = writers.Writer(workdir, runtime)
     total_steps = config.num_epochs * epoch_steps

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import errors
+from sam_pod import errors, proxies
 
 _PROBE_SECONDS = 5.0
 _PAUSE_SECONDS = 1.0
@@ -67,12 +67,19 @@ def connect(address: Address) -> Slice:
     Raises:
         UserError: an address that cannot be one, or a TPU that does not answer.
     """
+    proxy = proxies.spare(host for host, _ in address.servers)
+    if proxy:
+        logging.warning("%s", proxy)
     for server in address.servers:
         _wait_for(server)
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
             address.name, zone=address.zone or None, project=address.project or None
         )
+        if not address.servers and not proxy:
+            proxy = proxies.spare(_hosts(resolver.cluster_spec()))
+            if proxy:
+                logging.warning("%s", proxy)
         tf.config.experimental_connect_to_cluster(resolver)
         topology = tf.tpu.experimental.initialize_tpu_system(resolver)
         strategy = tf.distribute.TPUStrategy(resolver)
@@ -87,7 +94,7 @@ def connect(address: Address) -> Slice:
     ) as error:
         reason = " ".join(str(error).split())[:300]
         raise errors.UserError(
-            f"No TPU answers at --tpu={address.name}: {reason}"
+            f"No TPU answers at --tpu={address.name}: {reason}{proxy and f'. {proxy}'}"
         ) from error
     coordinates = topology.device_coordinates.reshape(-1, topology.mesh_rank)
     logging.info(
@@ -107,6 +114,12 @@ def input_devices(cluster: tf.train.ClusterSpec | None) -> tuple[str, ...]:
         for job, hosts in sorted(tasks.items())
         for task in range(len(hosts))
     )
+
+
+def _hosts(cluster: tf.train.ClusterSpec | None) -> list[str]:
+    tasks = cluster.as_dict() if cluster else {}
+    addresses = [address for hosts in tasks.values() for address in hosts]
+    return [address.rpartition(":")[0] for address in addresses]
 
 
 def are_neighbours(coordinates: np.ndarray, group_size: int) -> bool:

@@ -8,6 +8,10 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parent.parent / "sam_pod"
 FLOORS = {
     "errors": 0,
+    "exhaustion": 0,
+    "keras_settings": 0,
+    "proxies": 0,
+    "surroundings": 4,
     "cluster": 0,
     "config": 0,
     "files": 0,

@@ -4,7 +4,7 @@ import os
 import traceback
 from collections.abc import Callable
 
-from sam_pod import errors, interrupts, redaction
+from sam_pod import errors, exhaustion, interrupts, proxies, redaction
 
 
 def run(action: Callable[[Callable[[], object]], object], advice: str) -> int:
@@ -19,6 +19,7 @@ def run(action: Callable[[Callable[[], object]], object], advice: str) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # A training on this machine may need all the memory of its GPU.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    proxies.spare()
     try:
         action(interruption.check)
     except (KeyboardInterrupt, Exception) as error:
@@ -34,6 +35,9 @@ def run(action: Callable[[Callable[[], object]], object], advice: str) -> int:
         if isinstance(error, errors.StorageLost):
             redaction.tell(f"{error}. The same command continues.\n")
             return interrupts.EXIT_CODE
+        if isinstance(error, MemoryError):
+            redaction.tell(f"Error: {exhaustion.of_this_machine(error)}\n")
+            return 1
         redaction.tell(traceback.format_exc())
         return 70
     return 0

@@ -4,7 +4,7 @@ import hashlib
 
 import keras
 
-from sam_pod import errors
+from sam_pod import errors, keras_settings
 from sam_pod.models import batch_norm, keras_file, resnet20
 from sam_pod.models.network import Network
 
@@ -43,6 +43,7 @@ def build(
         raise errors.UserError(
             f"Keras runs on {keras.backend.backend()!r}; set KERAS_BACKEND=tensorflow."
         )
+    keras_settings.settle()
     keras.utils.set_random_seed(seed)
     policy = _DTYPE_POLICIES[dtype]
     if keras_file.is_file(name):

@@ -1,0 +1,89 @@
+"""Memory that is not enough, of a device or of this machine: one line that helps."""
+
+import contextlib
+from collections.abc import Iterator
+
+import ml_collections
+
+from sam_pod import errors
+
+# What TensorFlow, XLA and CUDA say; buckets and gRPC use these types for other things.
+_WORDS = (
+    "oom when allocating",
+    "out of memory",
+    "out_of_memory",
+    "failed to allocate",
+    "alloc_failed",
+    "allocating",
+    "ran out of memory in memory space",
+    "exceeds the memory",
+    "dst tensor is not initialized",  # A copy to a GPU that had no room.
+)
+_KINDS = {"ResourceExhaustedError", "InternalError", "XlaRuntimeError", "UnknownError"}
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that a device or this machine has no memory left."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    words = str(error).lower()
+    return "MemoryError" in names or (
+        bool(names & _KINDS) and any(word in words for word in _WORDS)
+    )
+
+
+def of_this_machine(error: MemoryError) -> str:
+    """Return the line for a command that ran out of this machine's memory."""
+    reason = errors.reason(error) or "MemoryError"
+    return (
+        f"Out of memory ({reason}): this machine has too little for that; end what "
+        "else needs memory here, or use a larger machine."
+    )
+
+
+@contextlib.contextmanager
+def explained(config: ml_collections.ConfigDict, num_replicas: int) -> Iterator[None]:
+    """Turn what a run raises for lack of memory into an error of the user's.
+
+    Not one to be restarted after: the same command needs the same memory.
+
+    Args:
+        config: Of the run.
+        num_replicas: That its batch is dealt out to.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        if isinstance(error, MemoryError):
+            remedy = _of_this_machine(config)
+        else:
+            remedy = _of_a_device(config, num_replicas)
+        # The first line has the shape and the device, what follows is a traceback's.
+        reason = errors.reason(ValueError(str(error).strip().partition("\n")[0]))
+        raise errors.UserError(
+            f"Out of memory ({reason or 'MemoryError'}): {remedy}"
+        ) from error
+
+
+def _of_a_device(config: ml_collections.ConfigDict, num_replicas: int) -> str:
+    batch = config.global_batch_size
+    share = batch // num_replicas
+    parts = config.sam.micro_batches * config.accumulate_steps
+    return (
+        f"each of {num_replicas} replica(s) takes {share} images of "
+        f"`global_batch_size` {batch}, {share // parts} at once, for "
+        f"`accumulate_steps` is {config.accumulate_steps}. Double "
+        "`accumulate_steps` (slower, the same batch), or take a lower "
+        "`global_batch_size` or `dtype` 'bfloat16', in another --workdir; "
+        "`python -m sam_pod.preflight --find_batch` says what fits a TPU."
+    )
+
+
+def _of_this_machine(config: ml_collections.ConfigDict) -> str:
+    return (
+        "this machine has no memory left for the run: lower `data.memory_fraction` "
+        f"({config.data.memory_fraction}; with 0 images are read from the disk), or "
+        f"`global_batch_size` ({config.global_batch_size}), or raise "
+        f"`accumulate_steps` ({config.accumulate_steps})."
+    )

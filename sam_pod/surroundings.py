@@ -1,0 +1,115 @@
+"""What of a run's surroundings changes its numbers, kept in the workdir.
+
+The config says what is computed. These say how: flags of the environment that choose
+other kernels, versions, the code of this package. None of them is refused; a run that
+goes on under others says so, because it may differ from an uninterrupted one.
+"""
+
+import importlib.machinery
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from absl import logging
+
+import sam_pod
+from sam_pod import errors, files, identity, result
+
+FILE = "surroundings.json"
+
+# Flags of TensorFlow, XLA and the libraries below that choose kernels, precision or the
+# order of sums.
+_FLAGS = re.compile(
+    r"(TF_)?XLA_FLAGS|LIBTPU_INIT_ARGS|NVIDIA_TF32_OVERRIDE|OMP_NUM_THREADS"
+    r"|TF_(ENABLE|DISABLE|USE|CUDNN|DETERMINISTIC|NUM|AUTO|MLIR|TENSORRT|FP16)_\w+"
+    r"|(ONEDNN|DNNL|MKL|CUBLAS|CUDNN|ROCBLAS|MIOPEN|HIPBLASLT|OPENBLAS)_\w+"
+)
+
+
+def current() -> dict[str, dict[str, str]]:
+    """Return the surroundings of this process, by kind."""
+    return {
+        "environment": {k: v for k, v in sorted(os.environ.items()) if _is_flag(k)},
+        "versions": {**result.versions(), "code": identity.code_digest()},
+    }
+
+
+def _is_flag(name: str) -> bool:
+    return bool(_FLAGS.fullmatch(name))
+
+
+def tell() -> None:
+    """Say in one line what of the environment may change the numbers of a run."""
+    chosen = current()["environment"]
+    if chosen:
+        listing = " ".join(f"{name}={value}" for name, value in chosen.items())
+        logging.info(
+            "The environment sets %s: numbers may differ from those without.", listing
+        )
+    for other in other_copies():
+        logging.warning(
+            "Two copies of sam_pod are on Python's path: %s runs, %s does not.",
+            os.path.dirname(sam_pod.__file__),
+            other,
+        )
+
+
+def note(workdir: str) -> None:
+    """Keep the surroundings in the workdir; say what differs from those before.
+
+    The file lists all that the run has had, in their order.
+
+    Args:
+        workdir: That this process holds.
+    """
+    path, now = os.path.join(workdir, FILE), current()
+    before = _read(path)
+    if before and before[-1] == now:
+        return
+    if before:
+        logging.warning(
+            "The run goes on in other surroundings (%s): its numbers may differ from "
+            "those of a run that was not interrupted.",
+            "; ".join(_differences(before[-1], now)),
+        )
+    with errors.storage(workdir):
+        files.write(path, json.dumps([*before, now], indent=2) + "\n")
+
+
+def _read(path: str) -> list[dict[str, Any]]:
+    """Return what a workdir has; of an older version's or a broken file nothing."""
+    try:
+        with errors.storage(path, "read"):
+            content = json.loads(files.read(path) or "[]")
+    except (OSError, ValueError, RecursionError):
+        return []
+    is_ours = isinstance(content, list) and all(isinstance(x, dict) for x in content)
+    return content if is_ours else []
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    phrases = []
+    for kind, values in now.items():
+        old = before.get(kind)
+        old = old if isinstance(old, dict) else {}
+        for key in sorted({*old, *values}):
+            if old.get(key) != values.get(key):
+                was, now_is = (x.get(key, "not set") for x in (old, values))
+                phrases.append(f"{key} was {was}, is {now_is}")
+    return phrases
+
+
+def other_copies() -> list[str]:
+    """Return the folders of other copies of this package on Python's path."""
+    here = os.path.realpath(os.path.dirname(sam_pod.__file__))
+    found = []
+    for entry in dict.fromkeys(map(os.path.abspath, sys.path)):
+        spec = importlib.machinery.PathFinder.find_spec("sam_pod", [entry])
+        if spec is not None and spec.origin:
+            folder = os.path.realpath(os.path.dirname(spec.origin))
+            if folder != here and folder not in found:
+                found.append(folder)
+    return found

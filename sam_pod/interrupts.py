@@ -22,16 +22,12 @@ _ALWAYS = (signal.SIGINT, signal.SIGTERM)
 # Engine send SIGUSR1, SIGUSR2 and SIGXCPU, a terminal that is closed SIGHUP, one at
 # Ctrl-\ SIGQUIT, a container's host SIGPWR. SIGPIPE stays ignored, as Python has it: a
 # log that nobody reads is no reason to stop. SIGTSTP and its like suspend as ever.
-_OTHERS = (
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGALRM,
-    signal.SIGXCPU,
-    signal.SIGPWR,
+# Not every system has all of them.
+_OTHERS = tuple(
+    signal.Signals[name]
+    for name in "SIGHUP SIGQUIT SIGUSR1 SIGUSR2 SIGALRM SIGXCPU SIGPWR".split()
+    if name in signal.Signals.__members__
 )
-
 
 # What TensorFlow raises when another machine, or the storage, is gone.
 _LOST = {

@@ -23,11 +23,8 @@ _ALWAYS = (signal.SIGINT, signal.SIGTERM)
 # Ctrl-\ SIGQUIT, a container's host SIGPWR. SIGPIPE stays ignored, as Python has it: a
 # log that nobody reads is no reason to stop. SIGTSTP and its like suspend as ever.
 # Not every system has all of them.
-_OTHERS = tuple(
-    signal.Signals[name]
-    for name in "SIGHUP SIGQUIT SIGUSR1 SIGUSR2 SIGALRM SIGXCPU SIGPWR".split()
-    if name in signal.Signals.__members__
-)
+_NAMES = ("HUP", "QUIT", "USR1", "USR2", "ALRM", "XCPU", "PWR")
+_OTHERS = tuple(s for s in signal.Signals if s.name.removeprefix("SIG") in _NAMES)
 
 # What TensorFlow raises when another machine, or the storage, is gone.
 _LOST = {

@@ -61,7 +61,7 @@ def lacking(folder: str, column: str, where: str, path: str) -> str:
             "download the images first, or take the version of the set that holds them."
         )
     return (
-        f"{where} in {folder} has no {column!r} in itself, but the path {path[-200:]!r}, "
-        f"and there is no such file beside it or in {folder}: put the images there, or "
+        f"{where} in {folder} has no {column!r} in itself, but the path "
+        f"{path[-200:]!r}, and there is no such file beside it or in {folder}: put the images there, or "
         "take the version of the set that holds them."
     )

@@ -1,4 +1,4 @@
-"""What stands at a model's two ends: shapes that fit the data, outputs that are logits."""
+"""What stands at a model's two ends: shapes that fit the data, and logits."""
 
 import keras
 import tensorflow as tf

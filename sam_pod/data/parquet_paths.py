@@ -62,6 +62,6 @@ def lacking(folder: str, column: str, where: str, path: str) -> str:
         )
     return (
         f"{where} in {folder} has no {column!r} in itself, but the path "
-        f"{path[-200:]!r}, and there is no such file beside it or in {folder}: put the images there, or "
-        "take the version of the set that holds them."
+        f"{path[-200:]!r}, and there is no such file beside it or in {folder}: put "
+        "the images there, or take the version of the set that holds them."
     )

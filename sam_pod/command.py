@@ -37,10 +37,10 @@ def run(action: Callable[[], object]) -> int:
     except errors.StorageLost as error:
         redaction.tell(f"{error}. Run the same command again.\n")
         return interrupts.EXIT_CODE
-    except MemoryError as error:
-        redaction.tell(f"Error: {exhaustion.of_this_machine(error)}\n")
-        return EXIT_USER_ERROR
-    except Exception:
+    except Exception as error:
+        if errors.is_out_of_memory(error):
+            redaction.tell(f"Error: {exhaustion.of_this_machine(error)}\n")
+            return EXIT_USER_ERROR
         redaction.tell(traceback.format_exc())
         return EXIT_BUG
     return 0
@@ -93,6 +93,9 @@ def wants_help(argv: list[str]) -> bool:
     return not {"-h", "-help", "--help", "--helpshort", "--helpfull"}.isdisjoint(argv)
 
 
+_NO_SAY = ("TF_USE_LEGACY_KERAS", "KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
+
+
 def set_environment() -> None:
     """Say how TensorFlow, Keras and JAX shall behave, before they are imported.
 
@@ -102,8 +105,10 @@ def set_environment() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if not os.environ.get("KERAS_BACKEND"):  # Then keras.json would choose one.
         os.environ["KERAS_BACKEND"] = "tensorflow"
-    for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
-        os.environ.pop(name, None)  # Of Keras' own loops, read when it is imported.
+    # Of tf.keras and of Keras' own loops, which nothing here uses; but a value that
+    # does not fit, or a missing package, would end in a traceback.
+    for name in _NO_SAY:
+        os.environ.pop(name, None)
     keras_settings.check_file()
     proxies.spare()
     os.environ["JAX_PLATFORMS"] = "cpu"  # CLU brings JAX; it must not take a device.

@@ -105,7 +105,16 @@ def is_refused(error: Exception) -> bool:
 
 def is_transient(error: Exception) -> bool:
     """Return whether TensorFlow's file systems may not raise this a moment later."""
-    return bool(_names(error) & _TRANSIENT) and not _azure_status(error)
+    passes = bool(_names(error) & _TRANSIENT) and not is_out_of_memory(error)
+    return passes and not _azure_status(error)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that a device or this machine has no memory left."""
+    names, words = _names(error), str(error).lower()
+    return "MemoryError" in names or (
+        bool(names & _KINDS_OF_MEMORY) and any(w in words for w in _WORDS_OF_MEMORY)
+    )
 
 
 def _azure_status(error: Exception) -> str:
@@ -143,7 +152,7 @@ def _has_s3_credentials() -> bool:
     return any(map(os.environ.get, variables)) or os.path.exists(file)
 
 
-def _names(error: Exception) -> set[str]:
+def _names(error: BaseException) -> set[str]:
     # By name, because importing TensorFlow takes seconds.
     return {kind.__name__ for kind in type(error).__mro__}
 
@@ -189,3 +198,20 @@ _STORAGE_TROUBLE = (
     ),
     "is not a directory",  # TensorFlow's own words.
 )
+# What TensorFlow, XLA and CUDA say; buckets and gRPC use these types for other things.
+_WORDS_OF_MEMORY = (
+    "oom when allocating",
+    "out of memory",
+    "out_of_memory",
+    "failed to allocate",
+    "alloc_failed",
+    "ran out of memory in memory space",
+    "exceeds the memory",
+    "dst tensor is not initialized",  # A copy to a GPU that had no room.
+)
+_KINDS_OF_MEMORY = {
+    "ResourceExhaustedError",
+    "InternalError",
+    "XlaRuntimeError",
+    "UnknownError",
+}

@@ -7,33 +7,10 @@ import ml_collections
 
 from sam_pod import errors
 
-# What TensorFlow, XLA and CUDA say; buckets and gRPC use these types for other things.
-_WORDS = (
-    "oom when allocating",
-    "out of memory",
-    "out_of_memory",
-    "failed to allocate",
-    "alloc_failed",
-    "allocating",
-    "ran out of memory in memory space",
-    "exceeds the memory",
-    "dst tensor is not initialized",  # A copy to a GPU that had no room.
-)
-_KINDS = {"ResourceExhaustedError", "InternalError", "XlaRuntimeError", "UnknownError"}
 
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that a device or this machine has no memory left."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    words = str(error).lower()
-    return "MemoryError" in names or (
-        bool(names & _KINDS) and any(word in words for word in _WORDS)
-    )
-
-
-def of_this_machine(error: MemoryError) -> str:
+def of_this_machine(error: Exception) -> str:
     """Return the line for a command that ran out of this machine's memory."""
-    reason = errors.reason(error) or "MemoryError"
+    reason = _reason(error)
     return (
         f"Out of memory ({reason}): this machine has too little for that; end what "
         "else needs memory here, or use a larger machine."
@@ -53,17 +30,19 @@ def explained(config: ml_collections.ConfigDict, num_replicas: int) -> Iterator[
     try:
         yield
     except Exception as error:
-        if not is_out_of_memory(error):
+        if not errors.is_out_of_memory(error):
             raise
         if isinstance(error, MemoryError):
             remedy = _of_this_machine(config)
         else:
             remedy = _of_a_device(config, num_replicas)
-        # The first line has the shape and the device, what follows is a traceback's.
-        reason = errors.reason(ValueError(str(error).strip().partition("\n")[0]))
-        raise errors.UserError(
-            f"Out of memory ({reason or 'MemoryError'}): {remedy}"
-        ) from error
+        raise errors.UserError(f"Out of memory ({_reason(error)}): {remedy}") from error
+
+
+def _reason(error: Exception) -> str:
+    # The first line has the shape and the device, what follows is a traceback's.
+    first = str(error).strip().partition("\n")[0]
+    return errors.reason(ValueError(first)) or type(error).__name__
 
 
 def _of_a_device(config: ml_collections.ConfigDict, num_replicas: int) -> str:

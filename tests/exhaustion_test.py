@@ -76,6 +76,13 @@ def test_this_machine_without_memory_is_one_line():
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("name", OUT_OF_MEMORY)
+def test_a_device_without_memory_is_no_storage_that_fails(name):
+    """Else a run on data in a bucket would be started again, for ever."""
+    assert not errors.is_transient(OUT_OF_MEMORY[name]())
+    assert errors.is_transient(OTHERS["a bucket"])
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_errors_stay_what_they_are(name):
     with pytest.raises(type(OTHERS[name])) as raised:  # noqa: SIM117

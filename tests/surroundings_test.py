@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from sam_pod import surroundings
+from sam_pod import command, surroundings
 from tests import runs
 
 
@@ -30,7 +30,6 @@ def said(caplog):
         ("XLA_FLAGS", "--xla_cpu_enable_fast_math=true"),
         ("TF_XLA_FLAGS", "--tf_xla_auto_jit=2"),
         ("TF_ENABLE_ONEDNN_OPTS", "0"),
-        ("TF_USE_LEGACY_KERAS", "1"),
         ("NVIDIA_TF32_OVERRIDE", "0"),
         ("TF_DETERMINISTIC_OPS", "1"),
         ("TF_CUDNN_DETERMINISTIC", "1"),
@@ -143,3 +142,14 @@ def test_a_launcher_and_a_trainer_of_two_copies_are_not_mixed(tmp_path):
     assert ran.returncode == 1
     assert ran.stderr.startswith(f"Error: launch is in {pathlib.Path(runs.ROOT)}")
     assert ran.stderr.count("\n") == 1
+
+
+def test_variables_that_have_no_say_break_nothing(plain):
+    plain.setenv("TF_USE_LEGACY_KERAS", "1")  # tf_keras is not installed.
+    plain.setenv("KERAS_MAX_EPOCHS", "many")
+    plain.setenv("KERAS_BACKEND", "")
+    plain.setenv("NO_PROXY", os.environ.get("NO_PROXY", ""))  # Put back afterwards.
+    command.set_environment()
+    assert "TF_USE_LEGACY_KERAS" not in os.environ
+    assert "KERAS_MAX_EPOCHS" not in os.environ
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"

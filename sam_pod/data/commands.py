@@ -35,7 +35,7 @@ def run(action: Callable[[Callable[[], object]], object], advice: str) -> int:
         if isinstance(error, errors.StorageLost):
             redaction.tell(f"{error}. The same command continues.\n")
             return interrupts.EXIT_CODE
-        if isinstance(error, MemoryError):
+        if errors.is_out_of_memory(error):
             redaction.tell(f"Error: {exhaustion.of_this_machine(error)}\n")
             return 1
         redaction.tell(traceback.format_exc())

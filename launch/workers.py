@@ -28,6 +28,7 @@ from launch import restarts, stopping
 from sam_pod import config as config_lib
 from sam_pod import errors
 from sam_pod import main as main_lib
+from sam_pod import workdir as workdir_lib
 
 
 def trainer_command(
@@ -43,7 +44,8 @@ def trainer_command(
     values, recipe = main_lib.parse(["sam_pod.main", *arguments])
     command = [sys.executable, "-m", "sam_pod.main", *arguments]
     if not values.workdir:
-        command.append(f"--workdir={main_lib.new_workdir(recipe)}")
+        made = workdir_lib.make_new(main_lib.new_name(recipe))
+        command.append(f"--workdir={made}")
     named = any(a.lstrip("-").startswith("config.runtime.strategy") for a in arguments)
     default = config_lib.defaults().runtime.strategy
     if not named and values.config.runtime.strategy == default:

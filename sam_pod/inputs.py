@@ -9,7 +9,7 @@ import ml_collections
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import dataset, errors, files, interrupts
+from sam_pod import dataset, errors, files, interrupts, turns
 from sam_pod.data import faults, pipeline, prepare
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.runtime import Runtime
@@ -25,7 +25,8 @@ def prepare_missing(
 
     Args:
         config: Validated.
-        workers: Prepare one after the other: they may share the folder, or not.
+        workers: Prepare one after the other: they may share the folder, or not. Other
+            runs that want the same data wait, and so does this one.
         stop: When set, the preparation ends.
 
     Raises:
@@ -41,15 +42,26 @@ def prepare_missing(
         dataset.read_manifest(config, check)
         workers.barrier()
         return
-    directory = config.data.dir
-    sources = {"cifar10": "download", "digits": ""}
     for turn in range(workers.count):
-        is_empty = turn == workers.index and _is_empty(directory)
-        if is_empty and config.data.name in sources:
-            logging.info("Preparing %s in %s.", config.data.name, directory)
-            source = sources[config.data.name]
-            prepare.prepare(config.data.name, source, directory, check=check)
+        if turn == workers.index and not files.is_remote(config.data.dir):
+            caller = turns.Caller(check, logging.info, takes_any=True)
+            _prepare_in_turn(config.data.name, config.data.dir, caller)
         workers.barrier()
+
+
+def _prepare_in_turn(name: str, directory: str, caller: turns.Caller) -> None:
+    """Prepare data where they are not there and nobody else prepares them."""
+    sources = {"cifar10": "download", "digits": ""}
+    if not _is_empty(directory):
+        return
+    if name not in sources:
+        turns.wait(directory, caller)
+        return
+    wish = ["prepare", f"--dataset={name}", f"--source={sources[name]}"]
+    with prepare.turn([*wish, f"--output={directory}"], caller) as is_ours:
+        if is_ours and _is_empty(directory):
+            logging.info("Preparing %s in %s.", name, directory)
+            prepare.prepare(name, sources[name], directory, caller=caller)
 
 
 def check_reach(data: dataset.DataSet, runtime: Runtime) -> None:
@@ -131,7 +143,7 @@ def naming_faults(
 
 def _is_empty(directory: str) -> bool:
     try:
-        return "://" not in directory and not os.listdir(directory)
+        return not os.listdir(directory)
     except FileNotFoundError:
         return True
     except OSError as error:

@@ -39,18 +39,22 @@ def main(argv: list[str]) -> int:
 
     def train() -> None:
         values, recipe = parse(argv)
-        workdir = values.workdir or new_workdir(recipe)
+        workdir = values.workdir or workdir_lib.make_new(new_name(recipe))
         try:
             _train(values, workdir, stop)
         except interrupts.Interrupted:
             logging.info(
-                "Saved. Continue with the same command and --workdir=%s", workdir
+                "Saved. Continue with the same command and --workdir=%s",
+                shlex.quote(workdir),
             )
             raise
         except Exception as error:
             if interrupts.is_lost_worker(error):
                 _leave_lost(error, workdir)
             raise
+        finally:
+            if not values.workdir:
+                workdir_lib.drop_empty(workdir)
 
     return command.run(train)
 
@@ -64,7 +68,7 @@ def _leave_lost(error: Exception, workdir: str) -> NoReturn:
         "A worker or its storage is lost (%s). Continue with the same command and "
         "--workdir=%s",
         interrupts.reason_of_loss(error),
-        workdir,
+        shlex.quote(workdir),
     )
     python_logging.shutdown()
     sys.stdout.flush()
@@ -139,8 +143,8 @@ def _show_help(values: flags.FlagValues) -> None:
     raise SystemExit(0)
 
 
-def new_workdir(recipe: str) -> str:
-    """Return a folder under runs/ that is named after the recipe and the time."""
+def new_name(recipe: str) -> str:
+    """Return the name of a folder under runs/, after the recipe and the time."""
     path, _, variant = recipe.partition(":")
     name = os.path.splitext(os.path.basename(path))[0]
     moment = time.strftime("%Y%m%d-%H%M%S")

@@ -3,6 +3,8 @@
 It may be in a bucket. There no lock keeps a second process out of it.
 """
 
+import contextlib
+import itertools
 import json
 import os
 from typing import IO, Any
@@ -42,6 +44,28 @@ def check(workdir: str, config: ml_collections.ConfigDict) -> None:
             f"{workdir} holds a run with another config ({listing}): give another "
             "--workdir, or the same config to continue it."
         )
+
+
+def make_new(path: str) -> str:
+    """Make a folder that no other run has, and return its name: `path`, or `path`-2.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    with errors.storage(path):
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        for number in itertools.count(1):
+            name = path if number == 1 else f"{path}-{number}"
+            # Who makes it has it, on any file system and whatever the time.
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name)
+                return name
+
+
+def drop_empty(workdir: str) -> None:
+    """Remove a folder that `make_new` has made, if nothing was written to it."""
+    with contextlib.suppress(OSError):
+        os.rmdir(workdir)
 
 
 def read_config(workdir: str) -> ml_collections.ConfigDict:

@@ -25,6 +25,7 @@ FLOORS = {
     "retries": 0,
     "storage": 0,
     "tracing": 0,
+    "turns": 0,
     "rules": 1,
     "augmentation": 2,
     "interrupts": 0,
@@ -59,6 +60,7 @@ CELLAR = (
     "remote_folder",
     "retries",
     "storage",
+    "turns",
 )
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 

@@ -1,5 +1,6 @@
 """The folder of a run: who may continue it, and how files appear in it."""
 
+import concurrent.futures
 import json
 import os
 
@@ -103,6 +104,20 @@ def test_files_and_unreadable_configs_are_refused(tmp_path):
         workdir.begin(str(tmp_path / "closed"), config, {})
     with pytest.raises(errors.UserError, match=r"Cannot write under .*Not a directory"):
         workdir.begin(str(tmp_path / "file" / "x"), config, {})
+
+
+def test_runs_that_start_in_one_second_have_folders_of_their_own(tmp_path):
+    name = str(tmp_path / "runs" / "digits-20300101-000000")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(workdir.make_new, [name] * 8))
+    assert sorted(made) == [name, *(f"{name}-{number}" for number in range(2, 9))]
+    assert all(os.path.isdir(path) for path in made)
+    workdir.write_result(made[0], {"test_accuracy": 0.5})
+    for path in made:
+        workdir.drop_empty(path)
+    assert os.listdir(tmp_path / "runs") == [os.path.basename(made[0])]
+    with pytest.raises(errors.UserError, match="Cannot write under"):
+        workdir.make_new(f"{made[0]}/result.json/x")
 
 
 def test_result(tmp_path):

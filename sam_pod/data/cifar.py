@@ -61,7 +61,8 @@ def check_sha256(where: str, found: str, expected: str, url: str) -> None:
     if found != expected:
         raise errors.UserError(
             f"{where} has SHA-256 {found}; it must be {expected}. It is incomplete or "
-            f"another file: delete it and fetch {url} anew."
+            f"another file: wait while it is being fetched, or delete it and fetch "
+            f"{url} again."
         )
 
 

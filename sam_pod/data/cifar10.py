@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import tqdm
 
-from sam_pod import errors
+from sam_pod import errors, turns
 from sam_pod.data import archives, cifar, records
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -63,14 +63,22 @@ def read_archive(path: str, sha256: str = SHA256) -> records.Source:
     return cifar.read(path, LAYOUT, sha256)
 
 
-def download(destination: str, check: Callable[[], object] = lambda: None) -> None:
+def download(destination: str, caller: turns.Caller | None = None) -> None:
     """Fetch the archive to `destination`, unless it is there already.
 
-    `check` is called after each block; what it raises ends the download.
+    Where another process is fetching it, it is waited for. The caller's `check` is
+    called after each block; what it raises ends the download.
 
     Raises:
         UserError: no network, another checksum, or nowhere to write.
     """
+    caller = caller or turns.Caller()
+    with turns.turn(destination, FILE_NAME, caller) as is_ours:
+        if is_ours:
+            _download(destination, caller.check)
+
+
+def _download(destination: str, check: Callable[[], object]) -> None:
     if os.path.exists(destination):
         cifar.check_sha256(destination, archives.file_sha256(destination), SHA256, URL)
         return

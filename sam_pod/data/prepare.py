@@ -11,6 +11,7 @@ options give the same bytes. Exit codes: 0 done, 1 a mistake to mend (one line s
 which), 42 interrupted: the same command continues, as it does after any kill.
 """
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import tqdm
 
-from sam_pod import errors, files, new_folder, storage
+from sam_pod import errors, files, new_folder, redaction, storage, turns
 from sam_pod.data import commands, names, prepare_flags, sources
 
 # Whatever needs TensorFlow is imported where it is used: --help and a wrong flag
@@ -55,7 +56,7 @@ def prepare(
     source: str,
     output: str,
     num_shards: int = 0,
-    check: Callable[[], object] = lambda: None,
+    caller: turns.Caller | None = None,
 ) -> "manifest_lib.Manifest":
     """Write the data set to the folder `output`, in this process, as it is by default.
 
@@ -64,12 +65,15 @@ def prepare(
         source: As of the flag.
         output: A folder that is empty or does not exist.
         num_shards: Files per split; 0: by the size.
-        check: Called now and then; what it raises ends the preparation.
+        caller: Its `check` is called now and then; what it raises ends the preparation.
 
     Raises:
         UserError: the source, an example of it, or the output is not as it must be.
     """
-    request = sources.Request(source=source, output=output, check=check)
+    caller = caller or turns.Caller()
+    request = sources.Request(
+        source=source, output=output, check=caller.check, say=caller.say
+    )
     return prepare_with(dataset, request, num_shards=num_shards).manifest
 
 
@@ -131,6 +135,25 @@ def prepare_with(
         )
 
 
+def turn(
+    argv: list[str], caller: turns.Caller
+) -> contextlib.AbstractContextManager[bool]:
+    """Wait while another process prepares the same; enter whether it is to be done.
+
+    Args:
+        argv: Of this command.
+        caller: Of this process.
+
+    Raises:
+        UserError: the other process has failed, or prepares it otherwise.
+    """
+    values = prepare_flags.parse(argv, READERS)
+    new_folder.check(values.output)  # Before a folder is made.
+    # In a bucket it is made on the local disk first: this machine's processes wait.
+    place = new_folder.partial(values.output).removesuffix(".partial")
+    return turns.turn(place, prepare_flags.wanted(values), caller)
+
+
 def summary(output: str, manifest: "manifest_lib.Manifest", seconds: float) -> str:
     """Return one line about a data set that was prepared."""
     shape = "x".join(map(str, manifest.image_shape))
@@ -164,21 +187,26 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
         label_column=values.label_column,
         splits=prepare_flags.wish(values),
         check=check,
+        say=lambda line: redaction.tell(f"{line}\n"),
     )
-    report = prepare_with(
-        values.dataset,
-        request,
-        name=values.name,
-        encoding=values.encoding,
-        num_shards=values.num_shards,
-        num_processes=values.num_processes,
-        image_size=values.image_size,
-        skip_bad=values.skip_bad,
-        background=values.background,
-        sixteen_bit=values.sixteen_bit,
-        label_noise=values.label_noise,
-        noise_seed=values.noise_seed,
-    )
+    with turn(argv, request.caller) as is_ours:
+        if not is_ours:
+            print(f"{values.output} was prepared by that process.")
+            return
+        report = prepare_with(
+            values.dataset,
+            request,
+            name=values.name,
+            encoding=values.encoding,
+            num_shards=values.num_shards,
+            num_processes=values.num_processes,
+            image_size=values.image_size,
+            skip_bad=values.skip_bad,
+            background=values.background,
+            sixteen_bit=values.sixteen_bit,
+            label_noise=values.label_noise,
+            noise_seed=values.noise_seed,
+        )
     for decision in report.manifest.decisions:
         print(f"Decided: {decision}")
     for key, fault in report.faults:

@@ -23,6 +23,8 @@ squares with --image_size), or as they come with --encoding=encoded: then any si
 do. imagenet is encoded unless something else is asked.
 """
 
+import json
+import os
 from collections.abc import Iterable
 
 from absl import flags
@@ -72,6 +74,16 @@ def wish(values: flags.FlagValues) -> split_names.Wish:
         test=values.test_split,
         test_share=values.test_share,
     )
+
+
+def wanted(values: flags.FlagValues) -> str:
+    """Return what the flags ask for, as a text that is equal where the bytes are."""
+    given = values.flag_values_dict()
+    if given["source"] not in ("", "download", "embedded"):
+        given["source"] = os.path.abspath(given["source"])
+    for name in ("output", "num_processes"):
+        del given[name]
+    return json.dumps(given, sort_keys=True, default=str)
 
 
 def _values(datasets: Iterable[str]) -> flags.FlagValues:

@@ -16,7 +16,10 @@ from sam_pod.data import records
 VERSION = 3
 ENCODINGS = ("raw", "encoded")
 PREPARE = "python -m sam_pod.data.prepare"
-AGAIN = f"Delete the folder and prepare it again with `{PREPARE}`."
+AGAIN = (
+    "If nothing is copying or writing it now, delete the folder and prepare it again "
+    f"with `{PREPARE}`."
+)
 
 Rules = Mapping[str, tuple[Callable[[Any], bool], str]]
 

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from sam_pod import errors, new_folder
+from sam_pod import errors, new_folder, turns
 from sam_pod.data import split_names
 
 if TYPE_CHECKING:
@@ -28,6 +28,12 @@ class Request:
     label_column: str = "label"
     splits: split_names.Wish = dataclasses.field(default_factory=split_names.Wish)
     check: Callable[[], object] = lambda: None  # What it raises ends a download.
+    say: Callable[[str], object] = lambda line: None  # That another is waited for.
+
+    @property
+    def caller(self) -> turns.Caller:
+        """What this process does while another one makes what it needs."""
+        return turns.Caller(self.check, self.say)
 
     @property
     def asked(self) -> "images.Asked":
@@ -66,7 +72,7 @@ def _read_cifar10(request: Request) -> "records.Source":
     source = request.source
     if source == "download":
         source = os.path.join(request.beside, cifar10.FILE_NAME)
-        cifar10.download(source, request.check)
+        cifar10.download(source, request.caller)
     if _is_archive(source, cifar10.FILE_NAME, "cifar-10-batches-"):
         return cifar10.read_archive(source)
     found = _read_images(dataclasses.replace(request, source=source))

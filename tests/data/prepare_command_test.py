@@ -197,6 +197,37 @@ def test_signals_interrupt_it_and_it_continues(tmp_path):
         assert contents(tmp_path / number.name) == contents(tmp_path / "undisturbed")
 
 
+def test_of_two_that_write_one_set_the_second_waits_for_the_first(tmp_path):
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    output = tmp_path / "new" / "set"
+    wish = ["--dataset=digits", f"--output={output}", "--num_processes=1"]
+    stalled = [sys.executable, "-c", STALLED, *wish]
+    with (
+        subprocess.Popen(stalled, cwd=REPOSITORY, text=True, **pipes) as first,
+        subprocess.Popen(
+            [sys.executable, "-c", f"input()\n{STALLED}", *wish],
+            cwd=REPOSITORY,
+            text=True,
+            **pipes,
+        ) as second,
+    ):
+        assert first.stdout.readline() == "stalled\n"
+        second.stdin.write("now\n")
+        second.stdin.flush()
+        told = second.stderr.readline()
+        assert told.startswith(f"Process {first.pid} on ") and "waiting" in told
+        done = run([*command(*wish), "--label_noise=0.5"])
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"Process {first.pid} on" in done.stderr and "other" in done.stderr
+        assert_one_line(done.stderr)
+        assert first.communicate()[1] == ""
+        stdout, stderr = second.communicate()
+        assert (stdout, stderr) == (f"{output} was prepared by that process.\n", "")
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert manifest.read(output).name == "digits"
+    assert os.listdir(output.parent) == ["set"]
+
+
 def test_an_interrupt_that_python_drops_is_raised_again():
     code = """
 import gc, os, signal

@@ -1,0 +1,64 @@
+"""The data of a run where they are not there yet, and others want them, too."""
+
+import logging
+import threading
+
+import tensorflow as tf
+
+from sam_pod import config as config_lib
+from sam_pod import inputs, turns, workers
+from sam_pod.data import manifest, prepare
+
+
+def small(directory, name="digits"):
+    config = config_lib.defaults()
+    config.data.name, config.data.dir = name, str(directory)
+    return config
+
+
+def prepare_missing(config):
+    alone = workers.Workers(tf.distribute.get_strategy())
+    inputs.prepare_missing(config, alone, threading.Event())
+
+
+def test_of_several_first_runs_one_prepares_and_all_have_the_data(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "absl")
+    config = small(tmp_path / "new" / "set")
+    ends = []
+
+    def run():
+        prepare_missing(config)
+        ends.append(manifest.read(config.data.dir).num_examples("train"))
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ends == [1347] * 3
+    assert caplog.text.count("Preparing digits in") == 1
+
+
+def test_a_run_waits_for_data_that_the_command_prepares(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "absl")
+    config = small(tmp_path / "set", "images")
+    waits = threading.Event()
+    caller = turns.Caller()
+    wish = ["prepare", "--dataset=digits", "--name=images"]
+    with prepare.turn([*wish, f"--output={tmp_path / 'set'}"], caller) as is_ours:
+        assert is_ours
+
+        class Waits(logging.Handler):
+            def emit(self, record):
+                if "waiting for it" in record.getMessage():
+                    waits.set()
+
+        handler = Waits()
+        logging.getLogger("absl").addHandler(handler)
+        thread = threading.Thread(target=prepare_missing, args=(config,))
+        thread.start()
+        assert waits.wait(60)
+        prepare.prepare("digits", "", str(tmp_path / "set"))
+    thread.join()
+    logging.getLogger("absl").removeHandler(handler)
+    assert "is making" in caplog.text

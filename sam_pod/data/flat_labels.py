@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from sam_pod import errors
 from sam_pod.data import archives, devkit, image_tree, label_table, split_names
+from sam_pod.data import listing as listing_lib
 
 _TABLES = (".csv", ".tsv", ".txt")
 _SPEAK = frozenset(
@@ -140,25 +141,28 @@ def _files(
             for entry in found:
                 if _is_text(entry.name) and entry.is_file():
                     path = os.path.normpath(entry.path)
-                    yield path, functools.partial(_read, path, path)
+                    yield path, functools.partial(_read, path)
         return
-    for name, start, size in zip(
-        listing.names, listing.offsets, listing.sizes, strict=True
+    for index, (name, size) in enumerate(
+        zip(listing.names, listing.sizes, strict=True)
     ):
         folder, slash, _ = name.rpartition("/")
         if _is_text(name) and size >= 0 and folder + slash in folders:
-            said = f"{name} in {listing.place}"
-            yield name, functools.partial(_read, said, listing.path, start, size)
+            yield name, functools.partial(_read_entry, listing, index)
 
 
 def _is_text(name: str) -> bool:
     return name.lower().endswith(_TABLES)
 
 
-def _read(said: str, path: str, start: int = 0, size: int = -1) -> tuple[str, bytes]:
+def _read(path: str) -> tuple[str, bytes]:
     try:
         with open(path, "rb") as file:
-            file.seek(start)
-            return said, file.read(size)
+            return path, file.read()
     except OSError as error:
-        raise archives.unreadable(said, error) from error
+        raise archives.unreadable(path, error) from error
+
+
+def _read_entry(listing: listing_lib.Listing, index: int) -> tuple[str, bytes]:
+    said = f"{listing.names[index]} in {listing.place}"
+    return said, listing_lib.content(listing, index)

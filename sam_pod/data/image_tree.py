@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 
 from sam_pod import errors
 from sam_pod.data import listing as listing_lib
-from sam_pod.data import split_names
+from sam_pod.data import litter, split_names
 
-TEXTS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".md", ".html", ".yaml")
 WHOLE = "."  # The group of all images, where there are no folders of splits.
 LAYOUT = "the images must lie at train/<class>/<file> and test/<class>/<file>"
 
@@ -61,7 +60,7 @@ def of_listing(listing: listing_lib.Listing) -> Tree:
     ):
         if size < 0:
             others.append(name)
-        elif not name.lower().endswith(TEXTS):
+        elif litter.kind(name.rpartition("/")[2]) == "image":
             folder = name.rpartition("/")[0]
             if folder not in folders:
                 folders[folder] = array.array("q")

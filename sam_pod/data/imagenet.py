@@ -144,7 +144,7 @@ def _read_val_tar(
 ) -> records.Split:
     if not asked.labels:
         raise _without_labels(folder)
-    listing = listing_lib.of_tar(path, folder)
+    listing = listing_lib.of_archive(path, folder)
     names = {
         index: listing.names[index]
         for index, size in enumerate(listing.sizes)

@@ -1,4 +1,4 @@
-"""Images in a folder or a tar: class folders, or flat beside a table of labels.
+"""Images in a folder or an archive: class folders, or flat beside a table of labels.
 
 The examples are sorted by class and file name, so that a folder and a tar of the same
 images are the same source. Which folder is which split, `split_names` says.
@@ -36,7 +36,7 @@ class Asked:
 
 
 def read(path: str, scratch: str = ".", asked: Asked | None = None) -> records.Source:
-    """Return the source in the folder or tar (.tar, .tar.gz) at `path`.
+    """Return the source in the folder, tar or zip at `path`.
 
     Args:
         path: Of the images.
@@ -49,10 +49,10 @@ def read(path: str, scratch: str = ".", asked: Asked | None = None) -> records.S
     if os.path.isdir(path):
         listing = listing_lib.of_folder(path)
     elif os.path.exists(path):
-        listing = listing_lib.of_tar(path, scratch)
+        listing = listing_lib.of_archive(path, scratch)
     else:
         raise errors.UserError(
-            f"No source at {path!r}; pass a folder or a tar of images."
+            f"No source at {path!r}; pass a folder, a tar or a zip of images."
         )
     return of_listing(listing, asked)
 
@@ -104,7 +104,13 @@ class _Source:
             place=self._listing.place,
             fingerprint=self._fingerprint(),
             splits=splits,
-            decisions=(*self._decisions, *said, *choice.decisions, *lines),
+            decisions=(
+                *self._listing.lines(),
+                *self._decisions,
+                *said,
+                *choice.decisions,
+                *lines,
+            ),
         )
 
     def _fingerprint(self) -> str:

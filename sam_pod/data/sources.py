@@ -161,7 +161,7 @@ def _read_tfds(request: Request) -> "records.Source":
     return tfds.read(request.source)
 
 
-_IMAGES = "a folder or a tar of images"
+_IMAGES = "a folder, a tar or a zip of images"
 READERS: Mapping[str, Reader] = {
     "cifar10": Reader(_read_cifar10, path=f"{_IMAGES} (or 'download' for cifar10)"),
     "cifar100": Reader(_read_cifar100, path="cifar-100-binary.tar.gz"),

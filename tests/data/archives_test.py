@@ -35,18 +35,9 @@ def test_a_member_that_escapes_is_refused(name):
     assert str(raised.value).startswith(f"x.tar has a member {name!r}")
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        tarfile.SYMTYPE,
-        tarfile.LNKTYPE,
-        tarfile.CHRTYPE,
-        tarfile.BLKTYPE,
-        tarfile.FIFOTYPE,
-    ],
-)
-def test_a_link_or_a_device_is_refused(kind):
-    with pytest.raises(errors.UserError, match="'a' that is a link or a device"):
+@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+def test_a_device_is_refused(kind):
+    with pytest.raises(errors.UserError, match="'a' that is a device or a pipe"):
         archives.member_path("x.tar", member("a", kind))
 
 

@@ -142,9 +142,16 @@ def test_hidden_and_foreign_files_are_ignored(tmp_path, tree):
     (tree / "train" / "ant" / "._9.png").write_bytes(b"x")
     (tree / "test" / ".cache").mkdir()
     (tree / "test" / ".cache" / "x.png").write_bytes(b"x")
-    assert prepared(tree, tmp_path / "after") == expected
-    packed = pack(tmp_path / "a.tar", tree, folders=True)
-    assert prepared(packed, tmp_path / "packed") == expected
+    digest = manifest.read(tmp_path / "before").digest()
+    del expected["manifest.json"]
+    for place in (tree, pack(tmp_path / "a.tar", tree, folders=True)):
+        output = tmp_path / f"after {place.name}"
+        found = prepared(place, output)
+        del found["manifest.json"]
+        assert found == expected
+        assert manifest.read(output).digest() == digest
+        (line,) = manifest.read(output).decisions
+        assert line.startswith("5 files are no images: .DS_Store, README.md, test/.c")
 
 
 def test_all_formats_are_decoded_to_three_channels(tmp_path, tree):

@@ -7,7 +7,8 @@
   mnist, fashion_mnist   a folder with train-images-idx3-ubyte.gz and the like
   imagenet       a folder with ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar, or
                  with train/<wnid>/* and val/<wnid>/*
-  images         a folder, a tar (packed or not) or a zip of train/<class>/*, test/<class>/*
+  images         a folder, a tar (packed or not) or a zip of train/<class>/* and
+                 test/<class>/*
   parquet        a folder of train-*.parquet and test-*.parquet, as of Hugging Face
   tfds           the folder of a version, such as ~/tensorflow_datasets/mnist/3.0.1
   numpy          an .npz file, or a folder, with x_train, y_train, x_test, y_test

@@ -72,6 +72,8 @@ def defaults() -> ml_collections.ConfigDict:
     config.data.cutmix_alpha = 1.0  # Likewise.
     config.data.label_smoothing = 0.0  # Part of a label that all classes share.
     config.data.standardize = False  # Subtract the mean, divide by the deviation.
+    # Validation is on 'held_out' training examples, or on the 'split' of that name.
+    config.data.validation = "held_out"
     config.data.validation_examples = 5000  # Held out of the training split.
     # Side of the square that the model sees; 0 is the stored size.
     config.data.image_size = 0

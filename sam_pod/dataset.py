@@ -35,20 +35,30 @@ class DataSet:
         reader = reading.Reader(self.directory, self.manifest, "train", self.how)
         return reader.records.read(tf.constant(0, tf.int64))
 
-    def splits(self, validation_examples: int) -> dict[str, pipeline.Split]:
+    def splits(self, held_out: int | None) -> dict[str, pipeline.Split]:
         """Return the splits 'train', 'validation' and 'test'.
+
+        Args:
+            held_out: As returned by `held_out`.
 
         Raises:
             UserError: as `pipeline.splits`.
         """
-        return pipeline.splits(
-            self.directory, self.manifest, validation_examples, self.how
-        )
+        return pipeline.splits(self.directory, self.manifest, held_out, self.how)
 
 
 def is_foreign(config: ml_collections.ConfigDict) -> bool:
     """Return whether the data were not written by `prepare`."""
     return bool(config.data.files.train)
+
+
+def held_out(config: ml_collections.ConfigDict) -> int | None:
+    """Return how many training examples are for validation; None where it has its own.
+
+    Its own split is the one called 'validation' in the manifest.
+    """
+    has_own = config.data.validation == "split"
+    return None if has_own else config.data.validation_examples
 
 
 def read_manifest(
@@ -127,9 +137,13 @@ def _held_if_it_fits(
     manifest: manifest_lib.Manifest,
     how: reading.Reading,
 ) -> reading.Reading:
-    images = sum(manifest.num_examples(split) for split in manifest.splits)
+    sizes = {split: manifest.num_examples(split) for split in manifest.splits}
+    validation = held_out(config)
+    images = sizes["train"] + sizes["test"]
     if how.random_parts:  # Of what is seen in parts, nothing can be held.
-        images = config.data.validation_examples + manifest.num_examples("test")
+        images = sizes["test"] + (validation or 0)
+    if validation is None:
+        images += sizes.get(records.VALIDATION, 0)
     needed = images * math.prod(image_shape(config, manifest))
     share = config.data.memory_fraction * memory.total_bytes()
     if needed <= share:

@@ -86,6 +86,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
             f"`data.randaugment_magnitude` is {config.data.randaugment_magnitude}; it "
             "must be at most 10."
         )
+    if config.data.validation not in ("held_out", "split"):
+        raise errors.UserError(
+            f"`data.validation` is {config.data.validation!r}; it must be 'held_out' "
+            "(`data.validation_examples` of training) or 'split' (the data's own)."
+        )
     _validate_files(config)
     if config.model.batch_norm not in ("replica", "global"):
         raise errors.UserError(

@@ -105,7 +105,7 @@ def _set_up(
     workers, num_replicas = runtime.workers, runtime.strategy.num_replicas_in_sync
     with runtime.host_scope():
         data = dataset.load(config)
-    splits = data.splits(config.data.validation_examples)
+    splits = data.splits(dataset.held_out(config))
     epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
     with runtime.host_scope():
         recipe = build_recipe(config, data.manifest, epoch_steps, num_replicas)

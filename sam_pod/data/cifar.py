@@ -40,13 +40,13 @@ def read(path: str, layout: Layout, sha256: str) -> records.Source:
     members = _read_members(path, layout)
     return records.Source(
         name=layout.name,
-        classes=_classes(path, members[layout.classes_member], layout),
+        classes=classes_of(path, members[layout.classes_member], layout),
         kind=layout.kind,
         place=path,
         fingerprint=sha256,
         sha256=sha256,
         splits={
-            split: _split(path, split, {name: members[name] for name in names}, layout)
+            split: split_of(path, split, {n: members[n] for n in names}, layout)
             for split, names in layout.members.items()
         },
     )
@@ -85,7 +85,12 @@ def _read_members(path: str, layout: Layout) -> dict[str, bytes]:
     return found
 
 
-def _classes(path: str, content: bytes, layout: Layout) -> tuple[str, ...]:
+def classes_of(path: str, content: bytes, layout: Layout) -> tuple[str, ...]:
+    """Return the classes in a text of a name a line.
+
+    Raises:
+        UserError: they are others than those of the set.
+    """
     classes = tuple(content.decode("utf-8", "replace").split())
     first, count = layout.first_classes, layout.num_classes
     if classes[: len(first)] != first or len(classes) != count:
@@ -97,9 +102,14 @@ def _classes(path: str, content: bytes, layout: Layout) -> tuple[str, ...]:
     return classes
 
 
-def _split(
+def split_of(
     path: str, split: str, members: Mapping[str, bytes], layout: Layout
 ) -> records.Split:
+    """Return a split of the binary records in some files.
+
+    Raises:
+        UserError: a file is cut short, or a label is none.
+    """
     record_bytes = layout.label_bytes + _PIXEL_BYTES
     parts = []
     for name, content in members.items():

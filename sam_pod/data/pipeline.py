@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors, groups
-from sam_pod.data import crops, reading
+from sam_pod.data import crops, reading, records
 from sam_pod.data import manifest as manifest_lib
 
 InputFn = Callable[[tf.distribute.InputContext], tf.data.Dataset]
@@ -34,7 +34,7 @@ class Split:
 
     directory: str
     manifest: manifest_lib.Manifest
-    stored: str  # 'train' or 'test': the shards it is read from.
+    stored: str  # The split of the manifest whose shards it is read from.
     first: int  # It is examples [first, first + num_examples) of a fixed shuffle.
     num_examples: int
     how: reading.Reading = reading.AS_STORED  # It is read.
@@ -46,7 +46,7 @@ class Split:
 
     def rows(self, positions: tf.Tensor) -> tf.Tensor:
         """Return where in the shards the examples at int64 `positions` are."""
-        if self.stored == "test":
+        if self.stored != "train":
             return positions
         last = self.manifest.num_examples(self.stored) - 1
         return _shuffle(positions + self.first, _HOLDOUT_SEED, last)
@@ -55,32 +55,44 @@ class Split:
 def splits(
     directory: str,
     manifest: manifest_lib.Manifest,
-    validation_examples: int,
+    held_out: int | None,
     how: reading.Reading = reading.AS_STORED,
 ) -> dict[str, Split]:
-    """Return the splits 'train', 'validation' (held out of training) and 'test'.
+    """Return the splits 'train', 'validation' and 'test'.
 
     Args:
         directory: Of the shards.
         manifest: Of them.
-        validation_examples: Held out.
+        held_out: So many training examples are for validation; None: the split of that
+            name is, and all of training trains.
         how: Their examples are read.
 
     Raises:
-        UserError: nothing is left to train on.
+        UserError: nothing is left to train on, or there is no split for validation.
     """
+
+    def whole(name: str) -> Split:
+        return Split(directory, manifest, name, 0, manifest.num_examples(name), how)
+
+    if held_out is None:
+        if records.VALIDATION not in manifest.splits:
+            raise errors.UserError(
+                f"`data.validation` is 'split', but {directory} has no split "
+                f"{records.VALIDATION!r}; it has {', '.join(manifest.splits)}. Take "
+                "'held_out', or prepare a source that has one."
+            )
+        names = ("train", records.VALIDATION, "test")
+        return {name: whole(name) for name in names}
     stored = manifest.num_examples("train")
-    if validation_examples >= stored:
+    if held_out >= stored:
         raise errors.UserError(
-            f"`data.validation_examples` is {validation_examples}; it must be below "
+            f"`data.validation_examples` is {held_out}; it must be below "
             f"the {stored} training examples of {directory}."
         )
-    held_out = validation_examples
-    tests = manifest.num_examples("test")
     return {
         "train": Split(directory, manifest, "train", held_out, stored - held_out, how),
         "validation": Split(directory, manifest, "train", 0, held_out, how),
-        "test": Split(directory, manifest, "test", 0, tests, how),
+        "test": whole("test"),
     }
 
 

@@ -14,7 +14,7 @@ from sam_pod import errors, new_folder, turns
 from sam_pod.data import split_names
 
 if TYPE_CHECKING:
-    from sam_pod.data import images, records
+    from sam_pod.data import cifar, images, records
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,8 +73,11 @@ def _read_cifar10(request: Request) -> "records.Source":
     if source == "download":
         source = os.path.join(request.beside, cifar10.FILE_NAME)
         cifar10.download(source, request.caller)
-    if _is_archive(source, cifar10.FILE_NAME, "cifar-10-batches-"):
-        return cifar10.read_archive(source)
+    if _is_archive(source, cifar10.FILE_NAME, "cifar-10-batches-bin"):
+        return _chosen(cifar10.read_archive(source), request)
+    found = _read_cifar_version(source, cifar10.LAYOUT, "cifar-10-batches-", request)
+    if found is not None:
+        return found
     found = _read_images(dataclasses.replace(request, source=source))
     if found.classes != cifar10.CLASSES:
         raise errors.UserError(
@@ -101,19 +104,64 @@ def _is_archive(path: str, name: str, first_member: str) -> bool:
 def _read_cifar100(request: Request) -> "records.Source":
     from sam_pod.data import cifar100
 
-    return cifar100.read_archive(request.source)
+    source = request.source
+    found = None
+    if not _is_archive(source, os.path.basename(cifar100.URL), cifar100.FOLDER):
+        found = _read_cifar_version(source, cifar100.LAYOUT, "cifar-100-", request)
+    return found or _chosen(cifar100.read_archive(source), request)
+
+
+def _read_cifar_version(
+    source: str, layout: "cifar.Layout", first_member: str, request: Request
+) -> "records.Source | None":
+    """Return the source in any version of CIFAR's, None where it is none."""
+    from sam_pod.data import cifar_versions
+
+    name = layout.kind.removesuffix("binary")
+    packed = os.path.isfile(source) and os.path.basename(source).startswith(name)
+    if (
+        packed
+        or _is_archive(source, "", first_member)
+        or cifar_versions.looks_like(source, layout)
+    ):
+        return cifar_versions.read(source, layout, request.splits)
+    return None
+
+
+def _chosen(source: "records.Source", request: Request) -> "records.Source":
+    """Return a source with the splits that are asked for."""
+    from sam_pod.data import held_out
+
+    splits, said = held_out.chosen(source.splits, request.splits, source.place)
+    decisions = (*source.decisions, *said)
+    return dataclasses.replace(source, splits=splits, decisions=decisions)
 
 
 def _read_digits(request: Request) -> "records.Source":
     from sam_pod.data import digits
 
-    return digits.read()
+    return _chosen(digits.read(), request)
+
+
+def _read_emnist(request: Request) -> "records.Source":
+    from sam_pod.data import idx
+
+    return idx.read("emnist", request.source, request.splits)
 
 
 def _read_fashion_mnist(request: Request) -> "records.Source":
     from sam_pod.data import idx
 
-    return idx.read("fashion_mnist", request.source)
+    return _renamed(request, "fashion_mnist") or idx.read(
+        "fashion_mnist", request.source, request.splits
+    )
+
+
+def _renamed(request: Request, name: str) -> "records.Source | None":
+    """Return the source in an .npz file under a name; None where it is no such file."""
+    if not request.source.endswith(".npz"):
+        return None
+    return dataclasses.replace(_read_numpy(request), name=name)
 
 
 def _read_imagenet(request: Request) -> "records.Source":
@@ -131,7 +179,29 @@ def _read_images(request: Request) -> "records.Source":
 def _read_mnist(request: Request) -> "records.Source":
     from sam_pod.data import idx
 
-    return idx.read("mnist", request.source)
+    return _renamed(request, "mnist") or idx.read(
+        "mnist", request.source, request.splits
+    )
+
+
+def _read_kmnist(request: Request) -> "records.Source":
+    from sam_pod.data import idx
+
+    return _renamed(request, "kmnist") or idx.read(
+        "kmnist", request.source, request.splits
+    )
+
+
+def _read_medmnist(request: Request) -> "records.Source":
+    return dataclasses.replace(_read_numpy(request), name="medmnist")
+
+
+def _read_tiny_imagenet(request: Request) -> "records.Source":
+    return dataclasses.replace(_read_images(request), name="tiny_imagenet")
+
+
+def _read_csv(request: Request) -> "records.Source":
+    return dataclasses.replace(_read_images(request), name="csv")
 
 
 def _read_numpy(request: Request) -> "records.Source":
@@ -152,7 +222,7 @@ def _read_parquet(request: Request) -> "records.Source":
 def _read_svhn(request: Request) -> "records.Source":
     from sam_pod.data import svhn
 
-    return svhn.read(request.source)
+    return svhn.read(request.source, request.splits)
 
 
 def _read_tfds(request: Request) -> "records.Source":
@@ -164,16 +234,21 @@ def _read_tfds(request: Request) -> "records.Source":
 _IMAGES = "a folder, a tar or a zip of images"
 READERS: Mapping[str, Reader] = {
     "cifar10": Reader(_read_cifar10, path=f"{_IMAGES} (or 'download' for cifar10)"),
-    "cifar100": Reader(_read_cifar100, path="cifar-100-binary.tar.gz"),
+    "cifar100": Reader(_read_cifar100, path="cifar-100-binary.tar.gz or its folder"),
+    "csv": Reader(_read_csv, path=f"{_IMAGES}, whose classes a table says"),
     "digits": Reader(_read_digits, path=""),
+    "emnist": Reader(_read_emnist, path="the folder of the IDX files"),
     "fashion_mnist": Reader(_read_fashion_mnist, path="the folder of the IDX files"),
     "imagenet": Reader(_read_imagenet, "encoded", "the folder of its tar files"),
     "images": Reader(_read_images, path=f"{_IMAGES} (or 'download' for cifar10)"),
+    "kmnist": Reader(_read_kmnist, path="the folder of the IDX files"),
+    "medmnist": Reader(_read_medmnist, path="an .npz file, such as pathmnist.npz"),
     "mnist": Reader(_read_mnist, path="the folder of the IDX files"),
     "numpy": Reader(_read_numpy, path="an .npz file or a folder of .npy files"),
     "parquet": Reader(_read_parquet, path="a folder of Parquet files"),
     "svhn": Reader(_read_svhn, path="the folder of the .mat files"),
     "tfds": Reader(_read_tfds, path="the folder of a version of a TFDS data set"),
+    "tiny_imagenet": Reader(_read_tiny_imagenet, path=_IMAGES),
 }
 
 
@@ -199,6 +274,6 @@ def read(dataset: str, request: Request) -> "records.Source":
     asked = {
         field.name: str(getattr(request, field.name))
         for field in dataclasses.fields(request)
-        if field.name not in ("source", "output", "check")
+        if field.name not in ("source", "output", "check", "say")
     }
     return dataclasses.replace(found, fingerprint=f"{found.fingerprint} {asked}")

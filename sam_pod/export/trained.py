@@ -77,7 +77,7 @@ def build_recipe(
     config: ml_collections.ConfigDict, data: manifest_lib.Manifest, num_replicas: int
 ) -> Recipe:
     """Return what the run makes a step of, on so many replicas."""
-    split = pipeline.splits(config.data.dir, data, config.data.validation_examples)
+    split = pipeline.splits(config.data.dir, data, dataset.held_out(config))
     steps = pipeline.steps_per_epoch(split["train"], config.global_batch_size)
     if num_replicas == 1:  # Alone, a replica is any group; and `sync` a number fits.
         config = config.copy_and_resolve_references()

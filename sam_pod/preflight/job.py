@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import ml_collections
 
-from sam_pod import augmentation, errors
+from sam_pod import augmentation, dataset, errors
 from sam_pod import config as config_lib
 from sam_pod.preflight import (
     checks,
@@ -172,7 +172,8 @@ def _find_batch(
     Batches of more examples than there are to train on are of no use, and not tried.
     """
     config = subject.config
-    examples = subject.manifest.num_examples("train") - config.data.validation_examples
+    held_out = dataset.held_out(config) or 0
+    examples = subject.manifest.num_examples("train") - held_out
     name = next(name for name in _STEPS if name in programs)
 
     def needs(batch: int) -> float:

@@ -55,7 +55,7 @@ class Subject:
         Raises:
             UserError: as when `main` builds it.
         """
-        config, held_out = self.config, self.config.data.validation_examples
+        config, held_out = self.config, dataset.held_out(self.config)
         session.check_names(config, num_replicas)
         splits = pipeline.splits(config.data.dir, self.manifest, held_out)
         steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)

@@ -2,10 +2,15 @@
 
 import os
 import socket
+import subprocess
+import sys
+import urllib.request
 
 import pytest
 
+from launch import processes
 from sam_pod import proxies
+from tests import runs
 
 PROXY = "http://user:secret@proxy.example:3128"
 NAMES = [
@@ -119,8 +124,51 @@ def test_twice_is_once(environment):
 def test_buckets_go_through_the_users_proxy(environment):
     environment.setenv("https_proxy", PROXY)
     proxies.spare(["127.0.0.1"])
-    import urllib.request
-
     assert urllib.request.getproxies()["https"] == PROXY
     assert not urllib.request.proxy_bypass("storage.example")
     assert urllib.request.proxy_bypass("127.0.0.1")
+
+
+_CONNECT = """
+import sys
+from sam_pod import proxies
+proxies.spare(["127.0.0.1"])
+import tensorflow as tf
+cluster = {"worker": [f"127.0.0.1:{sys.argv[1]}"]}
+server = tf.distribute.Server(cluster, job_name="worker", task_index=0)
+with tf.Graph().as_default(), tf.compat.v1.Session(server.target) as session:
+    print(session.run(tf.constant(41) + 1))
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["http_proxy", pytest.param("grpc_proxy", marks=pytest.mark.slow)]
+)
+def test_tensorflow_reaches_this_machine_past_a_proxy(environment, name):
+    """Without our list it waits for the proxy, where nobody listens."""
+    environment.setenv(name, "http://127.0.0.1:9")
+    environment.setenv("PYTHONPATH", str(runs.ROOT))
+    (port,) = processes.take_ports(1)
+    told = subprocess.run(
+        [sys.executable, "-c", _CONNECT, str(port)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert told.stdout == "42\n", told.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_workers_of_this_machine_connect_past_a_proxy(environment, tmp_path):
+    for name in NAMES[:8]:
+        environment.setenv(name, "http://127.0.0.1:9")
+    recipe = runs.write_recipe(tmp_path / "r.py", runs.small_config(tmp_path))
+    code, lines, stderr = runs.main(
+        *("--num_workers=2", "--max_restarts=0", "--", f"--config={recipe}"),
+        f"--workdir={tmp_path / 'run'}",
+        module="launch.workers",
+    )
+    assert code == 0, stderr
+    assert not any("puts the proxy" in line for line in lines)
+    assert runs.result(tmp_path / "run")["test_examples"] == 30

@@ -1,13 +1,23 @@
 """Setting up: what does not fit is refused before anything is written."""
 
 import dataclasses
+import json
 import os
 import shutil
 
 import numpy as np
 import pytest
 
-from sam_pod import errors, interrupts, optimizers, runtime, session, state, workers
+from sam_pod import (
+    errors,
+    interrupts,
+    optimizers,
+    runtime,
+    session,
+    state,
+    surroundings,
+    workers,
+)
 from tests import fixtures, runs
 from tests.train_test import StopAfter, run
 
@@ -72,6 +82,8 @@ def test_names_are_checked_before_data_are_prepared(tmp_path, key, value):
 def test_a_changed_model_file_is_refused(tmp_path):
     config = runs.small_config(tmp_path, num_epochs=1)
     begin(config, tmp_path / "run")
+    kept = json.loads((tmp_path / "run" / surroundings.FILE).read_text())
+    assert kept == [surroundings.current()]
     runs.save_model(config.model.name, seed=2)
     with pytest.raises(errors.UserError, match=r"another content of `model\.name`"):
         run(config, tmp_path / "run")

@@ -93,3 +93,23 @@ def test_no_tpu_has_one_line():
     with pytest.raises(errors.UserError, match="No TPU answers at --tpu=local: ") as e:
         tpu.connect(tpu.Address("local"))
     assert "\n" not in str(e.value)
+
+
+def test_a_proxy_before_a_tpu_is_named_at_once_and_in_the_error(monkeypatch, caplog):
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy", "grpc_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "")  # So that it is put back.
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("http_proxy", "http://user:secret@proxy.example:3128")
+    monkeypatch.setattr(tpu, "_wait_for", lambda server: None)
+
+    def refuse(*arguments, **keywords):
+        raise RuntimeError("nothing there")
+
+    monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", refuse)
+    with pytest.raises(errors.UserError) as raised:
+        tpu.connect(tpu.Address("grpc://198.51.100.2:8470"))
+    line = "http_proxy puts the proxy proxy.example:3128 between this machine and "
+    assert f"nothing there. {line}198.51.100.2: " in str(raised.value)
+    assert "set no_proxy=198.51.100.2." in str(raised.value)
+    assert [line in record.getMessage() for record in caplog.records] == [True]
+    assert "secret" not in str(raised.value)

@@ -273,4 +273,7 @@ def _does_not_lower(message: str) -> str:
         what = f"{operation[1]}{where} has no XLA kernel ({reason})"
     else:
         what = f"an operation{where} cannot be compiled ({reason})"
-    return f"The model does not compile for a TPU: {what}. Replace that layer."
+    return (
+        f"The model does not compile for a TPU: {what}. Replace that layer, or train "
+        "on CPUs and GPUs."
+    )

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors, files, interrupts
-from sam_pod.data import fitting, framing, offsets, records, schema
+from sam_pod.data import fitting, framing, names, offsets, records, schema
 
 FILE_NAME = "manifest.json"
 
@@ -119,6 +119,8 @@ def _from_data(data: Any, path: str) -> Manifest:
     keys.pop("digest", None)
     for key in ("classes", "image_shape", "decisions"):
         keys[key] = tuple(keys.get(key, ()))
+    # Sets were once prepared with names that TensorFlow cannot hold.
+    keys["classes"] = tuple(map(names.readable, keys["classes"]))
     for key in ("mean", "std"):
         keys[key] = tuple(map(float, keys[key]))
     keys["splits"] = {

@@ -50,6 +50,6 @@ def of_classes(classes: Sequence[str], place: str) -> tuple[tuple[str, ...], str
     if not changed:
         return found, ""
     return found, (
-        f"{len(changed):,} names of classes are not UTF-8 and were read as Latin-1, "
-        f"such as {changed[0]!r}"
+        f"what is not UTF-8 in the names of classes read as Latin-1 ({len(changed):,}: "
+        f"{', '.join(changed)[:80]})"
     )

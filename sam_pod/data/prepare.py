@@ -163,7 +163,7 @@ def summary(output: str, manifest: "manifest_lib.Manifest", seconds: float) -> s
     sizes = {split: manifest.num_examples(split) for split in manifest.splits}
     shards = [shard for part in manifest.splits.values() for shard in part]
     return (
-        f"{output}: "
+        f"{names.readable(output)}: "
         + " + ".join(f"{size:,} {split}" for split, size in sizes.items())
         + f" examples of {shape} in {len(manifest.classes)} classes, "
         + (f"label noise of {noise['rate']:g}, " if noise else "")

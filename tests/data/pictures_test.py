@@ -4,6 +4,7 @@ Pictures are made on the spot and pass through `prepare`, raw and encoded, and t
 the reader of training.
 """
 
+import dataclasses
 import functools
 import io
 import struct
@@ -16,7 +17,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import class_sheet, decoding, images, reading, shards
+from sam_pod.data import class_sheet, decoding, images, manifest, reading, shards
 from sam_pod.data.pictures import headers, signatures
 from sam_pod.data.pictures import rules as rules_lib
 from tests.data import stored
@@ -453,12 +454,21 @@ def test_a_class_whose_name_is_not_utf_8_gets_one_that_is(tmp_path):
     source = tree(tmp_path / "source", {name: [KINDS["JPEG"]], "x": [KINDS["JPEG"]]})
     made = shards.write(images.read(source), str(tmp_path / "set"))
     assert made.classes == ("caf\xe9", "x")
-    assert "1 names of classes are not UTF-8" in made.decisions[0]
+    assert "not UTF-8 in the names of classes" in made.decisions[0]
     tf.constant(made.classes)
     (tmp_path / "source/train" / "caf\xe9").mkdir()
     (tmp_path / "source/train" / "caf\xe9" / "0.jpg").write_bytes(KINDS["JPEG"])
     with pytest.raises(errors.UserError, match="both called 'caf\xe9'"):
         shards.write(images.read(source), str(tmp_path / "other"))
+
+
+def test_an_old_set_of_such_names_is_read_with_those_that_can_be_written(tmp_path):
+    made = stored.write(tmp_path / "set", [stored.noisy(0)] * 6)
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    old = dataclasses.replace(made, classes=(name, *made.classes[1:]))
+    (tmp_path / "set" / manifest.FILE_NAME).write_text(old.to_json())
+    read = manifest.read(str(tmp_path / "set"))
+    assert read.classes == ("caf\xe9", *made.classes[1:])
 
 
 def test_an_old_set_is_shown_as_training_sees_it(tmp_path):

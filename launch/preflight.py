@@ -6,13 +6,12 @@ import pathlib
 import re
 import subprocess
 import sys
-import zipfile
 from collections.abc import Sequence
 
 import ml_collections
 
 from launch import trainer
-from sam_pod import accelerators, errors, path_flags
+from sam_pod import accelerators, errors, model_file, path_flags
 from sam_pod import config as config_lib
 from sam_pod import main as main_lib
 
@@ -147,13 +146,10 @@ def _check_reach(key: str, path: str, accelerator: accelerators.Accelerator) -> 
 
 def _model_there(name: str) -> list[str]:
     """Return the flag that names a model's file on the slice; none for a name."""
-    if not name.endswith(".keras"):
+    if not model_file.is_path(name) or is_remote(name):
         return []
     inside = _shipped("--config.model.name", name)
-    if not zipfile.is_zipfile(path_flags.expand(name)):
-        raise errors.UserError(
-            f"--config.model.name={name} is no file that model.save wrote; name one."
-        )
+    model_file.read(name)
     return [] if inside == name else [f"--config.model.name={inside}"]
 
 

@@ -50,7 +50,10 @@ def defaults() -> ml_collections.ConfigDict:
     config.profile_steps = 0  # Steps traced, within an epoch, for the profile page.
 
     config.model = ml_collections.ConfigDict()
-    config.model.name = "resnet20"  # Or the path of a .keras file.
+    config.model.name = "resnet20"  # Or the path of a model's file.
+    # Modules of a file's own layers, by comma: names to import or paths of .py files,
+    # whose code then runs; 'lambda' runs the code of Lambda layers in the file.
+    config.model.trusted_modules = ""
     # Whose batch BatchNorm's statistics are of: 'replica', each its own, or 'global',
     # all that ascend together.
     config.model.batch_norm = "replica"

@@ -87,14 +87,19 @@ def size(path: str) -> int:
 
 def write(path: str, text: str) -> None:
     """Write a file so that at any moment it has its old or its new content."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Write bytes as `write` does a text."""
     if is_remote(path):
-        objects.write(path, lambda: iter([text.encode()]))
+        objects.write(path, lambda: iter([content]))
         return
     folder = os.path.dirname(path) or "."
     handle, partial = tempfile.mkstemp(dir=folder, prefix=".partial-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(partial, 0o644)

@@ -10,11 +10,11 @@ import ml_collections
 import tensorflow as tf
 
 from sam_pod import config as config_lib
-from sam_pod import errors
+from sam_pod import errors, model_file
 from sam_pod.workers import Workers
 
-# Where the data lie may differ between machines; what they hold may not.
-_OWN_KEYS = frozenset({"data.dir"})
+# Where files lie may differ between machines; what they hold may not.
+_OWN_KEYS = frozenset({"data.dir", "model.trusted_modules"})
 
 
 def of(
@@ -28,13 +28,17 @@ def of(
     """
     return {
         "config": {
-            key: value
+            key: "a file" if _is_file(key, value) else value
             for key, value in config_lib.flatten(config).items()
             if key not in _OWN_KEYS
         },
         "content": dict(inputs),
         "code": {"sam_pod": code_digest(), "tensorflow": tf.__version__},
     }
+
+
+def _is_file(key: str, value: Any) -> bool:
+    return key == "model.name" and model_file.is_path(value)
 
 
 def code_digest() -> str:

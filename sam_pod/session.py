@@ -22,6 +22,7 @@ from sam_pod import (
     errors,
     groups,
     identity,
+    model_file,
     models,
     optimizers,
     replicas,
@@ -75,18 +76,27 @@ def set_up(
     workers, num_replicas = runtime.workers, runtime.strategy.num_replicas_in_sync
     # First, so that what follows refuses a config on all workers or on none.
     with _limit(config, "Comparing the workers"):
-        identity.check(identity.of(config, {}), workers)
+        located = workdir_lib.locate(workdir, config)
+        identity.check(identity.of(config, _told_model(located)), workers)
     config_lib.per_replica_batch_size(
         config.global_batch_size,
         num_replicas,
         config.sam.micro_batches * config.accumulate_steps,
     )
-    check_names(config, num_replicas)
+    check_names(located, num_replicas)
     with runtime.host_scope():
         inputs_lib.prepare_missing(config, workers, stop)
     # Even what happens on this machine may wait for one that does not answer.
     with _limit(config, "Setting up"):
-        return _set_up(config, workdir, runtime, stop)
+        return _set_up(config, located, workdir, runtime, stop)
+
+
+def _told_model(config: ml_collections.ConfigDict) -> dict[str, str]:
+    """Return the digests of the model, or why this worker has none."""
+    try:
+        return workdir_lib.model_inputs(config)
+    except errors.UserError as error:
+        return {"model.name": str(error)}
 
 
 def _limit(
@@ -98,6 +108,7 @@ def _limit(
 
 def _set_up(
     config: ml_collections.ConfigDict,
+    located: ml_collections.ConfigDict,
     workdir: str,
     runtime: Runtime,
     stop: threading.Event,
@@ -108,16 +119,16 @@ def _set_up(
     splits = data.splits(dataset.held_out(config))
     epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
     with runtime.host_scope():
-        recipe = build_recipe(config, data.manifest, epoch_steps, num_replicas)
+        recipe = build_recipe(located, data.manifest, epoch_steps, num_replicas)
     inputs = {
         "data.dir": data.manifest.digest(),
-        "model.name": models.digest(config.model.name),
+        **workdir_lib.model_inputs(located),
     }
     identity.check(identity.of(config, inputs), workers)
     inputs_lib.check_reach(data, runtime)
     _check_neighbours(config.sam.sync, runtime)
 
-    lock = workdir_lib.begin(workdir, config, inputs) if workers.is_chief else None
+    lock = _begin(workdir, config, inputs, located) if workers.is_chief else None
     if workers.is_chief:
         surroundings.note(workdir)
     state, checkpoints, is_restored = _restore(workdir, config, runtime, recipe)
@@ -160,6 +171,17 @@ def _set_up(
         writer=writer,
         log=log,
     )
+
+
+def _begin(
+    workdir: str,
+    config: ml_collections.ConfigDict,
+    inputs: dict[str, str],
+    located: ml_collections.ConfigDict,
+) -> IO:
+    name = located.model.name
+    model = model_file.read(name) if model_file.is_path(name) else None
+    return workdir_lib.begin(workdir, config, inputs, model)
 
 
 def _restore(
@@ -268,6 +290,7 @@ def build_recipe(
             seed=config.seed,
             batch_norm_average=average if shares else None,
             over_all_replicas=group_size == num_replicas,
+            trusted_modules=config.model.trusted_modules,
         ),
     )
 

@@ -10,9 +10,10 @@ import os
 from typing import IO, Any
 
 import ml_collections
+from absl import logging
 
 from sam_pod import config as config_lib
-from sam_pod import errors, files
+from sam_pod import errors, files, model_copy, model_file, own_code
 
 CONFIG = "config.json"
 INPUTS = "inputs.json"  # Digests of the data and of the model's file.
@@ -37,7 +38,12 @@ def check(workdir: str, config: ml_collections.ConfigDict) -> None:
         return
     # A run of an older version lacks newer keys, whose defaults say what it did.
     old = config_lib.lay_over_defaults(content, path)
-    changed = config_lib.differences(old, config)
+    inputs = _read_json(os.path.join(workdir, INPUTS)) or {}
+    changed = [
+        (key, before, now)
+        for key, before, now in config_lib.differences(old, config)
+        if not _is_same_content(key, now, inputs)
+    ]
     if changed:
         listing = ", ".join(f"`{k}` was {a!r}, is {b!r}" for k, a, b in changed)
         raise errors.UserError(
@@ -66,6 +72,64 @@ def drop_empty(workdir: str) -> None:
     """Remove a folder that `make_new` has made, if nothing was written to it."""
     with contextlib.suppress(OSError):
         os.rmdir(workdir)
+
+
+# What a run knows by its content, wherever it lies.
+_DIGESTS = {"model.name": model_file.digest, "model.trusted_modules": own_code.digest}
+
+
+def _is_same_content(key: str, value: Any, inputs: dict[str, str]) -> bool:
+    digest = inputs.get(key)
+    return bool(digest) and key in _DIGESTS and _DIGESTS[key](value) == digest
+
+
+def model_inputs(config: ml_collections.ConfigDict) -> dict[str, str]:
+    """Return the digests of a model's file and of the code that it needs.
+
+    Raises:
+        UserError: one is not there, or is no model.
+    """
+    found = {"model.name": model_file.digest(config.model.name)}
+    if config.model.trusted_modules:
+        digest = own_code.digest(config.model.trusted_modules)
+        found["model.trusted_modules"] = digest
+    return found
+
+
+def locate(
+    workdir: str, config: ml_collections.ConfigDict, *, own_first: bool = False
+) -> ml_collections.ConfigDict:
+    """Return the config with `model.name` where the run's model can be read.
+
+    That is as it says, or the copy in the run's folder where nothing is there any more.
+
+    Args:
+        workdir: Of the run; it may be new.
+        config: Resolved.
+        own_first: Take the run's copy if there is one, whatever is at the path.
+
+    Raises:
+        UserError: the folder or the path cannot be asked.
+    """
+    name = config.model.name
+    if not model_file.is_path(name):
+        return config
+    digest = (_read_json(os.path.join(workdir, INPUTS)) or {}).get("model.name")
+    old = _read_json(os.path.join(workdir, CONFIG)) or {}
+    if not digest or not (
+        own_first or config_lib.flatten(old).get("model.name") == name
+    ):
+        return config
+    if not own_first and model_file.is_there(name):
+        return config
+    copy = model_copy.find(workdir, digest)
+    if not copy:
+        return config
+    if not own_first:
+        logging.info("%s is gone: taking the run's own copy, %s.", name, copy)
+    found = config.copy_and_resolve_references()
+    found.model.name = copy
+    return found
 
 
 def read_config(workdir: str) -> ml_collections.ConfigDict:
@@ -109,7 +173,10 @@ def check_inputs(
 
 
 def begin(
-    workdir: str, config: ml_collections.ConfigDict, inputs: dict[str, str]
+    workdir: str,
+    config: ml_collections.ConfigDict,
+    inputs: dict[str, str],
+    model: model_file.ModelFile | None = None,
 ) -> IO:
     """Make the folder, note the config and its inputs in it, and return its lock.
 
@@ -121,6 +188,7 @@ def begin(
         workdir: May hold a run already, with the same config.
         config: Resolved.
         inputs: By config key, the digest of what that key names.
+        model: The model's file, of which the run keeps a copy.
 
     Raises:
         UserError: the folder cannot be written, another process uses it, or an input
@@ -131,6 +199,8 @@ def begin(
         files.check_rights(workdir)
         lock = _lock(workdir)
         check_inputs(workdir, config, inputs)
+        if model:
+            model_copy.write(workdir, model)
         files.write(os.path.join(workdir, INPUTS), json.dumps(inputs, indent=2) + "\n")
         files.write(os.path.join(workdir, CONFIG), config_lib.to_json(config))
     return lock

@@ -7,7 +7,7 @@ import keras
 import ml_collections
 import tensorflow as tf
 
-from sam_pod import checkpoint_folder, dataset, errors, models, rules, session
+from sam_pod import checkpoint_folder, dataset, errors, rules, session
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
 from sam_pod.data import manifest as manifest_lib
@@ -30,6 +30,7 @@ class Trained:
     """What a run made, and what it was made of."""
 
     config: ml_collections.ConfigDict
+    located: ml_collections.ConfigDict  # With the model's file where it can be read.
     data: manifest_lib.Manifest
     recipe: Recipe  # Of one replica.
     checkpoint: Checkpoint
@@ -64,13 +65,14 @@ def read(workdir: str, which: str, data_dir: str = "") -> Trained:
             "epoch)."
         )
     data = dataset.read_manifest(config)
+    located = workdir_lib.locate(workdir, config, own_first=True)
     inputs = {
         "data.dir": data.digest(),
-        "model.name": models.digest(config.model.name),
+        **workdir_lib.model_inputs(located),
     }
     workdir_lib.check_inputs(workdir, config, inputs)
-    recipe = build_recipe(config, data, num_replicas=1)
-    return Trained(config, data, recipe, _restore(directory, which, recipe))
+    recipe = build_recipe(located, data, num_replicas=1)
+    return Trained(config, located, data, recipe, _restore(directory, which, recipe))
 
 
 def build_recipe(

@@ -1,10 +1,10 @@
-"""Architectures by name, or from the user's own `.keras` file."""
+"""Architectures by name, or from the user's own file."""
 
-import hashlib
+import os
 
 import keras
 
-from sam_pod import errors, keras_settings
+from sam_pod import errors, keras_settings, model_file
 from sam_pod.models import batch_norm, keras_file, resnet20
 from sam_pod.models.network import Network
 
@@ -21,8 +21,9 @@ def build(
     seed: int = 0,
     batch_norm_average: batch_norm.Average | None = None,
     over_all_replicas: bool = True,
+    trusted_modules: str = "",
 ) -> Network:
-    """Return the network `name`: one of `MODELS`, or the path of a `.keras` file.
+    """Return the network `name`: one of `MODELS`, or the path of a model's file.
 
     Args:
         name: A file's weights are the initial weights; a softmax that makes its output
@@ -35,6 +36,7 @@ def build(
         batch_norm_average: Makes BatchNorm's batch that of all replicas averaged over;
             without it a batch is the replica's own.
         over_all_replicas: Whether it averages over all replicas there are.
+        trusted_modules: As `model.trusted_modules`: what a file's own classes are of.
 
     Raises:
         UserError: unknown name, unreadable file, or a model that does not fit the data.
@@ -46,8 +48,10 @@ def build(
     keras_settings.settle()
     keras.utils.set_random_seed(seed)
     policy = _DTYPE_POLICIES[dtype]
-    if keras_file.is_file(name):
-        network = keras_file.load(name, image_shape, num_classes, policy)
+    if model_file.is_path(name):
+        network = keras_file.load(
+            name, image_shape, num_classes, policy, trusted_modules
+        )
     else:
         network = _build_own(name, image_shape, num_classes, policy)
     if batch_norm_average is not None:
@@ -70,18 +74,17 @@ def _build_own(
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is neither in `MODELS` nor a `.keras` file.
+    """Refuse a name that is neither in `MODELS` nor the path of a model.
 
     Raises:
-        UserError: with the nearest name.
+        UserError: with the nearest name, or with what is at the path.
     """
-    if not keras_file.is_file(name):
+    if model_file.is_path(name):
+        model_file.read(name)
+    elif name not in MODELS and os.path.exists(name):
+        raise errors.UserError(
+            f"`model.name` is {name!r}, which is no model of this package "
+            f"({sorted(MODELS)}): if the file of that name is meant, give ./{name}."
+        )
+    else:
         errors.lookup(MODELS, name, "model.name")
-
-
-def digest(name: str) -> str:
-    """Return the SHA-256 of a model's file, or '' for a model of this package."""
-    if not keras_file.is_file(name):
-        return ""
-    with open(name, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()

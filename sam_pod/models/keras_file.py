@@ -1,37 +1,35 @@
-"""A model from the user's `.keras` file, checked so that it can be trained as it is."""
-
-import os
-import zipfile
+"""A model from the user's own file, checked so that it can be trained as it is."""
 
 import keras
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import errors
-from sam_pod.models import batch_norm, ends
+from sam_pod import errors, model_file
+from sam_pod.models import batch_norm, ends, releases
 from sam_pod.models.network import Network
 
 
 def load(
-    path: str, image_shape: tuple[int, int, int], num_classes: int, dtype_policy: str
+    path: str,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    dtype_policy: str,
+    trusted_modules: str = "",
 ) -> Network:
     """Return the model in a file as a network of logits.
 
     Args:
-        path: What `model.save` wrote; its weights are the initial ones.
+        path: Of what `model.save` wrote, local or remote; its weights are the initial
+            ones.
         image_shape: (H, W, C) of the data.
         num_classes: Of the data.
         dtype_policy: Of all layers, whatever policy they were saved with.
+        trusted_modules: As `model.trusted_modules`.
 
     Raises:
         UserError: it cannot be loaded, does not fit the data, or cannot be trained.
     """
-    try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # A file can hold anything, and break anywhere.
-        raise errors.UserError(
-            f"`model.name` {path!r} is not a model that Keras can load: {_line(error)}"
-        ) from error
+    model = releases.load(model_file.read(path), trusted_modules)
     if layers := batch_norm.keep_batches_apart(model):
         logging.info(
             "%s was saved with synchronized BatchNorm (%s): whose batch it takes is "
@@ -46,23 +44,6 @@ def load(
     network = Network(model)
     _check_call(path, network, image_shape, num_classes)
     return network
-
-
-def is_file(name: str) -> bool:
-    """Return whether a model's name is meant as a file.
-
-    Raises:
-        UserError: it is, and there is none.
-    """
-    if not name.endswith(".keras"):
-        return False
-    if not zipfile.is_zipfile(name):
-        what = "not a .keras file" if os.path.isfile(name) else "not there"
-        raise errors.UserError(
-            f"`model.name` is {name!r}, which is {what}: name a file that model.save "
-            "wrote, or a model of this package."
-        )
-    return True
 
 
 def _check_trainable(path: str, model: keras.Model) -> None:

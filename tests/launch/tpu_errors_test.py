@@ -89,7 +89,7 @@ def refused(*argv):
         ),
         (
             ["up", *POD, *TRAIN, "--config.model.name=configs/resnet20.keras"],
-            "configs/resnet20.keras is no file that model.save wrote; name one.",
+            "configs/resnet20.keras', which is not there",
         ),
         (
             ["up", *POD, "--runtime_version=tpu-vm-tf-2.19.0-pod-pjrt", *TRAIN],

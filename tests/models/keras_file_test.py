@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, models
+from sam_pod import errors, model_file, models
 from tests.models import network_test
 
 SHAPE = network_test.SHAPE
@@ -155,7 +155,7 @@ def test_what_does_not_fit_the_data_is_refused(tmp_path):
 
 def test_names_and_digests(tmp_path):
     models.check_name("resnet20")
-    assert models.digest("resnet20") == ""
+    assert model_file.digest("resnet20") == ""
     with pytest.raises(errors.UserError, match=r"'resnet2'.*Did you mean 'resnet20'"):
         models.check_name("resnet2")
     with pytest.raises(errors.UserError, match="which is not there"):
@@ -165,10 +165,10 @@ def test_names_and_digests(tmp_path):
         models.check_name(str(tmp_path / "text.keras"))
     path = save(tmp_path, keras.Model(*dense()))
     models.check_name(path)
-    first = models.digest(path)
+    first = model_file.digest(path)
     assert len(first) == 64
     save(tmp_path, keras.Model(*dense()))
-    assert models.digest(path) != first
+    assert model_file.digest(path) != first
 
 
 def test_a_damaged_file_is_refused(tmp_path):

@@ -1,0 +1,295 @@
+"""Models in files of any Keras release, read by the one that is here.
+
+A newer release writes keys that this one does not know, nearly always with the value
+by which nothing changes. A key is left out where it has that value, and only then.
+"""
+
+import ast
+import io
+import json
+import os
+import re
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+import keras
+from absl import logging
+
+from sam_pod import errors, model_file, own_code
+from sam_pod.models import keras2
+
+# Keys that Keras 3.12 does not know, by class, and the value that other releases give
+# them where nothing else is asked for: with it a layer does what it does without. From
+# the configurations that 3.0.5 to 3.15.1 write; a value of None means that everywhere.
+_ANY = object()  # What only says how the layer was built.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    **{
+        layer: {"groups": 1}  # Of tf.keras 2, where nothing else was possible.
+        for layer in (
+            *("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"),
+            *("DepthwiseConv1D", "DepthwiseConv2D"),
+            *("SeparableConv1D", "SeparableConv2D"),
+        )
+    },
+    **{
+        layer: {"time_major": False}  # Of tf.keras 2.
+        for layer in ("GRU", "LSTM", "RNN", "SimpleRNN")
+    },
+    "BatchNormalization": {"renorm": False, "renorm_momentum": 0.99},
+    "GroupQueryAttention": {"use_gate": False},
+    "InputLayer": {"optional": False},
+    "IntegerLookup": {"oov_method": "floormod"},
+    "MultiHeadAttention": {
+        "key_shape": _ANY,
+        "query_shape": _ANY,
+        "use_gate": False,
+        "value_shape": _ANY,
+    },
+    "RandomRotation": {"value_range": [0, 255]},  # To 3.5, which made nothing of it.
+    "StringLookup": {"oov_method": "floormod"},
+}
+_H5_CONFIG = "model_config"
+_MOST_KEYS = 200  # Of one file; each is one attempt.
+_UNKNOWN = (
+    re.compile(r"Unrecognized keyword arguments passed to (\w+): (\{.*\})"),
+    re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'"),
+)
+_NOT_FOUND = re.compile(r"Could not (?:locate|deserialize) (class|function) '([^']+)'")
+
+
+def load(file: model_file.ModelFile, trusted_modules: str = "") -> keras.Model:
+    """Return the model in a file, not compiled.
+
+    Args:
+        file: Its bytes.
+        trusted_modules: As `model.trusted_modules`.
+
+    Raises:
+        UserError: naming what cannot be read, and the releases of the file and here.
+    """
+    custom = own_code.load(trusted_modules)
+    is_safe = not own_code.allows_lambdas(trusted_modules)
+    content, dropped = file.content, []
+    if saved_by(file).startswith("2."):
+        content = _from_keras_2(file)
+    while True:
+        try:
+            model = _load(file.kind, content, custom, is_safe)
+        except Exception as error:
+            unknown = _unknown_keys(_cause(error))
+            if not unknown or len(dropped) >= _MOST_KEYS:
+                raise _refusal(file, error) from error
+            content = _without(file, content, unknown)
+            dropped += unknown
+        else:
+            break
+    if saved_by(file) != keras.__version__:
+        _check_order(file, _config(file.kind, content), model)
+    if dropped:
+        logging.info(
+            "%s was saved by Keras %s; Keras %s does not know %s, each at the value "
+            "that changes nothing.",
+            file.name,
+            saved_by(file),
+            keras.__version__,
+            ", ".join(f"`{key}` of {layer}" for layer, key in dropped),
+        )
+    return model
+
+
+def saved_by(file: model_file.ModelFile) -> str:
+    """Return the release of Keras that a file says it is of; '?' if it says none."""
+    try:
+        if file.kind == model_file.H5:
+            with h5py.File(io.BytesIO(file.content), "r") as opened:
+                version = opened.attrs.get("keras_version", "?")
+            return version.decode() if isinstance(version, bytes) else str(version)
+        with zipfile.ZipFile(io.BytesIO(file.content)) as archive:
+            return str(json.loads(archive.read("metadata.json"))["keras_version"])
+    except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile):
+        return "?"
+
+
+def _from_keras_2(file: model_file.ModelFile) -> bytes:
+    config = _config(file.kind, file.content)
+    keras2.translate(file.name, config, list(objects(config)))
+    return _with_config(file.kind, file.content, config)
+
+
+def _check_order(
+    file: model_file.ModelFile, config: dict[str, Any], model: keras.Model
+) -> None:
+    """Refuse a model whose layers come in another order than they were saved in.
+
+    Their weights are stored by their place among the layers of their class.
+
+    Raises:
+        UserError: they do.
+    """
+    inner = config["config"]
+    if not isinstance(inner, dict) or not isinstance(inner.get("layers"), list):
+        return
+    saved = {layer["config"].get("name"): layer for layer in inner["layers"]}
+    layers = {layer.name: layer for layer in model.layers if layer.weights}
+    if list(layers) != [name for name in saved if name in layers]:
+        why = f"it puts the layers of {model.name!r} in another order"
+        raise errors.UserError(_line(file, why))
+    for name, layer in layers.items():
+        if isinstance(layer, keras.Model):
+            _check_order(file, saved[name], layer)
+
+
+def _load(
+    kind: str, content: bytes, custom: dict[str, Any], is_safe: bool
+) -> keras.Model:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of what is old in an old file.
+        path = os.path.join(folder, f"model.{kind}")
+        with open(path, "wb") as file:
+            file.write(content)
+        return keras.models.load_model(
+            path, custom_objects=custom, compile=False, safe_mode=is_safe
+        )
+
+
+def _cause(error: Exception) -> str:
+    """Return why a file cannot be loaded, which stands at the end of Keras' message."""
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    text = str(error).rpartition("Exception encountered: ")[2]
+    text = text.partition("Full object config:")[0]
+    return " ".join(text.split())
+
+
+def _unknown_keys(cause: str) -> list[tuple[str, str]]:
+    """Return (class, key) of what Keras does not know."""
+    if found := _UNKNOWN[0].search(cause):
+        try:
+            return [(found[1], key) for key in ast.literal_eval(found[2])]
+        except (ValueError, SyntaxError):
+            return []
+    if found := _UNKNOWN[1].search(cause):
+        return [(found[1], found[2])]
+    return []
+
+
+def _without(
+    file: model_file.ModelFile, content: bytes, unknown: list[tuple[str, str]]
+) -> bytes:
+    """Return a file's content without keys that are at their defaults.
+
+    Raises:
+        UserError: one is not.
+    """
+    config = _config(file.kind, content)
+    for layer, key in unknown:
+        holders = [
+            found
+            for found in objects(config)
+            if key in found["config"] and layer in _classes(found)
+        ]
+        if not holders:
+            raise errors.UserError(_line(file, f"it does not know `{key}` of {layer}"))
+        for found in holders:
+            value = found["config"].pop(key)
+            default = _DEFAULTS.get(found["class_name"], {}).get(key)
+            if default is not _ANY and value is not None and value != default:
+                name = found["config"].get("name")
+                where = f"{found['class_name']} {name!r}" if name else layer
+                what = f"it does not know `{key}`, which is {value!r} in {where}"
+                raise errors.UserError(_line(file, what))
+    return _with_config(file.kind, content, config)
+
+
+def _classes(found: dict[str, Any]) -> set[str]:
+    """Return the names of a serialized object's class and of those it is built on."""
+    name = found["class_name"]
+    names = {name}
+    for module in (keras.layers, keras.initializers, keras):
+        names |= {
+            base.__name__ for base in getattr(getattr(module, name, 0), "mro", list)()
+        }
+    return names
+
+
+def objects(content: Any) -> Iterator[dict[str, Any]]:
+    """Yield every serialized object in a configuration, the outer before the inner."""
+    if isinstance(content, dict):
+        if "class_name" in content and isinstance(content.get("config"), dict):
+            yield content
+        content = list(content.values())
+    if isinstance(content, list):
+        for item in content:
+            yield from objects(item)
+
+
+def _config(kind: str, content: bytes) -> Any:
+    """Return what a file says of the architecture."""
+    if kind == model_file.H5:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            return json.loads(file.attrs[_H5_CONFIG])
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return json.loads(archive.read(model_file.CONFIG))
+
+
+def _with_config(kind: str, content: bytes, config: Any) -> bytes:
+    text = json.dumps(config).encode()
+    if kind == model_file.H5:
+        changed = io.BytesIO(content)
+        with h5py.File(changed, "r+") as file:
+            file.attrs[_H5_CONFIG] = text
+        return changed.getvalue()
+    changed = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as old,
+        zipfile.ZipFile(changed, "w") as new,
+    ):
+        for entry in old.infolist():
+            is_config = entry.filename == model_file.CONFIG
+            new.writestr(entry, text if is_config else old.read(entry))
+    return changed.getvalue()
+
+
+def _refusal(file: model_file.ModelFile, error: Exception) -> errors.UserError:
+    if isinstance(error, errors.UserError):
+        return error
+    cause = _cause(error)
+    if "Python lambda" in cause or "`Lambda` layer" in cause:
+        return errors.UserError(
+            f"{file.name} has a Lambda layer, which is Python code in the file, to be "
+            "run here: if you trust whoever made it, set `model.trusted_modules` to "
+            "'lambda'."
+        )
+    if found := _NOT_FOUND.search(cause):
+        kind, name = found[1], found[2]
+        if kind == "class" and _is_keras_own(file, name):
+            return errors.UserError(_line(file, f"it has no {name}"))
+        return errors.UserError(
+            f"{file.name} needs the {kind} {name!r}, which is not of Keras: name the "
+            "module that has it, such as --config.model.trusted_modules=mine.py, if "
+            "you trust its code."
+        )
+    return errors.UserError(_line(file, cause[:300]))
+
+
+def _is_keras_own(file: model_file.ModelFile, name: str) -> bool:
+    return any(
+        found["class_name"] == name
+        and str(found.get("module", "")).partition(".")[0] == "keras"
+        for found in objects(_config(file.kind, file.content))
+    )
+
+
+def _line(file: model_file.ModelFile, why: str) -> str:
+    saved, here = saved_by(file), keras.__version__
+    remedy = "save it again"
+    if saved not in (here, "?"):
+        remedy = f"save it again without that, or from Keras {here}"
+    return (
+        f"`model.name` {file.name!r} is not a model that Keras can load (the file is "
+        f"of Keras {saved}, here is {here}): {why}; {remedy}."
+    )

@@ -1,0 +1,157 @@
+"""The user's own classes: imported where they are named, and refused where not."""
+
+import sys
+
+import keras
+import pytest
+
+from sam_pod import errors, model_file, models, own_code
+
+SHAPE = (8, 8, 3)
+L = keras.layers
+SOURCE = """
+import keras
+
+@keras.saving.register_keras_serializable("{package}")
+class {name}(keras.layers.Layer):
+    def __init__(self, factor=2.0, **arguments):
+        super().__init__(**arguments)
+        self.factor = factor
+    def call(self, x):
+        return x * self.factor
+    def get_config(self):
+        return {{**super().get_config(), "factor": self.factor}}
+"""
+
+
+def write(folder, module, name, package="mine", registered=True):
+    text = SOURCE.format(name=name, package=package)
+    if not registered:
+        text = text.replace("@keras.saving", "# @keras.saving")
+    (folder / f"{module}.py").write_text(text)
+    return str(folder / f"{module}.py")
+
+
+def save(folder, layer, name="m.keras"):
+    images = keras.Input(SHAPE)
+    x = L.Dense(5)(L.GlobalAveragePooling2D()(layer(images)))
+    path = str(folder / name)
+    keras.Model(images, x).save(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    """Let each test begin as a new process does, which has imported nothing."""
+    before, registered = set(sys.modules), dict(keras.saving.get_custom_objects())
+    yield
+    for name in set(sys.modules) - before:
+        if name.startswith("own_"):
+            del sys.modules[name]
+    keras.saving.get_custom_objects().clear()
+    keras.saving.get_custom_objects().update(registered)
+
+
+def as_new():
+    for name in [n for n in sys.modules if n.startswith("own_")]:
+        del sys.modules[name]
+    for key in [k for k in keras.saving.get_custom_objects() if "Own" in k]:
+        del keras.saving.get_custom_objects()[key]
+
+
+@pytest.mark.parametrize("registered", [True, False])
+@pytest.mark.parametrize("by", ["path", "name", "package"])
+def test_a_class_of_ones_own_is_let_in_by_its_module_alone(
+    tmp_path, monkeypatch, registered, by
+):
+    folder = tmp_path
+    if by == "package":
+        folder = tmp_path / "own_pack"
+        folder.mkdir()
+        (folder / "__init__.py").write_text(
+            "from own_pack.own_layers import OwnLayer\n"
+        )
+    path = write(folder, "own_layers", "OwnLayer", registered=registered)
+    trusted = {"path": path, "name": "own_layers", "package": "own_pack"}[by]
+    if by != "path":
+        monkeypatch.syspath_prepend(str(tmp_path))
+    made = own_code.load(trusted)["OwnLayer"](3.0)
+    model = save(tmp_path, made)
+    as_new()
+    with pytest.raises(
+        errors.UserError, match=r"needs the class '.*OwnLayer'.*model\.trusted_modules"
+    ) as raised:
+        models.build(model, SHAPE, 5)
+    assert "\n" not in str(raised.value)
+    net = models.build(model, SHAPE, 5, trusted_modules=trusted)
+    assert type(net.model.layers[1]).__name__ == "OwnLayer"
+    assert net.model.layers[1].factor == 3.0
+
+
+def test_a_lambda_is_let_in_by_its_word_alone(tmp_path):
+    model = save(tmp_path, L.Lambda(lambda x: x * 2.0))
+    for trusted in ("", write(tmp_path, "own_other", "OwnOther")):
+        with pytest.raises(
+            errors.UserError, match=r"has a Lambda layer.*`model\.trusted_modules`"
+        ):
+            models.build(model, SHAPE, 5, trusted_modules=trusted)
+    net = models.build(model, SHAPE, 5, trusted_modules="lambda")
+    assert isinstance(net.model.layers[1], L.Lambda)
+
+
+def test_a_module_beside_it_is_found_and_one_that_is_missing_is_named(tmp_path):
+    write(tmp_path, "own_beside", "OwnBeside")
+    (tmp_path / "own_user.py").write_text("from own_beside import OwnBeside\n")
+    assert own_code.load(str(tmp_path / "own_user.py")) == {}
+    assert "own_beside" in sys.modules
+    (tmp_path / "own_bad.py").write_text("import own_gone\n")
+    for name, message in (
+        (
+            str(tmp_path / "own_bad.py"),
+            "cannot be imported .*No module named 'own_gone'",
+        ),
+        (str(tmp_path / "none.py"), "which is not there"),
+        (str(tmp_path), r"which is no Python file \(\.py\)"),
+        ("own_gone", "which Python does not find"),
+        ("own_gone.inner", "which Python does not find"),
+        ("~nobody-of-that-name/x.py", "has no user"),
+    ):
+        with pytest.raises(errors.UserError, match=message) as raised:
+            own_code.load(f"keras, {name}")
+        assert name in str(raised.value)
+
+
+def test_two_files_of_one_module_name_are_told_apart(tmp_path):
+    (tmp_path / "b").mkdir()
+    first = write(tmp_path, "own_same", "OwnSame")
+    second = write(tmp_path / "b", "own_same", "OwnSame")
+    own_code.load(first)
+    own_code.load(first)
+    with pytest.raises(errors.UserError, match="another module 'own_same'"):
+        own_code.load(second)
+
+
+def test_the_digest_is_of_the_source_wherever_it_is(tmp_path, monkeypatch):
+    assert own_code.digest("") == ""
+    path = write(tmp_path, "own_text", "OwnText")
+    first = own_code.digest(path)
+    (tmp_path / "b").mkdir()
+    assert own_code.digest(write(tmp_path / "b", "own_text", "OwnText")) == first
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert own_code.digest("own_text") == first
+    assert own_code.digest("own_text,lambda") != first
+    write(tmp_path, "own_text", "OwnText", package="else")
+    assert own_code.digest(path) != first
+    package = tmp_path / "own_whole"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    before = own_code.digest("own_whole")
+    (package / "part.py").write_text("x = 1\n")
+    assert own_code.digest("own_whole") != before
+
+
+def test_code_in_an_old_file_is_no_way_around(tmp_path):
+    model = save(tmp_path, L.Lambda(lambda x: x * 2.0), "m.h5")
+    assert model_file.read(model).kind == model_file.H5
+    with pytest.raises(errors.UserError, match="has a Lambda layer"):
+        models.build(model, SHAPE, 5)

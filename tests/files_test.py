@@ -54,7 +54,7 @@ def test_a_failed_write_leaves_the_old_and_nothing_else(tmp_path):
     files.write(str(file), "old")
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
     with pytest.raises(TypeError):
-        files.write(str(file), 3)
+        files.write_bytes(str(file), 3)
     assert os.listdir(tmp_path) == ["x"]
     assert file.read_text() == "old"
 

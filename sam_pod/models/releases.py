@@ -59,6 +59,7 @@ _UNKNOWN = (
     re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'"),
 )
 _NOT_FOUND = re.compile(r"Could not (?:locate|deserialize) (class|function) '([^']+)'")
+_NOT_IN_KERAS = re.compile(r"Could not deserialize '[\w.]*\.(\w+)' because it is not")
 
 
 def load(file: model_file.ModelFile, trusted_modules: str = "") -> keras.Model:
@@ -264,6 +265,8 @@ def _refusal(file: model_file.ModelFile, error: Exception) -> errors.UserError:
             "run here: if you trust whoever made it, set `model.trusted_modules` to "
             "'lambda'."
         )
+    if found := _NOT_IN_KERAS.search(cause):
+        return errors.UserError(_line(file, f"it has no {found[1]}"))
     if found := _NOT_FOUND.search(cause):
         kind, name = found[1], found[2]
         if kind == "class" and _is_keras_own(file, name):
@@ -291,5 +294,5 @@ def _line(file: model_file.ModelFile, why: str) -> str:
         remedy = f"save it again without that, or from Keras {here}"
     return (
         f"`model.name` {file.name!r} is not a model that Keras can load (the file is "
-        f"of Keras {saved}, here is {here}): {why}; {remedy}."
+        f"of Keras {saved}, here is {here}): {why.rstrip('.')}; {remedy}."
     )

@@ -9,11 +9,13 @@ names, or ImageNet's devkit.
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sam_pod import errors
 from sam_pod.data import archives, devkit, image_tree, label_table, split_names
 from sam_pod.data import listing as listing_lib
+
+Names = Callable[[], Mapping[int, str]]
 
 _TABLES = (".csv", ".tsv", ".txt")
 _SPEAK = frozenset(
@@ -26,6 +28,7 @@ def of_group(
     tree: image_tree.Tree,
     group: image_tree.Group,
     meaning: str,
+    names: tuple[Names, Names],
     columns: label_table.Columns,
     known: frozenset[str] = frozenset(),
 ) -> label_table.Found | None:
@@ -35,17 +38,19 @@ def of_group(
         tree: In which they lie.
         group: Of them.
         meaning: Which split they may be, '' for any.
+        names: Give those of its images, and of all images, by their numbers.
         columns: That are asked for.
         known: The classes, where they are known: then no other counts.
 
     Raises:
         UserError: two tables speak of them, or one cannot be read.
     """
-    names = names_of(tree, group)
+    own, every = names
     found = []
-    for path, content in _beside(tree, group, meaning):
+    for path, content, is_of_split in _beside(tree, group, meaning):
         table = label_table.Table(path, content)
-        if answer := table.look(names, columns, known):
+        answer = table.look(own() if is_of_split else every(), columns, known)
+        if answer and (answer := answer.within(own())):
             found.append(answer)
     if len(found) > 1:
         paths = " and ".join(answer.path for answer in found)
@@ -100,20 +105,29 @@ def of_file(
     ]
     order = sorted(names, key=names.__getitem__)
     labels = dict(zip(order, values, strict=True))
-    decision = f"by {path}, in the order of the images' names"
+    decision = f"in {path}, in the order of the images' names"
     return label_table.Found(path, labels, {}, decision, faults)
 
 
-def names_of(tree: image_tree.Tree, group: image_tree.Group) -> dict[int, str]:
-    """Return the paths of the images of a group that lie flat, below the prefix."""
+def names_of(
+    tree: image_tree.Tree, groups: Iterable[image_tree.Group]
+) -> dict[int, str]:
+    """Return the paths of the images of some groups, below the prefix."""
     names, prefix = tree.listing.names, tree.prefix
-    return {index: names[index].removeprefix(prefix) for index in group.flat}
+    return {
+        index: names[index].removeprefix(prefix)
+        for group in groups
+        for index in group.files
+    }
 
 
 def _beside(
     tree: image_tree.Tree, group: image_tree.Group, meaning: str
-) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of the tables that may speak of a group's images."""
+) -> Iterator[tuple[str, bytes, bool]]:
+    """Yield the tables that may speak of a group's images.
+
+    Path, content, and whether it speaks of no others.
+    """
     outer = itertools.accumulate(f"{part}/" for part in tree.prefix.split("/") if part)
     folders = {"", *outer}
     names = tree.listing.names
@@ -126,7 +140,8 @@ def _beside(
         split = split_names.mentioned(stem)
         speaks = split == (meaning or "train") if split else words & _SPEAK
         if speaks and not words & _SPEAK_NOT:
-            yield read()
+            is_inside = f"/{group.name}/" in f"/{path}"
+            yield (*read(), bool(split) or is_inside)
 
 
 def _files(

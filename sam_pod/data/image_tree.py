@@ -9,7 +9,7 @@ What lies deeper is refused. Texts and tables are no images, and left out here.
 import array
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sam_pod import errors
 from sam_pod.data import listing as listing_lib
@@ -49,6 +49,11 @@ class Group:
     by_class: dict[str, array.array] = dataclasses.field(default_factory=dict)
     flat: array.array = dataclasses.field(default_factory=lambda: array.array("q"))
     faults: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def files(self) -> Iterator[int]:
+        """All its images."""
+        return itertools.chain(self.flat, *self.by_class.values())
 
 
 def of_listing(listing: listing_lib.Listing) -> Tree:
@@ -190,10 +195,9 @@ def check(tree: Tree, chosen: Sequence[Group]) -> None:
             f"{LAYOUT}."
         )
     if faults:
-        raise errors.UserError(
-            f"In {place}, {listed(faults)}; {LAYOUT}. Move, fill or delete what is "
-            "named."
-        )
+        is_place = any(f.endswith(("out of place", "is empty")) for f in faults)
+        way = f"; {LAYOUT}. Move, fill or delete what is named." if is_place else "."
+        raise errors.UserError(f"In {place}, {listed(faults)}{way}")
 
 
 def listed(faults: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ images are the same source. Which folder is which split, `split_names` says.
 
 import array
 import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ from sam_pod.data import (
     split_names,
 )
 from sam_pod.data import listing as listing_lib
+
+FOLDERS = "folders"  # As --labels: the names of the folders are the classes.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,8 +85,16 @@ class _Source:
 
     def source(self) -> records.Source:
         if not self._tree.folders:
+            tables = [n for n in self._listing.names if n.lower().endswith(".csv")]
+            pixels = (
+                f" It has {tables[0]}: pixels in a table are read as arrays; save them "
+                "as x_train, y_train, x_test and y_test of an .npz for --dataset=numpy."
+                if tables
+                else ""
+            )
             raise errors.UserError(
                 f"{self._listing.place} has no images of train; {image_tree.LAYOUT}."
+                f"{pixels}"
             )
         groups = self._with_split_column(
             image_tree.groups(self._tree, self._asked.splits)
@@ -123,7 +134,7 @@ class _Source:
         top = self._tree.folders.get("")
         if top and image_tree.WHOLE not in groups:
             self._decisions.append(
-                f"{len(top):,} images beside the folders of the splits are left out."
+                f"{len(top):,} files beside the folders of the splits are left out."
             )
         labelled = {
             name: (lambda group=group: self._label(group, groups))
@@ -139,7 +150,21 @@ class _Source:
             raise image_tree.NoLabels(
                 f"{error} The images of {' and '.join(map(repr, bare))} lie flat and "
                 "say no classes: --labels=FILE.csv says them by their names."
+                f"{self._told()}"
             ) from error
+
+    def _told(self) -> str:
+        """Return a sentence where a set seems to be for something else."""
+        for name in self._listing.names:
+            folders, _, file = name.lower().rpartition("/")
+            if {"labels", "annotations"} & set(folders.split("/")) and file.endswith(
+                (".txt", ".xml", ".json")
+            ):
+                return (
+                    f" What lies beside, such as {name}, looks like that of a set for "
+                    "detection, and only classification is trained here."
+                )
+        return ""
 
     def _label(
         self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]
@@ -147,6 +172,8 @@ class _Source:
         """Return whether a group has labels; `choose` asks of train first."""
         if group.flat and not group.by_class:
             self._read_labels(group, groups)
+        elif group.by_class and self._asked.labels != FOLDERS:
+            self._compare_labels(group, groups)
         if not self._classes:
             by_table = group.name in self._said
             order = label_table.in_order if by_table else sorted
@@ -157,7 +184,7 @@ class _Source:
         self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]
     ) -> label_table.Found | None:
         """Give the flat images of a group the classes that a table says."""
-        found = self._found(group, self._meanings(groups))
+        found = self._found(group, groups)
         if found is None:
             return None
         for image in group.flat:
@@ -178,6 +205,41 @@ class _Source:
         self._checksum.update("\n".join(found.labels.values()).encode())
         return found
 
+    def _compare_labels(
+        self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]
+    ) -> None:
+        """Take the labels of --labels instead of the folders' names.
+
+        Raises:
+            UserError: a table that lies there says others than the folders.
+        """
+        if group.name in self._said:
+            return
+        way = f"--labels={FOLDERS} takes the folders' names, --labels=FILE a table"
+        try:
+            found = self._found(group, groups)
+        except errors.UserError as error:
+            raise errors.UserError(f"{error} Or choose: {way}.") from error
+        if found is None:
+            return
+        if self._used and not any(each.flat for each in groups.values()):
+            group.flat = array.array("q", group.files)
+            group.by_class.clear()
+            group.faults.clear()
+            self._read_labels(group, groups)
+            return
+        pairs = {
+            (name, found.labels[image])
+            for name, files in group.by_class.items()
+            for image in files
+            if image in found.labels
+        }
+        if len(pairs) > len({name for name, _ in pairs}):
+            raise errors.UserError(
+                f"{self._listing.place} has other classes in {found.path} than the "
+                f"folders of {group.name!r} are called: choose, for {way}."
+            )
+
     def _meanings(self, groups: Mapping[str, image_tree.Group]) -> dict[str, str]:
         wish = self._asked.splits
         asked = {wish.train: "train", wish.test: "test", wish.validation: "validation"}
@@ -187,22 +249,43 @@ class _Source:
         }
 
     def _found(
-        self, group: image_tree.Group, meanings: Mapping[str, str]
+        self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]
     ) -> label_table.Found | None:
+        meanings = self._meanings(groups)
         meaning, known = meanings.get(group.name, ""), frozenset(self._classes)
-        names = flat_labels.names_of(self._tree, group)
+        # Of a million images this takes a second: only where there is a table.
+        own = functools.cache(lambda: flat_labels.names_of(self._tree, [group]))
+        # A table that speaks of no split may be of any: its names must tell which.
+        flat = [g for g in groups.values() if g.flat or g.name in self._said]
+        others = flat if group.flat else list(groups.values())
+        every = functools.cache(lambda: flat_labels.names_of(self._tree, others))
         # Without names a text can be of one split alone.
         last = "validation" if "validation" in meanings.values() else "test"
-        for path in filter(None, self._asked.labels.split(",")):
-            found = flat_labels.of_file(
-                path, names, self._asked.columns, known, in_order=meaning == last
-            )
-            if found:
+        columns = self._asked.columns
+        for path in self._label_files():
+            stem = os.path.splitext(os.path.basename(path))[0]
+            split = split_names.mentioned(stem)
+            if split in meanings.values() and split != meaning:
+                continue
+            names = own() if split == meaning else every()
+            found = flat_labels.of_file(path, names, columns, known)
+            if found is None and meaning == last and group.flat:
+                found = flat_labels.of_file(path, own(), columns, known, in_order=True)
+            inside = found and found.within(own())
+            if inside:
                 self._used.add(path)
-                return found
+                return inside
+            if found and found.faults and group.flat:
+                raise errors.UserError(
+                    f"{image_tree.listed(found.faults)}: say which with their folders."
+                )
         return flat_labels.of_group(
-            self._tree, group, meaning, self._asked.columns, known
+            self._tree, group, meaning, (own, every), columns, known
         )
+
+    def _label_files(self) -> list[str]:
+        given = self._asked.labels
+        return [] if given == FOLDERS else [path for path in given.split(",") if path]
 
     def _with_split_column(
         self, groups: Mapping[str, image_tree.Group]
@@ -226,8 +309,7 @@ class _Source:
         return made
 
     def _check_labels_used(self) -> None:
-        given = set(filter(None, self._asked.labels.split(",")))
-        for path in sorted(given - self._used):
+        for path in sorted(set(self._label_files()) - self._used):
             raise errors.UserError(
                 f"--labels={path} speaks of no images in {self._listing.place}: it "
                 "must have their names in one column and their classes in another."

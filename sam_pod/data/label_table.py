@@ -11,7 +11,7 @@ import csv
 import dataclasses
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from sam_pod import errors
 from sam_pod.data import split_names
@@ -24,6 +24,7 @@ _LABELS = frozenset(
 _SPLITS = frozenset(
     {"split", "splits", "set", "dataset", "subset", "partition", "usage", "phase"}
 )
+_WHOLE, _FRACTION = re.compile(r"-?\d+(\.0*)?"), re.compile(r"-?\d*\.\d*[1-9]\d*")
 _LOOKED_AT = 200  # Rows, to tell which column is of what.
 
 
@@ -44,6 +45,11 @@ class Found:
     splits: Mapping[int, str]  # Likewise, where a column says them.
     decision: str  # Which columns were taken, in words.
     faults: Sequence[str]
+
+    def within(self, images: Container[int]) -> "Found | None":
+        """Return what it says of some images; None where that is nothing."""
+        labels = {image: y for image, y in self.labels.items() if image in images}
+        return dataclasses.replace(self, labels=labels) if labels else None
 
 
 class Table:
@@ -126,7 +132,7 @@ class Table:
         width = min((len(row) for row in body), default=0)
         others = [column for column in range(width) if column != image]
         if wanted and wanted in header:
-            return _taker(header.index(wanted)), f"its column {wanted!r}"
+            return _taker(header.index(wanted)), f"column {wanted!r}"
         if wanted not in ("", "label") and not known:
             names = ", ".join(header)[:200] or "none with a name"
             raise errors.UserError(
@@ -137,7 +143,7 @@ class Table:
         if len(usual) != 1:
             taker = _one_hot(body, header, others, "" if known else self.path)
             if taker and (not known or known.issuperset(map(taker, body))):
-                return taker, "the column that is 1 in its row"
+                return taker, "the column that is 1"
         splits = [c for c in others if header and _plain(header[c]) in _SPLITS]
         fits = usual or [c for c in others if c not in splits]
         if known:  # A table of other things, or without a header.
@@ -154,8 +160,8 @@ class Table:
     ) -> tuple[Callable[[Sequence[str]], str] | None, str]:
         if len(fits) == 1:
             column = fits[0]
-            name = repr(header[column]) if header else f"number {column + 1}"
-            return _taker(column), f"its column {name}"
+            name = repr(header[column]) if header else str(column + 1)
+            return _taker(column), f"column {name}"
         if not fits or not must:
             return None, ""
         names = ", ".join(header) if header else f"{len(fits) + 1} without names"
@@ -200,10 +206,24 @@ class Table:
                 splits[found[0]] = row[split[0]].strip()
         if not all(map(split_names.role, set(splits.values()))):
             splits = {}
-        name = repr(header[image]) if header else f"number {image + 1}"
-        rest = f", {unused:,} rows name no image" if unused else ""
-        decision = f"by {name} of {self.path} and {said}{rest}"
+        labels = _whole(labels)
+        broken = [label for label in labels.values() if _FRACTION.fullmatch(label)]
+        if broken:
+            faults.append(
+                f"{len(broken):,} labels of {self.path} are numbers such as "
+                f"{broken[0]}, and no classes"
+            )
+        name = repr(header[image]) if header else str(image + 1)
+        rest = f"; {unused:,} rows name no image" if unused else ""
+        decision = f"in {said} of {self.path}, by the names in column {name}{rest}"
         return Found(self.path, labels, splits, decision, faults)
+
+
+def _whole(labels: dict[int, str]) -> dict[int, str]:
+    """Return labels without '.0' where all are whole numbers."""
+    if not all(map(_WHOLE.fullmatch, labels.values())):
+        return labels
+    return {image: label.partition(".")[0] for image, label in labels.items()}
 
 
 def in_order(labels: Iterable[str]) -> list[str]:

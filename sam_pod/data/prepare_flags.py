@@ -1,14 +1,18 @@
 """What `prepare` can be asked for.
 
 --source is, for
-  cifar10        download, cifar-10-binary.tar.gz, or images as below of its classes
-  cifar100       cifar-100-binary.tar.gz
+  cifar10        download, an archive of it (binary, python, matlab), the folder in it,
+                 or images as below of its classes
+  cifar100       an archive of it, or the folder in it
   svhn           a folder with train_32x32.mat and test_32x32.mat
-  mnist, fashion_mnist   a folder with train-images-idx3-ubyte.gz and the like
+  mnist, fashion_mnist, kmnist, emnist
+                 a folder with train-images-idx3-ubyte.gz and the like, or an .npz
+  medmnist       an .npz file of it
   imagenet       a folder with ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar, or
-                 with train/<wnid>/* and val/<wnid>/*
-  images         a folder, a tar (packed or not) or a zip of train/<class>/* and
-                 test/<class>/*
+                 with train/<wnid>/* and val/<wnid>/*, also as Kaggle packs it
+  tiny_imagenet  the folder with train, val and test
+  images, csv    a folder, a tar (packed or not) or a zip of train/<class>/* and
+                 test/<class>/*, of <class>/*, or of images beside a table of labels
   parquet        a folder of train-*.parquet and test-*.parquet, as of Hugging Face
   tfds           the folder of a version, such as ~/tensorflow_datasets/mnist/3.0.1
   numpy          an .npz file, or a folder, with x_train, y_train, x_test, y_test
@@ -97,9 +101,26 @@ def _values(datasets: Iterable[str]) -> flags.FlagValues:
     path("output", None, "Folder to write.", flag_values=values)
     text("name", "", "Of the data set, for data.name.", flag_values=values)
     text("encoding", "", "raw or encoded; see above.", flag_values=values)
-    path("labels", "", "imagenet: the devkit, or a text.", flag_values=values)
-    text("image_column", "image", "parquet: of the images.", flag_values=values)
-    text("label_column", "label", "parquet: of the labels.", flag_values=values)
+    path(
+        "labels",
+        "",
+        "What says the classes of images: a table of names and classes, a text of "
+        "classes in the order of the names, or ImageNet's devkit; 'folders' for the "
+        "names of the folders.",
+        flag_values=values,
+    )
+    text(
+        "image_column",
+        "image",
+        "Of images, in a table.",
+        flag_values=values,
+    )
+    text(
+        "label_column",
+        "label",
+        "Of labels, in a table.",
+        flag_values=values,
+    )
     text("train_split", "", "What is trained on is called.", flag_values=values)
     text("test_split", "", "What is tested on is called.", flag_values=values)
     text(

@@ -256,7 +256,10 @@ def test_the_table_and_its_columns_are_chosen_by_flags(tmp_path):
         if ok:
             source = images.read(str(root), asked=asked)
             assert counts(source) == {"train": both(2), "test": both(2)}
-            assert f"by 'image' of {csv} and its column 'dx'" in source.decisions[0]
+            assert (
+                f"The classes of 'train' are in column 'dx' of {csv}, by the names in "
+                "column 'image'." in source.decisions
+            )
         else:
             with pytest.raises(errors.UserError, match="has no column 'dy'"):
                 images.read(str(root), asked=asked)
@@ -331,3 +334,88 @@ def test_a_layout_that_cannot_be_read_gets_a_line(tmp_path, name):
 def test_all_faults_are_named_and_the_rest_counted():
     assert image_tree.listed(list("abc")) == "a; b; c"
     assert image_tree.listed(list("abcdefg")) == "a; b; c; d; e; and 2 more"
+
+
+PARTS = with_tables(
+    numbered("part_1", 4) + numbered("part_2", 4, 4),
+    {"metadata.csv": table("id,label", [f"{i},{'ab'[i % 2]}" for i in range(8)])},
+)
+
+
+def test_a_table_and_folders_that_disagree_are_refused_until_one_is_chosen(tmp_path):
+    root = write(tmp_path / "source", PARTS)
+    wish = split_names.Wish(test_share=0.25)
+    with pytest.raises(errors.UserError, match="--labels=folders takes the folders"):
+        images.read(str(root), asked=images.Asked(splits=wish))
+    for labels, names in (
+        (str(root / "metadata.csv"), "ab"),
+        ("folders", ["part_1", "part_2"]),
+    ):
+        source = images.read(str(root), asked=images.Asked(splits=wish, labels=labels))
+        assert counts(source) == {
+            "train": dict.fromkeys(names, 3),
+            "test": dict.fromkeys(names, 1),
+        }
+
+
+def test_a_table_that_says_what_the_folders_say_changes_nothing(tmp_path):
+    layout = with_tables(
+        classes("train", "test"),
+        {"train.csv": table("id,label", [f"{c}/{i},x{c}" for c in "ab" for i in "01"])},
+    )
+    source = images.read(str(write(tmp_path / "source", layout)))
+    assert source.classes == ("a", "b")
+    assert source.decisions == ("1 file is no image: train.csv.",)
+
+
+def test_whole_numbers_with_a_point_are_classes_and_fractions_are_none(tmp_path):
+    layout = with_tables(
+        numbered("train", 4) + classes("test", names="12"),
+        {"train.csv": table("id,y", [f"{i},{i % 2 + 1}.0" for i in range(4)])},
+    )
+    root = write(tmp_path / "source", layout)
+    assert images.read(str(root)).classes == ("1", "2")
+    (root / "train.csv").write_text(table("id,y", [f"{i},{i / 8}" for i in range(4)]))
+    with pytest.raises(errors.UserError, match=r"3 labels of .* are numbers such as"):
+        images.read(str(root))
+
+
+@pytest.mark.parametrize(
+    "layout, reason",
+    [
+        (
+            with_tables(
+                numbered("images/train", 2) + numbered("images/val", 2),
+                {"labels/train/0.txt": "0 0.5 0.5 1 1"},
+            ),
+            "such as labels/train/0.txt, looks like that of a set for detection",
+        ),
+        ({"fer2013.csv": "emotion,pixels\n0,1 2 3"}, "pixels in a table are read as"),
+    ],
+)
+def test_what_is_for_something_else_is_refused_by_name(tmp_path, layout, reason):
+    with pytest.raises(errors.UserError, match=reason):
+        images.read(str(write(tmp_path / "source", layout)))
+
+
+NUMBERED = with_tables(
+    numbered("train", 4) + numbered("test", 4) + classes("val"),
+    {"labels/x.csv": table("id,label", FOUR)},
+)
+
+
+def test_a_table_gives_its_classes_to_no_images_of_another_split(tmp_path):
+    root = write(tmp_path / "source", NUMBERED)  # Both count from 0, as Kaggle's do.
+    named = tmp_path / "trainLabels.csv"
+    named.write_text(table("id,label", FOUR))
+    source = images.read(str(root), asked=images.Asked(labels=str(named)))
+    assert counts(source) == {"train": both(2), "test": both(2)}
+    keys = [item.key for item in made.items(source, "test")]
+    assert all(key.startswith("val/") for key in keys)
+    other = tmp_path / "other.csv"
+    other.write_text(table("id,label", FOUR))
+    with pytest.raises(errors.UserError, match="may be any of"):
+        images.read(str(root), asked=images.Asked(labels=str(other)))
+    other.write_text(table("id,label", [f"train/{row}" for row in FOUR]))
+    source = images.read(str(root), asked=images.Asked(labels=str(other)))
+    assert counts(source) == {"train": both(2), "test": both(2)}

@@ -306,6 +306,60 @@ def test_a_value_above_the_bits_that_are_said_is_refused():
     assert "needs more than 12 bits: pass --sixteen_bit=14" in found.fault
 
 
+def deep_tiff(rows, bits, samples, size):
+    """Write a TIFF of 12 or 16 bits a value by hand, which Pillow cannot write."""
+    width, height = size
+    data, start = b"".join(rows), 8 + 2 + 12 * 9 + 4
+    bits_of = struct.pack(f"<{samples}H", *[bits] * samples)
+    where = start if samples > 2 else bits
+    fields = [(256, width), (257, height), (258, where), (259, 1)]
+    fields += [(262, 2 if samples == 3 else 1), (273, start + len(bits_of))]
+    fields += [(277, samples), (278, height), (279, len(data))]
+    content = b"II*\0" + struct.pack("<IH", 8, len(fields))
+    for tag, value in fields:
+        count = samples if tag == 258 else 1
+        content += struct.pack("<HHII", tag, 3 if tag == 258 else 4, count, value)
+    return content + bytes(4) + bits_of + data
+
+
+def test_a_tiff_of_16_bits_in_colours_is_right_or_refused():
+    rows = [row.astype("<u2").tobytes() for row in DEEP_COLORS]
+    (found,) = decoding.pictures([deep_tiff(rows, 16, 3, SIZE)], 3)
+    np.testing.assert_array_equal(found.pixels, DEEP_COLORS >> 8)
+    dark = [row.astype("<u2").tobytes() for row in DEEP_COLORS >> 4]
+    for bits in (0, 12):  # Pillow does not give the bits that would be needed.
+        rules = rules_lib.Rules(bits=bits)
+        (found,) = decoding.pictures([deep_tiff(dark, 16, 3, SIZE)], 3, rules)
+        assert "the highest seem not to be used: convert it" in found.fault
+    rules = rules_lib.Rules(bits=16)
+    (found,) = decoding.pictures([deep_tiff(dark, 16, 3, SIZE)], 3, rules)
+    np.testing.assert_array_equal(found.pixels, DEEP_COLORS >> 12)
+
+
+def test_a_tiff_that_says_it_has_12_bits_needs_no_rule():
+    values = DEEP[:, :4] >> 4
+    rows = [
+        int("".join(f"{value:012b}" for value in row), 2).to_bytes(6, "big")
+        for row in values
+    ]
+    (found,) = decoding.pictures([deep_tiff(rows, 12, 1, (4, len(rows)))], 1)
+    np.testing.assert_array_equal(found.pixels[..., 0], values >> 4)
+
+
+def test_a_clear_value_of_16_bits_is_clear():
+    values = DEEP.copy()
+    values[0, 0] = 777
+    size = struct.pack(">IIBBBBB", *SIZE, 16, 0, 0, 0, 0)
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size)
+    content += chunk(b"tRNS", struct.pack(">H", 777))
+    content += chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    (found,) = decoding.pictures([content], 1)
+    expected = (values >> 8).astype(np.uint8)
+    expected[0, 0] = 255
+    np.testing.assert_array_equal(found.pixels[..., 0], expected)
+
+
 @pytest.mark.parametrize("value", ["7", "17", "most", "-1", ""])
 def test_a_wrong_number_of_bits_is_refused(value):
     with pytest.raises(errors.UserError, match=r"`sixteen_bit` is .* 4,095"):

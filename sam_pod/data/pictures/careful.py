@@ -19,7 +19,7 @@ from sam_pod.data.pictures import rules as rules_lib
 # What was done to a picture, as `Picture.steps` names it.
 TURNED, OPAQUE, FIRST, BITS = "turned", "opaque", "first", "bits"
 
-_TIFF_ORIENTATION, _TIFF_SUBFILE, _TIFF_PHOTOMETRIC = 274, 254, 262
+_TIFF_ORIENTATION, _TIFF_SUBFILE, _TIFF_PHOTOMETRIC, _TIFF_BITS = 274, 254, 262, 258
 _DNG_VERSION = 50706
 _TURNS = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
@@ -163,18 +163,45 @@ def _eight_bit_image(
     file.load()
     if file.mode in _DEEP:
         deep = _deep_values(file, kind)
-        if kind == signatures.JPEG2000 and headers.jpeg2000_bits(content) < 16:
-            return PIL.Image.fromarray((deep >> 8).astype(np.uint8))  # It says its own.
+        if _sample_bits(file, content, kind) < 16:  # It says its own.
+            return PIL.Image.fromarray((deep[..., 0] >> 8).astype(np.uint8))
         return PIL.Image.fromarray(_eight_bits(deep, rules, steps))
     if file.mode == "I" and kind == signatures.PPM:  # Pillow scales it to 16 bits.
         return PIL.Image.fromarray((np.asarray(file) >> 8).astype(np.uint8))
     if file.mode in ("I", "F", "LAB", "HSV"):
-        what = {"I": "whole numbers of 32 bits", "F": "floats"}.get(file.mode)
+        what = {"I": "whole numbers of 32 bits or with a sign", "F": "floats"}.get(
+            file.mode
+        )
         raise _Refused(
             f"is {kind.name} of {what or f'{file.mode} colours'}, whose range is not "
             "known: convert it to 8 or 16 bits"
         )
+    if _sample_bits(file, content, kind) == 16:
+        _check_highest(file, kind, rules)
     return file.copy()
+
+
+def _sample_bits(file: PIL.Image.Image, content: bytes, kind: signatures.Kind) -> int:
+    """Return how many bits a file says that each of its values has."""
+    if kind == signatures.TIFF:
+        return max(file.tag_v2.get(_TIFF_BITS, (1,)))
+    if kind == signatures.JPEG2000:
+        return headers.jpeg2000_bits(content)
+    return 8 * content[3] if kind == signatures.SGI else 8
+
+
+def _check_highest(
+    file: PIL.Image.Image, kind: signatures.Kind, rules: rules_lib.Rules
+) -> None:
+    """Refuse colours of 16 bits where the highest 8, all that Pillow gives, are few."""
+    extrema = file.convert("RGB").getextrema()
+    is_dark = max(high for _, high in extrema) < 128 and not rules.is_full
+    if is_dark or (rules.bits and rules.bits < rules_lib.FULL):
+        raise _Refused(
+            f"is {kind.name} in colours of 16 bits, of which the highest seem not to "
+            "be used: convert it to a PNG of 16 bits, or pass --sixteen_bit=full where "
+            "it is just dark"
+        )
 
 
 def _check_tiff(file: PIL.Image.Image) -> None:
@@ -193,7 +220,7 @@ def _deep(content: bytes, kind: signatures.Kind) -> np.ndarray | None:
     with _opened(content, kind) as file:
         if file.mode not in _DEEP:
             return None
-        if kind == signatures.JPEG2000 and headers.jpeg2000_bits(content) < 16:
+        if _sample_bits(file, content, kind) < 16:
             return None
         file.load()
         return _deep_values(file, kind)
@@ -202,6 +229,8 @@ def _deep(content: bytes, kind: signatures.Kind) -> np.ndarray | None:
 def _deep_values(file: PIL.Image.Image, kind: signatures.Kind) -> np.ndarray:
     """Return the values of a grey picture, uint16 `[H, W, 1]`."""
     values = np.asarray(file).astype(np.uint16)[..., None]
+    if kind == signatures.TIFF:  # Pillow gives 12 bits as they are.
+        values = values << (16 - max(file.tag_v2.get(_TIFF_BITS, (16,))))
     is_negative = kind == signatures.TIFF and file.tag_v2.get(_TIFF_PHOTOMETRIC) == 0
     return 65535 - values if is_negative else values
 

@@ -19,6 +19,11 @@ class Rules:
     bits: int = 0
 
     @property
+    def is_full(self) -> bool:
+        """Whether all 16 bits are used, as somebody has said or seen."""
+        return self.bits == FULL
+
+    @property
     def color(self) -> tuple[int, int, int]:
         """The background as red, green and blue."""
         return PIL.ImageColor.getrgb(self.background)[:3]

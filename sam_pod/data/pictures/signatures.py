@@ -24,6 +24,7 @@ PNG = Kind("a PNG", "PNG")
 TIFF = Kind("a TIFF", "TIFF")
 JPEG2000 = Kind("a JPEG 2000 picture", "JPEG2000")
 PPM = Kind("a PPM or PGM", "PPM")
+SGI = Kind("an SGI picture", "SGI")
 _TGA = Kind("a TGA", "TGA")
 _HEIC = Kind("a HEIC picture", advice=_CONVERT)
 _RAW = Kind("a camera's raw picture", advice=_CONVERT)
@@ -57,7 +58,7 @@ _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"\0\0\0\x0cJXL \r\n\x87\n", _JXL),
     (b"\xff\x0a", _JXL),
     (b"qoif", Kind("a QOI", "QOI")),
-    (b"\x01\xda", Kind("an SGI picture", "SGI")),
+    (b"\x01\xda", SGI),
     (b"\x59\xa6\x6a\x95", Kind("a Sun raster", "SUN")),
     (b"DDS ", Kind("a DDS", "DDS")),
     (b"icns", Kind("an ICNS", "ICNS")),

@@ -54,6 +54,10 @@ def defaults() -> ml_collections.ConfigDict:
     # Modules of a file's own layers, by comma: names to import or paths of .py files,
     # whose code then runs; 'lambda' runs the code of Lambda layers in the file.
     config.model.trusted_modules = ""
+    # In which range it is fed its images: 'unit' [0, 1], 'symmetric' [-1, 1], 'bytes'
+    # [0, 255], 'standardized' by the data's mean and deviation, or 'auto': what a
+    # model's file is made for, else as `data.standardize` says.
+    config.model.input_range = "auto"
     # Whose batch BatchNorm's statistics are of: 'replica', each its own, or 'global',
     # all that ascend together.
     config.model.batch_norm = "replica"

@@ -29,17 +29,20 @@ class Sheet(NamedTuple):
     labels: str  # A Markdown table of the same rows and columns.
 
 
-def make(
-    recipe: Recipe, split: pipeline.Split, global_batch_size: int, standardizes: bool
-) -> Sheet:
-    """Return the first examples of a run, as its first step sees them.
+class First(NamedTuple):
+    """The first examples of a run."""
+
+    images: tf.Tensor  # uint8 `[B, H, W, C]`, as they are stored.
+    examples: passes.Examples  # As the first step sees them.
+
+
+def first(recipe: Recipe, split: pipeline.Split, global_batch_size: int) -> First:
+    """Return the first examples of a run.
 
     Args:
         recipe: What the step is made of.
         split: That it trains on.
         global_batch_size: Over all replicas.
-        standardizes: Whether the recipe's images are standardized, which the picture's
-            are not.
     """
     size = _num_examples(global_batch_size)
     if split.how.offsets:  # Read no more than is shown.
@@ -57,10 +60,13 @@ def make(
         step=tf.constant(0, tf.int64),
         recipe=recipe,
     )
-    images, manifest = examples.images.numpy(), split.manifest
-    if standardizes:
-        images = images * np.float32(manifest.std) + np.float32(manifest.mean)
-    return Sheet(grid(images), table(examples.labels.numpy(), manifest.classes))
+    return First(images, examples)
+
+
+def make(recipe: Recipe, examples: passes.Examples, classes: Sequence[str]) -> Sheet:
+    """Return examples as a step of the recipe sees them, with the classes' names."""
+    images = recipe.input_range.to_unit(examples.images).numpy()
+    return Sheet(grid(images), table(examples.labels.numpy(), classes))
 
 
 def _num_examples(global_batch_size: int) -> int:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from sam_pod import optimizers, schedules
-from sam_pod.data import augment
+from sam_pod.data import augment, ranges
 from sam_pod.models import network as network_lib
 
 Preprocess = Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]
 Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+_UNIT = ranges.Range()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,3 +33,4 @@ class Recipe:
     num_draws: int = augment.NUM_DRAWS  # Uniform numbers that augment an example.
     # (preprocessed images, int32 labels, draws) -> (images, soft labels), in training.
     mix: Mix | None = None
+    input_range: ranges.Range = _UNIT  # What `preprocess` gives.

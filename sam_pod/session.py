@@ -6,9 +6,11 @@ Everything that the user may have got wrong is checked before the workdir is mad
 import contextlib
 import dataclasses
 import functools
+import json
 import os
 import threading
-from typing import IO
+from collections.abc import Mapping
+from typing import IO, Any
 
 import ml_collections
 import numpy as np
@@ -36,8 +38,9 @@ from sam_pod import config as config_lib
 from sam_pod import inputs as inputs_lib
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
-from sam_pod.data import augment, pipeline, prepare
 from sam_pod.data import manifest as manifest_lib
+from sam_pod.data import pipeline, prepare
+from sam_pod.input_range import decision, first_layer, looks
 from sam_pod.recipe import Recipe
 from sam_pod.runtime import Runtime
 from sam_pod.workers import Workers
@@ -118,18 +121,23 @@ def _set_up(
         data = dataset.load(config)
     splits = data.splits(dataset.held_out(config))
     epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
+    decisions = _decisions(workdir, workers)
     with runtime.host_scope():
-        recipe = build_recipe(located, data.manifest, epoch_steps, num_replicas)
+        recipe = build_recipe(
+            located, data.manifest, epoch_steps, num_replicas, decisions=decisions
+        )
+    decisions = {**(decisions or {}), decision.KEY: recipe.input_range.name}
     inputs = {
         "data.dir": data.manifest.digest(),
         **workdir_lib.model_inputs(located),
     }
-    identity.check(identity.of(config, inputs), workers)
+    identity.check(identity.of(config, {**inputs, **decisions}), workers)
     inputs_lib.check_reach(data, runtime)
     _check_neighbours(config.sam.sync, runtime)
 
-    lock = _begin(workdir, config, inputs, located) if workers.is_chief else None
+    lock = None
     if workers.is_chief:
+        lock = _begin(workdir, config, inputs, located, decisions)
         surroundings.note(workdir)
     state, checkpoints, is_restored = _restore(workdir, config, runtime, recipe)
     writer = writers.Writer(workdir, runtime)
@@ -149,12 +157,13 @@ def _set_up(
 
         naming = inputs_lib.naming_faults(splits["train"], first_rows)
         with runtime.host_scope(), inputs_lib.reading(config.data.dir), naming:
-            sheet = contact_sheet.make(
-                recipe,
-                splits["train"],
-                config.global_batch_size,
-                config.data.standardize,
+            images, examples = contact_sheet.first(
+                recipe, splits["train"], config.global_batch_size
             )
+        with runtime.host_scope():
+            classes = data.manifest.classes
+            sheet = contact_sheet.make(recipe, examples, classes)
+            first_layer.check(recipe, images, examples.images, config.model.name)
         writer.contact_sheet(*sheet)
     log = writers.ProgressLog(config.log_every_seconds, total_steps, epoch_steps)
     return Session(
@@ -178,10 +187,17 @@ def _begin(
     config: ml_collections.ConfigDict,
     inputs: dict[str, str],
     located: ml_collections.ConfigDict,
+    decisions: dict[str, Any],
 ) -> IO:
     name = located.model.name
     model = model_file.read(name) if model_file.is_path(name) else None
-    return workdir_lib.begin(workdir, config, inputs, model)
+    return workdir_lib.begin(workdir, config, inputs, model, decisions)
+
+
+def _decisions(workdir: str, workers: Workers) -> dict[str, Any] | None:
+    """Return what the run decided when it began, which its chief can read."""
+    own = workdir_lib.read_decisions(workdir) if workers.is_chief else None
+    return json.loads(workers.chiefs_bytes(json.dumps(own).encode()))
 
 
 def _restore(
@@ -235,6 +251,7 @@ def check_names(config: ml_collections.ConfigDict, num_replicas: int) -> None:
     optimizers.build(config)
     schedules.build(config, steps_per_epoch=1)
     augmentation.check_names(config)
+    decision.check_names(config)
 
 
 def build_recipe(
@@ -242,33 +259,49 @@ def build_recipe(
     manifest: manifest_lib.Manifest,
     epoch_steps: int,
     num_replicas: int = 1,
+    *,
+    decisions: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """Return what the config makes a step of.
+
+    Args:
+        config: Validated.
+        manifest: Of the data.
+        epoch_steps: Steps of an epoch.
+        num_replicas: Of the run.
+        decisions: What the run decided when it began; None before it begins.
 
     Raises:
         UserError: a name that is not known, or a model that does not fit the data.
     """
     image_shape = dataset.image_shape(config, manifest)
-    if config.data.standardize and min(manifest.std) <= 0:
-        raise errors.UserError(
-            f"`data.standardize` is True, but a channel of the data never varies (its "
-            f"deviations are {manifest.std}): set it to False."
-        )
     augmented = augmentation.build(config, manifest, image_shape, num_replicas)
-
-    def preprocess(images: tf.Tensor, draws: tf.Tensor | None) -> tf.Tensor:
-        training = draws is not None
-        if training:
-            images = augmented.images(images, draws)
-        else:
-            images = augment.to_float(images)
-        if config.data.standardize:
-            images = augment.standardize(images, manifest.mean, manifest.std)
-        return images
 
     group_size = groups.size(config.sam.sync, num_replicas)
     average = functools.partial(replicas.group_mean, size=group_size)
     shares = config.model.batch_norm == "global" and group_size > 1
+    network = models.build(
+        config.model.name,
+        image_shape,
+        len(manifest.classes),
+        dtype=config.dtype,
+        seed=config.seed,
+        batch_norm_average=average if shares else None,
+        over_all_replicas=group_size == num_replicas,
+        trusted_modules=config.model.trusted_modules,
+    )
+    input_range = decision.decide(
+        config,
+        network.model,
+        looks.Pixels(image_shape, tuple(manifest.mean), tuple(manifest.std)),
+        is_file=config.model.name not in models.MODELS,
+        stored=decisions,
+    )
+
+    def preprocess(images: tf.Tensor, draws: tf.Tensor | None) -> tf.Tensor:
+        if draws is None:
+            return input_range.of_uint8(images)
+        return input_range.of_unit(augmented.images(images, draws))
 
     return Recipe(
         optimizer=optimizers.build(config),
@@ -282,16 +315,8 @@ def build_recipe(
         accumulate_steps=config.accumulate_steps,
         num_draws=augmented.num_draws,
         mix=augmented.mix,
-        network=models.build(
-            config.model.name,
-            image_shape,
-            len(manifest.classes),
-            dtype=config.dtype,
-            seed=config.seed,
-            batch_norm_average=average if shares else None,
-            over_all_replicas=group_size == num_replicas,
-            trusted_modules=config.model.trusted_modules,
-        ),
+        network=network,
+        input_range=input_range,
     )
 
 

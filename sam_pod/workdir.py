@@ -17,6 +17,7 @@ from sam_pod import errors, files, model_copy, model_file, own_code
 
 CONFIG = "config.json"
 INPUTS = "inputs.json"  # Digests of the data and of the model's file.
+DECISIONS = "decisions.json"  # What the run decided by itself, by config key.
 CHECKPOINTS = "checkpoints"
 RESULT = "result.json"
 LOCK = ".lock"
@@ -172,11 +173,22 @@ def check_inputs(
             )
 
 
+def read_decisions(workdir: str) -> dict[str, Any] | None:
+    """Return by config key what the run in a folder decided; None without a run.
+
+    A key that is not there was not to be decided in the version that began the run.
+    """
+    if _read_json(os.path.join(workdir, CONFIG)) is None:
+        return None
+    return _read_json(os.path.join(workdir, DECISIONS)) or {}
+
+
 def begin(
     workdir: str,
     config: ml_collections.ConfigDict,
     inputs: dict[str, str],
     model: model_file.ModelFile | None = None,
+    decisions: dict[str, Any] | None = None,
 ) -> IO:
     """Make the folder, note the config and its inputs in it, and return its lock.
 
@@ -189,6 +201,7 @@ def begin(
         config: Resolved.
         inputs: By config key, the digest of what that key names.
         model: The model's file, of which the run keeps a copy.
+        decisions: By config key, what was decided where the config leaves it open.
 
     Raises:
         UserError: the folder cannot be written, another process uses it, or an input
@@ -199,6 +212,9 @@ def begin(
         files.check_rights(workdir)
         lock = _lock(workdir)
         check_inputs(workdir, config, inputs)
+        if decisions:
+            text = json.dumps(decisions, indent=2, sort_keys=True) + "\n"
+            files.write(os.path.join(workdir, DECISIONS), text)
         if model:
             model_copy.write(workdir, model)
         files.write(os.path.join(workdir, INPUTS), json.dumps(inputs, indent=2) + "\n")

@@ -45,6 +45,7 @@ FLOORS = {
     "writers": 4,
     "step": 4,
     "contact_sheet": 4,
+    "input_range": 4,
     "session": 5,
     "lowering": 5,
     "train": 6,

@@ -35,6 +35,11 @@ def of(config):
     return session.build_recipe(config, data.manifest, 5), data.splits(20)["train"]
 
 
+def sheet_of(recipe, split):
+    _, examples = contact_sheet.first(recipe, split, 16)
+    return contact_sheet.make(recipe, examples, split.manifest.classes)
+
+
 def test_it_shows_the_first_batch_of_training_on_two_replicas(tmp_path, monkeypatch):
     """Each replica takes what it got and augmented; the sheet has the same pixels."""
     config = everything(tmp_path)
@@ -67,7 +72,7 @@ def test_it_shows_the_first_batch_of_training_on_two_replicas(tmp_path, monkeypa
     assert np.isfinite(rows).all()
     assert sorted(seen) == list(range(16))
 
-    sheet = contact_sheet.make(recipe, split, 16, standardizes=True)
+    sheet = sheet_of(recipe, split)
     images = np.stack([seen[row][0] for row in range(16)])
     images = images * np.float32(split.manifest.std) + np.float32(split.manifest.mean)
     np.testing.assert_allclose(sheet.picture, contact_sheet.grid(images), atol=1e-5)
@@ -130,7 +135,7 @@ def test_a_run_writes_it_once_and_trains_to_the_same_bits(tmp_path, monkeypatch)
     (picture,) = (v for v in images if v.tag == "train/contact_sheet")
     found = tf.io.decode_png(picture.tensor.string_val[2]).numpy() / 255
     recipe, split = of(config)
-    sheet = contact_sheet.make(recipe, split, 16, standardizes=True)
+    sheet = sheet_of(recipe, split)
     np.testing.assert_allclose(found, sheet.picture, atol=0.004)
 
     nothing = contact_sheet.Sheet(np.zeros((1, 1, 3)), "")

@@ -6,7 +6,7 @@ import jaxlib
 
 from sam_pod import config as config_lib
 from sam_pod import metrics, result
-from sam_pod.data import augment
+from sam_pod.data import augment, ranges
 from sam_pod.export import keras_models, plain_keras
 from sam_pod.export.trained import Trained
 from sam_pod.lowering.programs import Program, Tensor
@@ -87,14 +87,18 @@ def describe(
 
 def _preprocessing(trained: Trained) -> dict[str, Any]:
     """Return its steps, by the names that each file's `preprocessing_inside` lists."""
-    data = trained.config.data
+    data, fed = trained.config.data, trained.recipe.input_range
     standardize = None  # Nothing to do.
-    if data.standardize:
+    if fed.name == ranges.STANDARDIZED:
         mean, std = list(trained.data.mean), list(trained.data.std)
         standardize = {"mean": mean, "std": std}
+    factor, shift = fed.of_bytes
     return {
         "augment": ",".join(augment.in_step(augment.parse(data.augment))),
-        "scale": "uint8 to float32, divided by 255",
+        "input_range": fed.name,
+        "scale": fed.scaling,
+        "scale_factor": factor,
+        "scale_shift": shift,
         "standardize": standardize,
     }
 

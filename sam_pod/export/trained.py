@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from typing import Any
 
 import keras
 import ml_collections
@@ -33,6 +34,7 @@ class Trained:
     located: ml_collections.ConfigDict  # With the model's file where it can be read.
     data: manifest_lib.Manifest
     recipe: Recipe  # Of one replica.
+    decisions: dict[str, Any]  # Of the run, by config key.
     checkpoint: Checkpoint
 
     @property
@@ -71,12 +73,17 @@ def read(workdir: str, which: str, data_dir: str = "") -> Trained:
         **workdir_lib.model_inputs(located),
     }
     workdir_lib.check_inputs(workdir, config, inputs)
-    recipe = build_recipe(located, data, num_replicas=1)
-    return Trained(config, located, data, recipe, _restore(directory, which, recipe))
+    decisions = workdir_lib.read_decisions(workdir) or {}
+    recipe = build_recipe(located, data, decisions, num_replicas=1)
+    values = _restore(directory, which, recipe)
+    return Trained(config, located, data, recipe, decisions, values)
 
 
 def build_recipe(
-    config: ml_collections.ConfigDict, data: manifest_lib.Manifest, num_replicas: int
+    config: ml_collections.ConfigDict,
+    data: manifest_lib.Manifest,
+    decisions: dict[str, Any],
+    num_replicas: int,
 ) -> Recipe:
     """Return what the run makes a step of, on so many replicas."""
     split = pipeline.splits(config.data.dir, data, dataset.held_out(config))
@@ -85,7 +92,7 @@ def build_recipe(
         config = config.copy_and_resolve_references()
         config.sam.sync = "global" if config.sam.sync.isdecimal() else config.sam.sync
     keras.utils.clear_session()  # So that layers have the names that the run gave them.
-    return session.build_recipe(config, data, steps, num_replicas)
+    return session.build_recipe(config, data, steps, num_replicas, decisions=decisions)
 
 
 def _folder(directory: str, which: str) -> str:

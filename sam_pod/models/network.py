@@ -27,7 +27,7 @@ class Network:
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
-        self._is_seed = [_is_seed(v) for v in model.non_trainable_variables]
+        self._is_seed = [is_seed(v) for v in model.non_trainable_variables]
         self._stats = [
             variable
             for variable, seed in zip(
@@ -78,7 +78,7 @@ class Network:
         """
         remaining = iter(stats)
         non_trainable = [
-            _layer_seed(key, i) if seed else next(remaining)
+            layer_seed(key, i) if seed else next(remaining)
             for i, seed in enumerate(self._is_seed)
         ]
         logits, new, losses = self.model.stateless_call(
@@ -106,11 +106,13 @@ def _like(value: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
     return tf.cast(value, old.dtype)
 
 
-def _is_seed(variable: keras.Variable) -> bool:
+def is_seed(variable: keras.Variable) -> bool:
+    """Return whether a variable is the state of a layer that draws random numbers."""
     return variable.name == "seed_generator_state"
 
 
-def _layer_seed(key: tf.Tensor | None, layer: int) -> tf.Tensor:
+def layer_seed(key: tf.Tensor | None, layer: int) -> tf.Tensor:
+    """Return the state of the variable of number `layer` in a call with `key`."""
     if key is None:
         return tf.zeros([2], tf.uint32)
     return tf.bitcast(tf.random.experimental.stateless_fold_in(key, layer), tf.uint32)

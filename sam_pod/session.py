@@ -41,6 +41,7 @@ from sam_pod import workdir as workdir_lib
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import pipeline, prepare
 from sam_pod.input_range import decision, first_layer, looks
+from sam_pod.models import ends
 from sam_pod.recipe import Recipe
 from sam_pod.runtime import Runtime
 from sam_pod.workers import Workers
@@ -290,11 +291,16 @@ def build_recipe(
         over_all_replicas=group_size == num_replicas,
         trusted_modules=config.model.trusted_modules,
     )
+    is_file = config.model.name not in models.MODELS
+    if is_file:
+        begun = decisions is not None
+        classes = len(manifest.classes)
+        ends.check_logits(config.model.name, network, classes, begun=begun)
     input_range = decision.decide(
         config,
         network.model,
         looks.Pixels(image_shape, tuple(manifest.mean), tuple(manifest.std)),
-        is_file=config.model.name not in models.MODELS,
+        is_file=is_file,
         stored=decisions,
     )
 

@@ -1,9 +1,18 @@
 """What stands at a model's two ends: shapes that fit the data, and logits."""
 
+import math
+
 import keras
+import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from sam_pod import errors
+from sam_pod.models import bounds, front
+from sam_pod.models.network import Network
+
+# Losses in nats that no training gets below: refused above, and said above.
+_REFUSED, _SAID = 0.1, 1e-3
 
 
 def check(
@@ -35,6 +44,12 @@ def check(
             f"{path} takes inputs of type {inputs[0].dtype}; images come as float32 in "
             "[0, 1], so it must be float32."
         )
+    if tuple(outputs[0].shape) == (None, 1) and num_classes == 2:
+        raise errors.UserError(
+            f"{path} has one output, for two classes as for binary cross-entropy; the "
+            "loss takes a logit for each class: save it with a last layer of Dense(2) "
+            "without an activation."
+        )
     if tuple(outputs[0].shape) != (None, num_classes):
         raise errors.UserError(
             f"{path} gives outputs of shape {tuple(outputs[0].shape)}; the data has "
@@ -46,12 +61,148 @@ _ENDS = ("inputs", "outputs")
 
 
 def without_softmax(model: keras.Model) -> keras.Model:
-    """Take off a softmax that makes the output, and is used for nothing else."""
-    last = model.outputs[0]._keras_history.operation
-    if len(last._inbound_nodes) != 1:
+    """Take off the softmax or log-softmax that makes the output, where one does.
+
+    The loss takes logits and makes its own, so that nothing is lost. One that is used
+    for something else, too, stays.
+    """
+    graph = getattr(model, "_functional", None) or model
+    if len(graph.outputs) != 1:
         return model
-    if isinstance(last, keras.layers.Softmax):
-        return keras.Model(model.inputs, last.input)
-    if getattr(last, "activation", None) is keras.activations.softmax:
-        last.activation = keras.activations.linear
-    return model
+    outputs = _stripped(graph.outputs[0])
+    if outputs is graph.outputs[0]:
+        return model
+    return keras.Model(graph.inputs[0], outputs, name=model.name)
+
+
+def _stripped(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    """Return what is before the softmax; where it is a layer's activation, the same."""
+    operation = tensor._keras_history.operation
+    inbound = operation._inbound_nodes
+    if len(inbound) != 1 or len(inbound[0].input_tensors) != 1:
+        return tensor
+    given = inbound[0].input_tensors[0]
+    if front.is_model(operation):
+        inner = without_softmax(operation)
+        return tensor if inner is operation else inner(given)
+    kind, activation = type(operation).__name__, getattr(operation, "activation", None)
+    last = (-1, len(tensor.shape) - 1)
+    if kind in ("Softmax", "LogSoftmax") and operation.axis in last:
+        return given
+    if activation in (keras.activations.softmax, keras.activations.log_softmax):
+        operation.activation = keras.activations.linear
+    if kind in ("Identity", "Flatten", "Reshape") or (
+        kind == "Activation" and activation is keras.activations.linear
+    ):
+        before = _stripped(given) if given.shape[-1] == tensor.shape[-1] else given
+        return tensor if before is given else operation(before)
+    return tensor
+
+
+def check_logits(name: str, network: Network, num_classes: int, *, begun: bool) -> None:
+    """Refuse outputs that keep the loss up, or warn of them.
+
+    Args:
+        name: Of the model's file.
+        network: Without the softmax of its file.
+        num_classes: Of the data.
+        begun: Whether it trains already, and so is warned of alone.
+
+    Raises:
+        UserError: with the least loss that such outputs can have.
+    """
+    model = network.model
+    graph = getattr(model, "_functional", None) or model
+    try:
+        found = bounds.of(graph.outputs[0], num_classes)
+        if found is None:
+            found = _probed(network, num_classes)
+    except Exception as error:  # A model can hold anything, and break anywhere.
+        reason = " ".join(str(error).split())[:120]
+        logging.warning("What the outputs of %s are is not known: %s", name, reason)
+        return
+    if found.is_free:
+        return
+    by = f"by its {found.name!r}" if found.name else "whatever its weights are"
+    what = f"{name} gives outputs {_interval(found)}, {by}"
+    remedy = "save it without an activation at its end, for the loss takes logits"
+    floor = found.floor(num_classes)
+    if floor > _REFUSED and not begun:
+        raise errors.UserError(
+            f"{what}: with {num_classes} classes no loss (cross-entropy) gets below "
+            f"{floor:.3f}; {remedy}."
+        )
+    if floor > _SAID:
+        logging.warning(
+            "%s: with %d classes no loss (cross-entropy) gets below %.3f; %s.",
+            what,
+            num_classes,
+            floor,
+            remedy,
+        )
+    elif math.isinf(found.margin):
+        logging.warning(
+            "%s: at that end a class may learn nothing more; %s.", what, remedy
+        )
+
+
+def _interval(found: bounds.Bounds) -> str:
+    low, high = (f"{x:.4g}" for x in found[:2])
+    if math.isinf(found.high):
+        return f"of {low} and above"
+    return f"of {high} and below" if math.isinf(found.low) else f"from {low} to {high}"
+
+
+def _probed(network: Network, num_classes: int) -> bounds.Bounds:
+    """Return where outputs lie when the last layer's weights are very large."""
+    names = list(network.initial_weights())
+    near = {v.path for v in _last_weights(network.model)}
+    stats = [tf.constant(s) for s in network.initial_stats().values()]
+    shape = [size or 32 for size in network.model.inputs[0].shape[1:]]
+    images = tf.random.stateless_uniform([4, *shape], [0, 0])
+
+    def outputs(scale: float) -> np.ndarray:
+        weights = [
+            tf.random.stateless_normal(w.shape, [i, 1]) * scale
+            if name in near
+            else tf.constant(w)
+            for i, (name, w) in enumerate(network.initial_weights().items())
+        ]
+        return network.apply(weights, stats, images).logits.numpy()
+
+    if not near.intersection(names):
+        return bounds.NONE
+    small, opposite, large = outputs(1e3), outputs(-1e3), outputs(1e5)
+    every = np.stack([small, opposite, large])
+    every = every[np.isfinite(every)]
+    if not every.size or every.std() == 0:
+        return bounds.NONE
+    if not np.all(np.isfinite(large)) or np.abs(large).max() > 2 * np.abs(small).max():
+        low = 0.0 if every.min() >= 0 else -math.inf
+        high = 0.0 if every.max() <= 0 else math.inf
+        totals = tf.reduce_logsumexp(small, axis=1)
+        if np.allclose(totals, 0, atol=1e-3):  # A log-softmax, which may stay.
+            return bounds.NONE
+        return bounds.Bounds(low, high, math.inf, "")
+    low, high = float(every.min()), float(every.max())
+    return bounds.Bounds(low, high, high - low, "")
+
+
+def _last_weights(model: keras.Model) -> list[keras.Variable]:
+    """Return the weights that are nearest to the output, on each way to it."""
+    graph, found, seen = getattr(model, "_functional", None) or model, [], set()
+    waiting = [tensor._keras_history for tensor in graph.outputs]
+    while waiting:
+        operation, node_index, _ = waiting.pop()
+        if (id(operation), node_index) in seen:
+            continue
+        seen.add((id(operation), node_index))
+        trained = getattr(operation, "trainable_variables", [])
+        if trained and front.is_model(operation):
+            found += _last_weights(operation)
+        elif trained:
+            found += trained
+        else:
+            node = operation._inbound_nodes[node_index]
+            waiting += [tensor._keras_history for tensor in node.input_tensors]
+    return found

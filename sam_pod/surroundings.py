@@ -23,7 +23,7 @@ FILE = "surroundings.json"
 # Flags of TensorFlow, XLA and the libraries below that choose kernels, precision or the
 # order of sums.
 _FLAGS = re.compile(
-    r"(TF_)?XLA_FLAGS|LIBTPU_INIT_ARGS|NVIDIA_TF32_OVERRIDE|OMP_NUM_THREADS"
+    r"(TF_)?XLA_FLAGS|LIBTPU_INIT_ARGS|NVIDIA_TF32_OVERRIDE"
     r"|TF_(ENABLE|DISABLE|USE|CUDNN|DETERMINISTIC|NUM|AUTO|MLIR|TENSORRT|FP16)_\w+"
     r"|(ONEDNN|DNNL|MKL|CUBLAS|CUDNN|ROCBLAS|MIOPEN|HIPBLASLT|OPENBLAS)_\w+"
 )

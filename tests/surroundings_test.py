@@ -37,7 +37,6 @@ def said(caplog):
         ("ONEDNN_MAX_CPU_ISA", "SSE41"),
         ("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
         ("LIBTPU_INIT_ARGS", "--xla_tpu_x=1"),
-        ("OMP_NUM_THREADS", "3"),
     ],
 )
 def test_a_flag_that_changes_numbers_is_said_and_kept(
@@ -61,7 +60,15 @@ def test_a_flag_that_changes_numbers_is_said_and_kept(
 
 
 @pytest.mark.parametrize(
-    "name", ["TF_CPP_MIN_LOG_LEVEL", "TF_CONFIG", "PATH", "TF_FORCE_GPU_ALLOW_GROWTH"]
+    "name",
+    [
+        "TF_CPP_MIN_LOG_LEVEL",
+        "TF_CONFIG",
+        "PATH",
+        "TF_FORCE_GPU_ALLOW_GROWTH",
+        "OMP_NUM_THREADS",  # Kernels take TensorFlow's own threads.
+        "PYTHONHASHSEED",
+    ],
 )
 def test_what_changes_no_numbers_is_not_said(plain, caplog, name):
     plain.setenv(name, "1")

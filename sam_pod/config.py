@@ -33,6 +33,10 @@ FREE_KEYS = frozenset(
     }
 )
 
+# Keys that say on how many replicas to run: what is computed depends on what they come
+# to (spread.py), not on their text.
+PLACE_KEYS = frozenset({"runtime.strategy", "runtime.cpu_replicas"})
+
 # Keys whose value is a path, or may be one: `~` is the home folder there.
 PATH_KEYS = frozenset({"data.dir", "model.name"})
 

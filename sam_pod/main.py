@@ -19,6 +19,7 @@ from ml_collections import config_flags
 from sam_pod import (
     cluster,
     command,
+    continuing,
     errors,
     exhaustion,
     interrupts,
@@ -91,6 +92,13 @@ def parse(argv: list[str], *, here: bool = True) -> tuple[flags.FlagValues, str]
     values = flags.FlagValues()
     define = path_flags.define if here else flags.DEFINE_string
     define("workdir", "", "Folder of the run; continues what is there.", values)
+    flags.DEFINE_list(
+        "accept_change",
+        [],
+        "What may be other than in the run that is continued: replicas (another m of "
+        "SAM, another batch of BatchNorm), num_epochs, early_stopping.patience.",
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "tpu", "", "A TPU: local, its name, or grpc://HOST:8470,...", values
     )
@@ -110,6 +118,7 @@ def parse(argv: list[str], *, here: bool = True) -> tuple[flags.FlagValues, str]
             config_lib.check_key(name.removeprefix("config."))
     config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=rest)
     command.parse(values, rest, __doc__)
+    continuing.parse(values.accept_change)
     if here:
         config_lib.expand_home(values.config)
     rules.validate(values.config)
@@ -158,14 +167,17 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
     command.log_to_stdout()
     logging.info("Workdir: %s", workdir)
     retries.limit_to(values.config.storage.retry_seconds)
-    workdir_lib.check(workdir, values.config)
+    config, accepted = values.config, continuing.parse(values.accept_change)
+    workdir_lib.check(workdir, config, accepted)
+    continuing.check_epochs(workdir, config)
     # Of several workers, only the chief's folder tells; all ask it once connected.
     is_alone = len(cluster.read().addresses) == 1
-    finished = workdir_lib.read_result(workdir) if is_alone else None
+    finished = continuing.finished(workdir, config) if is_alone else None
     if finished is None:
         finished = _connect_and_run(values, workdir, stop)
     else:
-        logging.info("This run is finished already.")
+        way_on = continuing.way_on(finished, config)
+        logging.info("This run is finished already. %s", way_on)
     logging.info(
         "test/accuracy %.4f  test/loss %.4f",
         finished["test_accuracy"],
@@ -198,8 +210,9 @@ def _connect_and_run(
         notices.watch(stop)
     surroundings.tell()
     replicas = connected.strategy.num_replicas_in_sync
+    accepted = continuing.parse(values.accept_change)
     with exhaustion.explained(config, replicas):
-        return train.run(config, workdir, connected, stop)
+        return train.run(config, workdir, connected, stop, accepted)
 
 
 def _tensorboard() -> str:

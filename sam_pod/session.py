@@ -20,6 +20,7 @@ from absl import logging
 from sam_pod import (
     augmentation,
     contact_sheet,
+    continuing,
     dataset,
     errors,
     groups,
@@ -29,6 +30,7 @@ from sam_pod import (
     optimizers,
     replicas,
     schedules,
+    spread,
     surroundings,
     tpu,
     watchdog,
@@ -75,6 +77,7 @@ def set_up(
     workdir: str,
     runtime: Runtime,
     stop: threading.Event,
+    accepted: frozenset[str] = frozenset(),
 ) -> Session:
     """Check everything, then make the workdir, and restore what it holds."""
     workers, num_replicas = runtime.workers, runtime.strategy.num_replicas_in_sync
@@ -92,7 +95,7 @@ def set_up(
         inputs_lib.prepare_missing(config, workers, stop)
     # Even what happens on this machine may wait for one that does not answer.
     with _limit(config, "Setting up"):
-        return _set_up(config, located, workdir, runtime, stop)
+        return _set_up(config, located, workdir, runtime, stop, accepted)
 
 
 def _told_model(config: ml_collections.ConfigDict) -> dict[str, str]:
@@ -116,6 +119,7 @@ def _set_up(
     workdir: str,
     runtime: Runtime,
     stop: threading.Event,
+    accepted: frozenset[str] = frozenset(),
 ) -> Session:
     workers, num_replicas = runtime.workers, runtime.strategy.num_replicas_in_sync
     with runtime.host_scope():
@@ -138,7 +142,15 @@ def _set_up(
 
     lock = None
     if workers.is_chief:
+        spread_now = _spread(config, runtime, recipe)
+        for line in (
+            continuing.check_spread(workdir, config, spread_now, accepted),
+            _change_of_epochs(workdir, config, epoch_steps),
+        ):
+            if line:
+                logging.info(line)
         lock = _begin(workdir, config, inputs, located, decisions)
+        continuing.note_spread(workdir, spread_now)
         surroundings.note(workdir)
     state, checkpoints, is_restored = _restore(workdir, config, runtime, recipe)
     writer = writers.Writer(workdir, runtime)
@@ -199,6 +211,43 @@ def _decisions(workdir: str, workers: Workers) -> dict[str, Any] | None:
     """Return what the run decided when it began, which its chief can read."""
     own = workdir_lib.read_decisions(workdir) if workers.is_chief else None
     return json.loads(workers.chiefs_bytes(json.dumps(own).encode()))
+
+
+def _spread(
+    config: ml_collections.ConfigDict, runtime: Runtime, recipe: Recipe
+) -> spread.Spread:
+    num_replicas = runtime.strategy.num_replicas_in_sync
+    return spread.of(
+        config,
+        num_replicas,
+        runtime.workers.count,
+        groups.size(config.sam.sync, num_replicas),
+        has_batch_norm=recipe.network.has_batch_norm,
+    )
+
+
+def _change_of_epochs(
+    workdir: str, config: ml_collections.ConfigDict, epoch_steps: int
+) -> str:
+    """Return what another number of epochs does, in a line; '' where it is the same."""
+    if workdir_lib.read_json(os.path.join(workdir, workdir_lib.CONFIG)) is None:
+        return ""
+    old = workdir_lib.read_config(workdir)
+    if old.num_epochs == config.num_epochs:
+        return ""
+    line = f"`num_epochs` goes from {old.num_epochs} to {config.num_epochs}"
+    step, _ = continuing.done(workdir)
+    if config.schedule.name != "cosine":
+        return f"{line}; the learning rate goes on as before."
+    one = tf.constant(1.0)
+    before, after = (
+        float(schedules.build(each, epoch_steps)(tf.constant(step), one))
+        for each in (old, config)
+    )
+    return (
+        f"{line}: the cosine of the learning rate ends there, and the rate goes from "
+        f"{before:.3g} to {after:.3g} after step {step}."
+    )
 
 
 def _restore(

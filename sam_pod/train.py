@@ -16,6 +16,7 @@ import ml_collections
 import numpy as np
 
 from sam_pod import (
+    continuing,
     errors,
     groups,
     interrupts,
@@ -43,6 +44,7 @@ def run(
     workdir: str,
     runtime: Runtime,
     stop: threading.Event,
+    accepted: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Train to the end, continuing what is in `workdir`, and return the result.
 
@@ -52,15 +54,16 @@ def run(
             the chief's counts.
         runtime: What to run on.
         stop: When set on any worker, the run saves and raises within one loop.
+        accepted: Of `workdir.ACCEPTABLE`.
 
     Raises:
         Interrupted: `stop` was set; the state is saved.
         UserError: what the user can mend, in one line.
     """
-    finished = _finished(workdir, runtime.workers)
+    finished = _finished(workdir, config, runtime.workers)
     if finished is not None:
         return finished
-    session = session_lib.set_up(config, workdir, runtime, stop)
+    session = session_lib.set_up(config, workdir, runtime, stop, accepted)
     try:
         fit(session)
         return test(session)
@@ -168,14 +171,17 @@ def test(session: session_lib.Session) -> dict[str, Any]:
         session.config, session.recipe.network, record, scores, steps
     )
     if workers.is_chief:
+        summary |= continuing.spread_of(session.workdir)
         workdir_lib.write_result(session.workdir, summary)
     _wait_for_all(session)
     return summary
 
 
-def _finished(workdir: str, workers: Workers) -> dict[str, Any] | None:
+def _finished(
+    workdir: str, config: ml_collections.ConfigDict, workers: Workers
+) -> dict[str, Any] | None:
     """Return the result of a run that the chief finds finished in its workdir."""
-    found = workdir_lib.read_result(workdir) if workers.is_chief else None
+    found = continuing.finished(workdir, config) if workers.is_chief else None
     return json.loads(workers.chiefs_bytes(json.dumps(found).encode()))
 
 

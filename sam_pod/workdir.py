@@ -20,11 +20,23 @@ INPUTS = "inputs.json"  # Digests of the data and of the model's file.
 DECISIONS = "decisions.json"  # What the run decided by itself, by config key.
 CHECKPOINTS = "checkpoints"
 RESULT = "result.json"
+REPLICAS = "replicas.json"  # Over how many the run is spread; see continuing.py.
 LOCK = ".lock"
+# What may change where --accept_change names it.
+ACCEPTABLE = ("early_stopping.patience", "num_epochs", "replicas")
 
 
-def check(workdir: str, config: ml_collections.ConfigDict) -> None:
+def check(
+    workdir: str,
+    config: ml_collections.ConfigDict,
+    accepted: frozenset[str] = frozenset(),
+) -> None:
     """Refuse to continue a run with another config; write nothing.
+
+    Args:
+        workdir: May hold a run.
+        config: Resolved.
+        accepted: Of `ACCEPTABLE`.
 
     Raises:
         UserError: naming the keys that differ, or that this version does not know.
@@ -34,22 +46,32 @@ def check(workdir: str, config: ml_collections.ConfigDict) -> None:
         if files.exists(workdir) and not files.is_folder(workdir):
             raise errors.UserError(f"--workdir={workdir} is a file; give a folder.")
     path = os.path.join(workdir, CONFIG)
-    content = _read_json(path)
+    content = read_json(path)
     if content is None:
         return
     # A run of an older version lacks newer keys, whose defaults say what it did.
     old = config_lib.lay_over_defaults(content, path)
-    inputs = _read_json(os.path.join(workdir, INPUTS)) or {}
+    inputs = read_json(os.path.join(workdir, INPUTS)) or {}
+    free = set(accepted)
+    if "replicas" in accepted or files.exists(os.path.join(workdir, REPLICAS)):
+        # What they come to is compared once this process is connected.
+        free |= config_lib.PLACE_KEYS
     changed = [
         (key, before, now)
         for key, before, now in config_lib.differences(old, config)
-        if not _is_same_content(key, now, inputs)
+        if key not in free and not _is_same_content(key, now, inputs)
     ]
     if changed:
+        keys = {key for key, _, _ in changed}
+        way = ""
+        if keys <= set(ACCEPTABLE):
+            way = (
+                f" To accept the change, add --accept_change={','.join(sorted(keys))}."
+            )
         listing = ", ".join(f"`{k}` was {a!r}, is {b!r}" for k, a, b in changed)
         raise errors.UserError(
             f"{workdir} holds a run with another config ({listing}): give another "
-            "--workdir, or the same config to continue it."
+            f"--workdir, or the same config to continue it.{way}"
         )
 
 
@@ -115,8 +137,8 @@ def locate(
     name = config.model.name
     if not model_file.is_path(name):
         return config
-    digest = (_read_json(os.path.join(workdir, INPUTS)) or {}).get("model.name")
-    old = _read_json(os.path.join(workdir, CONFIG)) or {}
+    digest = (read_json(os.path.join(workdir, INPUTS)) or {}).get("model.name")
+    old = read_json(os.path.join(workdir, CONFIG)) or {}
     if not digest or not (
         own_first or config_lib.flatten(old).get("model.name") == name
     ):
@@ -141,7 +163,7 @@ def read_config(workdir: str) -> ml_collections.ConfigDict:
     """
     files.check_scheme(workdir, "--workdir")
     path = os.path.join(workdir, CONFIG)
-    content = _read_json(path)
+    content = read_json(path)
     if content is None:
         raise errors.UserError(
             f"--workdir={workdir} holds no run, for it has no {CONFIG}: give the "
@@ -163,7 +185,7 @@ def check_inputs(
     Raises:
         UserError: naming the key.
     """
-    old = _read_json(os.path.join(workdir, INPUTS))
+    old = read_json(os.path.join(workdir, INPUTS))
     for key, digest in inputs.items():
         if old is not None and old.get(key) != digest:
             value = config_lib.flatten(config)[key]
@@ -234,7 +256,7 @@ def _lock(workdir: str) -> IO:
 
 def read_result(workdir: str) -> dict[str, Any] | None:
     """Return the result of a finished run, or None."""
-    return _read_json(os.path.join(workdir, RESULT))
+    return read_json(os.path.join(workdir, RESULT))
 
 
 def write_result(workdir: str, result: dict[str, Any]) -> None:
@@ -247,7 +269,12 @@ def write_result(workdir: str, result: dict[str, Any]) -> None:
         files.write(os.path.join(workdir, RESULT), json.dumps(result, indent=2) + "\n")
 
 
-def _read_json(path: str) -> dict[str, Any] | None:
+def read_json(path: str) -> dict[str, Any] | None:
+    """Return the object in a file of a workdir; None where there is no file.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
+    """
     try:
         with errors.storage(path, "read"):
             text = files.read(path)

@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import json
+import logging
 import os
 import pathlib
 import shutil
@@ -21,10 +22,11 @@ from sam_pod.models import network
 from tests import fixtures, runs
 
 
-def run(config, workdir, stop=None, strategy=None):
+def run(config, workdir, stop=None, strategy=None, accepted=()):
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     stop = stop or threading.Event()
-    return train.run(config, str(workdir), runtime.of(strategy), stop)
+    connected, accepted = runtime.of(strategy), frozenset(accepted)
+    return train.run(config, str(workdir), connected, stop, accepted)
 
 
 class StopAfter(threading.Event):
@@ -91,6 +93,8 @@ def test_the_result_is_complete_and_true(whole):
     )
     assert result["config_digest"] == config_lib.digest(runs.small_config(folder))
     assert result["versions"]["tensorflow"] == tf.__version__
+    assert (result["replicas"], result["workers"], result["changes"]) == (1, 1, [])
+    assert (result["ascent_examples"], result["batch_norm_examples"]) == (16, 16)
 
 
 def test_the_test_set_is_read_with_the_best_weights(whole):
@@ -221,6 +225,45 @@ def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_checkpoint(tmp_p
         run(config, workdir)
     for values in glob.glob(f"{workdir}/checkpoints/*.index"):
         raise AssertionError(values)
+
+
+def test_a_run_trained_for_longer_is_as_if_it_had_been_to_last_so_long(whole, tmp_path):
+    """With a schedule that does not look at the end, as this one's plateau rule."""
+    folder, workdir, expected = whole
+    short = runs.small_config(folder, num_epochs=2)
+    first = run(short, tmp_path)
+    assert (first["epochs"], expected["epochs"]) == (2, 4)
+    longer = runs.small_config(folder)
+    # Interrupted on its way, it keeps the old result and needs no further consent.
+    with pytest.raises(interrupts.Interrupted):
+        run(longer, tmp_path, StopAfter(1), accepted=["num_epochs"])
+    assert runs.result(tmp_path) == first
+    result = run(longer, tmp_path)
+    assert runs.result(tmp_path) == result
+    for key in expected.keys() - {"seconds", "examples_per_second"}:
+        assert result[key] == expected[key], key
+    runs.assert_equal_checkpoints(workdir, tmp_path)
+    runs.assert_equal_checkpoints(workdir, tmp_path, "checkpoints/best")
+
+
+def test_another_number_of_replicas_is_another_run_unless_that_is_accepted(
+    tmp_path, caplog
+):
+    caplog.set_level(logging.INFO, "absl")
+    config = runs.small_config(tmp_path, **{"sam.sync": "replica", "num_epochs": 1})
+    with pytest.raises(interrupts.Interrupted):
+        run(config, tmp_path / "run", StopAfter(1))
+    before = sorted(os.listdir(tmp_path / "run"))
+    two = fixtures.mirrored(2)
+    with pytest.raises(errors.UserError, match="the m of SAM goes from 16 to 8 ex"):
+        run(config, tmp_path / "run", strategy=two)
+    assert sorted(os.listdir(tmp_path / "run")) == before
+    result = run(config, tmp_path / "run", strategy=two, accepted=["replicas"])
+    assert (result["replicas"], result["ascent_examples"]) == (2, 8)
+    (change,) = result["changes"]
+    assert change["from"]["replicas"] == 1
+    assert 0 < change["step"] < result["steps"]
+    assert "From 1 replica to 2 replicas, as accepted" in caplog.text
 
 
 @pytest.mark.slow

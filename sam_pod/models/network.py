@@ -41,6 +41,14 @@ class Network:
         """Whether a layer draws random numbers when it trains."""
         return any(self._is_seed)
 
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether a layer normalizes by its batch when it trains."""
+        return any(
+            isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+            for layer in self.model._flatten_layers()
+        )
+
     def initial_weights(self) -> dict[str, np.ndarray]:
         """Return the initial trainable weights by name, in the order of `apply`."""
         return self._by_name(self.model.trainable_variables)

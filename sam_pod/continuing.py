@@ -1,0 +1,158 @@
+"""What may change when a run is continued: by itself, or with a word of consent.
+
+`replicas.json` in the workdir says over how many replicas and workers the run's steps
+are spread, and how that has changed. Runs of older versions lack it.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import ml_collections
+
+from sam_pod import checkpoint_folder, errors, files
+from sam_pod import spread as spread_lib
+from sam_pod import workdir as workdir_lib
+
+HINT = (
+    "To train it for longer, run the same command with a higher --config.num_epochs "
+    "and --accept_change=num_epochs."
+)
+HINT_STOPPED = (
+    "Early stopping ended it; to go on, run the same command with a higher "
+    "--config.early_stopping.patience and "
+    "--accept_change=early_stopping.patience."
+)
+
+
+def parse(words: Sequence[str]) -> frozenset[str]:
+    """Return the changes that are accepted.
+
+    Raises:
+        UserError: a word that is none of `workdir.ACCEPTABLE`.
+    """
+    for word in words:
+        errors.lookup(dict.fromkeys(workdir_lib.ACCEPTABLE), word, "accept_change")
+    return frozenset(words)
+
+
+def finished(workdir: str, config: ml_collections.ConfigDict) -> dict[str, Any] | None:
+    """Return the result of a run that has nothing left to train, or None.
+
+    A result stays in its place until that of a longer run replaces it.
+    """
+    result = workdir_lib.read_result(workdir)
+    if result is None or "epochs" not in result:
+        return result
+    whole = result["epochs"] >= config.num_epochs
+    return result if whole or _is_stopped(result, config) else None
+
+
+def way_on(result: dict[str, Any], config: ml_collections.ConfigDict) -> str:
+    """Return how a finished run is trained for longer."""
+    if _is_stopped(result, config) and result["epochs"] < config.num_epochs:
+        return HINT_STOPPED
+    return HINT
+
+
+def _is_stopped(result: dict[str, Any], config: ml_collections.ConfigDict) -> bool:
+    since_best = result.get("epochs", 0) - result.get("best_epoch", 0)
+    return 0 < config.early_stopping.patience <= since_best
+
+
+def check_spread(
+    workdir: str,
+    config: ml_collections.ConfigDict,
+    new: spread_lib.Spread,
+    accepted: frozenset[str],
+) -> str:
+    """Refuse another update than that of the run so far, unless it is accepted.
+
+    Returns:
+        What to say of a change, in a line; '' where nothing has changed.
+
+    Raises:
+        UserError: naming what would be another update.
+    """
+    noted = _read(workdir)
+    if noted is None:
+        return ""
+    old = noted[0]
+    phrases = spread_lib.changes(old, new, config)
+    there, here = spread_lib.name(old), spread_lib.name(new)
+    if phrases and "replicas" not in accepted:
+        raise errors.UserError(
+            f"{workdir} holds a run on {there}, and this is one on {here}: "
+            f"{' and '.join(phrases)}, so that its steps would be others from here on. "
+            "Continue it as it was, give another --workdir, or accept that: "
+            "--accept_change=replicas."
+        )
+    if phrases:
+        return f"From {there} to {here}, as accepted: {' and '.join(phrases)}."
+    if (old.replicas, old.workers) != (new.replicas, new.workers):
+        return f"From {there} to {here}: the update stays the same, but for rounding."
+    return ""
+
+
+def note_spread(workdir: str, new: spread_lib.Spread) -> None:
+    """Note in the workdir, whose lock is held, how further steps are spread."""
+    noted = _read(workdir)
+    changes = []
+    if noted is not None:
+        old, changes = noted
+        if old == new:
+            return
+        step, _ = done(workdir)
+        changes = [*changes, {"step": step, "from": old.to_json()}]
+    content = {**new.to_json(), "changes": changes}
+    with errors.storage(workdir):
+        files.write(
+            os.path.join(workdir, workdir_lib.REPLICAS),
+            json.dumps(content, indent=2) + "\n",
+        )
+
+
+def spread_of(workdir: str) -> dict[str, Any]:
+    """Return what is noted of a run, for its result; {} for one of an older version."""
+    noted = _read(workdir)
+    return {} if noted is None else {**noted[0].to_json(), "changes": noted[1]}
+
+
+def check_epochs(workdir: str, config: ml_collections.ConfigDict) -> None:
+    """Refuse fewer epochs than the run has trained already.
+
+    Raises:
+        UserError: with both numbers.
+    """
+    _, epochs = done(workdir)
+    if config.num_epochs < epochs:
+        raise errors.UserError(
+            f"`num_epochs` is {config.num_epochs}, and the run in {workdir} has "
+            f"trained {epochs}: give at least so many, or another --workdir."
+        )
+
+
+def done(workdir: str) -> tuple[int, int]:
+    """Return the step and the validated epochs of a run's last checkpoint, or zeros."""
+    found = checkpoint_folder.paths(os.path.join(workdir, workdir_lib.CHECKPOINTS))
+    if not found:
+        return 0, 0
+    _, step, epochs = os.path.basename(found[-1]).split("-")
+    return int(step), int(epochs)
+
+
+def _read(workdir: str) -> tuple[spread_lib.Spread, list[Any]] | None:
+    path = os.path.join(workdir, workdir_lib.REPLICAS)
+    content = workdir_lib.read_json(path)
+    if content is None:
+        return None
+    try:
+        changes = content["changes"]
+        if not isinstance(changes, list):
+            raise ValueError("'changes' is no list")
+        return spread_lib.from_json(content), changes
+    except (KeyError, ValueError) as error:
+        raise errors.UserError(
+            f"{path} cannot be read ({error}): restore it, or give another --workdir."
+        ) from error

@@ -42,10 +42,29 @@ uv_from_where_pip_does() (
   return 1
 )
 
+# Of several that come at once one installs; the rest wait for it, and find all there.
 make_environment() {
+  if is_installed "$1" || ! command -v flock >/dev/null; then
+    install_environment "$1"
+    return
+  fi
+  (
+    if ! flock --nonblock 8; then
+      echo "Another process installs into $1/.venv: waiting for it." >&2
+      flock 8
+    fi
+    install_environment "$1"
+  ) 8>"$1/.venv.lock"
+}
+
+is_installed() {
+  [ "$(cat "$1/.venv/installed" 2>/dev/null)" = "$(cksum <"$1/requirements.lock")" ]
+}
+
+install_environment() {
   local root=$1 environment=$1/.venv python lock
   lock=$(cksum <"$root/requirements.lock")
-  if [ "$(cat "$environment/installed" 2>/dev/null)" = "$lock" ]; then
+  if is_installed "$root"; then
     return
   fi
   # What was interrupted is begun again: venv completes a folder that is there.

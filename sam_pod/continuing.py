@@ -75,12 +75,13 @@ def check_spread(
     Raises:
         UserError: naming what would be another update.
     """
-    noted = _read(workdir)
+    noted, here = _read(workdir), spread_lib.name(new)
     if noted is None:
-        return ""
+        if workdir_lib.read_json(os.path.join(workdir, workdir_lib.CONFIG)) is None:
+            return ""
+        return f"What this run was spread over is not noted; it goes on on {here}."
     old = noted[0]
-    phrases = spread_lib.changes(old, new, config)
-    there, here = spread_lib.name(old), spread_lib.name(new)
+    phrases, there = spread_lib.changes(old, new, config), spread_lib.name(old)
     if phrases and "replicas" not in accepted:
         raise errors.UserError(
             f"{workdir} holds a run on {there}, and this is one on {here}: "

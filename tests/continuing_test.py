@@ -99,6 +99,8 @@ def test_a_strategys_name_is_no_change_once_the_replicas_are_noted(tmp_path):
     with pytest.raises(errors.UserError, match=r"`runtime\.strategy` was 'auto'"):
         workdir.check(folder, elsewhere)
     workdir.check(folder, elsewhere, frozenset({"replicas"}))
+    line = continuing.check_spread(folder, config, spread_of(config, 2), NONE)
+    assert "is not noted; it goes on on 2 replicas" in line
     continuing.note_spread(folder, spread_of(config, 1))
     workdir.check(folder, elsewhere)
 

@@ -133,3 +133,53 @@ def test_the_lock_pins_uv_and_names_no_index():
     assert "://" not in lock
     for line in lock.splitlines():
         assert line.startswith(("#", "    --hash=sha256:")) or "==" in line, line
+
+
+# Installs when its input ends; and what does so is counted.
+SLOW = """
+source "$1/launch/environment.sh"
+install_environment() {
+  is_installed "$1" && return
+  echo installing
+  read -r
+  mkdir -p "$1/.venv"
+  cksum <"$1/requirements.lock" >"$1/.venv/installed"
+}
+make_environment "$1"
+"""
+
+
+def test_of_several_that_come_at_once_one_installs_and_the_rest_wait(project):
+    def start():
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        return subprocess.Popen(
+            ["bash", "-euc", SLOW, "-", str(project)], text=True, **pipes
+        )
+
+    with start() as first:
+        assert first.stdout.readline() == "installing\n"
+        with start() as second:
+            line = f"Another process installs into {project}/.venv: waiting for it.\n"
+            assert second.stderr.readline() == line
+            assert first.communicate("\n") == ("", "")
+            assert second.communicate() == ("", "")
+    assert (first.returncode, second.returncode) == (0, 0)
+
+
+def test_where_the_installer_dies_the_next_installs(project):
+    with subprocess.Popen(
+        ["bash", "-euc", SLOW, "-", str(project)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as first:
+        assert first.stdout.readline() == "installing\n"
+        first.kill()
+    done = subprocess.run(
+        ["bash", "-euc", SLOW, "-", str(project)],
+        input="\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "installing\n")

@@ -200,9 +200,9 @@ def read_decisions(workdir: str) -> dict[str, Any] | None:
 
     A key that is not there was not to be decided in the version that began the run.
     """
-    if _read_json(os.path.join(workdir, CONFIG)) is None:
+    if read_json(os.path.join(workdir, CONFIG)) is None:
         return None
-    return _read_json(os.path.join(workdir, DECISIONS)) or {}
+    return read_json(os.path.join(workdir, DECISIONS)) or {}
 
 
 def begin(

@@ -65,7 +65,10 @@ def read(folder: str, asked: images.Asked | None = None) -> records.Source:
 
 
 def _lies_flat(folder: str) -> bool:
-    with os.scandir(os.path.join(folder, "val")) as entries:
+    val = os.path.join(folder, "val")
+    if not os.path.isdir(val):
+        return False
+    with os.scandir(val) as entries:
         return not any(entry.is_dir() for entry in entries)
 
 

@@ -6,7 +6,7 @@ import pytest
 import scipy.io
 
 from sam_pod import errors
-from sam_pod.data import imagenet, images, manifest, shards
+from sam_pod.data import devkit, imagenet, images, manifest, shards
 from tests.data import made
 
 WNIDS = ("n01440764", "n01443537", "n02084071")
@@ -180,3 +180,32 @@ def test_a_tar_that_is_cut_short_is_named(tmp_path):
     for size in (300, len(content) // 2, 5000):
         (folder / imagenet.TRAIN).write_bytes(content[:size])
         assert "Cannot read" in refusal(folder, folder / "labels.txt"), size
+
+
+def test_the_devkit_beside_the_images_is_read_without_being_named(tmp_path):
+    folder = write_tars(tmp_path / "tars")
+    write_devkit(folder / devkit.NAME)
+    check(read(folder))
+    flat = write_tree(tmp_path / "flat", flat=True)
+    write_devkit(flat / devkit.NAME)
+    source = read(flat)
+    check(source)
+    assert f"The classes of val are by {flat / devkit.NAME}." in source.decisions
+    folders = write_tree(tmp_path / "folders", flat=False)
+    write_devkit(folders / devkit.NAME)
+    check(read(folders))
+    shutil.rmtree(folders / "val")
+    assert "has no split with labels to test on" in refusal(folders)
+
+
+def test_kaggles_table_serves_the_official_tars(tmp_path):
+    folder = write_tars(tmp_path / "source")
+    rows = [
+        f"{name.removesuffix('.JPEG')},{WNIDS[label]} 1 2 3 4"
+        for label, name in zip(TRUTH, val_images(), strict=True)
+    ]
+    solution = tmp_path / "LOC_val_solution.csv"
+    solution.write_text("\n".join(["ImageId,PredictionString", *reversed(rows)]))
+    check(read(folder, solution))
+    solution.write_text("\n".join(["ImageId,PredictionString", *rows[:3]]))
+    assert "2 images of val are in no row" in refusal(folder, solution)

@@ -203,11 +203,19 @@ def load(recipe: str) -> ml_collections.ConfigDict:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(path, error) from error
     if not hasattr(module, "get_config"):
         raise errors.UserError(f"{path} has no get_config(variant) function.")
     variants = getattr(module, "VARIANTS", ("",))
+    if not (
+        isinstance(variants, list | tuple | set | frozenset | Mapping)
+        and all(isinstance(name, str) for name in variants)
+    ):
+        raise errors.UserError(
+            f"VARIANTS of {path} is {str(variants)[:80]}; it must be a list of texts, "
+            "such as ('', 'small')."
+        )
     if variant not in variants:
         guess = errors.nearest(variant, variants)
         hint = f" Did you mean {guess!r}?" if guess else ""
@@ -217,7 +225,7 @@ def load(recipe: str) -> ml_collections.ConfigDict:
         )
     try:
         recipe_config = module.get_config(variant)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(path, error) from error
     if not isinstance(recipe_config, ml_collections.ConfigDict):
         raise errors.UserError(
@@ -236,7 +244,14 @@ def lay_over_defaults(
         UserError: an unknown key, a wrong type.
     """
     config = defaults()
-    for key, value in flatten(values).items():
+    try:
+        flat = flatten(values)
+    except RecursionError as error:
+        raise errors.UserError(
+            f"The config of {path} holds itself, or is nested too deeply; it must have "
+            "sections with values."
+        ) from error
+    for key, value in flat.items():
         check_key(key, path)
         _set(config, key, value, path)
     return config
@@ -259,15 +274,35 @@ def _set(config: ml_collections.ConfigDict, key: str, value: Any, path: str) -> 
     target = config[section] if section else config
     if key == "sam.sync" and type(value) is int:
         value = str(value)
+    check_size(key, value, path)
     try:
         if value is None or isinstance(value, bool) != isinstance(target[name], bool):
             raise TypeError
         target[name] = value
-    except TypeError as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise errors.UserError(
-            f"`{key}` in {path} is {value!r}; it must be of type "
+            f"`{key}` in {path} is {_short(value)}; it must be of type "
             f"{type(target[name]).__name__}."
         ) from error
+
+
+def check_size(key: str, value: Any, path: str = "") -> None:
+    """Refuse a whole number that 64 bits do not hold.
+
+    Raises:
+        UserError: naming the key.
+    """
+    if isinstance(value, int) and abs(value) >= 1 << 63:
+        where = f" in {path}" if path else ""
+        raise errors.UserError(
+            f"`{key}`{where} is a number of {value.bit_length()} bits; it must be "
+            "below 2**63."
+        )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def expand_home(config: ml_collections.ConfigDict) -> None:

@@ -8,13 +8,16 @@ other processes in a bucket.
 import contextlib
 import fcntl
 import io
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from sam_pod import errors, objects, storage
+
+_MOST_LEVELS = 50  # Of JSON; what is written here has five.
 
 
 def is_remote(path: str) -> bool:
@@ -67,6 +70,25 @@ def read(path: str) -> str | None:
     """Return what is in a file; None when there is none."""
     content = read_bytes(path)
     return None if content is None else content.decode()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text, which nests no deeper than _MOST_LEVELS.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    level = [[value]]
+    for _ in range(_MOST_LEVELS + 1):
+        inner = (v.values() if isinstance(v, dict) else v for v in level)
+        level = [v for part in inner for v in part if isinstance(v, dict | list)]
+        if not level:
+            return value
+    raise ValueError("it is nested too deeply")
 
 
 def read_bytes(path: str) -> bytes | None:

@@ -60,6 +60,8 @@ def validate(config: ml_collections.ConfigDict) -> None:
         UserError: with the key, its value and the rule.
     """
     flat = config_lib.flatten(config)
+    for key, value in flat.items():
+        config_lib.check_size(key, value)
     for keys, holds, rule in (
         (
             [key for key, value in flat.items() if isinstance(value, float)],

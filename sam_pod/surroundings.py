@@ -83,8 +83,8 @@ def _read(path: str) -> list[dict[str, Any]]:
     """Return what a workdir has; of an older version's or a broken file nothing."""
     try:
         with errors.storage(path, "read"):
-            content = json.loads(files.read(path) or "[]")
-    except (OSError, ValueError, RecursionError):
+            content = files.parse_json(files.read(path) or "[]")
+    except (OSError, ValueError):
         return []
     is_ours = isinstance(content, list) and all(isinstance(x, dict) for x in content)
     return content if is_ours else []

@@ -181,7 +181,7 @@ def _name(holder: dict[str, Any]) -> str:
 
 def _read(file: IO) -> dict[str, Any]:
     """Return what the file says; {} while it is being written."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         file.seek(0)
         content = json.loads(file.read())
         if isinstance(content, dict):

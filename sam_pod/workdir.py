@@ -256,7 +256,16 @@ def _lock(workdir: str) -> IO:
 
 def read_result(workdir: str) -> dict[str, Any] | None:
     """Return the result of a finished run, or None."""
-    return read_json(os.path.join(workdir, RESULT))
+    path = os.path.join(workdir, RESULT)
+    found = read_json(path)
+    for key in ("test_accuracy", "test_loss") if found is not None else ():
+        if type(found.get(key)) not in (int, float):
+            raise errors.UserError(
+                f"{path} is not as it was written, for `{key}` in it is "
+                f"{str(found.get(key, 'missing'))[:40]}: delete it, and the same "
+                "command tests the run again."
+            )
+    return found
 
 
 def write_result(workdir: str, result: dict[str, Any]) -> None:
@@ -280,7 +289,7 @@ def read_json(path: str) -> dict[str, Any] | None:
             text = files.read(path)
         if text is None:
             return None
-        content = json.loads(text)
+        content = files.parse_json(text)
         if not isinstance(content, dict):
             raise ValueError("it holds no JSON object")
         return content
@@ -288,5 +297,5 @@ def read_json(path: str) -> dict[str, Any] | None:
         raise
     except (OSError, ValueError) as error:
         raise errors.UserError(
-            f"{path} cannot be read ({error}); mend it or give another --workdir."
+            f"{path} cannot be read ({error}); fix it or give another --workdir."
         ) from error

@@ -70,8 +70,8 @@ def test_a_folder_in_a_bucket(request):
     with pytest.raises(errors.UserError, match=r"another content of `data\.dir`"):
         workdir.begin(path, config, {"data.dir": "b"})
     assert workdir.read_result(path) is None
-    workdir.write_result(path, {"test_accuracy": 0.5})
-    assert workdir.read_result(path) == {"test_accuracy": 0.5}
+    workdir.write_result(path, {"test_accuracy": 0.5, "test_loss": 2.0})
+    assert workdir.read_result(path) == {"test_accuracy": 0.5, "test_loss": 2.0}
     config.seed = 3
     with pytest.raises(errors.UserError, match="`seed` was 0, is 3"):
         workdir.check(path, config)
@@ -112,7 +112,7 @@ def test_runs_that_start_in_one_second_have_folders_of_their_own(tmp_path):
         made = list(pool.map(workdir.make_new, [name] * 8))
     assert sorted(made) == [name, *(f"{name}-{number}" for number in range(2, 9))]
     assert all(os.path.isdir(path) for path in made)
-    workdir.write_result(made[0], {"test_accuracy": 0.5})
+    workdir.write_result(made[0], {"test_accuracy": 0.5, "test_loss": 2.0})
     for path in made:
         workdir.drop_empty(path)
     assert os.listdir(tmp_path / "runs") == [os.path.basename(made[0])]
@@ -122,6 +122,6 @@ def test_runs_that_start_in_one_second_have_folders_of_their_own(tmp_path):
 
 def test_result(tmp_path):
     assert workdir.read_result(str(tmp_path)) is None
-    workdir.write_result(str(tmp_path), {"test_accuracy": 0.5})
-    assert workdir.read_result(str(tmp_path)) == {"test_accuracy": 0.5}
-    assert json.loads((tmp_path / "result.json").read_text()) == {"test_accuracy": 0.5}
+    workdir.write_result(str(tmp_path), {"test_accuracy": 0.5, "test_loss": 2.0})
+    assert workdir.read_result(str(tmp_path)) == {"test_accuracy": 0.5, "test_loss": 2.0}
+    assert json.loads((tmp_path / "result.json").read_text()) == {"test_accuracy": 0.5, "test_loss": 2.0}

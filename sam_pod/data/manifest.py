@@ -106,8 +106,8 @@ def read(directory: str) -> Manifest:
             )
         files.check_ranges(path)
     try:
-        data = json.loads(content)
-    except (ValueError, RecursionError) as error:  # Not UTF-8, not JSON, too deep.
+        data = files.parse_json(content)
+    except ValueError as error:  # Not UTF-8, not JSON, too deep.
         raise errors.UserError(
             f"{path} is not JSON ({error}). {schema.AGAIN}"
         ) from error
@@ -211,6 +211,12 @@ def check_exists(path: str) -> None:
     Raises:
         UserError: naming it.
     """
+    is_link = not files.is_remote(path) and os.path.islink(path)
+    if is_link and not os.path.exists(path):
+        raise errors.UserError(
+            f"{path} is a link to {os.readlink(path)}, where nothing is: put back what "
+            f"it led to. Or: {schema.AGAIN}"
+        )
     if not files.exists(path):
         raise errors.UserError(
             f"{path} is missing, which {FILE_NAME} names: copy it from where the data "

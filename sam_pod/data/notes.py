@@ -7,6 +7,7 @@ cache folder.
 import hashlib
 import json
 import os
+import zlib
 from typing import Any
 
 import tensorflow as tf
@@ -21,19 +22,25 @@ def read(directory: str, kind: str) -> Any:
     """Return what `write` was given for this kind; None when there is nothing."""
     for path in _places(directory, kind):
         try:
-            return json.loads(files.read(path) or "")
-        except (OSError, ValueError, tf.errors.OpError, errors.UserError):
+            found = files.parse_json(files.read(path) or "")
+            text = found["value"]
+            if zlib.crc32(text.encode()) == found["crc32"]:
+                return json.loads(text)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             continue  # Nothing there, or nothing that can be used.
+        except (tf.errors.OpError, errors.UserError):
+            continue
     return None
 
 
 def write(directory: str, kind: str, value: Any) -> None:
     """Keep a value that JSON can hold; when that is impossible, say so."""
-    reasons = []
+    reasons, text = [], json.dumps(value)
+    text = json.dumps({"value": text, "crc32": zlib.crc32(text.encode())})
     for path in _places(directory, kind):
         try:
             files.make_folders(os.path.dirname(path))
-            files.write(path, json.dumps(value))
+            files.write(path, text)
             return
         except (OSError, tf.errors.OpError, errors.UserError) as error:
             reasons.append(f"{path}: {errors.reason(error)}")

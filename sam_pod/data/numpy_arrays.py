@@ -68,7 +68,9 @@ def _unpacked(path: str, names: list[str], scratch: str) -> dict[str, str]:
                 with archive.open(f"{name}.npy") as member:
                     unpacked[name] = archives.unnamed_copy(member, scratch)
             return unpacked
-    except (*archives.FAULTS, zipfile.BadZipFile) as error:
+    except errors.UserError:
+        raise
+    except (*archives.FAULTS, ValueError, RuntimeError) as error:
         raise archives.unreadable(path, error) from error
 
 
@@ -81,7 +83,7 @@ def _missing(path: str, name: str) -> errors.UserError:
 def _open(place: str, name: str, paths: dict[str, str]) -> np.ndarray:
     try:
         return np.load(paths[name], mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, OverflowError, MemoryError) as error:
         raise archives.unreadable(f"{name} in {place}", error) from error
 
 

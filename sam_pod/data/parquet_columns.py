@@ -1,13 +1,12 @@
 """Which columns of a Parquet file are the images and the labels, and what they hold."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sam_pod import errors
+from sam_pod import errors, files
 
 if TYPE_CHECKING:
     import pyarrow
@@ -98,7 +97,8 @@ def depth(kind: "pyarrow.DataType") -> int:
 def fields(schema: "pyarrow.Schema") -> Mapping[str, dict]:
     """Return what Hugging Face's metadata say of each column, nothing without them."""
     try:
-        found = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        found = files.parse_json((schema.metadata or {})[b"huggingface"])
+        found = found["info"]["features"]
         return {name: dict(field) for name, field in found.items()}
     except (KeyError, ValueError, TypeError, AttributeError):
         return {}

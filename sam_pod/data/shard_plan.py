@@ -77,7 +77,7 @@ def begin(folder: str, plan: str) -> None:
     """Empty the folder, unless it holds what the same plan has made so far."""
     state = os.path.join(folder, shard_writer.STATE)
     path = os.path.join(state, _FILE)
-    if files.read(path) == plan:
+    if files.read_bytes(path) == plan.encode():
         return
     for entry in os.scandir(folder):
         if entry.is_dir(follow_symlinks=False):
@@ -103,7 +103,8 @@ def check_space(
     )
     partial = new_folder.partial(output)
     with contextlib.suppress(OSError):  # That is for whoever makes the folder to say.
-        if files.read(os.path.join(partial, shard_writer.STATE, _FILE)) == plan:
+        path = os.path.join(partial, shard_writer.STATE, _FILE)
+        if files.read_bytes(path) == plan.encode():
             needed -= sum(entry.stat().st_size for entry in os.scandir(partial))
     parent = os.path.dirname(partial)
     while not os.path.isdir(parent):

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator
 
@@ -103,8 +104,12 @@ def read_digests(folder: str, file: str) -> bytes:
 
 
 def _read_state(folder: str, file: str) -> dict | None:
-    content = files.read(_state_path(folder, file))
-    return None if content is None else json.loads(content)
+    content = files.read_bytes(_state_path(folder, file))
+    if content is None:
+        return None
+    # One that was damaged is made again with its shard.
+    checksum, _, text = content.partition(b"\n")
+    return json.loads(text) if checksum == b"%d" % zlib.crc32(text) else None
 
 
 def _state_path(folder: str, file: str) -> str:
@@ -136,6 +141,9 @@ def _crc32(path: str) -> int | None:
 
 def _write(task: Task, progress: processes.Progress) -> Done:
     path = os.path.join(task.folder, task.file)
+    index = offsets.file_name(path)
+    for left in (path, index):
+        _remove_other(left)
     done = Done()
     with tf.io.TFRecordWriter(path) as writer:
         for serialized in _Examples(task, done, progress).serialized():
@@ -148,12 +156,20 @@ def _write(task: Task, progress: processes.Progress) -> Done:
     if scan.num_bytes != done.num_bytes:
         raise OSError(0, f"{scan.num_bytes} of {done.num_bytes} bytes arrived")
     done.crc32 = scan.crc32
-    index = offsets.file_name(path)
     done.index_crc32 = offsets.write(index, scan.starts, scan.num_bytes)
     files.sync(index)
     text = json.dumps(dataclasses.asdict(done))
-    files.write(_state_path(task.folder, task.file), text)
+    checksum = zlib.crc32(text.encode())
+    files.write(_state_path(task.folder, task.file), f"{checksum}\n{text}")
     return done
+
+
+def _remove_other(path: str) -> None:
+    """Remove what is no file: through a link something else would be written."""
+    if os.path.islink(path):
+        os.unlink(path)
+    elif os.path.isdir(path):
+        shutil.rmtree(path)
 
 
 class _Examples:

@@ -8,6 +8,7 @@ import PIL.Image
 import tensorflow as tf
 
 from sam_pod.data import manifest as manifest_lib
+from sam_pod.data import pixel_check
 
 MAX_CLASSES = 16  # That samples are kept of, evenly spread.
 SAMPLES = 10  # Of each of them.
@@ -29,6 +30,7 @@ class Survey:
         chosen = range(0, count, step)[:MAX_CLASSES]
         # The first training images of some classes, as they are stored.
         self.samples: dict[int, list[bytes]] = {label: [] for label in chosen}
+        self.pixels = pixel_check.PixelCheck(manifest)
         self._manifest = manifest
 
     def look(self, split: str, content: bytes, starts: list[int]) -> None:
@@ -51,6 +53,8 @@ class Survey:
             self.unknown_sizes += size is None
         else:
             self.sizes[tuple(self._manifest.image_shape[:2])] += 1
+        if split == "train":
+            self.pixels.add(image)
         kept = self.samples.get(label)
         if split == "train" and kept is not None and len(kept) < SAMPLES:
             kept.append(image)
@@ -76,6 +80,7 @@ def lines(manifest: manifest_lib.Manifest, found: Survey) -> list[str]:
         f"Images: {manifest.image_encoding}, {_sizes(found)}, "
         f"{manifest.image_shape[2]} channels",
         f"Mean: {_numbers(manifest.mean)}; deviation: {_numbers(manifest.std)}",
+        found.pixels.line(),
         _noise(manifest, found),
         *(f"Decided: {decision}" for decision in manifest.decisions),
     ]

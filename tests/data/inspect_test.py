@@ -152,7 +152,8 @@ def test_a_bucket_is_inspected(prepared):
 
 def test_the_command(prepared, tmp_path, capsys, monkeypatch):
     # This process keeps its signals.
-    monkeypatch.setattr(interrupts, "Interruption", mock.MagicMock())
+    quiet = mock.MagicMock(came=False)
+    monkeypatch.setattr(interrupts, "Interruption", lambda: quiet)
     folder = str(prepared(encoding="encoded"))
     output = f"--output={tmp_path / 'sheet.png'}"
     assert inspect.main(["inspect", folder, output]) == 0

@@ -122,6 +122,16 @@ def test_runs_that_start_in_one_second_have_folders_of_their_own(tmp_path):
 
 def test_result(tmp_path):
     assert workdir.read_result(str(tmp_path)) is None
-    workdir.write_result(str(tmp_path), {"test_accuracy": 0.5, "test_loss": 2.0})
-    assert workdir.read_result(str(tmp_path)) == {"test_accuracy": 0.5, "test_loss": 2.0}
-    assert json.loads((tmp_path / "result.json").read_text()) == {"test_accuracy": 0.5, "test_loss": 2.0}
+    result = {"test_accuracy": 0.5, "test_loss": 2.0}
+    workdir.write_result(str(tmp_path), result)
+    assert workdir.read_result(str(tmp_path)) == result
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+
+
+def test_a_result_without_its_keys_says_how_to_have_it_again(tmp_path):
+    for result in ({}, {"test_accuracy": "x", "test_loss": 1}, {"test_accuracy": 1.0}):
+        workdir.write_result(str(tmp_path), result)
+        with pytest.raises(
+            errors.UserError, match=r"`test_\w+` in it is .*: delete it"
+        ):
+            workdir.read_result(str(tmp_path))

@@ -42,7 +42,7 @@ def check(
     if not tf.as_dtype(inputs[0].dtype).is_floating:
         raise errors.UserError(
             f"{path} takes inputs of type {inputs[0].dtype}; images come as float32 in "
-            "[0, 1], so it must be float32."
+            "the range that `model.input_range` names, so it must be float32."
         )
     if tuple(outputs[0].shape) == (None, 1) and num_classes == 2:
         raise errors.UserError(

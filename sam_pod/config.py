@@ -88,13 +88,15 @@ def defaults() -> ml_collections.ConfigDict:
     config.data.validation_examples = 5000  # Held out of the training split.
     # Side of the square that the model sees; 0 is the stored size.
     config.data.image_size = 0
+    config.data.channels = 0  # 1 for grey, 3 for colours; 0 is as the data are.
     # Of this machine's memory; decoded images that fit in are held, others streamed.
     config.data.memory_fraction = 0.25
 
     # TFRecord files that were not written by sam_pod.data.prepare, by their names.
     config.data.files = ml_collections.ConfigDict()
     config.data.files.train = ""  # Such as 'train-*'.
-    config.data.files.test = ""  # Such as 'validation-*'.
+    config.data.files.test = ""  # Such as 'validation-*' or 'validation/*'.
+    config.data.files.validation = ""  # Where `data.validation` is 'split'.
     config.data.features = ml_collections.ConfigDict()
     config.data.features.image = "image"  # Or 'image/encoded', as in ImageNet's.
     config.data.features.label = "label"  # Or 'image/class/label'.

@@ -13,12 +13,14 @@ from sam_pod.data import (
     augment,
     features,
     foreign,
+    grey,
     opening,
     pipeline,
     reading,
     records,
 )
 from sam_pod.data import manifest as manifest_lib
+from sam_pod.models import peek
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +101,15 @@ def load(config: ml_collections.ConfigDict) -> DataSet:
     else:
         manifest, names = read_manifest(config), features.PREPARED
         offsets = opening.read(directory, manifest)
+    if channels(config, manifest) != config.data.channels:
+        logging.info(
+            "The images are grey, and `model.name` %s takes one channel: they are read "
+            "as `data.channels` 1.",
+            config.model.name,
+        )
     how = reading.Reading(
         image_size=config.data.image_size,
+        channels=channels(config, manifest),
         random_parts=sees_parts(config),
         mirrors="flip" in augment.parse(config.data.augment),
         names=names,
@@ -118,13 +127,59 @@ def image_shape(
     Raises:
         UserError: images of any size, or parts of any shape, and no size is set.
     """
-    shape = reading.image_shape(manifest, config.data.image_size)
+    shape = reading.image_shape(
+        manifest, config.data.image_size, channels(config, manifest)
+    )
     if sees_parts(config) and shape[0] != shape[1]:
         raise errors.UserError(
             f"`data.augment` has 'inception', whose parts are scaled to squares, and "
             f"the images are {shape[0]}x{shape[1]}: set `data.image_size`."
         )
     return shape
+
+
+def channels(config: ml_collections.ConfigDict, manifest: manifest_lib.Manifest) -> int:
+    """Return how many channels the model sees; 0 for what is stored.
+
+    Grey images that are stored as colours are grey for a model of one channel.
+
+    Raises:
+        UserError: the data cannot be made so.
+    """
+    wanted, stored = config.data.channels, manifest.image_shape[2]
+    if wanted and wanted != stored and stored not in (1, 3):
+        raise errors.UserError(
+            f"`data.channels` is {wanted}, and the images have {stored}: set it to 0."
+        )
+    if wanted or stored != 3 or not _is_grey(manifest):
+        return wanted
+    return 1 if peek.input_channels(config.model.name) == 1 else 0
+
+
+def _is_grey(manifest: manifest_lib.Manifest) -> bool:
+    """Return whether all channels are the same, as mean and deviation show."""
+    return len(set(manifest.mean)) == len(set(manifest.std)) == 1
+
+
+def seen(
+    config: ml_collections.ConfigDict, manifest: manifest_lib.Manifest
+) -> manifest_lib.Manifest:
+    """Return the manifest with mean and deviation of the channels that the model sees.
+
+    Raises:
+        UserError: colours are made grey, of which no deviation is known.
+    """
+    wanted = channels(config, manifest) or manifest.image_shape[2]
+    mixes = wanted < len(manifest.std) and len(set(manifest.std)) > 1
+    standardizes = config.data.standardize or config.model.input_range == "standardized"
+    if mixes and standardizes:
+        raise errors.UserError(
+            f"`data.channels` is {wanted} and `data.standardize` is True, but the data "
+            "are in colours, and how far grey values deviate is not known: prepare "
+            "them with --channels=1, or set `data.standardize` to False."
+        )
+    mean, std = (grey.statistic(v, wanted) for v in (manifest.mean, manifest.std))
+    return dataclasses.replace(manifest, mean=mean, std=std)
 
 
 def sees_parts(config: ml_collections.ConfigDict) -> bool:
@@ -168,7 +223,11 @@ def _names(config: ml_collections.ConfigDict) -> features.Features:
 def _layout(config: ml_collections.ConfigDict) -> foreign.Layout:
     return foreign.Layout(
         name=config.data.name,
-        patterns={split: config.data.files[split] for split in records.SPLITS},
+        patterns={
+            split: config.data.files[split]
+            for split in (*records.SPLITS, records.VALIDATION)
+            if config.data.files[split]
+        },
         names=_names(config),
         num_classes=config.data.num_classes,
     )

@@ -88,6 +88,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
             f"`data.randaugment_magnitude` is {config.data.randaugment_magnitude}; it "
             "must be at most 10."
         )
+    if config.data.channels not in (0, 1, 3):
+        raise errors.UserError(
+            f"`data.channels` is {config.data.channels}; it must be 1 (grey), 3 or 0 "
+            "(as the data are)."
+        )
     if config.data.validation not in ("held_out", "split"):
         raise errors.UserError(
             f"`data.validation` is {config.data.validation!r}; it must be 'held_out' "
@@ -122,6 +127,11 @@ def _validate_files(config: ml_collections.ConfigDict) -> None:
         "data.files.test": config.data.files.test,
         "data.num_classes": config.data.num_classes,
     }
+    if config.data.files.validation and not config.data.files.train:
+        raise errors.UserError(
+            f"`data.files.validation` is {config.data.files.validation!r}, but "
+            "`data.files.train` is '': name the files to train on, too."
+        )
     missing = [key for key, value in given.items() if not value]
     if 0 < len(missing) < len(given):
         there = next(key for key, value in given.items() if value)

@@ -325,6 +325,7 @@ def build_recipe(
         UserError: a name that is not known, or a model that does not fit the data.
     """
     image_shape = dataset.image_shape(config, manifest)
+    manifest = dataset.seen(config, manifest)
     augmented = augmentation.build(config, manifest, image_shape, num_replicas)
 
     group_size = groups.size(config.sam.sync, num_replicas)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from sam_pod.data import features, framing, records
+from sam_pod.data import example_fields, features, framing, records
 
 if TYPE_CHECKING:
     from sam_pod.data import manifest as manifest_lib
@@ -85,7 +85,8 @@ class Examples:
                     if fault := self._first_misfit(serialized[index : index + 1]):
                         return index, fault[1]
             names = " and ".join(f"'{name}' (one int64)" for name in labels)
-            return 0, f"is no tf.train.Example with '{image}' (bytes) and {names}"
+            has = _listed(serialized[0].numpy())
+            return 0, f"is no tf.train.Example with '{image}' (bytes) and {names}{has}"
         faults = [self._bad_image(found[image])]
         faults += [
             self._bad_label(found[name], name.replace("_", " ")) for name in labels
@@ -127,6 +128,15 @@ class Examples:
             f"has {name} {labels[index]}; with {count} classes it must be from {low} "
             f"to {low + count - 1}"
         )
+
+
+def _listed(serialized: bytes) -> str:
+    """Return which features an example has, in words; nothing if it is none."""
+    try:
+        found = tf.train.Example.FromString(serialized).features.feature
+    except Exception:  # The class is protobuf's own, by its implementation.
+        return ""
+    return f"; it has {example_fields.listed(found)}"
 
 
 def _first(bad: np.ndarray) -> int | None:

@@ -7,34 +7,25 @@ The files are scanned once; what is known of them then is a manifest as of `prep
 """
 
 import dataclasses
-import fnmatch
 import hashlib
-import math
 import os
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import tensorflow as tf
 
 from sam_pod import errors, files
 from sam_pod.data import (
     decoding,
-    faults,
     features,
     fitting,
     framing,
-    notes,
+    patterns,
     random_access,
     records,
     scans,
-    schema,
-    sources,
+    statistics,
 )
 from sam_pod.data import manifest as manifest_lib
-
-STATISTICS_EXAMPLES = 4096  # That mean and deviation are of, evenly spaced.
-
-_CHANNELS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +59,7 @@ def read(
     for split, names in _files(directory, layout).items():
 
         def look(path: str, split: str = split) -> framing.Scan:
-            return _look(path, split, made, layout.names)
+            return _look(directory, path, split, made, layout.names)
 
         scanned[split] = scans.scan(
             directory, names, look, kind=f"{split} pictures {kind}", check=check
@@ -98,7 +89,7 @@ def read(
     paths = [os.path.join(directory, shard.file) for shard in shards["train"]]
     sample = random_access.Records(paths, offsets["train"])
     made = _manifest(layout, shards)
-    mean, std = _statistics(directory, made, sample, layout.names)
+    mean, std = statistics.read(directory, made, sample, layout.names)
     return dataclasses.replace(made, mean=mean, std=std), offsets
 
 
@@ -115,7 +106,7 @@ def _manifest(
         name=layout.name,
         classes=tuple(str(i) for i in range(layout.num_classes)),
         image_encoding="encoded",
-        image_shape=(0, 0, _CHANNELS),
+        image_shape=(0, 0, statistics.CHANNELS),
         mean=(),
         std=(),
         source={"kind": "tfrecord", "sha256": digest},
@@ -129,28 +120,23 @@ def _files(directory: str, layout: Layout) -> dict[str, list[str]]:
     Raises:
         UserError: a pattern that fits none, or a file that is of both splits.
     """
-    names = files.names(directory)
-    if not names:
+    if not files.names(directory):
         raise errors.UserError(f"`data.dir` {directory} is no folder with files in it.")
-    found = {}
-    for split in records.SPLITS:
-        pattern = layout.patterns[split]
-        found[split] = fnmatch.filter(names, pattern)
-        if not found[split]:
-            raise errors.UserError(
-                f"`data.files.{split}` is {pattern!r}, which fits no file of "
-                f"{directory}; it holds {', '.join(names[:3])[:200]} and others."
-            )
-    both = set(found["train"]) & set(found["test"])
-    if both:
-        raise errors.UserError(
-            f"`data.files.train` and `data.files.test` both fit {min(both)}; an "
-            "example belongs to one split."
-        )
+    found: dict[str, list[str]] = {}
+    for split, pattern in layout.patterns.items():
+        found[split] = patterns.matching(directory, pattern, f"`data.files.{split}`")
+        for other, names in found.items():
+            both = set(names) & set(found[split]) if other != split else set()
+            if both:
+                raise errors.UserError(
+                    f"`data.files.{other}` and `data.files.{split}` both fit "
+                    f"{min(both)}; an example belongs to one split."
+                )
     return found
 
 
 def _look(
+    directory: str,
     path: str,
     split: str,
     manifest: manifest_lib.Manifest,
@@ -169,93 +155,22 @@ def _look(
     fault, offset = scan.fault, scan.offset
     if examples.corrupt is not None:
         fault, offset = "corrupt", examples.corrupt
+    if fault and (packed := patterns.packed(path)):
+        raise errors.UserError(
+            f"{path} is packed with {packed}, and single records of such a file cannot "
+            f"be read. {patterns.way_on(directory, names)}"
+        )
     if fault:
         raise errors.UserError(
             f"{path} is {fault} at byte {offset} of {scan.num_bytes}, or no TFRecord "
             "file: copy it again from where the data set came from."
         )
     if examples.misfit and misread:
-        raise errors.UserError(f"{examples.misfit}. {_way_on(os.path.dirname(path))}")
+        advice = patterns.way_on(directory, names, "--encoding=encoded ")
+        raise errors.UserError(f"{examples.misfit}. {advice}")
     if examples.misfit:
         raise errors.UserError(
-            f"{examples.misfit}. Mend `data.features`, `data.num_classes` or the file."
+            f"{examples.misfit}. Set `data.features` and `data.num_classes` right. Or: "
+            f"{patterns.way_on(directory, names)}"
         )
     return scan
-
-
-def _way_on(directory: str) -> str:
-    """Return what makes a set of one whose pictures cannot be read as they are."""
-    if "tfrecord" not in sources.READERS:
-        return "Convert such images to JPEG or PNG where the set came from."
-    return (
-        f"Convert the set, once: `{schema.PREPARE} --dataset=tfrecord "
-        f"--source={directory} --encoding=encoded --output=NEW_FOLDER` (--help says "
-        "more)."
-    )
-
-
-def _statistics(
-    directory: str,
-    manifest: manifest_lib.Manifest,
-    sample: random_access.Records,
-    names: features.Features,
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation of each channel, as kept or anew."""
-    kind = f"statistics {manifest.source['sha256']}"
-    kept = notes.read(directory, kind)
-    try:
-        mean, std = (tuple(float(value) for value in part) for part in kept)
-        if len(mean) == len(std) == _CHANNELS:
-            return mean, std
-    except (TypeError, ValueError):
-        pass  # There is nothing, or it was not we who wrote it.
-    mean, std = _statistics_of(sample, names)
-    notes.write(directory, kind, [mean, std])
-    return mean, std
-
-
-def _statistics_of(
-    sample: random_access.Records, names: features.Features
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation of each channel, pixels in [0, 1], of a sample."""
-    count = min(STATISTICS_EXAMPLES, len(sample))
-    rows = np.arange(count) * len(sample) // count
-
-    def sums(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        spec = {names.image: records.FEATURES["image"]}
-        content = tf.io.parse_single_example(serialized, spec)[names.image]
-        image = decoding.whole(content, _CHANNELS)
-        pixels = tf.cast(tf.reshape(image, [-1, _CHANNELS]), tf.int64)
-        return (
-            tf.shape(pixels, tf.int64)[0],
-            tf.reduce_sum(pixels, 0),
-            tf.reduce_sum(pixels * pixels, 0),
-        )
-
-    images = tf.data.Dataset.from_tensor_slices(rows.astype(np.int64))
-    images = images.map(
-        lambda row: sums(sample.read(row)), num_parallel_calls=os.cpu_count()
-    )
-    total = (
-        np.zeros(1, object),
-        np.zeros(_CHANNELS, object),
-        np.zeros(_CHANNELS, object),
-    )
-    try:
-        for parts in images.as_numpy_iterator():
-            for sum_, part in zip(total, parts, strict=True):
-                sum_ += part.astype(object)
-    except faults.OF_CONTENT as error:
-        found = faults.first(sample, sums, rows, split="train")
-        if not found:
-            raise
-        raise errors.UserError(found) from error
-    pixels, first, second = total
-    count = pixels[0]  # Python's integers do not overflow where they are multiplied.
-    return (
-        tuple(s / (255 * count) for s in first),
-        tuple(
-            math.sqrt(count * q - s * s) / (255 * count)
-            for s, q in zip(first, second, strict=True)
-        ),
-    )

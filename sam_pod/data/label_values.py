@@ -59,9 +59,9 @@ class Found:
         return self.counts.total() + sum(count for count, _ in self.faults.values())
 
     @property
-    def is_null(self) -> bool:
-        """Whether no label is wrong but for those that are not there."""
-        return self.faults.keys() <= {_NULL}
+    def is_missing(self) -> bool:
+        """Whether there is no label: each is null or -1."""
+        return self.counts.keys() <= {-1} and self.faults.keys() <= {_NULL}
 
     def add(
         self, values: np.ndarray | Sequence, counts: Iterable[int] | None = None

@@ -1,115 +1,220 @@
-"""NumPy arrays: x_train, y_train, x_test and y_test, as of keras.datasets.
+"""NumPy arrays: x_train, y_train, x_test and y_test, as in keras.datasets.
 
-In one .npz file, or in a folder as .npy files, which are mapped into memory.
+In one .npz file, or in a folder as .npy files, which are mapped into memory. Other
+usual names do as well, such as train_images and train_labels.
 """
 
 import dataclasses
 import functools
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from sam_pod import errors
-from sam_pod.data import archives, records
+from sam_pod.data import (
+    archives,
+    held_out,
+    label_values,
+    labels,
+    raw_pixels,
+    records,
+    split_names,
+)
+
+_ROWS = 1 << 14  # Labels that are looked at together.
 
 
-def read(path: str, scratch: str = ".") -> records.Source:
+def read(
+    path: str, scratch: str = ".", wish: split_names.Wish | None = None
+) -> records.Source:
     """Return the source in an .npz file or a folder of .npy files.
 
     Args:
         path: Of either.
         scratch: A folder for the arrays of an .npz file, which are unpacked.
+        wish: Which arrays are which split.
 
     Raises:
         UserError: an array is missing, or not as it must be.
     """
-    names = [f"{kind}_{split}" for split in records.SPLITS for kind in "xy"]
-    if os.path.isdir(path):
-        paths = {name: os.path.join(path, f"{name}.npy") for name in names}
-        for name in names:
-            if not os.path.exists(paths[name]):
-                raise _missing(path, name)
-        fingerprint = archives.fingerprint(paths.values())
-    else:
-        fingerprint = archives.fingerprint([path])
-        paths = _unpacked(path, names, scratch)
-    labels = {split: _labels(path, split, paths) for split in records.SPLITS}
-    images = {split: _open(path, f"x_{split}", paths) for split in records.SPLITS}
-    for split, array in images.items():
-        _check(path, split, array, labels[split])
+    arrays = _Arrays(path, scratch)
+    choice = split_names.choose(
+        {name: functools.partial(arrays.has_labels, name) for name in arrays.groups},
+        wish or split_names.Wish(),
+        path,
+    )
+    names = {split: choice.names[split] for split in records.present(choice.names)}
+    classes = labels.decide(
+        path, "y", {split: arrays.found(name) for split, name in names.items()}
+    )
+    decisions = [*choice.decisions, *classes.decisions]
+    numbers = {split: arrays.classes_of(name, classes) for split, name in names.items()}
+    splits, channels = {}, 0
+    for split, name in names.items():
+        image, is_first = arrays.images(name, len(numbers[split]))
+        if is_first:
+            decisions.append(f"The channels of {arrays.groups[name]['images']} lead.")
+        channels = channels or _channels(image, is_first)
+        read_rows = functools.partial(
+            _read, name, arrays.path(name, "images"), numbers[split]
+        )
+        splits[split] = records.Split(len(numbers[split]), image.nbytes, read_rows)
+    if choice.test_share:
+        splits["train"], splits["test"], line = held_out.take(
+            splits["train"], choice.test_share, labels=numbers["train"].tolist()
+        )
+        decisions.append(line)
     return records.Source(
         name="numpy",
-        classes=tuple(map(str, range(1 + max(int(y.max()) for y in labels.values())))),
+        classes=classes.names,
         kind="numpy",
         place=path,
-        fingerprint=fingerprint,
-        channels=images["train"].shape[3] if images["train"].ndim == 4 else 1,
-        splits={
-            split: records.Split(
-                len(labels[split]),
-                array.nbytes,
-                functools.partial(_read, split, paths[f"x_{split}"], labels[split]),
+        fingerprint=arrays.fingerprint,
+        channels=channels,
+        splits=splits,
+        decisions=tuple(decisions),
+    )
+
+
+def _channels(images: np.ndarray, is_first: bool) -> int:
+    if images.ndim == 3:
+        return 1
+    return images.shape[1 if is_first else 3]
+
+
+class _Arrays:
+    """The arrays of a source, by the split and the kind that their names mean."""
+
+    def __init__(self, place: str, scratch: str) -> None:
+        self._place, self._scratch = place, scratch
+        self._is_folder = os.path.isdir(place)
+        self._unpacked: dict[str, str] = {}
+        self._found: dict[str, label_values.Found] = {}
+        names = self._names()
+        self.groups: dict[str, dict[str, str]] = {}
+        for name in names:
+            split, kind = split_names.array(name)
+            if not split:
+                continue
+            there = self.groups.setdefault(split, {})
+            if kind in there:
+                raise errors.UserError(
+                    f"{place} has {there[kind]} and {name}, both {kind} of {split}: "
+                    "leave one of them out."
+                )
+            there[kind] = name
+        self.groups = {
+            name: there for name, there in self.groups.items() if "images" in there
+        }
+        if not self.groups:
+            raise errors.UserError(
+                f"{place} lacks the array x_train; it must have x_train, y_train, "
+                f"x_test, y_test, and it has {', '.join(names)[:200] or 'none'}."
             )
-            for split, array in images.items()
-        },
-    )
-
-
-def _unpacked(path: str, names: list[str], scratch: str) -> dict[str, str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            there = set(archive.namelist())
-            unpacked = {}
-            for name in names:
-                if f"{name}.npy" not in there:
-                    raise _missing(path, name)
-                with archive.open(f"{name}.npy") as member:
-                    unpacked[name] = archives.unnamed_copy(member, scratch)
-            return unpacked
-    except errors.UserError:
-        raise
-    except (*archives.FAULTS, ValueError, RuntimeError) as error:
-        raise archives.unreadable(path, error) from error
-
-
-def _missing(path: str, name: str) -> errors.UserError:
-    return errors.UserError(
-        f"{path} lacks the array {name}; it must have x_train, y_train, x_test, y_test."
-    )
-
-
-def _open(place: str, name: str, paths: dict[str, str]) -> np.ndarray:
-    try:
-        return np.load(paths[name], mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, OverflowError, MemoryError) as error:
-        raise archives.unreadable(f"{name} in {place}", error) from error
-
-
-def _labels(place: str, split: str, paths: dict[str, str]) -> np.ndarray:
-    labels = _open(place, f"y_{split}", paths)
-    if labels.ndim == 2 and labels.shape[1] == 1:  # As keras.datasets has them.
-        labels = labels[:, 0]
-    if labels.ndim != 1 or not len(labels) or labels.dtype.kind not in "iu":
-        raise errors.UserError(
-            f"y_{split} in {place} is {labels.dtype} {labels.shape}; it must be whole "
-            "numbers [N] or [N, 1], N above 0."
+        used = [name for there in self.groups.values() for name in there.values()]
+        self.fingerprint = archives.fingerprint(
+            [os.path.join(place, f"{name}.npy") for name in used]
+            if self._is_folder
+            else [place]
         )
-    if labels.min() < 0:
-        raise errors.UserError(
-            f"y_{split} in {place} has the label {labels.min()}; it must be 0 or above."
-        )
-    return np.array(labels)
 
+    def _names(self) -> list[str]:
+        if self._is_folder:
+            found = os.listdir(self._place)
+        else:
+            try:
+                with zipfile.ZipFile(self._place) as archive:
+                    found = archive.namelist()
+            except (
+                *archives.FAULTS,
+                ValueError,
+                RuntimeError,
+                zipfile.BadZipFile,
+            ) as error:
+                raise archives.unreadable(self._place, error) from error
+        return sorted(n.removesuffix(".npy") for n in found if n.endswith(".npy"))
 
-def _check(place: str, split: str, images: np.ndarray, labels: np.ndarray) -> None:
-    fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
-    if images.dtype != np.uint8 or not fits or len(images) != len(labels):
-        raise errors.UserError(
-            f"x_{split} in {place} is {images.dtype} {images.shape}; it must be uint8 "
-            f"[N, H, W] or [N, H, W, 1 or 3], N as of y_{split} ({len(labels)})."
+    def path(self, group: str, kind: str) -> str:
+        """Return where an array can be mapped from."""
+        name = self.groups[group][kind]
+        if self._is_folder:
+            return os.path.join(self._place, f"{name}.npy")
+        if name not in self._unpacked:
+            try:
+                with (
+                    zipfile.ZipFile(self._place) as archive,
+                    archive.open(f"{name}.npy") as member,
+                ):
+                    copy = archives.unnamed_copy(member, self._scratch)
+            except (
+                *archives.FAULTS,
+                ValueError,
+                RuntimeError,
+                zipfile.BadZipFile,
+            ) as error:
+                raise archives.unreadable(self._place, error) from error
+            self._unpacked[name] = copy
+        return self._unpacked[name]
+
+    def open(self, group: str, kind: str) -> np.ndarray:
+        """Return an array, mapped into memory."""
+        path = self.path(group, kind)
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError, OverflowError, MemoryError) as error:
+            name = f"{self.groups[group][kind]} in {self._place}"
+            raise archives.unreadable(name, error) from error
+
+    def found(self, group: str) -> label_values.Found:
+        """Return which labels a group has."""
+        if group not in self._found:
+            array = self.open(group, "labels")
+            if not array.ndim or not len(array):
+                raise errors.UserError(
+                    f"{self.groups[group]['labels']} in {self._place} is {array.dtype} "
+                    f"{array.shape}; it must be [N], [N, 1] or one-hot [N, K], N above "
+                    "0."
+                )
+            self._found[group] = label_values.Found()
+            self._found[group].add(array)
+        return self._found[group]
+
+    def has_labels(self, group: str) -> bool:
+        """Return whether a group has labels other than -1."""
+        return "labels" in self.groups[group] and not self.found(group).is_missing
+
+    def classes_of(self, group: str, classes: labels.Classes) -> np.ndarray:
+        """Return the class of each example, int64 `[N]`."""
+        array = self.open(group, "labels")
+        parts = [
+            classes.of(array[start : start + _ROWS])
+            for start in range(0, len(array), _ROWS)
+        ]
+        return np.concatenate([np.asarray(part, np.int64) for part in parts])
+
+    def images(self, group: str, count: int) -> tuple[np.ndarray, bool]:
+        """Return images, and whether their channels are their first dimension.
+
+        Raises:
+            UserError: they are none, or not as many as there are labels.
+        """
+        array = self.open(group, "images")
+        is_first = (
+            array.ndim == 4
+            and array.shape[1] in (1, 3)
+            and array.shape[3] not in (1, 3)
         )
+        fits = array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3))
+        if array.dtype != np.uint8 or not (fits or is_first) or len(array) != count:
+            there: Mapping[str, str] = self.groups[group]
+            raise errors.UserError(
+                f"{there['images']} in {self._place} is {array.dtype} {array.shape}; "
+                f"it must be uint8 [N, H, W] or [N, H, W, 1 or 3], N as in "
+                f"{there['labels']} ({count})."
+            )
+        return array, is_first
 
 
 def _read(split: str, path: str, labels: np.ndarray, start: int, stop: int) -> "_Rows":
@@ -128,7 +233,6 @@ class _Rows:
     def __iter__(self) -> Iterator[records.Item]:
         images = np.load(self.path, mmap_mode="r")
         for index, label in enumerate(self.labels, self.start):
-            image = np.array(images[index])
-            if image.ndim == 2:
-                image = image[..., np.newaxis]
-            yield records.Item(image, int(label), f"{self.split}/{index}")
+            key = f"{self.split}/{index}"
+            image = raw_pixels.as_image(np.array(images[index]), key, "images")
+            yield records.Item(image, int(label), key)

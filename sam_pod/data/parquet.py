@@ -60,8 +60,12 @@ def read(
             looked[group] = parquet_labels.found(groups[group], columns.label)
         return looked[group]
 
+    def has_labels(group: str) -> bool:
+        there = found(group)
+        return there is not None and not there.is_missing
+
     choice = split_names.choose(
-        {name: functools.partial(_has_labels, found, name) for name in groups},
+        {name: functools.partial(has_labels, name) for name in groups},
         wish or split_names.Wish(),
         folder,
     )
@@ -150,14 +154,6 @@ def _columns(
         rows = next(file.iter_batches(1, columns=texts), None) if texts else None
     row = rows.to_pylist()[0] if rows is not None and len(rows) else {}
     return schema, parquet_columns.choose(schema, row, path, asked)
-
-
-def _has_labels(found: "functools.partial", group: str) -> bool:
-    """Return whether a group has labels: neither nulls nor -1 alone."""
-    there = found(group)
-    if there is None:
-        return False
-    return bool(there.counts.keys() - {-1}) or not there.is_null
 
 
 def _class_names(schema: "pyarrow.Schema", label: str) -> tuple[str, ...]:

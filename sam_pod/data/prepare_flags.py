@@ -15,6 +15,7 @@
                  test/<class>/*, of <class>/*, or of images beside a table of labels
   parquet        a folder of train-*.parquet and test-*.parquet, as of Hugging Face
   tfds           the folder of a version, such as ~/tensorflow_datasets/mnist/3.0.1
+  tfrecord       a folder of TFRecord files that others wrote, compressed or not
   numpy          an .npz file, or a folder, with x_train, y_train, x_test, y_test
 `download` fetches the archive to the folder above --output and leaves it there.
 
@@ -71,6 +72,24 @@ def help_text(datasets: Iterable[str]) -> str:
     return f"{text}{_values(datasets).get_help()}"
 
 
+def image_shape(values: flags.FlagValues) -> tuple[int, ...]:
+    """Return the shape that pixels have, () where nothing is asked for.
+
+    Raises:
+        UserError: it is none.
+    """
+    text = values.image_shape
+    if not text:
+        return ()
+    sizes = text.split("x")
+    if len(sizes) not in (2, 3) or not all(size.isdecimal() for size in sizes):
+        raise errors.UserError(
+            f"--image_shape is {text!r}; it must be height, width and channels, such "
+            "as 28x28x1."
+        )
+    return tuple(map(int, sizes))
+
+
 def wish(values: flags.FlagValues) -> split_names.Wish:
     """Return which splits are asked for."""
     return split_names.Wish(
@@ -112,15 +131,16 @@ def _values(datasets: Iterable[str]) -> flags.FlagValues:
     text(
         "image_column",
         "image",
-        "Of images, in a table.",
+        "Of images, in a table; a feature.",
         flag_values=values,
     )
     text(
         "label_column",
         "label",
-        "Of labels, in a table.",
+        "Of labels, in a table; a feature.",
         flag_values=values,
     )
+    text("image_shape", "", "tfrecord: of pixels, as 28x28x1.", flag_values=values)
     text("train_split", "", "What is trained on is called.", flag_values=values)
     text("test_split", "", "What is tested on is called.", flag_values=values)
     text(
@@ -142,6 +162,12 @@ def _values(datasets: Iterable[str]) -> flags.FlagValues:
         "Make raw images squares of this size: the shorter side is scaled to it and "
         "the middle cut out.",
         lower_bound=0,
+        flag_values=values,
+    )
+    number(
+        "channels",
+        0,
+        "1 makes raw images grey, 3 colours; as the source has them.",
         flag_values=values,
     )
     number(

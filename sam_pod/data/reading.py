@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors, files
-from sam_pod.data import attempts, crops, features, random_access, views
+from sam_pod.data import attempts, crops, features, grey, random_access, views
 from sam_pod.data import manifest as manifest_lib
 
 CENTRAL_FRACTION = 0.875  # Of the shorter side, where training sees random parts.
@@ -32,6 +32,7 @@ class Reading:
     """How examples become arrays; the defaults are for raw images as they are."""
 
     image_size: int = 0  # Of a side; 0 for the stored size.
+    channels: int = 0  # 1 for grey, 3; 0 as they are stored.
     random_parts: bool = False  # Inception's crop in training.
     mirrors: bool = False  # Of those parts every other one, by chance.
     is_held: bool = True  # Decoded once and held in memory; else read when needed.
@@ -46,14 +47,20 @@ AS_STORED = Reading()
 
 
 def image_shape(
-    manifest: manifest_lib.Manifest, image_size: int
+    manifest: manifest_lib.Manifest, image_size: int, channels: int = 0
 ) -> tuple[int, int, int]:
     """Return (H, W, C) of the images that a model sees.
+
+    Args:
+        manifest: Of the images.
+        image_size: As `Reading.image_size`.
+        channels: As `Reading.channels`.
 
     Raises:
         UserError: images of any size, and none is asked for.
     """
-    *stored, channels = manifest.image_shape
+    *stored, there = manifest.image_shape
+    channels = channels or there
     if image_size:
         return image_size, image_size, channels
     if not all(stored):
@@ -61,7 +68,7 @@ def image_shape(
             f"`data.image_size` is 0, but {manifest.name!r} holds encoded images of "
             "any size: set it to the side that the model shall see, such as 224."
         )
-    return manifest.image_shape
+    return (*stored, channels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +89,8 @@ class Reader:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of what comes out."""
-        return image_shape(self.manifest, self.reading.image_size)
+        reading = self.reading
+        return image_shape(self.manifest, reading.image_size, reading.channels)
 
     @property
     def records(self) -> random_access.Records:
@@ -165,8 +173,8 @@ class Reader:
     @property
     def _is_plain(self) -> bool:
         """Whether bytes are pixels, once in shape."""
-        stored = self.manifest.image_shape
-        return self.manifest.image_encoding == "raw" and self.image_shape == stored
+        size = self.manifest.image_shape[:2]
+        return self.manifest.image_encoding == "raw" and self.image_shape[:2] == size
 
     def _parse_plain(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the images and labels of serialized examples `[N]`."""
@@ -174,7 +182,8 @@ class Reader:
         pixels = tf.io.decode_raw(contents, tf.uint8)
         # The compiled step needs the size of a batch when it is traced.
         size = -1 if serialized.shape[0] is None else serialized.shape[0]
-        return tf.reshape(pixels, [size, *self.image_shape]), labels
+        images = tf.reshape(pixels, [size, *self.manifest.image_shape])
+        return grey.tensor(images, self.image_shape[2]), labels
 
     def parse(
         self,
@@ -199,6 +208,7 @@ class Reader:
 
         stored = views.Stored(self.manifest.image_encoding, self.manifest.image_shape)
         image = views.view(contents[0], stored, box, self.image_shape[0])
+        image = grey.tensor(image, self.image_shape[2])
         if mirrored is not None:
             image = views.mirror(image, mirrored)
         return image, labels[0]

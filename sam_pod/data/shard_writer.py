@@ -19,6 +19,7 @@ from sam_pod import errors, files
 from sam_pod.data import (
     decoding,
     framing,
+    grey,
     offsets,
     pixel_sums,
     processes,
@@ -41,6 +42,7 @@ class Rules:
     num_classes: int
     noise: noise_lib.Noise | None
     place: str  # Of the source.
+    decoded_channels: int  # Of images as the source has them.
     pictures: rules_lib.Rules = rules_lib.DEFAULT
 
 
@@ -199,7 +201,7 @@ class _Examples:
     def _stored(self, chunk: list[records.Item]) -> Iterator[np.ndarray | bytes | None]:
         """Return what is stored of each, and sum up its pixels; None for a bad one."""
         contents = [item.image for item in chunk if isinstance(item.image, bytes)]
-        channels = self._rules.image_shape[2]
+        channels = self._rules.decoded_channels
         found = decoding.pictures(contents, channels, self._rules.pictures)
         stored, seen = [], []
         for item in chunk:
@@ -234,9 +236,12 @@ class _Examples:
         return content, pixels
 
     def _fitted(self, item: records.Item, image: np.ndarray) -> np.ndarray:
-        if image.dtype == np.uint8 and image.ndim == 3 and self._rules.image_size:
-            image = decoding.resize(image, self._rules.image_size)
         shape = self._rules.image_shape
+        if image.dtype == np.uint8 and image.ndim == 3:
+            if self._rules.image_size:
+                image = decoding.resize(image, self._rules.image_size)
+            if {image.shape[2], shape[2]} == {1, 3}:
+                image = grey.array(image, shape[2])
         fits = image.shape == shape or (
             image.shape[-1] == shape[2] and self._rules.encoding == "encoded"
         )

@@ -13,8 +13,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 
 from sam_pod import errors, files, interrupts, new_folder
-from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import (
+    grey,
     names,
     pixel_sums,
     processes,
@@ -24,6 +24,7 @@ from sam_pod.data import (
     shard_plan,
     shard_writer,
 )
+from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import noise as noise_lib
 from sam_pod.data.pictures import rules as rules_lib
 from sam_pod.data.pictures import tallies
@@ -37,6 +38,7 @@ class Options:
 
     encoding: str = "raw"  # Or 'encoded': the bytes of JPEG, PNG and the like.
     image_size: int = 0  # Raw images become squares of that size; 0: as they are.
+    channels: int = 0  # Raw images become grey (1) or colours (3); 0: as they are.
     skip_bad: bool = False  # Leave out images that cannot be decoded.
     background: str = "white"  # What transparent pictures are laid over.
     sixteen_bit: str = "auto"  # How many of 16 bits are used; 'full'; 'auto'.
@@ -134,6 +136,16 @@ def check(num_shards: int, options: Options) -> None:
         raise errors.UserError(
             f"`image_size` is {options.image_size}; it must be 0 or above."
         )
+    if options.channels not in grey.CHANNELS:
+        raise errors.UserError(
+            f"`channels` is {options.channels}; it must be 1 (grey), 3 or 0 (as they "
+            "are)."
+        )
+    if options.channels and options.encoding == "encoded":
+        raise errors.UserError(
+            f"`channels` is {options.channels}, but encoded images are kept as they "
+            "are; use --encoding=raw, or set `data.channels` when training."
+        )
     if options.image_size and options.encoding == "encoded":
         raise errors.UserError(
             f"`image_size` is {options.image_size}, but encoded images are kept as "
@@ -157,8 +169,10 @@ def _rules(source: records.Source, options: Options) -> shard_writer.Rules:
             shape = samples.first_shape(source, pictures)
         else:
             shape = (size, size, source.channels)
+    shape = (*shape[:2], options.channels or shape[2])
     return shard_writer.Rules(
         encoding=options.encoding,
+        decoded_channels=source.channels,
         image_shape=shape,
         image_size=options.image_size,
         num_classes=len(source.classes),

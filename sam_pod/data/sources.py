@@ -26,6 +26,7 @@ class Request:
     labels: str = ""  # What says the classes of images that lie flat.
     image_column: str = "image"  # Of parquet, or of a table of labels.
     label_column: str = "label"
+    image_shape: tuple[int, ...] = ()  # Of pixels in TFRecords.
     splits: split_names.Wish = dataclasses.field(default_factory=split_names.Wish)
     check: Callable[[], object] = lambda: None  # What it raises ends a download.
     say: Callable[[str], object] = lambda line: None  # That another is waited for.
@@ -207,7 +208,7 @@ def _read_csv(request: Request) -> "records.Source":
 def _read_numpy(request: Request) -> "records.Source":
     from sam_pod.data import numpy_arrays
 
-    return numpy_arrays.read(request.source, request.scratch)
+    return numpy_arrays.read(request.source, request.scratch, request.splits)
 
 
 def _read_parquet(request: Request) -> "records.Source":
@@ -216,7 +217,8 @@ def _read_parquet(request: Request) -> "records.Source":
     extras.load("pyarrow.parquet", "parquet.lock")  # Which the next line needs.
     from sam_pod.data import parquet
 
-    return parquet.read(request.source, request.image_column, request.label_column)
+    columns = request.image_column, request.label_column
+    return parquet.read(request.source, *columns, request.splits)
 
 
 def _read_svhn(request: Request) -> "records.Source":
@@ -225,10 +227,20 @@ def _read_svhn(request: Request) -> "records.Source":
     return svhn.read(request.source, request.splits)
 
 
+def _read_tfrecord(request: Request) -> "records.Source":
+    from sam_pod.data import example_fields, tfrecords
+
+    fields = example_fields.Fields(
+        request.image_column, request.label_column, request.image_shape
+    )
+    return tfrecords.read(request.source, request.scratch, fields, request.splits)
+
+
 def _read_tfds(request: Request) -> "records.Source":
     from sam_pod.data import tfds
 
-    return tfds.read(request.source)
+    names = request.image_column, request.label_column
+    return tfds.read(request.source, *names, request.splits)
 
 
 _IMAGES = "a folder, a tar or a zip of images"
@@ -249,6 +261,7 @@ READERS: Mapping[str, Reader] = {
     "svhn": Reader(_read_svhn, path="the folder of the .mat files"),
     "tfds": Reader(_read_tfds, path="the folder of a version of a TFDS data set"),
     "tiny_imagenet": Reader(_read_tiny_imagenet, path=_IMAGES),
+    "tfrecord": Reader(_read_tfrecord, path="a folder of TFRecord files"),
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import jaxlib
 
 from sam_pod import config as config_lib
-from sam_pod import metrics, result
+from sam_pod import dataset, metrics, result
 from sam_pod.data import augment, ranges
 from sam_pod.export import keras_models, plain_keras
 from sam_pod.export.trained import Trained
@@ -90,7 +90,8 @@ def _preprocessing(trained: Trained) -> dict[str, Any]:
     data, fed = trained.config.data, trained.recipe.input_range
     standardize = None  # Nothing to do.
     if fed.name == ranges.STANDARDIZED:
-        mean, std = list(trained.data.mean), list(trained.data.std)
+        seen = dataset.seen(trained.config, trained.data)
+        mean, std = list(seen.mean), list(seen.std)
         standardize = {"mean": mean, "std": std}
     factor, shift = fed.of_bytes
     return {

@@ -37,7 +37,8 @@ def check(
         a not in (None, b) for a, b in zip(given, expected, strict=True)
     ):
         raise errors.UserError(
-            f"{path} takes inputs of shape {given}; the data's are {expected}."
+            f"{path} takes inputs of shape {given}; the data's are {expected}"
+            f"{_way_on(given, expected)}."
         )
     if not tf.as_dtype(inputs[0].dtype).is_floating:
         raise errors.UserError(
@@ -55,6 +56,21 @@ def check(
             f"{path} gives outputs of shape {tuple(outputs[0].shape)}; the data has "
             f"{num_classes} classes, so they must be {(None, num_classes)}."
         )
+
+
+def _way_on(given: tuple[int | None, ...], expected: tuple[int | None, ...]) -> str:
+    """Return what makes the data fit, where something does."""
+    if len(given) != 4:
+        return ""
+    fits = [a in (None, b) for a, b in zip(given, expected, strict=True)]
+    if fits[:3] == [True] * 3 and {given[3], expected[3]} == {1, 3}:
+        return (
+            f": set `data.channels` to {given[3]}, or prepare the data with "
+            f"--channels={given[3]}"
+        )
+    if given[1] == given[2] and given[1] and fits[3]:
+        return f": set `data.image_size` to {given[1]}"
+    return ""
 
 
 _ENDS = ("inputs", "outputs")

@@ -302,3 +302,72 @@ def test_pictures_that_training_would_misread_are_refused_by_kind(
         foreign.read(str(tmp_path), layout)
     assert "Example 1 of" in str(raised.value) and "Convert" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_files_in_folders_are_found_by_a_pattern_with_a_slash(tmp_path):
+    names = ("train/train-{:05d}-of-{:05d}", "validation/val-{:05d}-of-{:05d}")
+    for folder in ("train", "validation"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+    os.rename(tmp_path / "set", tmp_path / "there")
+    write(tmp_path / "set", ("a-{}-{}", "b-{}-{}"))
+    for path in sorted((tmp_path / "set").iterdir()):
+        folder = int(path.name[0] == "b")
+        index, count = map(int, path.name[2:].split("-"))
+        path.rename(tmp_path / "there" / names[folder].format(index, count))
+    for patterns in (("train/train-*", "validation/*"), ("tr*/*", "val*/val-*")):
+        made, offsets = foreign.read(str(tmp_path / "there"), layout(patterns))
+        assert [made.num_examples(split) for split in made.splits] == [TRAIN, TEST]
+        sample = random_access.Records(
+            [str(tmp_path / "there" / shard.file) for shard in made.splits["train"]],
+            offsets["train"],
+        )
+        assert len(sample) == TRAIN
+    with pytest.raises(errors.UserError, match=r"fits the folder train: .* 'train\*/"):
+        foreign.read(str(tmp_path / "there"), layout(("train*", "validation/*")))
+
+
+def test_a_validation_split_of_its_own_is_read(tfds):
+    patterns = {
+        "train": "set-train.tfrecord-0000[0-2]*",
+        "test": "set-test*",
+        "validation": "set-train.tfrecord-00003*",
+    }
+    how = foreign.Layout("foreign", patterns, features.PREPARED, 5)
+    made, offsets = foreign.read(str(tfds), how)
+    assert [made.num_examples(split) for split in ("train", "validation")] == [31, 10]
+    assert len(offsets["validation"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["GZIP", "ZLIB"])
+def test_a_compressed_file_is_refused_with_the_command_that_converts_it(tmp_path, kind):
+    for name in ("train-0", "test-0"):
+        options = tf.io.TFRecordOptions(kind)
+        with tf.io.TFRecordWriter(str(tmp_path / name), options) as writer:
+            writer.write(stored.serialized(images()[0], 0))
+    with pytest.raises(errors.UserError) as raised:
+        foreign.read(str(tmp_path), layout(("train-*", "test-*")))
+    assert f"packed with {kind}" in str(raised.value)
+    assert f"--dataset=tfrecord --source={tmp_path}" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "image, label, words",
+    [
+        (b"\1" * 192, 0, "has an image that"),
+        (stored.png(stored.noisy(0)), 5, "has label 5; with 5 classes"),
+        (stored.png(stored.noisy(0)), b"cat", "it has image (bytes), label (bytes)"),
+    ],
+)
+def test_what_cannot_be_trained_on_as_it_is_can_be_converted(
+    tmp_path, image, label, words
+):
+    example = tf.train.Example()
+    example.features.feature["image"].bytes_list.value.append(image)
+    kind = "bytes_list" if isinstance(label, bytes) else "int64_list"
+    getattr(example.features.feature["label"], kind).value.append(label)
+    for name in ("train-0", "test-0"):
+        stored.write_file(tmp_path / name, [example.SerializeToString()])
+    with pytest.raises(errors.UserError) as raised:
+        foreign.read(str(tmp_path), layout(("train-*", "test-*")))
+    assert words in str(raised.value) and "--dataset=tfrecord" in str(raised.value)
+    assert "\n" not in str(raised.value)

@@ -50,14 +50,20 @@ def test_images_and_labels_are_those_of_the_arrays(tmp_path, name, shape):
 @pytest.mark.parametrize(
     "change, reason",
     [
-        ({"x_test": None}, "lacks the array x_test"),
-        ({"y_train": None}, "lacks the array y_train"),
+        ({"x_test": None}, "--test_share=0.1"),
+        ({"y_train": None}, "has no labels for 'train'"),
+        ({"x_train": None, "x_test": None}, "lacks the array x_train"),
+        ({"train_images": make()["x_train"]}, "train_images and x_train, both images"),
         ({"x_train": np.zeros((9, 5, 4, 3))}, "x_train in .* is float64"),
         ({"x_train": np.zeros((9, 5, 4, 2), np.uint8)}, "must be uint8"),
-        ({"x_train": np.zeros((8, 5, 4, 3), np.uint8)}, r"N as of y_train \(9\)"),
-        ({"y_train": np.zeros((9, 10), int)}, r"y_train in .* is int64 \(9, 10\)"),
-        ({"y_train": np.zeros(9)}, "y_train in .* is float64"),
-        ({"y_train": np.full(9, -1)}, "has the label -1"),
+        ({"x_train": np.zeros((8, 5, 4, 3), np.uint8)}, r"N as in y_train \(9\)"),
+        ({"y_train": np.zeros((9, 10), int)}, "9 of 9 labels of train are of no class"),
+        (
+            {"y_train": np.full(9, 0.5)},
+            r"are no whole number \(such as 0.5\); this trains",
+        ),
+        ({"y_train": np.full(9, -1)}, "has no labels for 'train'"),
+        ({"y_train": np.zeros(9, int)}, "1 to 3 occurs in test"),
         ({"y_train": np.zeros(0, int)}, "N above 0"),
     ],
 )
@@ -80,3 +86,55 @@ def test_objects_are_not_unpickled(tmp_path):
     arrays = {**make(), "x_train": np.array([{}] * 9, object)}
     with pytest.raises(errors.UserError, match="Cannot read x_train in"):
         numpy_arrays.read(write(tmp_path / "set", arrays), str(tmp_path))
+
+
+NAMES = {
+    "keras": ("x_train", "y_train", "x_test", "y_test"),
+    "medmnist": ("train_images", "train_labels", "val_images", "val_labels"),
+    "capitals": ("X_train", "Y_train", "X_test", "Y_test"),
+}
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize(
+    "labels, classes",
+    [
+        (np.array(list("cabcabcab")), "abc"),
+        (np.array([3, 1, 2] * 3), "123"),
+        (np.eye(3)[[2, 0, 1] * 3], "012"),
+        (np.array([2.0, 0.0, 1.0] * 3)[:, None], "012"),
+        (np.array([b"c", b"a", b"b"] * 3), "abc"),
+    ],
+    ids=str,
+)
+def test_labels_of_every_kind_and_arrays_of_every_name(
+    tmp_path, names, labels, classes
+):
+    images = np.stack([made.image(i, (5, 4)) for i in range(9)])
+    arrays = dict(
+        zip(NAMES[names], (images, labels, images[:6], labels[:6]), strict=True)
+    )
+    source = numpy_arrays.read(write(tmp_path / "set.npz", arrays), str(tmp_path))
+    assert source.classes == tuple(classes)
+    found = made.items(source, "test")
+    assert [item.label for item in found] == [2, 0, 1, 2, 0, 1]
+    np.testing.assert_array_equal(found[5].image[..., 0], images[5])
+
+
+def test_channels_that_lead_are_moved_and_that_is_said(tmp_path):
+    images = np.stack([made.image(i, (3, 5, 4)) for i in range(4)])
+    labels = np.arange(4) % 2
+    arrays = dict(zip(NAMES["keras"], (images, labels) * 2, strict=True))
+    source = numpy_arrays.read(write(tmp_path / "set", arrays))
+    for item, image in zip(made.items(source, "train"), images, strict=True):
+        np.testing.assert_array_equal(item.image, image.transpose(1, 2, 0))
+    assert source.channels == 3 and "channels of x_train lead" in source.decisions[0]
+
+
+@pytest.mark.parametrize("labels", [None, np.full(4, -1)])
+def test_a_test_split_without_labels_leaves_the_validation_as_test(tmp_path, labels):
+    arrays = {**make(), "y_test": labels}
+    arrays |= {"x_val": arrays["x_train"], "y_val": arrays["y_train"]}
+    arrays = {k: v for k, v in arrays.items() if v is not None}
+    source = numpy_arrays.read(write(tmp_path / "set", arrays))
+    assert source.splits["test"].num_examples == 9 and len(source.splits) == 2

@@ -178,7 +178,7 @@ def test_a_missing_split_is_named(tmp_path, split):
         path.unlink()
     other = {"train": "test", "test": "train"}[split]
     text = refusal(tmp_path)
-    assert f"its splits are {other}" in text and "--test_split" in text
+    assert f"its splits are '{other}'" in text and "--test_split" in text
 
 
 def test_validation_serves_where_there_is_no_test(tmp_path):

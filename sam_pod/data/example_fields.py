@@ -1,0 +1,190 @@
+"""What a tf.train.Example of others holds: its image and its label, whatever they are.
+
+An image is an encoded one, or the bytes or numbers of its pixels, whose shape features
+beside it or a flag say. A label is of any kind that `label_values` takes.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import errors
+from sam_pod.data import raw_pixels
+
+IMAGE, LABEL = "image", "label"  # The names that need no flag.
+
+# How files of images begin.
+_MAGIC = (
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF8",
+    b"BM",
+    b"RIFF",
+    b"II*\0",
+    b"MM\0*",
+    b"\0\0\0\x0cjP",
+)
+# What height, width and channels of an image are called, in this order.
+_SIZES = (
+    ("image/height", "image/width", "image/channels"),
+    ("height", "width", "depth"),
+    ("height", "width", "channels"),
+    ("h", "w", "c"),
+    ("rows", "cols", "depth"),
+)
+# What labels are called where they are not called so.
+_LABELS = ("image/class/label", "class", "labels", "target", "class_id", "category")
+
+
+@dataclasses.dataclass(frozen=True)
+class Fields:
+    """Which features are read."""
+
+    image: str
+    label: str
+    shape: tuple[int, ...] = ()  # Of pixels; () where other features say it.
+    decisions: tuple[str, ...] = ()
+
+
+Features = Mapping[str, tf.train.Feature]
+
+
+def value(feature: tf.train.Feature) -> Any:
+    """Return the values of a feature: a list of bytes, or an array of numbers."""
+    kind = feature.WhichOneof("kind")
+    if kind == "bytes_list":
+        return list(feature.bytes_list.value)
+    if kind == "int64_list":
+        return np.array(feature.int64_list.value, np.int64)
+    return np.array(feature.float_list.value, np.float32)
+
+
+def choose(first: Features, where: str, asked: Fields) -> Fields:
+    """Return which features are the image and the label, by the first example.
+
+    Args:
+        first: Its features.
+        where: It is, for an error.
+        asked: The names that the flags say. Where one is the default and there is no
+            such feature, the one that can be it is taken.
+
+    Raises:
+        UserError: there is none, or several could be.
+    """
+    image, label, decisions = asked.image, asked.label, []
+    if image not in first:
+        images = [name for name in first if _is_image(first[name])]
+        image = _only(images, image, IMAGE, first, where)
+        decisions.append(f"Feature {image!r} is taken for the images.")
+    if label not in first:
+        labels = [name for name in _LABELS if name in first][:1] or [
+            name
+            for name in first
+            if first[name].WhichOneof("kind") == "int64_list"
+            and len(first[name].int64_list.value) == 1
+            and not any(name in sizes for sizes in _SIZES)
+        ]
+        label = _only(labels, label, LABEL, first, where)
+        decisions.append(f"Feature {label!r} is taken for the labels.")
+    return dataclasses.replace(
+        asked, image=image, label=label, decisions=tuple(decisions)
+    )
+
+
+def _is_image(feature: tf.train.Feature) -> bool:
+    content = feature.bytes_list.value
+    return len(content) == 1 and content[0].startswith(_MAGIC)
+
+
+def _only(found: list, asked: str, default: str, first: Features, where: str) -> str:
+    if asked == default and len(found) == 1:
+        return found[0]
+    several = f"; {' and '.join(found)} may be it" if len(found) > 1 else ""
+    raise errors.UserError(
+        f"{where} has no feature {asked!r}; it has {listed(first)}{several}. Pass "
+        "--image_column and --label_column."
+    )
+
+
+def listed(features: Features) -> str:
+    """Return the names and kinds of some features in words."""
+    kinds = {"bytes_list": "bytes", "int64_list": "int64", "float_list": "float"}
+    there = [
+        f"{name} ({kinds.get(features[name].WhichOneof('kind'), 'empty')})"
+        for name in sorted(features)
+    ]
+    return ", ".join(there)[:400] or "none"
+
+
+def label(features: Features, fields: Fields) -> Any:
+    """Return the label: a number, a text, a row, or None where there is none."""
+    if fields.label not in features:
+        return None
+    found = value(features[fields.label])
+    if not len(found):
+        return None
+    return found[0] if len(found) == 1 else found
+
+
+def image(features: Features, fields: Fields, where: str) -> np.ndarray | bytes:
+    """Return the image: uint8 `[H, W, C]`, or the bytes of an encoded one.
+
+    Raises:
+        UserError: there is none, or pixels whose shape is not known.
+    """
+    if fields.image not in features:
+        raise errors.UserError(
+            f"{where} has no feature {fields.image!r}; it has {listed(features)}."
+        )
+    found = value(features[fields.image])
+    if isinstance(found, list):
+        if len(found) != 1 or not found[0]:
+            raise errors.UserError(
+                f"{where} has {len(found)} values in {fields.image!r}; it must have "
+                "one image."
+            )
+        (content,) = found
+        shape = fields.shape or _shape(features, len(content))
+        if not shape:
+            if content.startswith(_MAGIC):
+                return content
+            raise errors.UserError(
+                f"{where} has {len(content)} bytes in {fields.image!r} that are no "
+                "image file: if they are pixels, say their height, width and channels, "
+                "such as --image_shape=28x28x1."
+            )
+        found = np.frombuffer(content, np.uint8)
+    else:
+        shape = fields.shape or _shape(features, len(found))
+    if int(np.prod(shape)) != len(found) or not shape:
+        says = "x".join(map(str, shape)) or "not known"
+        raise errors.UserError(
+            f"{where} has {len(found)} values in {fields.image!r}, and their shape is "
+            f"{says}; there must be one byte or number for each pixel and channel: say "
+            "their height, width and channels, such as --image_shape=28x28x1."
+        )
+    return raw_pixels.as_image(found.reshape(shape), where, fields.image)
+
+
+def _shape(features: Features, count: int) -> tuple[int, ...]:
+    """Return the shape that features beside an image say, if it has so many values."""
+    for names in _SIZES:
+        sizes = [
+            int(value(features[name])[0])
+            for name in names
+            if name in features
+            and len(value(features[name])) == 1
+            and features[name].WhichOneof("kind") == "int64_list"
+        ]
+        if len(sizes) == 2:
+            sizes.append(count // max(1, sizes[0] * sizes[1]))
+        if len(sizes) == 3 and sizes[2] in (1, 3) and int(np.prod(sizes)) == count:
+            return tuple(sizes)
+    if "shape" in features:
+        found = value(features["shape"])
+        if isinstance(found, np.ndarray) and int(np.prod(found)) == count:
+            return tuple(int(size) for size in found)
+    return ()

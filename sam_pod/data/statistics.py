@@ -1,0 +1,102 @@
+"""Mean and deviation of the pixels of TFRecord sets that were not written by us."""
+
+import math
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import errors
+from sam_pod.data import (
+    decoding,
+    faults,
+    features,
+    notes,
+    patterns,
+    random_access,
+    records,
+)
+from sam_pod.data import manifest as manifest_lib
+
+EXAMPLES = 4096  # That mean and deviation are of, evenly spaced.
+CHANNELS = 3
+
+
+def read(
+    directory: str,
+    manifest: manifest_lib.Manifest,
+    sample: random_access.Records,
+    names: features.Features,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and deviation of each channel, as kept or computed again.
+
+    Args:
+        directory: Of the set.
+        manifest: Of it.
+        sample: The records to train on.
+        names: Of the features.
+
+    Raises:
+        UserError: an image cannot be decoded.
+    """
+    kind = f"statistics {manifest.source['sha256']}"
+    kept = notes.read(directory, kind)
+    try:
+        mean, std = (tuple(float(value) for value in part) for part in kept)
+        if len(mean) == len(std) == CHANNELS:
+            return mean, std
+    except (TypeError, ValueError):
+        pass  # There is nothing, or it was not we who wrote it.
+    mean, std = _statistics_of(directory, sample, names)
+    notes.write(directory, kind, [mean, std])
+    return mean, std
+
+
+def _statistics_of(
+    directory: str, sample: random_access.Records, names: features.Features
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and deviation of each channel, pixels in [0, 1], of a sample."""
+    count = min(EXAMPLES, len(sample))
+    rows = np.arange(count) * len(sample) // count
+
+    def sums(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        spec = {names.image: records.FEATURES["image"]}
+        content = tf.io.parse_single_example(serialized, spec)[names.image]
+        image = decoding.whole(content, CHANNELS)
+        pixels = tf.cast(tf.reshape(image, [-1, CHANNELS]), tf.int64)
+        return (
+            tf.shape(pixels, tf.int64)[0],
+            tf.reduce_sum(pixels, 0),
+            tf.reduce_sum(pixels * pixels, 0),
+        )
+
+    images = tf.data.Dataset.from_tensor_slices(rows.astype(np.int64))
+    images = images.map(
+        lambda row: sums(sample.read(row)), num_parallel_calls=os.cpu_count()
+    )
+    total = (
+        np.zeros(1, object),
+        np.zeros(CHANNELS, object),
+        np.zeros(CHANNELS, object),
+    )
+    try:
+        for parts in images.as_numpy_iterator():
+            for sum_, part in zip(total, parts, strict=True):
+                sum_ += part.astype(object)
+    except faults.OF_CONTENT as error:
+        found = faults.first(sample, sums, rows, split="train")
+        if not found:
+            raise
+        raise errors.UserError(
+            f"{found} If it holds pixels and no file of an image: "
+            f"{patterns.way_on(directory, names)}"
+        ) from error
+    pixels, first, second = total
+    count = pixels[0]  # Python's integers do not overflow where they are multiplied.
+    return (
+        tuple(s / (255 * count) for s in first),
+        tuple(
+            math.sqrt(count * q - s * s) / (255 * count)
+            for s, q in zip(first, second, strict=True)
+        ),
+    )

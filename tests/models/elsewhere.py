@@ -95,7 +95,8 @@ MODELS = [functional, sequential, nested, branches, attention]
 
 def write(folder: pathlib.Path, keras: ModuleType) -> None:
     folder.mkdir()
-    for make in MODELS:
+    # MultiHeadAttention of tf.keras 2 is refused: Keras 3 builds it otherwise.
+    for make in MODELS[: -1 if keras.__name__ == "tf_keras" else None]:
         keras.utils.set_random_seed(0)
         model = make(keras)
         rng = np.random.default_rng(1)

@@ -258,7 +258,10 @@ def read_result(workdir: str) -> dict[str, Any] | None:
     """Return the result of a finished run, or None."""
     path = os.path.join(workdir, RESULT)
     found = read_json(path)
-    for key in ("test_accuracy", "test_loss") if found is not None else ():
+    if found is None:
+        return None
+    asked = {"epochs", "best_epoch"} & found.keys()  # Of older versions, too.
+    for key in ("test_accuracy", "test_loss", *sorted(asked)):
         if type(found.get(key)) not in (int, float):
             raise errors.UserError(
                 f"{path} is not as it was written, for `{key}` in it is "

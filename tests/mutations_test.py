@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import dataset, errors, files, main, session, workdir
+from sam_pod import continuing, dataset, errors, files, main, session, spread, workdir
 from sam_pod import state as state_lib
 from sam_pod.data import (
     images,
@@ -290,7 +290,11 @@ def test_what_a_workdir_says(finished):
     def read(copy):
         workdir.check(str(copy), config)
         workdir.check_inputs(str(copy), config, inputs)
-        workdir.read_result(str(copy))
+        continuing.finished(str(copy), config)
+        continuing.check_spread(
+            str(copy), config, spread.Spread(1, 1, None, None), frozenset()
+        )
+        workdir.read_decisions(str(copy))
         workdir.read_config(str(copy))
 
     survives(read, folder)

@@ -55,6 +55,12 @@ def decide(
     why, is_certain = "", True
     if stored is not None and config.model.input_range == AUTO:
         name = stored.get(KEY) or _usual(config)
+        if name not in ranges.NAMES:
+            raise errors.UserError(
+                f"The workdir says that `{KEY}` was decided to be {str(name)[:40]!r}; "
+                f"it must be one of {', '.join(ranges.NAMES)}: put back what was "
+                "written, or give another --workdir."
+            )
     else:
         name, why, is_certain = _decide(config, model, data, is_file)
     if name == ranges.STANDARDIZED and min(data.std) <= 0:

@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import ml_collections
 import tensorflow as tf
@@ -21,6 +22,8 @@ from sam_pod.data import (
 )
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.models import peek
+
+CHANNELS = "data.channels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +120,32 @@ def load(config: ml_collections.ConfigDict) -> DataSet:
     )
     how = _held_if_it_fits(config, manifest, how)
     return DataSet(directory, manifest, how, is_foreign(config))
+
+
+def as_decided(
+    config: ml_collections.ConfigDict, decisions: Mapping[str, Any] | None
+) -> ml_collections.ConfigDict:
+    """Return the config with the channels on which the run decided when it began.
+
+    Args:
+        config: Validated.
+        decisions: By config key, as the workdir has them; None before a run begins.
+
+    Raises:
+        UserError: the workdir says what nobody decides.
+    """
+    decided = (decisions or {}).get(CHANNELS, 0)
+    if decided not in (0, 1, 3):
+        raise errors.UserError(
+            f"The workdir says that `{CHANNELS}` was decided to be "
+            f"{str(decided)[:40]!r}; it must be 0, 1 or 3: put back what was written, "
+            "or give another --workdir."
+        )
+    if config.data.channels or not decided:
+        return config
+    found = config.copy_and_resolve_references()
+    found.data.channels = decided
+    return found
 
 
 def image_shape(

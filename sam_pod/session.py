@@ -122,16 +122,21 @@ def _set_up(
     accepted: frozenset[str] = frozenset(),
 ) -> Session:
     workers, num_replicas = runtime.workers, runtime.strategy.num_replicas_in_sync
+    decisions = _decisions(workdir, workers)
+    located = dataset.as_decided(located, decisions)
     with runtime.host_scope():
-        data = dataset.load(config)
+        data = dataset.load(located)
     splits = data.splits(dataset.held_out(config))
     epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
-    decisions = _decisions(workdir, workers)
     with runtime.host_scope():
         recipe = build_recipe(
             located, data.manifest, epoch_steps, num_replicas, decisions=decisions
         )
-    decisions = {**(decisions or {}), decision.KEY: recipe.input_range.name}
+    decisions = {
+        **(decisions or {}),
+        decision.KEY: recipe.input_range.name,
+        dataset.CHANNELS: dataset.channels(located, data.manifest),
+    }
     inputs = {
         "data.dir": data.manifest.digest(),
         **workdir_lib.model_inputs(located),

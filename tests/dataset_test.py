@@ -153,3 +153,15 @@ def test_an_image_that_does_not_decode_ends_a_run_in_one_line(tmp_path, fraction
     config = encoded_config(tmp_path, **{"data.memory_fraction": fraction})
     with pytest.raises(errors.UserError, match=r"Example 60 of the train.*no image"):
         run(config, tmp_path / "run")
+
+
+def test_the_channels_on_which_a_run_decided_hold_when_it_continues(tmp_path):
+    config = runs.small_config(tmp_path)
+    for decisions in (None, {}, {"data.channels": 0}):
+        assert dataset.as_decided(config, decisions).data.channels == 0
+    assert dataset.as_decided(config, {"data.channels": 1}).data.channels == 1
+    assert config.data.channels == 0
+    config.data.channels = 3
+    assert dataset.as_decided(config, {"data.channels": 1}).data.channels == 3
+    with pytest.raises(errors.UserError, match=r"decided to be '2'; it must be 0, 1"):
+        dataset.as_decided(config, {"data.channels": 2})

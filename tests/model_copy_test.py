@@ -1,5 +1,6 @@
 """A run knows its model by its content, and keeps a copy of it."""
 
+import dataclasses
 import os
 import threading
 
@@ -11,13 +12,14 @@ from sam_pod import config as config_lib
 from sam_pod import errors, files, identity, interrupts, model_file, workdir
 from sam_pod.export import trained
 from tests import runs, train_test
+from tests.data import stored
 
 
-def save(path, seed=0):
+def save(path, seed=0, channels=3, classes=4):
     keras.utils.set_random_seed(seed)
-    images = keras.Input((8, 8, 3))
+    images = keras.Input((8, 8, channels))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(images))
-    keras.Model(images, keras.layers.Dense(4)(x)).save(path)
+    keras.Model(images, keras.layers.Dense(classes)(x)).save(path)
     return str(path)
 
 
@@ -155,3 +157,19 @@ def test_a_run_whose_file_is_gone_is_continued_and_exported(tmp_path):
     found = trained.read(str(tmp_path / "parts"), "latest")
     assert found.config.model.name == path
     assert np.isfinite(found.checkpoint.values.weights[0]).all()
+
+
+@pytest.mark.slow
+def test_a_run_on_grey_images_stays_grey_when_its_file_is_gone(tmp_path):
+    path = save(tmp_path / "m.keras", channels=1, classes=stored.CLASSES)
+    images = [np.repeat(stored.noisy(i)[..., :1], 3, -1) for i in range(60)]
+    grey = stored.write(tmp_path / "grey", images)
+    grey = dataclasses.replace(grey, mean=(0.5,) * 3, std=(0.25,) * 3)
+    (tmp_path / "grey" / "manifest.json").write_text(grey.to_json())
+    values = {"model.name": path, "num_epochs": 2, "data.dir": str(tmp_path / "grey")}
+    config = runs.small_config(tmp_path, **values)
+    with pytest.raises(interrupts.Interrupted):
+        train_test.run(config, tmp_path / "run", train_test.StopAfter(1))
+    os.remove(path)
+    train_test.run(config, tmp_path / "run", threading.Event())
+    assert trained.read(str(tmp_path / "run"), "latest").image_shape == (8, 8, 1)

@@ -90,7 +90,7 @@ def _preprocessing(trained: Trained) -> dict[str, Any]:
     data, fed = trained.config.data, trained.recipe.input_range
     standardize = None  # Nothing to do.
     if fed.name == ranges.STANDARDIZED:
-        seen = dataset.seen(trained.config, trained.data)
+        seen = dataset.seen(trained.located, trained.data)
         mean, std = list(seen.mean), list(seen.std)
         standardize = {"mean": mean, "std": std}
     factor, shift = fed.of_bytes

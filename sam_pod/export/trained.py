@@ -31,7 +31,8 @@ class Trained:
     """What a run made, and what it was made of."""
 
     config: ml_collections.ConfigDict
-    located: ml_collections.ConfigDict  # With the model's file where it can be read.
+    # With the model's file where it can be read, and what the run decided.
+    located: ml_collections.ConfigDict
     data: manifest_lib.Manifest
     recipe: Recipe  # Of one replica.
     decisions: dict[str, Any]  # Of the run, by config key.
@@ -40,7 +41,7 @@ class Trained:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of what the model sees."""
-        return dataset.image_shape(self.config, self.data)
+        return dataset.image_shape(self.located, self.data)
 
 
 def read(workdir: str, which: str, data_dir: str = "") -> Trained:
@@ -74,6 +75,7 @@ def read(workdir: str, which: str, data_dir: str = "") -> Trained:
     }
     workdir_lib.check_inputs(workdir, config, inputs)
     decisions = workdir_lib.read_decisions(workdir) or {}
+    located = dataset.as_decided(located, decisions)
     recipe = build_recipe(located, data, decisions, num_replicas=1)
     values = _restore(directory, which, recipe)
     return Trained(config, located, data, recipe, decisions, values)

@@ -108,6 +108,7 @@ class _Source:
         said = [
             self._said[name] for name in choice.names.values() if name in self._said
         ]
+        said = list(dict.fromkeys(said))  # A table of all splits says it once.
         return records.Source(
             name="images",
             classes=self._classes,
@@ -132,7 +133,7 @@ class _Source:
         if len(groups) == 1 and image_tree.WHOLE in groups:
             self._decisions.append("There are no folders of splits: all is one.")
         top = self._tree.folders.get("")
-        if top and image_tree.WHOLE not in groups:
+        if top and not self._said and image_tree.WHOLE not in groups:
             self._decisions.append(
                 f"{len(top):,} files beside the folders of the splits are left out."
             )
@@ -296,6 +297,15 @@ class _Source:
             return groups
         found = self._read_labels(whole, groups)
         if found is None or not found.splits:
+            return groups
+        values = sorted(set(found.splits.values()))
+        wish = self._asked.splits
+        asked = {wish.train, wish.validation, wish.test} & set(values)
+        if not (asked - {""} or any(map(split_names.role, values))):
+            self._decisions.append(
+                f"What {found.path} says of splits, such as {values[0]!r}, is none of "
+                "train, validation and test, and left out."
+            )
             return groups
         made: dict[str, image_tree.Group] = {}
         for label, files in whole.by_class.items():

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from sam_pod import errors
-from sam_pod.data import split_names
+from sam_pod.data import image_names
 
 # What a column is usually called; the words of a name are joined by nothing.
 _LABELS = frozenset(
@@ -25,6 +25,7 @@ _SPLITS = frozenset(
     {"split", "splits", "set", "dataset", "subset", "partition", "usage", "phase"}
 )
 _WHOLE, _FRACTION = re.compile(r"-?\d+(\.0*)?"), re.compile(r"-?\d*\.\d*[1-9]\d*")
+_NULLS = frozenset({"nan", "null", "<na>", "#n/a"})  # What tools write for none.
 _LOOKED_AT = 200  # Rows, to tell which column is of what.
 
 
@@ -45,11 +46,27 @@ class Found:
     splits: Mapping[int, str]  # Likewise, where a column says them.
     decision: str  # Which columns were taken, in words.
     faults: Sequence[str]
+    bare: Mapping[int, str] = dataclasses.field(default_factory=dict)  # Without label.
 
     def within(self, images: Container[int]) -> "Found | None":
-        """Return what it says of some images; None where that is nothing."""
+        """Return what it says of some images; None where that is nothing.
+
+        Where each of them is -1 it is nothing: competitions say so of their tests.
+        """
         labels = {image: y for image, y in self.labels.items() if image in images}
-        return dataclasses.replace(self, labels=labels) if labels else None
+        if set(labels.values()) <= {"-1"}:
+            return None
+        bare = [fault for image, fault in self.bare.items() if image in images]
+        decision, negative = self.decision, min(labels.values(), key=_number)
+        if _number(negative) < 0:
+            count = sum(label == negative for label in labels.values())
+            decision += (
+                f"; {negative} is a class, too, of {count:,} images: where it means "
+                "that there is no label, leave them out"
+            )
+        return dataclasses.replace(
+            self, labels=labels, faults=[*self.faults, *bare], decision=decision
+        )
 
 
 class Table:
@@ -92,7 +109,7 @@ class Table:
             UserError: which column holds the labels cannot be told, or an image has
                 two classes.
         """
-        images = _Names(names)
+        images = image_names.Names(names)
         image = self._image_column(images, columns.image)
         if image is None:
             return None
@@ -104,21 +121,24 @@ class Table:
             return None
         return self._of_rows(images, body, header, image, read, said)
 
-    def _image_column(self, images: "_Names", wanted: str) -> int | None:
-        if not self.rows:
-            return None
-        header = self.rows[0]
+    def _image_column(self, names: image_names.Names, wanted: str) -> int | None:
+        header = self.rows[0] if self.rows else []
         if wanted and wanted in header:
             return header.index(wanted)
-        some = self.rows[: _LOOKED_AT + 1]
-        best, most = None, (0, 0)
-        for column in range(len(header)):
-            values = [row[column] for row in some if column < len(row)]
-            hits = [value for value in values if images.find(value)]
-            score = (len(set(hits)), len(hits))
-            if score > most:
-                best, most = column, score
-        return best
+        found = image_names.columns(self.rows, names, _LABELS | _SPLITS)
+        if found and wanted not in ("", "image"):
+            raise errors.UserError(
+                f"{self.path} has no column {wanted!r}, which --image_column names; "
+                f"its columns are {', '.join(header)[:200]}."
+            )
+        if len(found) > 1:
+            several = " and ".join(str(number + 1) for number in sorted(found))
+            raise errors.UserError(
+                f"Columns {several} of {self.path} both may name the images, and say "
+                "different ones: pass --image_column=NAME, or call the right one "
+                "'image' in a header."
+            )
+        return found[0] if found else None
 
     def _label_column(
         self,
@@ -172,7 +192,7 @@ class Table:
 
     def _of_rows(
         self,
-        images: "_Names",
+        images: image_names.Names,
         body: Sequence[Sequence[str]],
         header: Sequence[str],
         image: int,
@@ -181,6 +201,7 @@ class Table:
     ) -> Found:
         labels: dict[int, str] = {}
         splits: dict[int, str] = {}
+        bare: dict[int, str] = {}
         faults: list[str] = []
         split = [c for c, name in enumerate(header) if _plain(name) in _SPLITS]
         unused = 0
@@ -195,8 +216,9 @@ class Table:
                     )
                 continue
             label = read(row)
-            if not label:
-                faults.append(f"row {number} of {self.path} has no class")
+            if not label or label.casefold() in _NULLS:
+                says = f", but {label!r}" if label else ""
+                bare[found[0]] = f"row {number} of {self.path} has no class{says}"
             elif labels.setdefault(found[0], label) != label:
                 faults.append(
                     f"row {number} of {self.path} gives {row[image]!r} a second class, "
@@ -204,8 +226,6 @@ class Table:
                 )
             if len(split) == 1 and split[0] != image and split[0] < len(row):
                 splits[found[0]] = row[split[0]].strip()
-        if not all(map(split_names.role, set(splits.values()))):
-            splits = {}
         labels = _whole(labels)
         broken = [label for label in labels.values() if _FRACTION.fullmatch(label)]
         if broken:
@@ -216,7 +236,7 @@ class Table:
         name = repr(header[image]) if header else str(image + 1)
         rest = f"; {unused:,} rows name no image" if unused else ""
         decision = f"in {said} of {self.path}, by the names in column {name}{rest}"
-        return Found(self.path, labels, splits, decision, faults)
+        return Found(self.path, labels, splits, decision, faults, bare)
 
 
 def _whole(labels: dict[int, str]) -> dict[int, str]:
@@ -224,6 +244,11 @@ def _whole(labels: dict[int, str]) -> dict[int, str]:
     if not all(map(_WHOLE.fullmatch, labels.values())):
         return labels
     return {image: label.partition(".")[0] for image, label in labels.items()}
+
+
+def _number(label: str) -> int:
+    """Return the value of a class that is a whole number; 0 of another."""
+    return int(label) if re.fullmatch(r"-?\d{1,18}", label) else 0
 
 
 def in_order(labels: Iterable[str]) -> list[str]:
@@ -245,34 +270,6 @@ def _rows(lines: Sequence[str]) -> list[list[str]]:
 
 def _delimiters(lines: Sequence[str]) -> list[str]:
     return [mark for mark in "\t,;|" if lines and mark in lines[0]]
-
-
-class _Names:
-    """Finds an image by what a table calls it."""
-
-    def __init__(self, names: Mapping[int, str]) -> None:
-        self._paths = names
-        self._by_name: dict[str, list[int]] = {}
-        self._by_stem: dict[str, list[int]] = {}
-        for image, path in names.items():
-            name = path.rpartition("/")[2]
-            self._by_name.setdefault(name, []).append(image)
-            self._by_stem.setdefault(name.rpartition(".")[0], []).append(image)
-
-    def find(self, value: str) -> list[int]:
-        """Return which images a value may name."""
-        value = value.strip().replace("\\", "/").removeprefix("./").strip("/")
-        name = value.rpartition("/")[2]
-        found = self._by_name.get(name) or self._by_stem.get(name, [])
-        if len(found) > 1:  # The folders tell which.
-            ends = (f"/{value}", f"/{value}.")
-            found = [
-                image
-                for image in found
-                if f"/{self._paths[image]}".endswith(ends[0])
-                or ends[1] in f"/{self._paths[image]}"
-            ]
-        return found
 
 
 def _plain(name: str) -> str:

@@ -68,7 +68,7 @@ def read(path: str) -> bytes | None:
 def blocks(path: str) -> Iterator[bytes]:
     """Yield a file piece by piece; after a failure it goes on where it was.
 
-    Never behind its end, where the client for s3:// crashes.
+    It asks for no more than is there, which the client for s3:// needs.
     """
     import tensorflow as tf
 

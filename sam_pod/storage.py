@@ -238,8 +238,8 @@ def _load() -> None:
     for key, value in _S3_DEFAULTS.items():
         os.environ.setdefault(key, value)
     # The other way to read takes the text of an answer 500 for content of the file if a
-    # further attempt succeeds. This one crashes where it is asked for bytes behind the
-    # end, and of that objects.py takes care.
+    # further attempt succeeds. This one must be asked only for what is there, and
+    # objects.py takes care of that.
     os.environ["S3_DISABLE_MULTI_PART_DOWNLOAD"] = "1"
     with warnings.catch_warnings():
         # Of a pair of TensorFlow and tensorflow-io that do not fit: told by `check`.

@@ -53,7 +53,7 @@ class Workers:
         size = 0
         for part in reversed(range(3)):
             size = size << 16 | self.chiefs_number(len(data) >> 16 * part & 0xFFFF)
-        if not size:  # TensorFlow crashes on an all-reduce of nothing.
+        if not size:  # Nothing is to be exchanged.
             return b""
         if not self.is_chief:
             data = bytes(size)

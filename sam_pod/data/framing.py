@@ -106,7 +106,7 @@ def _blocks(path: str) -> Iterator[bytes]:
 def in_memory(content: bytes) -> Iterator[tf.data.TFRecordDataset]:
     """Yield whole records as TensorFlow's own reader sees them; it checks their data.
 
-    Not what may be no record: the reader crashes on an absurd length.
+    Only what `scan` has found whole: the reader does not survive all damage.
     """
     path = f"ram://records-{threading.get_ident()}"
     with tf.io.gfile.GFile(path, "wb") as file:

@@ -159,7 +159,7 @@ class Reader:
             return tf.data.TFRecordDataset(self.paths, buffer_size=_BUFFER_BYTES)
 
         def records_of(path: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
-            # Not behind the end, where the client of s3:// crashes; and as one element,
+            # No more than is there, which the client of s3:// needs; and as one element,
             # so that a file is read whole or once more.
             file = tf.data.TFRecordDataset(path, buffer_size=_BUFFER_BYTES).take(count)
             return attempts.persistent(file.batch(total))

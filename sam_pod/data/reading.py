@@ -159,8 +159,8 @@ class Reader:
             return tf.data.TFRecordDataset(self.paths, buffer_size=_BUFFER_BYTES)
 
         def records_of(path: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
-            # No more than is there, which the client of s3:// needs; and as one element,
-            # so that a file is read whole or once more.
+            # No more than is there, which the client of s3:// needs; as one element, so
+            # that a file is read whole or once more.
             file = tf.data.TFRecordDataset(path, buffer_size=_BUFFER_BYTES).take(count)
             return attempts.persistent(file.batch(total))
 

@@ -76,7 +76,9 @@ def choose(first: Features, where: str, asked: Fields) -> Fields:
     """
     image, label, decisions = asked.image, asked.label, []
     if image not in first:
-        images = [name for name in first if _is_image(first[name])]
+        images = [name for name in first if _is_image(first[name])] or [
+            name for name in first if _is_pixels(first, name, asked.shape)
+        ]
         image = _only(images, image, IMAGE, first, where)
         decisions.append(f"Feature {image!r} is taken for the images.")
     if label not in first:
@@ -97,6 +99,15 @@ def choose(first: Features, where: str, asked: Fields) -> Fields:
 def _is_image(feature: tf.train.Feature) -> bool:
     content = feature.bytes_list.value
     return len(content) == 1 and content[0].startswith(_MAGIC)
+
+
+def _is_pixels(features: Features, name: str, shape: tuple[int, ...]) -> bool:
+    """Return whether a feature holds as many bytes as an image has values."""
+    content = features[name].bytes_list.value
+    if len(content) != 1 or not content[0]:
+        return False
+    count = len(content[0])
+    return int(np.prod(shape)) == count if shape else bool(_shape(features, count))
 
 
 def _only(found: list, asked: str, default: str, first: Features, where: str) -> str:

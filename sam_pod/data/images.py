@@ -148,10 +148,17 @@ class _Source:
             bare = [name for name, group in groups.items() if group.flat]
             if not bare:
                 raise
+            way = (
+                f" Where {' and '.join(map(repr, bare))} are classes, and no splits, "
+                f"pass --train_split={image_tree.WHOLE} --test_share=0.1."
+                if len(bare) == len(groups) > 1
+                and "train" not in split_names.roles(groups).values()
+                else ""
+            )
             raise image_tree.NoLabels(
                 f"{error} The images of {' and '.join(map(repr, bare))} lie flat and "
                 "say no classes: --labels=FILE.csv says them by their names."
-                f"{self._told()}"
+                f"{way}{self._told()}"
             ) from error
 
     def _told(self) -> str:

@@ -109,9 +109,11 @@ class _Arrays:
             name: there for name, there in self.groups.items() if "images" in there
         }
         if not self.groups:
+            packed = sorted(f for f in self._files() if f.endswith(".npz"))
+            way = f" Pass one of its .npz files, such as {packed[0]}." if packed else ""
             raise errors.UserError(
                 f"{place} lacks the array x_train; it must have x_train, y_train, "
-                f"x_test, y_test, and it has {', '.join(names)[:200] or 'none'}."
+                f"x_test, y_test, and it has {', '.join(names)[:200] or 'none'}.{way}"
             )
         used = [name for there in self.groups.values() for name in there.values()]
         self.fingerprint = archives.fingerprint(
@@ -121,20 +123,22 @@ class _Arrays:
         )
 
     def _names(self) -> list[str]:
-        if self._is_folder:
-            found = os.listdir(self._place)
-        else:
-            try:
-                with zipfile.ZipFile(self._place) as archive:
-                    found = archive.namelist()
-            except (
-                *archives.FAULTS,
-                ValueError,
-                RuntimeError,
-                zipfile.BadZipFile,
-            ) as error:
-                raise archives.unreadable(self._place, error) from error
+        found = self._files()
         return sorted(n.removesuffix(".npy") for n in found if n.endswith(".npy"))
+
+    def _files(self) -> list[str]:
+        if self._is_folder:
+            return os.listdir(self._place)
+        try:
+            with zipfile.ZipFile(self._place) as archive:
+                return archive.namelist()
+        except (
+            *archives.FAULTS,
+            ValueError,
+            RuntimeError,
+            zipfile.BadZipFile,
+        ) as error:
+            raise archives.unreadable(self._place, error) from error
 
     def path(self, group: str, kind: str) -> str:
         """Return where an array can be mapped from."""
@@ -165,6 +169,11 @@ class _Arrays:
             return np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError, OverflowError, MemoryError) as error:
             name = f"{self.groups[group][kind]} in {self._place}"
+            if "Python objects" in str(error) or "allow_pickle" in str(error):
+                raise errors.UserError(
+                    f"{name} holds Python objects; it must hold numbers or texts: save "
+                    "np.array(list_of_them), which is of one type."
+                ) from error
             raise archives.unreadable(name, error) from error
 
     def found(self, group: str) -> label_values.Found:

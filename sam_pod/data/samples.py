@@ -6,6 +6,7 @@ from sam_pod.data import decoding, records
 from sam_pod.data.pictures import careful, headers
 from sam_pod.data.pictures import rules as rules_lib
 
+_MUCH = 4  # Bits: what uses so many fewer becomes nearly black.
 _PLACES, _EACH = 8, 4  # Evenly spread, and examples one after the other at each.
 
 
@@ -22,8 +23,10 @@ def first_shape(source: records.Source, rules: rules_lib.Rules) -> tuple[int, in
     return (1, 1, source.channels)
 
 
-def bits(source: records.Source, asked: str) -> int:
+def bits(source: records.Source, asked: str) -> tuple[int, str]:
     """Return how many bits of 16-bit pictures are used, as `Rules.bits` has it.
+
+    And a line where most pictures use far fewer than the brightest: they become dark.
 
     Args:
         source: Whose training examples are looked at.
@@ -35,7 +38,7 @@ def bits(source: records.Source, asked: str) -> int:
     """
     found = rules_lib.bits_of(asked)
     if found is not None:
-        return found
+        return found, ""
     values = [
         value
         for image in _spread(source.splits["train"])
@@ -43,12 +46,25 @@ def bits(source: records.Source, asked: str) -> int:
         and not headers.is_plain(image)
         and (value := careful.largest(image)) is not None
     ]
-    return rules_lib.bits_for(max(values)) if values else 0
+    if not values:
+        return 0, ""
+    most = rules_lib.bits_for(max(values))
+    usual = rules_lib.bits_for(sorted(values)[len(values) // 2])
+    if most - usual < _MUCH:
+        return most, ""
+    fewer = sum(value < 1 << usual for value in values)
+    return most, (
+        f"Of {len(values)} pictures of 16 bits that were looked at, {fewer} need at "
+        f"most {usual} bits, and one {most}: all are taken as {most}, and most become "
+        f"dark; --sixteen_bit={usual} --skip_bad leaves brighter ones out."
+    )
 
 
 def _spread(split: records.Split) -> Iterator[object]:
     count = split.num_examples
     starts = sorted({count * place // _PLACES for place in range(_PLACES)})
+    end = 0
     for start in starts:
-        for item in split.read(start, min(start + _EACH, count)):
+        first, end = max(start, end), min(start + _EACH, count)
+        for item in split.read(first, end):
             yield item.image

@@ -92,7 +92,10 @@ def write_with(
     new_folder.check(output)
     check(num_shards, options)
     source = _with_readable_classes(source)
-    rules = _rules(source, options)
+    bits, line = samples.bits(source, options.sixteen_bit)
+    if line:
+        source = dataclasses.replace(source, decisions=(*source.decisions, line))
+    rules = _rules(source, options, bits)
     parts = list(shard_plan.parts(source, rules, num_shards))
     plan = shard_plan.text(source, rules, parts)
     shard_plan.check_space(source, rules, output, plan)
@@ -159,8 +162,7 @@ def _with_readable_classes(source: records.Source) -> records.Source:
     return dataclasses.replace(source, classes=classes, decisions=decisions)
 
 
-def _rules(source: records.Source, options: Options) -> shard_writer.Rules:
-    bits = samples.bits(source, options.sixteen_bit)
+def _rules(source: records.Source, options: Options, bits: int) -> shard_writer.Rules:
     pictures = rules_lib.Rules(options.background, bits)
     shape = (0, 0, source.channels)
     if options.encoding == "raw":

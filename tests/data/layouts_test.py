@@ -295,6 +295,10 @@ REFUSALS = {
         "1 images that lie in train its",
     ),
     "masks": (classes("train", "test", names=["images", "masks"]), "segmentation"),
+    "classes called as splits": (
+        numbered("dev", 2) + numbered("ops", 2),
+        r"Where 'dev' and 'ops' are classes.*pass --train_split=\. --test_share=0\.1",
+    ),
     "two names": (
         classes("train", "test", "testing"),
         "'test' and 'testing', and each",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import manifest, numpy_arrays, shards
+from sam_pod.data import manifest, numpy_arrays, shards, sources
 from tests.data import made
 
 
@@ -84,8 +84,31 @@ def test_a_broken_file_is_named(tmp_path):
 
 def test_objects_are_not_unpickled(tmp_path):
     arrays = {**make(), "x_train": np.array([{}] * 9, object)}
-    with pytest.raises(errors.UserError, match="Cannot read x_train in"):
+    with pytest.raises(errors.UserError, match=r"x_train in .* holds Python obj"):
         numpy_arrays.read(write(tmp_path / "set", arrays), str(tmp_path))
+
+
+def test_a_folder_of_npz_files_names_one(tmp_path):
+    write(tmp_path / "set.npz", make())
+    with pytest.raises(errors.UserError, match=r"Pass one of .* as set\.npz\."):
+        numpy_arrays.read(str(tmp_path), str(tmp_path))
+
+
+def test_medmnist_has_a_validation_split_of_its_own(tmp_path):
+    arrays, labels = {}, np.array([2, 0, 1, 1, 0, 2], np.uint8)[:, None]
+    images = np.stack([made.image(i, (5, 4, 3)) for i in range(6)])
+    for split, first in (("train", 0), ("val", 2), ("test", 1)):
+        arrays[f"{split}_images"] = images[first:]
+        arrays[f"{split}_labels"] = labels[first:]
+    path = write(tmp_path / "pathmnist.npz", arrays)
+    request = sources.Request(source=path, output=str(tmp_path / "out"))
+    source = sources.read("medmnist", request)
+    assert (source.name, source.classes) == ("medmnist", ("0", "1", "2"))
+    for split, first in (("train", 0), ("validation", 2), ("test", 1)):
+        found = made.items(source, split)
+        np.testing.assert_array_equal([item.image for item in found], images[first:])
+        assert [item.label for item in found] == labels[first:, 0].tolist()
+    assert any("--config.data.validation=split" in line for line in source.decisions)
 
 
 NAMES = {

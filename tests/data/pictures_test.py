@@ -473,6 +473,17 @@ def test_how_many_bits_are_used_is_seen_in_the_set(tmp_path):
     assert dark.manifest.decisions == () and dark.manifest.mean[0] < made.mean[0]
 
 
+def test_one_bright_picture_that_darkens_all_others_is_said(tmp_path):
+    dark, bright = deep(10)["grey PNG"][0], deep(16)["grey PNG"][0]
+    source = tree(tmp_path / "source", {"a": [dark] * 4 + [bright]})
+    (line,) = shards.write(images.read(source), str(tmp_path / "set")).decisions
+    assert "Of 5 pictures of 16 bits that were looked at, 4 need at most 10" in line
+    assert "--sixteen_bit=10 --skip_bad" in line
+    options = shards.Options(sixteen_bit="10", skip_bad=True)
+    report = shards.write_with(images.read(source), str(tmp_path / "ten"), 1, options)
+    assert report.skipped == ("train/a/04.jpg",)
+
+
 def test_all_faults_are_counted_and_the_first_ten_named(tmp_path):
     bad = [REFUSED["HEIC"][0]] * 8 + [b""] * 5
     source = tree(tmp_path / "source", {"a": [KINDS["JPEG"], *bad]}, {"a": bad[:1]})

@@ -146,6 +146,20 @@ def test_what_cannot_be_read_is_named_with_a_way_on(tmp_path, examples, reason):
     assert "\n" not in str(raised.value) and str(tmp_path) in str(raised.value)
 
 
+@pytest.mark.parametrize("label", [b"cat", 3, 0.0])
+@pytest.mark.parametrize("asked", [{}, {"shape": (6, 4, 3)}])
+def test_pixels_of_another_name_are_found_by_their_number(tmp_path, label, asked):
+    more = {} if asked else {"height": 6, "width": 4, "depth": 3}
+    examples = [
+        {"image_raw": made.image(i).tobytes(), "label": label, "key": b"x", **more}
+        for i in range(COUNT)
+    ]
+    source = read(make(tmp_path, examples), **asked)
+    for i, item in enumerate(made.items(source, "train")):
+        np.testing.assert_array_equal(item.image, made.image(i))
+    assert "Feature 'image_raw' is taken for the images." in source.decisions
+
+
 def test_features_of_other_names_are_found_and_said(tmp_path):
     examples = [
         {"image/encoded": made.png(made.image(i)), "image/class/label": i % 2 + 1,

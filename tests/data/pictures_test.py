@@ -481,7 +481,7 @@ def test_one_bright_picture_that_darkens_all_others_is_said(tmp_path):
     assert "--sixteen_bit=10 --skip_bad" in line
     options = shards.Options(sixteen_bit="10", skip_bad=True)
     report = shards.write_with(images.read(source), str(tmp_path / "ten"), 1, options)
-    assert report.skipped == ("train/a/04.jpg",)
+    assert report.skipped == ("train/a/04.jpg", "test/a/04.jpg")
 
 
 def test_all_faults_are_counted_and_the_first_ten_named(tmp_path):

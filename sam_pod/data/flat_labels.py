@@ -9,6 +9,7 @@ names, or ImageNet's devkit.
 import functools
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sam_pod import errors
@@ -98,15 +99,40 @@ def of_file(
             f"{path} has {len(values)} labels, but there are {len(names)} images; "
             "there must be one for each, or a table of their names and classes."
         )
+    order = _order(path, names)
     faults = [
         f"label {line} of {path} is {value[:40]!r}, which is no class of train"
         for line, value in enumerate(values, 1)
         if known and value not in known
     ]
-    order = sorted(names, key=names.__getitem__)
     labels = dict(zip(order, values, strict=True))
     decision = f"in {path}, in the order of the images' names"
     return label_table.Found(path, labels, {}, decision, faults)
+
+
+def _order(path: str, names: Mapping[int, str]) -> list[int]:
+    """Return images in the order of their names.
+
+    Raises:
+        UserError: letter by letter it is another order than by the numbers in them.
+    """
+    order = sorted(names, key=names.__getitem__)
+    counted = sorted(names, key=lambda i: (_by_numbers(names[i]), names[i]))
+    for image, other in zip(order, counted, strict=True):
+        if image != other:
+            raise errors.UserError(
+                f"{path} has labels in the order of the images' names, which is not "
+                f"clear: letter by letter {names[image]} comes before {names[other]}, "
+                "by their numbers after it. Say the classes in a table with the names "
+                "of the images, such as a csv of file,label."
+            )
+    return order
+
+
+def _by_numbers(name: str) -> list[str | int]:
+    """Return a key that sorts '2.png' before '10.png'."""
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if number % 2 else part for number, part in enumerate(parts)]
 
 
 def names_of(

@@ -402,6 +402,23 @@ def test_what_is_for_something_else_is_refused_by_name(tmp_path, layout, reason)
         images.read(str(write(tmp_path / "source", layout)))
 
 
+@pytest.mark.parametrize("first, is_clear", [(0, True), (5, False), (10, True)])
+def test_labels_without_names_need_names_of_one_order(tmp_path, first, is_clear):
+    layout = classes("train") + numbered("test", 10, first)
+    root = write(tmp_path / "source", layout)
+    (tmp_path / "t.txt").write_text("\n".join("ab"[i % 2] for i in range(10)))
+    asked = images.Asked(labels=str(tmp_path / "t.txt"))
+    if is_clear:
+        source = images.read(str(root), asked=asked)
+        names = {item.key: "ab"[item.label] for item in made.items(source, "test")}
+        assert names == {f"test/{first + i}.png": "ab"[i % 2] for i in range(10)}
+        return
+    with pytest.raises(
+        errors.UserError, match=r"test/10\.png comes before test/5\.png"
+    ):
+        images.read(str(root), asked=asked)
+
+
 NUMBERED = with_tables(
     numbered("train", 4) + numbered("test", 4) + classes("val"),
     {"labels/x.csv": table("id,label", FOUR)},

@@ -35,13 +35,11 @@ class Names:
         folders, _, name = value.rpartition("/")
         found = self._by_name.get(name) or self._by_stem.get(name, [])
         if len(found) > 1:  # The folders tell which.
-            ends = (f"/{value}", f"/{value}.")
-            found = [
-                image
-                for image in found
-                if f"/{self._paths[image]}".endswith(ends[0])
-                or ends[1] in f"/{self._paths[image]}"
-            ]
+            inner = [i for i in found if _is_below(value, self._paths[i])]
+            # Or the table names folders that lie around those of the images.
+            outer = [i for i in found if _is_below(self._paths[i], value)]
+            longest = max((self._paths[i].count("/") for i in outer), default=0)
+            found = inner or [i for i in outer if self._paths[i].count("/") == longest]
         said = _splits(folders)
         if not said:
             return found
@@ -130,6 +128,13 @@ def _column(
 
 def _meant(rows: Sequence[Sequence[str]], names: Names, number: int) -> list[list[int]]:
     return [names.find(row[number]) if number < len(row) else [] for row in rows]
+
+
+def _is_below(inner: str, outer: str) -> bool:
+    """Return whether a path ends in another one; extensions may be left out."""
+    ends = {f"/{inner}", f"/{inner.rpartition('.')[0] or inner}"}
+    outer = f"/{outer}"
+    return outer.endswith(tuple(ends)) or outer.rpartition(".")[0].endswith(f"/{inner}")
 
 
 def _normal(value: str) -> str:

@@ -242,6 +242,10 @@ class _Source:
             for image in files
             if image in found.labels
         }
+        if found.splits and group.name == image_tree.WHOLE:
+            self._decisions.append(
+                f"{found.path} says splits, too, which --labels={found.path} takes."
+            )
         if len(pairs) > len({name for name, _ in pairs}):
             raise errors.UserError(
                 f"{self._listing.place} has other classes in {found.path} than the "
@@ -300,8 +304,16 @@ class _Source:
     ) -> Mapping[str, image_tree.Group]:
         """Return the groups that a column of a table makes, where one does."""
         whole = groups.get(image_tree.WHOLE)
-        if whole is None or not whole.flat or whole.by_class:
+        if whole is None or bool(whole.flat) == bool(whole.by_class):
             return groups
+        if whole.by_class:  # A table that is asked for says more than folders do.
+            if not (self._label_files() and self._found(whole, groups)):
+                return groups
+            if not self._used:
+                return groups
+            whole.flat = array.array("q", whole.files)
+            whole.by_class.clear()
+            whole.faults.clear()
         found = self._read_labels(whole, groups)
         if found is None or not found.splits:
             return groups

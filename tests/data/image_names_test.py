@@ -56,6 +56,19 @@ def test_a_name_in_one_split_is_no_image_of_another():
     assert names.find("train/1.png") == []
 
 
+def test_folders_of_a_table_may_lie_around_those_of_the_images():
+    names = image_names.Names({0: "a/0.png", 1: "b/0.png", 2: "b/10.png"})
+    for value in ("b/0.png", "set/b/0.png", "C:\\set\\b\\0", "./b/0"):
+        assert names.find(value) == [1]
+    assert names.find("c/0.png") == [] and names.find("0.png") == [0, 1]
+    names = image_names.Names({0: "0.png", 1: "a/0.png", 2: "b/a/0.jpg"})
+    for value, found in {"a/0.png": [1], "x/a/0.png": [1], "b/a/0.jpg": [2]}.items():
+        assert names.find(value) == found
+
+
+BOTH = {"a": 1, "b": 1}
+
+
 def read(root, rows, **wish):
     layout = layouts_test.numbered("pictures", 4)
     tables = {"labels.csv": layouts_test.table("file,y", rows)}
@@ -109,3 +122,17 @@ def test_a_column_of_splits_is_used_or_a_line_says_that_it_is_not(tmp_path):
     assert [i.key for i in made.items(asked, "test")] == ["0.png", "1.png"]
     other = source("other", "AABB", test_share=0.5)
     assert any("such as 'A', is none of train" in line for line in other.decisions)
+
+
+def test_a_table_that_is_asked_for_says_splits_of_class_folders(tmp_path):
+    paths = layouts_test.classes("pictures", count=3)  # Equal names in each class.
+    rows = [f"{p},{p[9]},{'test' if '/2.' in p else 'train'}" for p in paths]
+    tables = {"labels.csv": layouts_test.table("path,label,split", rows)}
+    layout = layouts_test.with_tables(paths, tables)
+    root = layouts_test.write(tmp_path / "source", layout)
+    asked = images.Asked(labels=str(root / "labels.csv"))
+    source = images.read(str(root), asked=asked)
+    assert layouts_test.counts(source) == {"train": {"a": 2, "b": 2}, "test": BOTH}
+    asked = images.Asked(splits=split_names.Wish(test_share=0.3))
+    source = images.read(str(root), asked=asked)
+    assert any("says splits, too, which --labels=" in s for s in source.decisions)

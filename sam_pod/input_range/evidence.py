@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from sam_pod.data import ranges
+from sam_pod.input_range import applications
 from sam_pod.input_range import looks as looks_lib
 from sam_pod.input_range.looks import Look
 
@@ -84,7 +85,8 @@ def _of_unscaled(model: keras.Model, looks: dict[str, Look]) -> Found:
     behind = _scales_behind(model, looks[ranges.UNIT])
     if behind:
         return _unknown(f"its {behind!r} scales, but behind layers with weights")
-    return Found(None, "nothing in it scales its images", is_plain=True)
+    why, hint = "nothing in it scales its images", applications.hint(model)
+    return Found(None, f"{why}, but {hint}" if hint else why, is_plain=not hint)
 
 
 def _scales_behind(model: keras.Model, look: Look) -> str:

@@ -66,5 +66,6 @@ def _spread(split: records.Split) -> Iterator[object]:
     end = 0
     for start in starts:
         first, end = max(start, end), min(start + _EACH, count)
-        for item in split.read(first, end):
-            yield item.image
+        if first < end:  # Not every source reads none.
+            for item in split.read(first, end):
+                yield item.image

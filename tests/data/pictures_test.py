@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import io
 import struct
+import types
 import zlib
 
 import numpy as np
@@ -17,7 +18,16 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import class_sheet, decoding, images, manifest, reading, shards
+from sam_pod.data import (
+    class_sheet,
+    decoding,
+    images,
+    manifest,
+    reading,
+    records,
+    samples,
+    shards,
+)
 from sam_pod.data.pictures import headers, signatures
 from sam_pod.data.pictures import rules as rules_lib
 from tests.data import stored
@@ -482,6 +492,22 @@ def test_one_bright_picture_that_darkens_all_others_is_said(tmp_path):
     options = shards.Options(sixteen_bit="10", skip_bad=True)
     report = shards.write_with(images.read(source), str(tmp_path / "ten"), 1, options)
     assert report.skipped == ("train/a/04.jpg", "test/a/04.jpg")
+
+
+@pytest.mark.parametrize("count", [1, 6, 33, 100])
+def test_each_sample_is_looked_at_once_and_no_empty_range_is_read(count):
+    ranges = []
+
+    def read(start, stop):
+        ranges.append((start, stop))
+        return [records.Item(str(i), None, 0) for i in range(start, stop)]
+
+    split = types.SimpleNamespace(num_examples=count, read=read)
+    source = types.SimpleNamespace(splits={"train": split})
+    assert samples.bits(source, "auto") == (0, "")
+    rows = [row for start, stop in ranges for row in range(start, stop)]
+    assert all(start < stop for start, stop in ranges)
+    assert rows == sorted(set(rows)) and len(rows) == min(count, 32)
 
 
 def test_all_faults_are_counted_and_the_first_ten_named(tmp_path):

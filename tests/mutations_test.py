@@ -5,8 +5,10 @@ The damage is the same each time: bits, pieces, values of another kind, links.
 
 import json
 import os
+import pathlib
 import random
 import shutil
+import tempfile
 
 import numpy as np
 import pytest
@@ -111,9 +113,11 @@ def survives(action, folder, rounds=ROUNDS):
     names = sorted(
         path.relative_to(folder) for path in folder.rglob("*") if path.is_file()
     )
+    # Not beside the folder: that may be inside of one that others copy.
+    place = pathlib.Path(tempfile.mkdtemp(prefix=f"{folder.name}-"))
     for number in range(rounds):
         rng = random.Random(f"{folder.name} {number}")
-        copy = folder.with_name(f"{folder.name}-copy")
+        copy = place / folder.name
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(folder, copy)
         name = names[number % len(names)]
@@ -126,6 +130,7 @@ def survives(action, folder, rounds=ROUNDS):
             assert len(str(error)) < 3000, (number, name)
         except Exception as error:
             raise AssertionError(f"round {number}, {name}") from error
+    shutil.rmtree(place)
     return refused
 
 

@@ -146,8 +146,9 @@ def test_a_models_file_is_found_from_any_folder(tmp_path, monkeypatch, cloud):
     (tmp_path / "configs").mkdir()
     recipe = tmp_path / "configs/mine.py"
     recipe.write_text((ROOT / "configs/resnet20.py").read_text())
-    with zipfile.ZipFile(tmp_path / "configs/mine.keras", "w"):
-        pass
+    with zipfile.ZipFile(tmp_path / "configs/mine.keras", "w") as file:
+        file.writestr("config.json", "{}")
+        file.writestr("model.weights.h5", b"")
     monkeypatch.chdir(tmp_path / "bin")
     given = ["--config=../configs/mine.py:sgd", DATA, WORKDIR]
     model = "--config.model.name=../configs/mine.keras"

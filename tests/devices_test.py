@@ -59,7 +59,7 @@ def test_a_strategy_that_asks_for_gpus_is_refused(has_gpu):
 def test_a_gpu_that_the_user_hides_is_said_mildly(
     has_gpu, caplog, monkeypatch, name, value
 ):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", "absl")
     monkeypatch.setenv(name, value)
     devices.check("mirrored", cpu_replicas=1)
     (record,) = caplog.records
@@ -68,7 +68,7 @@ def test_a_gpu_that_the_user_hides_is_said_mildly(
 
 
 def test_who_asks_for_the_cpu_is_not_told_of_a_gpu(has_gpu, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", "absl")
     devices.check("mirrored", cpu_replicas=4)
     assert lines(caplog) == []
 

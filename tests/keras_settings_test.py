@@ -56,7 +56,7 @@ def test_a_model_is_built_by_the_settings_of_every_run(caplog):
     keras.config.set_image_data_format("channels_first")
     keras.config.set_floatx("float16")
     keras.config.set_epsilon(1e-3)
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", "absl")
     built = models.build("resnet20", (8, 8, 1), 10)
     assert keras.config.image_data_format() == "channels_last"
     assert (keras.config.floatx(), keras.config.epsilon()) == ("float32", 1e-7)

@@ -42,7 +42,7 @@ def said(caplog):
 def test_a_flag_that_changes_numbers_is_said_and_kept(
     plain, caplog, tmp_path, name, value
 ):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", "absl")
     surroundings.note(str(tmp_path))
     surroundings.tell()
     assert said(caplog) == []

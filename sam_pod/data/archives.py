@@ -65,6 +65,20 @@ def unreadable(path: str, error: Exception) -> errors.UserError:
     )
 
 
+def own_path(archive: str, member: tarfile.TarInfo) -> str:
+    """Return the path of a member of an archive whose files are read by name.
+
+    Raises:
+        UserError: as `member_path`, or the member is a link, which nobody published.
+    """
+    if member.islnk() or member.issym():
+        raise errors.UserError(
+            f"{archive} has a member {member.name!r} that is a link; the published "
+            "archive has none. Fetch it again from where the data set came from."
+        )
+    return member_path(archive, member)
+
+
 def member_path(archive: str, member: tarfile.TarInfo) -> str:
     """Return the path of a member within its archive, without './'.
 

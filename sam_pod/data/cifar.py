@@ -73,7 +73,7 @@ def _read_members(path: str, layout: Layout) -> dict[str, bytes]:
     try:
         with tarfile.open(path, "r:gz") as tar:
             for member in tar:
-                name = archives.member_path(path, member)
+                name = archives.own_path(path, member)
                 if name in needed and member.isfile():
                     found[name] = tar.extractfile(member).read()
     except archives.FAULTS as error:

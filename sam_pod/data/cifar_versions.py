@@ -186,7 +186,7 @@ def _contents(path: str, layout: cifar.Layout) -> dict[str, bytes]:
             return found
         with tarfile.open(path, "r:*") as tar:
             for member in tar:
-                name = os.path.basename(archives.member_path(path, member))
+                name = os.path.basename(archives.own_path(path, member))
                 if name in wanted and member.isfile():
                     found[name] = tar.extractfile(member).read()
     except archives.FAULTS as error:

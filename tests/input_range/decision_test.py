@@ -98,7 +98,7 @@ def test_each_range_by_its_name(data):
 
 
 def test_one_line_says_what_was_decided_and_a_doubt_is_a_warning(data, caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "absl")
     recipe(data[0], L.Rescaling(1 / 255))
     line = r"is fed [0, 255] (`model.input_range` 'bytes'): its 'rescaling"
     assert sum(line in r.getMessage() for r in caplog.records) == 1

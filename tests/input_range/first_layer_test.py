@@ -46,7 +46,7 @@ def told(caplog, *layers, fed="unit"):
     ],
 )
 def test_a_warning_has_the_figures(words, layers, fed, caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "absl")
     text = told(caplog, *layers, fed=fed)
     assert words in text
     assert "its layer 'first' sees, in training, values of mean" in text

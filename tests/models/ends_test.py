@@ -125,7 +125,7 @@ def test_outputs_that_keep_the_loss_up_are_refused_with_its_bound(margin, make, 
     ],
 )
 def test_outputs_with_an_end_on_one_side_are_warned_of(text, make, caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "absl")
     check(make())
     assert f"gives outputs {text}" in caplog.text
 
@@ -142,7 +142,7 @@ def test_outputs_with_an_end_on_one_side_are_warned_of(text, make, caplog):
     ],
 )
 def test_logits_are_not_spoken_of(make, caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "absl")
     check(make())
     assert caplog.text == ""
 

@@ -4,6 +4,7 @@ In one .npz file, or in a folder as .npy files, which are mapped into memory. Ot
 usual names do as well, such as train_images and train_labels.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -129,9 +130,14 @@ class _Arrays:
     def _files(self) -> list[str]:
         if self._is_folder:
             return os.listdir(self._place)
+        with self._readable(), zipfile.ZipFile(self._place) as archive:
+            return archive.namelist()
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Say in one line why the archive cannot be read."""
         try:
-            with zipfile.ZipFile(self._place) as archive:
-                return archive.namelist()
+            yield
         except (
             *archives.FAULTS,
             ValueError,
@@ -146,19 +152,12 @@ class _Arrays:
         if self._is_folder:
             return os.path.join(self._place, f"{name}.npy")
         if name not in self._unpacked:
-            try:
-                with (
-                    zipfile.ZipFile(self._place) as archive,
-                    archive.open(f"{name}.npy") as member,
-                ):
-                    copy = archives.unnamed_copy(member, self._scratch)
-            except (
-                *archives.FAULTS,
-                ValueError,
-                RuntimeError,
-                zipfile.BadZipFile,
-            ) as error:
-                raise archives.unreadable(self._place, error) from error
+            with (
+                self._readable(),
+                zipfile.ZipFile(self._place) as archive,
+                archive.open(f"{name}.npy") as member,
+            ):
+                copy = archives.unnamed_copy(member, self._scratch)
             self._unpacked[name] = copy
         return self._unpacked[name]
 

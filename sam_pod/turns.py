@@ -17,6 +17,7 @@ from typing import IO, Any
 from sam_pod import errors, files
 
 _TICK_SECONDS = 0.2
+_TRIES = 10  # Others make and remove the same folders at the same moment.
 _AGAIN_SECONDS = 60.0  # Between two lines that say who is waited for.
 
 
@@ -83,11 +84,8 @@ def wait(path: str, caller: Caller) -> None:
 def _take(path: str, what: str, caller: Caller) -> IO | None:
     """Return the file that is held, or None when another process has made `path`."""
     while True:
-        try:
-            file = open(_lock_path(path), "a+", encoding="utf-8")  # noqa: SIM115
-        except OSError:
-            if _make_parent(path):
-                continue
+        file = _open(path)
+        if file is None:
             # It cannot be written: whoever makes `path` says so better.
             return open(os.devnull, "w", encoding="utf-8")
         try:
@@ -149,14 +147,15 @@ def _missing_parents(path: str) -> list[str]:
     return missing
 
 
-def _make_parent(path: str) -> bool:
-    parent = os.path.dirname(_lock_path(path))
-    if os.path.isdir(parent):
-        return False
-    with contextlib.suppress(OSError):
-        os.makedirs(parent, exist_ok=True)
-        return True
-    return False
+def _open(path: str) -> IO | None:
+    """Return the file to hold, in a folder that is made for it, or None."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(OSError):
+            return open(_lock_path(path), "a+", encoding="utf-8")
+        # The folder may be there by now, made by another, or gone again.
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.dirname(_lock_path(path)), exist_ok=True)
+    return None
 
 
 def _is_at(file: IO, path: str) -> bool:

@@ -70,6 +70,25 @@ def test_one_makes_it_and_the_rest_say_who_and_wait(tmp_path):
     assert os.listdir(tmp_path) == ["set"]
 
 
+def test_a_folder_that_another_makes_meanwhile_lets_nobody_in(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "set"
+
+    def opens(*arguments, **options):
+        try:
+            return open(*arguments, **options)
+        except FileNotFoundError:
+            path.parent.mkdir()  # The other is just in time.
+            raise
+
+    monkeypatch.setattr(turns, "open", opens, raising=False)
+    with turns.turn(str(path), "it", turns.Caller()) as is_ours:
+        assert is_ours
+        waiters = Waiters(path)
+        waiters.are_waiting()
+        path.write_text("made")
+    assert waiters.join() == ["waited"] * 3
+
+
 def test_when_it_fails_the_rest_say_why(tmp_path):
     path = tmp_path / "set"
     with (

@@ -44,6 +44,7 @@ class Waiters:
             self.ends.append("made" if is_ours else "waited")
         except Exception as error:
             self.ends.append(str(error))
+        finally:
             self._waiting.release()
 
     def are_waiting(self):

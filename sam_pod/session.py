@@ -43,7 +43,7 @@ from sam_pod import workdir as workdir_lib
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import pipeline, prepare
 from sam_pod.input_range import decision, first_layer, looks
-from sam_pod.models import ends
+from sam_pod.models import ends, image_layers
 from sam_pod.recipe import Recipe
 from sam_pod.runtime import Runtime
 from sam_pod.workers import Workers
@@ -145,19 +145,19 @@ def _set_up(
     inputs_lib.check_reach(data, runtime)
     _check_neighbours(config.sam.sync, runtime)
 
-    lock = None
+    lock, changes = None, []
     if workers.is_chief:
         spread_now = _spread(config, runtime, recipe)
-        for line in (
+        changes = [
             continuing.check_spread(workdir, config, spread_now, accepted),
             _change_of_epochs(workdir, config, epoch_steps),
-        ):
-            if line:
-                logging.info(line)
+        ]
         lock = _begin(workdir, config, inputs, located, decisions)
         continuing.note_spread(workdir, spread_now)
         surroundings.note(workdir)
     state, checkpoints, is_restored = _restore(workdir, config, runtime, recipe)
+    for line in filter(None, changes):  # Now that nothing refuses them any more.
+        logging.info(line)
     writer = writers.Writer(workdir, runtime)
     total_steps = config.num_epochs * epoch_steps
     if is_restored:
@@ -351,6 +351,7 @@ def build_recipe(
         begun = decisions is not None
         classes = len(manifest.classes)
         ends.check_logits(config.model.name, network, classes, begun=begun)
+        image_layers.check_mixing(config.model.name, network.model, begun=begun)
     input_range = decision.decide(
         config,
         network.model,

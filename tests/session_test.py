@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import logging
 import os
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -39,6 +41,35 @@ def test_data_of_another_name_and_changed_data_are_refused(tmp_path):
     fixtures.write_data(config.data.dir, train=99, test=30)
     with pytest.raises(errors.UserError, match=r"another content of `data\.dir`"):
         run(config, tmp_path / "run")
+
+
+def test_a_change_is_said_of_a_run_that_goes_on_and_of_no_other(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "absl")
+    config = runs.small_config(tmp_path, num_epochs=1)
+    begin(config, tmp_path / "run")
+    config.num_epochs = 2
+    model = config.model.name
+    shutil.copy(model, tmp_path / "kept.keras")
+    runs.save_model(model, seed=2)
+    with pytest.raises(errors.UserError, match="another content"):
+        run(config, tmp_path / "run", accepted=["num_epochs"])
+    assert "goes from" not in caplog.text
+    shutil.copy(tmp_path / "kept.keras", model)
+    with pytest.raises(interrupts.Interrupted):
+        run(config, tmp_path / "run", StopAfter(0), accepted=["num_epochs"])
+    assert "`num_epochs` goes from 1 to 2" in caplog.text
+
+
+def test_a_model_that_mixes_images_alone_is_refused(tmp_path):
+    images = keras.Input((8, 8, 3))
+    outputs = keras.layers.Dense(4)(keras.layers.Flatten()(images))
+    mixed = keras.layers.MixUp()(images)
+    model = keras.Model(images, keras.Model(images, outputs)(mixed))
+    model.save(tmp_path / "small.keras")
+    config = runs.small_config(tmp_path)
+    with pytest.raises(errors.UserError, match=r"MixUp.*`data\.augment` to 'mixup'"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_is_written_when_the_batch_does_not_divide(tmp_path):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from sam_pod import errors
-from sam_pod.models import bounds, front
+from sam_pod.models import bounds, front, several_ends
 from sam_pod.models.network import Network
 
 # Losses in nats that no training gets below: refused above, and said above.
@@ -26,11 +26,11 @@ def check(
     Raises:
         UserError: naming the shapes.
     """
-    inputs, outputs = (getattr(model, name, None) or [] for name in _ENDS)
+    inputs, outputs = (getattr(model, name, None) or [] for name in several_ends.ENDS)
     if len(inputs) != 1 or len(outputs) != 1:
         raise errors.UserError(
             f"{path} has {len(inputs)} inputs and {len(outputs)} outputs; it must have "
-            "one of each (a model that was never built has none)."
+            f"one of each{several_ends.way_on(model, num_classes)}."
         )
     expected, given = (None, *image_shape), tuple(inputs[0].shape)
     if len(given) != 4 or any(
@@ -43,7 +43,9 @@ def check(
     if not tf.as_dtype(inputs[0].dtype).is_floating:
         raise errors.UserError(
             f"{path} takes inputs of type {inputs[0].dtype}; images come as float32 in "
-            "the range that `model.input_range` names, so it must be float32."
+            "the range that `model.input_range` names ('bytes' is [0, 255]), so it "
+            f"must be float32: build it on keras.Input({given[1:]}), without a dtype, "
+            "and save it again."
         )
     if tuple(outputs[0].shape) == (None, 1) and num_classes == 2:
         raise errors.UserError(
@@ -73,7 +75,12 @@ def _way_on(given: tuple[int | None, ...], expected: tuple[int | None, ...]) -> 
     return ""
 
 
-_ENDS = ("inputs", "outputs")
+def with_plain_output(model: keras.Model) -> keras.Model:
+    """Return a model of one output that gives it as it is, and in no dict."""
+    graph = getattr(model, "_functional", None) or model
+    if not isinstance(graph.output, dict):
+        return model
+    return keras.Model(graph.inputs[0], graph.outputs[0], name=model.name)
 
 
 def without_softmax(model: keras.Model) -> keras.Model:

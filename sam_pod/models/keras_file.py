@@ -5,7 +5,7 @@ import tensorflow as tf
 from absl import logging
 
 from sam_pod import errors, model_file
-from sam_pod.models import batch_norm, ends, releases
+from sam_pod.models import batch_norm, ends, image_layers, releases
 from sam_pod.models.network import Network
 
 
@@ -39,7 +39,7 @@ def load(
         )
     ends.check(path, model, image_shape, num_classes)
     _check_trainable(path, model)
-    model = ends.without_softmax(model)
+    model = ends.without_softmax(ends.with_plain_output(model))
     _set_policy(model, dtype_policy)
     network = Network(model)
     _check_call(path, network, image_shape, num_classes)
@@ -88,8 +88,11 @@ def _check_call(
             logits = network.apply(weights, stats, images, key=key).logits
             tf.ensure_shape(logits, [4, num_classes])
     except Exception as error:
+        line = image_layers.colours_only(
+            path, network.model, image_shape[2], str(error)
+        )
         raise errors.UserError(
-            f"{path} cannot be called as a function of images: {_line(error)}"
+            line or f"{path} cannot be called as a function of images: {_line(error)}"
         ) from error
     sums = tf.reduce_sum(logits, axis=1)
     if tf.reduce_all(logits >= 0) and tf.reduce_all(tf.abs(sums - 1.0) < 1e-2):

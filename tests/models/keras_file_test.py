@@ -62,6 +62,14 @@ def test_is_trained_from_its_weights_in_the_dtype_asked_for(
     assert last.compute_dtype == "float32"
 
 
+def test_one_output_in_a_dict_is_an_output(tmp_path):
+    inputs, outputs = dense()
+    base = keras.Model(inputs, {"logits": outputs})
+    net = build(tmp_path, base)
+    images = network_test.images()
+    np.testing.assert_allclose(logits(net, images), base(images)["logits"], rtol=1e-5)
+
+
 def test_a_softmax_layer_at_the_end_is_taken_off(tmp_path):
     inputs, outputs = dense()
     base = keras.Model(inputs, outputs)
@@ -92,9 +100,16 @@ def two_outputs():
     return keras.Model(inputs, [outputs, keras.layers.ReLU()(outputs)])
 
 
-def dict_output():
+def dict_of_outputs():
     inputs, outputs = dense()
-    return keras.Model(inputs, {"logits": outputs})
+    features = keras.layers.Flatten()(inputs)
+    return keras.Model(inputs, {"features": features, "logits": outputs})
+
+
+def two_inputs():
+    inputs, outputs = dense()
+    age = keras.Input((1,), name="age")
+    return keras.Model({"image": inputs, "age": age}, outputs + age)
 
 
 def integer_input():
@@ -119,10 +134,11 @@ def quantized():
     ("make", "message"),
     [
         (functional_softmax, "gives probabilities"),
-        (never_built, "0 inputs"),
-        (two_outputs, "2 outputs"),
-        (dict_output, "cannot be called as a function of images"),
-        (integer_input, "inputs of type uint8"),
+        (never_built, "0 inputs.* call it on images"),
+        (two_outputs, r"2 outputs.*save .*model\.output\[0\]\)"),
+        (dict_of_outputs, r"2 outputs.*\['logits'\]\).*'features' \(None, \d+\)"),
+        (two_inputs, r"2 inputs.*'image' \(None.*'age' \(None, 1\); save a model of"),
+        (integer_input, r"inputs of type uint8.*keras\.Input\(\(\d+, \d+, 3\)\)"),
         (no_weights, "no trainable weights"),
         (quantized, "quantized|float32"),
         (lambda: keras.Model(*dense(dtype="float16")), "weights of type float16"),

@@ -99,3 +99,20 @@ def test_the_seed_decides_the_initial_weights():
 def test_tiny_images_are_refused():
     with pytest.raises(errors.UserError, match="at least 4 x 4"):
         models.build("resnet20", (3, 8, 1), 5)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_base_called_with_training_false_moves_its_statistics_as_in_keras(frozen):
+    inputs = keras.Input(SHAPE)
+    norm = keras.layers.BatchNormalization(momentum=0.5)
+    base = keras.Sequential([keras.Input(SHAPE), keras.layers.Conv2D(4, 3), norm])
+    base.trainable = not frozen
+    head = keras.layers.Dense(5)(keras.layers.Flatten()(base(inputs, training=False)))
+    model = keras.Model(inputs, head)
+    net, batch = network.Network(model), images()
+    ours = call(net, batch, key=tf.constant([0, 1])).stats[-2:]
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(batch, tf.zeros([16]), batch_size=16, verbose=0)
+    moved = norm.moving_mean.numpy()
+    np.testing.assert_allclose(ours[0], moved, atol=1e-5)
+    assert (np.abs(moved).max() < 1e-9) == frozen

@@ -1,0 +1,83 @@
+"""Keras' layers that augment images: those that a model's file cannot train with."""
+
+from collections.abc import Iterator
+
+import keras
+from absl import logging
+
+from sam_pod import errors
+
+# Each mixes examples, and their labels where it is given these; a model's file gives
+# it images alone. The key of a config that does both.
+_MIXING = {keras.layers.MixUp: "mixup", keras.layers.CutMix: "cutmix"}
+# What takes red, green and blue, all of it or some of its operations.
+_IN_COLOURS = (
+    keras.layers.AugMix,
+    keras.layers.RandAugment,
+    keras.layers.RandomColorDegeneration,
+    keras.layers.RandomColorJitter,
+    keras.layers.RandomGrayscale,
+    keras.layers.RandomHue,
+    keras.layers.RandomSaturation,
+)
+
+
+def check_mixing(path: str, model: keras.Model, *, begun: bool) -> None:
+    """Refuse layers that mix images of several examples, or warn of them.
+
+    Args:
+        path: Of the model's file.
+        model: That is in it.
+        begun: Whether it trains already, and so is warned of alone.
+
+    Raises:
+        UserError: naming the layer, and the config that mixes the labels, too.
+    """
+    for layer in _layers(model, tuple(_MIXING)):
+        word = next(key for kind, key in _MIXING.items() if isinstance(layer, kind))
+        line = (
+            f"{path} has the layer {layer.name!r} ({type(layer).__name__}), which in a "
+            "model mixes the images of a batch and leaves their labels as they are: "
+            f"save it without that layer, and set `data.augment` to {word!r}, which "
+            f"mixes both, as `data.{word}_alpha` says."
+        )
+        if not begun:
+            raise errors.UserError(line)
+        logging.warning("%s", line)
+
+
+def colours_only(path: str, model: keras.Model, channels: int, error: str) -> str:
+    """Return in a line which layer fails for it takes colours; '' where none does.
+
+    Args:
+        path: Of the model's file.
+        model: That is in it, whose call failed.
+        channels: Of its images.
+        error: The text that Keras gave, which names the class of the layer.
+    """
+    if channels == 3:
+        return ""
+    found = list(_layers(model, _IN_COLOURS))
+    if not any(f"{type(layer).__name__}.call()" in error for layer in found):
+        return ""
+    kind = type(found[0]).__name__
+    own = {"RandAugment": "randaugment", "RandomColorJitter": "color_jitter"}.get(kind)
+    other = f" (`data.augment` {own!r} takes grey ones)" if own else ""
+    grey = (
+        f", or with keras.Input of 3 channels, and set `data.channels` to 3{other}"
+        if channels == 1
+        else ""
+    )
+    return (
+        f"{path} has the layer {found[0].name!r} ({kind}), which takes images of 3 "
+        f"channels alone, and these have {channels}: save it without that layer{grey}."
+    )
+
+
+def _layers(
+    model: keras.Model, kinds: tuple[type[keras.Layer], ...]
+) -> Iterator[keras.Layer]:
+    """Yield the layers of some kinds, the outer before those in them."""
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, kinds):
+            yield layer

@@ -1,0 +1,44 @@
+"""The inputs and outputs of a model by their names, where one of each is wanted."""
+
+import keras
+
+ENDS = ("inputs", "outputs")
+
+
+def way_on(model: keras.Model, num_classes: int) -> str:
+    """Return what to save instead of a model, as the end of a sentence.
+
+    Args:
+        model: Whose inputs or outputs are none or several.
+        num_classes: Of the data.
+    """
+    inputs, outputs = (getattr(model, name, None) or [] for name in ENDS)
+    if not inputs or not outputs:
+        return (
+            ", and a model that was never built has none: call it on images, then save "
+            "it"
+        )
+    if len(inputs) > 1:
+        return (
+            f": images are all that it is given, and it takes {_named(model.input)}; "
+            "save a model of images alone"
+        )
+    named = dict(_parts(model.output))
+    fits = [key for key, end in named.items() if end.shape == (None, num_classes)]
+    key = (fits or list(named))[0]
+    return (
+        f": save keras.Model(model.inputs, model.output[{key!r}]) with the one that is "
+        f"to be trained; its outputs are {_named(model.output)}"
+    )
+
+
+def _parts(ends: object) -> list[tuple[str | int, keras.KerasTensor]]:
+    """Return the key of each of a model's ends in what holds them, and the end."""
+    if isinstance(ends, dict):
+        return list(ends.items())
+    return list(enumerate(keras.tree.flatten(ends)))
+
+
+def _named(ends: object) -> str:
+    """Return each of a model's ends by its key, with its shape."""
+    return ", ".join(f"{key!r} {tuple(end.shape)}" for key, end in _parts(ends))

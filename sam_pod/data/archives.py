@@ -56,9 +56,26 @@ def file_sha256(path: str) -> str:
     return checksum.hexdigest()
 
 
+@contextlib.contextmanager
+def readable(path: str, *others: type[Exception]) -> Iterator[None]:
+    """Say in one line why a source cannot be read.
+
+    Args:
+        path: To name.
+        others: What is raised of its content, beside FAULTS.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        yield
+    except (*FAULTS, *others) as error:
+        raise unreadable(path, error) from error
+
+
 def unreadable(path: str, error: Exception) -> errors.UserError:
     """Return the error for a source that cannot be read."""
-    reason = getattr(error, "strerror", None) or error
+    reason = getattr(error, "strerror", None) or errors.reason(error)
     return errors.UserError(
         f"Cannot read {path} ({reason}): check the path, its permissions and, for an "
         "archive, that its download was complete."

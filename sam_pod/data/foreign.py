@@ -149,7 +149,7 @@ def _look(
         misread.extend([fault] if fault else [])
         return fault
 
-    with manifest_lib.readable(path):
+    with manifest_lib.usable(path):
         examples = fitting.Examples(path, split, manifest, names, picture_fault)
         scan = framing.scan(path, examples.visit)
     fault, offset = scan.fault, scan.offset

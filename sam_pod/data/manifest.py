@@ -94,7 +94,7 @@ def read(directory: str) -> Manifest:
         f"prepare one with `{schema.PREPARE} --output={directory}` (--help says how)"
     )
     files.check_scheme(directory, "`data.dir`")
-    with readable(path):
+    with usable(path):
         is_file = not files.is_remote(directory) and os.path.isfile(directory)
         content = None if is_file else files.read_bytes(path)
         if content is None and not files.exists(directory):
@@ -174,7 +174,7 @@ def scan_shard(
     Raises:
         UserError: as `verify`, but for the index.
     """
-    with readable(path):
+    with usable(path):
         check_exists(path)
         examples = fitting.Examples(path, split, manifest)
 
@@ -191,8 +191,8 @@ def scan_shard(
 
 
 @contextlib.contextmanager
-def readable(path: str) -> Iterator[None]:
-    """Say in one line why a file cannot be read.
+def usable(path: str) -> Iterator[None]:
+    """Say in one line why a file of a prepared set cannot be used.
 
     Raises:
         UserError: it cannot.
@@ -225,7 +225,7 @@ def check_exists(path: str) -> None:
 
 
 def _check_index(path: str, shard: Shard, scan: framing.Scan) -> None:
-    with readable(path):
+    with usable(path):
         check_exists(path)
         content = files.read_bytes(path)
     checksum = zlib.crc32(content)

@@ -25,6 +25,7 @@ from sam_pod.data import (
 )
 
 _ROWS = 1 << 14  # Labels that are looked at together.
+_NUMBERS = 1 << 24  # Of images, likewise.
 
 
 def read(
@@ -55,13 +56,18 @@ def read(
     splits, channels = {}, 0
     for split, name in names.items():
         image, is_first = arrays.images(name, len(numbers[split]))
+        if image.dtype != np.uint8:
+            decisions.append(
+                f"{arrays.groups[name]['images']} is {image.dtype}, all of it from 0 "
+                "to 255: it is read as uint8."
+            )
         if is_first:
             decisions.append(f"The channels of {arrays.groups[name]['images']} lead.")
         channels = channels or _channels(image, is_first)
         read_rows = functools.partial(
             _read, name, arrays.path(name, "images"), numbers[split]
         )
-        splits[split] = records.Split(len(numbers[split]), image.nbytes, read_rows)
+        splits[split] = records.Split(len(numbers[split]), image.size, read_rows)
     if choice.test_share:
         splits["train"], splits["test"], line = held_out.take(
             splits["train"], choice.test_share, labels=numbers["train"].tolist()
@@ -133,18 +139,9 @@ class _Arrays:
         with self._readable(), zipfile.ZipFile(self._place) as archive:
             return archive.namelist()
 
-    @contextlib.contextmanager
-    def _readable(self) -> Iterator[None]:
+    def _readable(self) -> contextlib.AbstractContextManager[None]:
         """Say in one line why the archive cannot be read."""
-        try:
-            yield
-        except (
-            *archives.FAULTS,
-            ValueError,
-            RuntimeError,
-            zipfile.BadZipFile,
-        ) as error:
-            raise archives.unreadable(self._place, error) from error
+        return archives.readable(self._place, ValueError, RuntimeError)
 
     def path(self, group: str, kind: str) -> str:
         """Return where an array can be mapped from."""
@@ -215,14 +212,37 @@ class _Arrays:
             and array.shape[3] not in (1, 3)
         )
         fits = array.ndim == 3 or (array.ndim == 4 and array.shape[3] in (1, 3))
-        if array.dtype != np.uint8 or not (fits or is_first) or len(array) != count:
-            there: Mapping[str, str] = self.groups[group]
+        there: Mapping[str, str] = self.groups[group]
+        is_whole = np.issubdtype(array.dtype, np.integer)
+        if not is_whole or not (fits or is_first) or len(array) != count:
+            way = ""
+            if np.issubdtype(array.dtype, np.floating):
+                way = " Save (x * 255).round().astype('uint8') of what is from 0 to 1."
             raise errors.UserError(
                 f"{there['images']} in {self._place} is {array.dtype} {array.shape}; "
                 f"it must be uint8 [N, H, W] or [N, H, W, 1 or 3], N as in "
-                f"{there['labels']} ({count})."
+                f"{there['labels']} ({count}).{way}"
             )
+        if array.dtype != np.uint8:
+            _check_bytes(array, f"{there['images']} in {self._place}")
         return array, is_first
+
+
+def _check_bytes(array: np.ndarray, place: str) -> None:
+    """Refuse whole numbers of another type that uint8 does not hold.
+
+    Raises:
+        UserError: with the least and the largest of them.
+    """
+    rows = max(1, _NUMBERS * len(array) // max(1, array.size))
+    parts = [array[start : start + rows] for start in range(0, len(array), rows)]
+    low = min((int(part.min()) for part in parts if part.size), default=0)
+    high = max((int(part.max()) for part in parts if part.size), default=0)
+    if low < 0 or high > 255:
+        raise errors.UserError(
+            f"{place} is {array.dtype}, with numbers from {low} to {high}; pixels must "
+            "be from 0 to 255: scale them to that, and save them as uint8."
+        )
 
 
 def _read(split: str, path: str, labels: np.ndarray, start: int, stop: int) -> "_Rows":

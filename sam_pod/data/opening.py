@@ -53,7 +53,7 @@ def read(
 
 def _check_size(directory: str, shard: manifest_lib.Shard) -> None:
     path = os.path.join(directory, shard.file)
-    with manifest_lib.readable(path):
+    with manifest_lib.usable(path):
         manifest_lib.check_exists(path)
         num_bytes = files.size(path)
     if num_bytes != shard.num_bytes:
@@ -65,7 +65,7 @@ def _check_size(directory: str, shard: manifest_lib.Shard) -> None:
 
 def _index(directory: str, shard: manifest_lib.Shard) -> np.ndarray:
     path = offsets.file_name(os.path.join(directory, shard.file))
-    with manifest_lib.readable(path):
+    with manifest_lib.usable(path):
         manifest_lib.check_exists(path)
         content = files.read_bytes(path)
     if zlib.crc32(content) != shard.index_crc32:

@@ -22,14 +22,14 @@ def _unpack_zstd(file: BinaryIO) -> BinaryIO:
     return pyarrow.CompressedInputStream(file, "zstd")
 
 
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _UNPACKERS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
     b"\x5d\x00\x00": lzma.LZMAFile,
-    b"\x28\xb5\x2f\xfd": _unpack_zstd,
+    _ZSTD: _unpack_zstd,
 }
-_ZSTD = b"\x28\xb5\x2f\xfd"
 _UNPACK = "unpack it and pass the folder"
 # What it is, and what to do; by how it begins.
 _OTHERS: dict[bytes, tuple[str, str]] = {

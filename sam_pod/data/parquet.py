@@ -189,7 +189,7 @@ def _split(
 
 def _channels(train: records.Split) -> int:
     """Return the channels of images that come as pixels; others have three."""
-    for item in train.read(0, min(1, train.num_examples)):
-        if not isinstance(item.image, bytes):
-            return item.image.shape[2]
+    for item in train.read(0, train.num_examples):
+        if not item.fault:
+            return 3 if isinstance(item.image, bytes) else item.image.shape[2]
     return 3

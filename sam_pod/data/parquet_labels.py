@@ -1,6 +1,5 @@
 """The column of labels of Parquet files."""
 
-import contextlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -42,7 +41,7 @@ def found(paths: Sequence[str], column: str) -> label_values.Found | None:
 def _batches(
     file: "pyarrow.parquet.ParquetFile", path: str, column: str
 ) -> Iterator["pyarrow.Array"]:
-    with readable(path):
+    with archives.readable(path, pyarrow.ArrowException):
         for batch in file.iter_batches(_ROWS, columns=[column]):
             yield batch.column(column)
 
@@ -91,19 +90,5 @@ def opened(path: str) -> "pyarrow.parquet.ParquetFile":
     Raises:
         UserError: it cannot be read.
     """
-    with readable(path):
+    with archives.readable(path, pyarrow.ArrowException):
         return pyarrow.parquet.ParquetFile(path, memory_map=True)
-
-
-@contextlib.contextmanager
-def readable(path: str) -> Iterator[None]:
-    """Say in one line why a file cannot be read.
-
-    Raises:
-        UserError: it cannot.
-    """
-    try:
-        yield
-    except (OSError, pyarrow.ArrowException) as error:
-        reason = OSError(" ".join(str(error).split())[:200])
-        raise archives.unreadable(path, reason) from error

@@ -49,7 +49,10 @@ def look(folder: str, path: str, columns: parquet_columns.Columns) -> File:
     Raises:
         UserError: they are not, or images that lie elsewhere are not there.
     """
-    with parquet_labels.readable(path), pyarrow.parquet.ParquetFile(path) as file:
+    with (
+        archives.readable(path, pyarrow.ArrowException),
+        parquet_labels.opened(path) as file,
+    ):
         schema, meta = file.schema_arrow, file.metadata
         for name in columns.names:
             if name not in schema.names:
@@ -113,10 +116,9 @@ class Rows:
             first += file.num_rows
 
     def _of_file(self, file: File, start: int, stop: int) -> Iterator[records.Item]:
-        open_file = pyarrow.parquet.ParquetFile
         with (
-            parquet_labels.readable(file.path),
-            open_file(file.path, memory_map=True) as opened,
+            archives.readable(file.path, pyarrow.ArrowException),
+            pyarrow.parquet.ParquetFile(file.path, memory_map=True) as opened,
         ):
             groups, skipped = _groups(opened.metadata, start, stop)
             row = start - skipped
@@ -141,12 +143,15 @@ class Rows:
         name = os.path.relpath(file.path, self.folder)
         for index, (image, label) in enumerate(zip(images, numbers, strict=True), row):
             key = f"{name} row {index}"
-            for what, value in zip(self.columns.names, (image, label), strict=True):
-                if value is None:
-                    raise errors.UserError(
-                        f"{key} in {self.folder} has no {what!r}, it is null; every "
-                        "row must have an image and a label."
-                    )
+            if label is None:
+                raise errors.UserError(
+                    f"{key} in {self.folder} has no {self.columns.label!r}, or one "
+                    "near it has none; every row must have one."
+                )
+            if image is None:
+                fault = f"has no {self.columns.image!r}, it is null"
+                yield records.Item(b"", label, key, fault)
+                continue
             if isinstance(image, str):
                 image = self._file_of(file, key, image)
             elif not isinstance(image, bytes):
@@ -163,7 +168,7 @@ class Rows:
             with open(found, "rb") as opened:
                 return opened.read()
         except OSError as error:
-            raise archives.unparquet_labels.readable(found, error) from error
+            raise archives.unreadable(found, error) from error
 
     def _pixels(self, key: str, scalar: "pyarrow.ListScalar") -> np.ndarray:
         place = f"{key} in {self.folder}"

@@ -125,6 +125,10 @@ def prepare_with(
             bar.update(count)
             request.check()
 
+        def say(line: str) -> None:
+            with tqdm.tqdm.external_write_mode():  # Not behind the bar.
+                request.say(line)
+
         return shards.write_with(
             found,
             request.output,
@@ -132,6 +136,7 @@ def prepare_with(
             choice,
             num_processes or min(cores, enough),
             progress,
+            say,
         )
 
 

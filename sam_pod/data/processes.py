@@ -28,6 +28,7 @@ def run(
     num_processes: int,
     set_up: Callable[[], object],
     progress: Progress,
+    look: Callable[[Any], object] = lambda result: None,
 ) -> list[Any]:
     """Return the results of all tasks, in the order of the tasks.
 
@@ -38,13 +39,18 @@ def run(
         num_processes: At most; each takes seconds to start.
         set_up: Called first in each process other than this one.
         progress: Called with what any of them tells, and with 0 now and then.
+        look: Called in this process with each result, as it comes.
 
     Raises:
         Died: a process was killed.
         Exception: what `work` raised.
     """
     if num_processes == 1:
-        return [work(task, progress) for task in tasks]
+        found = []
+        for task in tasks:
+            found.append(work(task, progress))
+            look(found[-1])
+        return found
     results: dict[int, Any] = {}
     queue = enumerate(tasks)
     with _processes(work, set_up, num_processes) as free:
@@ -66,6 +72,7 @@ def run(
                     raise value
                 else:
                     results[busy.pop(pipe)] = value
+                    look(value)
                     free.append(pipe)
             progress(0)
 

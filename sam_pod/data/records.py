@@ -28,6 +28,7 @@ class Item(NamedTuple):
     image: np.ndarray | bytes  # uint8 `[H, W, C]`, or encoded: JPEG, PNG and the like.
     label: int
     key: str  # Which example of the source it is: a path, say.
+    fault: str = ""  # Why it has no image, which then is empty: 'has no …'.
 
 
 @dataclasses.dataclass(frozen=True)

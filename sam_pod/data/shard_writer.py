@@ -208,6 +208,8 @@ class _Examples:
             picture = careful.Picture(item.image)
             if isinstance(item.image, bytes):
                 picture = next(found)
+            if item.fault:
+                picture = careful.Picture(None, fault=item.fault)
             self._done.tally.count(item.label, item.key, picture)
             if picture.pixels is None:
                 stored.append(None)

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from sam_pod import errors, files, interrupts, new_folder
 from sam_pod.data import (
@@ -73,6 +73,7 @@ def write_with(
     options: Options | None = None,
     num_processes: int = 1,
     progress: processes.Progress = lambda count: None,
+    say: Callable[[str], object] = lambda line: None,
 ) -> Report:
     """Write all splits of a source to the folder `output`.
 
@@ -84,6 +85,8 @@ def write_with(
         num_processes: At most one for each shard; 1: all is done in this process.
         progress: Called with the number of examples that were written since it was
             called last; what it raises ends the work.
+        say: Called with the first picture that cannot be used, where much is left to
+            do; all of them are in what is returned or raised.
 
     Raises:
         UserError: `output` cannot be written, or an example does not fit the source.
@@ -99,6 +102,8 @@ def write_with(
     parts = list(shard_plan.parts(source, rules, num_shards))
     plan = shard_plan.text(source, rules, parts)
     shard_plan.check_space(source, rules, output, plan)
+    total = sum(part.num_examples for part in source.splits.values())
+    first = tallies.FirstFault(source.place, total, options.skip_bad, say)
     with new_folder.write(output, _KEPT_ON) as folder:
         try:
             shard_plan.begin(folder, plan)
@@ -108,6 +113,7 @@ def write_with(
                 min(num_processes, len(parts)),
                 shard_writer.use_one_thread,
                 progress,
+                lambda done: first.look(done.tally),
             )
             written = dict(zip(parts, done, strict=True))
             said = _decisions(source, rules, written, skip_bad=options.skip_bad)

@@ -29,7 +29,7 @@ class Request:
     image_shape: tuple[int, ...] = ()  # Of pixels in TFRecords.
     splits: split_names.Wish = dataclasses.field(default_factory=split_names.Wish)
     check: Callable[[], object] = lambda: None  # What it raises ends a download.
-    say: Callable[[str], object] = lambda line: None  # That another is waited for.
+    say: Callable[[str], object] = lambda line: None  # What cannot wait for the end.
 
     @property
     def caller(self) -> turns.Caller:

@@ -47,6 +47,22 @@ def test_images_and_labels_are_those_of_the_arrays(tmp_path, name, shape):
 
 
 @pytest.mark.parametrize("name", ["set.npz", "folder"])
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint16", "int16", ">i4"])
+def test_bytes_in_a_wider_type_are_read_and_said(tmp_path, name, dtype, monkeypatch):
+    monkeypatch.setattr(numpy_arrays, "_NUMBERS", 150)
+    arrays = make()
+    wide = {key: arrays[key].astype(dtype) for key in ("x_train", "x_test")}
+    place = write(tmp_path / name, {**arrays, **wide})
+    source = numpy_arrays.read(place, str(tmp_path))
+    said = [line for line in source.decisions if "is read as uint8" in line]
+    assert [line.split()[0] for line in said] == ["x_train", "x_test"]
+    for split in ("train", "test"):
+        images = np.stack([item.image for item in made.items(source, split)])
+        assert images.dtype == np.uint8
+        np.testing.assert_array_equal(images, arrays[f"x_{split}"])
+
+
+@pytest.mark.parametrize("name", ["set.npz", "folder"])
 @pytest.mark.parametrize(
     "change, reason",
     [
@@ -54,7 +70,13 @@ def test_images_and_labels_are_those_of_the_arrays(tmp_path, name, shape):
         ({"y_train": None}, "has no labels for 'train'"),
         ({"x_train": None, "x_test": None}, "lacks the array x_train"),
         ({"train_images": make()["x_train"]}, "train_images and x_train, both images"),
-        ({"x_train": np.zeros((9, 5, 4, 3))}, "x_train in .* is float64"),
+        ({"x_train": np.zeros((9, 5, 4, 3))}, r"x_train in .* is float64.*x \* 255"),
+        ({"x_train": np.full((9, 5, 4), 4095, np.uint16)}, "uint16, .* 4095 to 4095"),
+        (
+            {"x_train": make()["x_train"].astype(int) - 1},
+            "int64.* from -1 to 25",
+        ),
+        ({"x_test": np.zeros((4, 5, 4, 3), bool)}, "x_test in .* is bool"),
         ({"x_train": np.zeros((9, 5, 4, 2), np.uint8)}, "must be uint8"),
         ({"x_train": np.zeros((8, 5, 4, 3), np.uint8)}, r"N as in y_train \(9\)"),
         ({"y_train": np.zeros((9, 10), int)}, "9 of 9 labels of train are of no class"),

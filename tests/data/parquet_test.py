@@ -114,17 +114,45 @@ def refusal(folder, **columns):
     return str(raised.value)
 
 
-@pytest.mark.parametrize(
-    "image", [None, {"bytes": None, "path": None}, {"bytes": None, "path": "a.png"}]
-)
-def test_an_image_that_is_not_there_is_named(tmp_path, image):
+def test_a_path_at_which_nothing_is_is_named(tmp_path):
     make(tmp_path)
-    images = [*rows(1, 3), image]
+    images = [*rows(1, 3), {"bytes": None, "path": "a.png"}]
     write(tmp_path / "data/test-00000-of-00002.parquet", images, [0, 1, 2, 0])
     text = refusal(tmp_path)
     assert (
         f"data/test-00000-of-00002.parquet row 3 in {tmp_path} has no 'image'" in text
     )
+
+
+PIXELS = [[[1, 2], [3, 4]]] * 3
+
+
+@pytest.mark.parametrize(
+    ("images", "kind", "channels"),
+    [
+        ([None, *rows(1, 3)], IMAGE, 3),
+        ([{"bytes": None, "path": None}, *rows(1, 3)], IMAGE, 3),
+        ([None, *(row["bytes"] for row in rows(1, 3))], pyarrow.binary(), 3),
+        ([None, *PIXELS], pyarrow.list_(pyarrow.list_(pyarrow.uint8())), 1),
+    ],
+)
+def test_a_null_image_is_refused_with_its_row_or_left_out(
+    tmp_path, images, kind, channels
+):
+    folder = write_splits(tmp_path / "source", [0, 1, 0, 1], images=images, kind=kind)
+    source, place = source_lib.read(str(folder)), str(tmp_path / "set")
+    assert source.channels == channels
+    made.check_random_access(source)
+    with pytest.raises(errors.UserError) as raised:
+        shards.write(source, place)
+    text = str(raised.value)
+    assert "2 of 8 images" in text and "train-00000-of-00001.parquet row 0" in text
+    assert "has no 'image', it is null" in text and "--skip_bad" in text
+    report = shards.write_with(source, place, 1, shards.Options(skip_bad=True))
+    assert report.manifest.num_examples("train") == 3
+    assert report.skipped == tuple(f"{s}-00000-of-00001.parquet row 0"
+                                   for s in ("train", "test"))  # fmt: skip
+    manifest.verify(place, report.manifest)
 
 
 def test_labels_that_are_not_there_are_counted(tmp_path):

@@ -28,7 +28,7 @@ from sam_pod.data import (
     samples,
     shards,
 )
-from sam_pod.data.pictures import headers, signatures
+from sam_pod.data.pictures import headers, signatures, tallies
 from sam_pod.data.pictures import rules as rules_lib
 from tests.data import stored
 
@@ -521,6 +521,27 @@ def test_all_faults_are_counted_and_the_first_ten_named(tmp_path):
     assert "train/a/09.jpg, train/a/10.jpg: each is an empty file" in text
     assert "train/a/11.jpg" not in text and "and 4 others. Replace or delete" in text
     assert "--skip_bad" in text and "\n" not in text
+
+
+def test_the_first_fault_is_said_where_much_is_left(tmp_path, monkeypatch):
+    bad = [REFUSED["HEIC"][0]]
+    good = [KINDS["JPEG"]] * 4
+    source = tree(tmp_path / "source", {"a": [*bad, *good]}, {"a": [*bad, *good]})
+    said = []
+
+    def write(name):
+        options = shards.Options(skip_bad=True)
+        place = str(tmp_path / name)
+        read = images.read(source)
+        return shards.write_with(read, place, 2, options, say=said.append)
+
+    write("short")
+    assert not said
+    monkeypatch.setattr(tallies, "_MANY", 2)
+    report = write("long")
+    assert len(report.faults) == 2
+    assert len(said) == 1
+    assert "/a/00.jpg in" in said[0] and "HEIC" in said[0] and "left out" in said[0]
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

@@ -24,8 +24,11 @@ def square(task, progress):
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_results_come_in_the_order_of_the_tasks(count):
-    told = []
-    results = processes.run(square, iter(range(7)), count, nothing, told.append)
+    told, seen = [], []
+    results = processes.run(
+        square, iter(range(7)), count, nothing, told.append, seen.append
+    )
+    assert sorted(seen) == sorted(results)
     assert [value for value, _ in results] == [i * i for i in range(7)]
     assert sum(told) == 7
     others = {process for _, process in results}

@@ -1,13 +1,14 @@
 """What became of the pictures of a data set: counted, and said in a few lines."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sam_pod import errors
 from sam_pod.data import names
 from sam_pod.data.pictures import careful
 
 NAMED = 10  # Pictures that an error names; the others are a number.
+_MANY = 1000  # Pictures that take so long that a fault is said before them.
 
 Fault = tuple[str, str]  # Which picture, and what is wrong: 'is a text, which …'.
 
@@ -50,6 +51,37 @@ def merged(tallies: Iterable[Tally]) -> Tally:
                 _add(getattr(total, field), key, count)
         total.faults += map(tuple, each.faults)
     return total
+
+
+class FirstFault:
+    """Says the first picture that cannot be used, where the end is far."""
+
+    def __init__(
+        self, place: str, total: int, skip_bad: bool, say: Callable[[str], object]
+    ) -> None:
+        """Take what will be looked at.
+
+        Args:
+            place: That the pictures are in.
+            total: Their number.
+            skip_bad: Whether such pictures are left out.
+            say: Called with a line, once at most.
+        """
+        self._place, self._left, self._say = place, total, say
+        self._way = "left out" if skip_bad else "no set is written with it"
+        self._is_said = False
+
+    def look(self, tally: Tally) -> None:
+        """Take in what became of some pictures."""
+        self._left -= sum(tally.written.values()) + len(tally.faults)
+        if self._is_said or not tally.faults or self._left < _MANY:
+            return
+        self._is_said = True
+        key, fault = tally.faults[0]
+        self._say(
+            f"{names.readable(key)} in {self._place} {fault}: {self._way}. All such "
+            "pictures are listed at the end."
+        )
 
 
 def decisions(total: Tally, background: str, bits: int) -> list[str]:

@@ -179,7 +179,8 @@ class _Source:
     ) -> bool:
         """Return whether a group has labels; `choose` asks of train first."""
         if group.flat and not group.by_class:
-            self._read_labels(group, groups)
+            if group.name not in self._said:  # Else a table says that it has none.
+                self._read_labels(group, groups)
         elif group.by_class and self._asked.labels != FOLDERS:
             self._compare_labels(group, groups)
         if not self._classes:
@@ -199,7 +200,10 @@ class _Source:
             if image in found.labels:
                 label = found.labels[image]
                 group.by_class.setdefault(label, array.array("q")).append(image)
-        rest = [image for image in group.flat if image not in found.labels]
+        known: set[int] = set(found.labels)
+        if group.name == image_tree.WHOLE:  # They become a split of their own.
+            known |= found.unlabelled.keys()
+        rest = [image for image in group.flat if image not in known]
         group.flat = array.array("q")
         self._said[group.name] = f"The classes of {group.name!r} are {found.decision}."
         group.faults += found.faults
@@ -332,6 +336,8 @@ class _Source:
                 name = found.splits.get(image, "")
                 group = made.setdefault(name, image_tree.Group(name))
                 group.by_class.setdefault(label, array.array("q")).append(image)
+        for image, name in found.unlabelled.items():
+            made.setdefault(name, image_tree.Group(name)).flat.append(image)
         for name, group in made.items():
             group.faults += whole.faults
             self._said[name] = self._said[image_tree.WHOLE]

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from sam_pod import errors
-from sam_pod.data import image_names
+from sam_pod.data import image_names, split_names, table_lines
 
 # What a column is usually called; the words of a name are joined by nothing.
 _LABELS = frozenset(
@@ -47,6 +47,8 @@ class Found:
     decision: str  # Which columns were taken, in words.
     faults: Sequence[str]
     bare: Mapping[int, str] = dataclasses.field(default_factory=dict)  # Without label.
+    # The images of a split of which none has a label, and the split of each.
+    unlabelled: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     def within(self, images: Container[int]) -> "Found | None":
         """Return what it says of some images; None where that is nothing.
@@ -56,7 +58,13 @@ class Found:
         labels = {image: y for image, y in self.labels.items() if image in images}
         if set(labels.values()) <= {"-1"}:
             return None
-        bare = [fault for image, fault in self.bare.items() if image in images]
+        unlabelled = self._unlabelled(labels)
+        labels = {i: y for i, y in labels.items() if i not in unlabelled}
+        bare = [
+            fault
+            for image, fault in self.bare.items()
+            if image in images and image not in unlabelled
+        ]
         decision, negative = self.decision, min(labels.values(), key=_number)
         if _number(negative) < 0:
             count = sum(label == negative for label in labels.values())
@@ -65,8 +73,19 @@ class Found:
                 "that there is no label, leave them out"
             )
         return dataclasses.replace(
-            self, labels=labels, faults=[*self.faults, *bare], decision=decision
+            self,
+            labels=labels,
+            faults=[*self.faults, *bare],
+            decision=decision,
+            unlabelled=unlabelled,
         )
+
+    def _unlabelled(self, labels: Mapping[int, str]) -> dict[int, str]:
+        """Return the images of splits without a label other than -1, and the splits."""
+        splits = self.splits.items()
+        labelled = {s for image, s in splits if labels.get(image, "-1") != "-1"}
+        bare = {s for s in self.splits.values() if split_names.role(s)} - labelled
+        return {image: split for image, split in splits if split in bare}
 
 
 class Table:
@@ -87,10 +106,11 @@ class Table:
                 f"Cannot read {path} ({error}): a table of labels must be a text in "
                 "UTF-8."
             ) from error
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines, self._comments = table_lines.rows_of(text, _LABELS)
         self.rows = _rows(lines)
         # Of a text that is no table.
-        self.tokens = None if _delimiters(lines) else text.split()
+        has_marks = bool(table_lines.delimiters(lines))
+        self.tokens = None if has_marks else "\n".join(lines).split()
 
     def look(
         self,
@@ -235,6 +255,8 @@ class Table:
             )
         name = repr(header[image]) if header else str(image + 1)
         rest = f"; {unused:,} rows name no image" if unused else ""
+        if self._comments:
+            rest += f"; lines left out that begin with #: {self._comments:,}"
         decision = f"in {said} of {self.path}, by the names in column {name}{rest}"
         return Found(self.path, labels, splits, decision, faults, bare)
 
@@ -260,16 +282,12 @@ def in_order(labels: Iterable[str]) -> list[str]:
 
 
 def _rows(lines: Sequence[str]) -> list[list[str]]:
-    delimiters = _delimiters(lines)
+    delimiters = table_lines.delimiters(lines)
     if not delimiters:
         return [line.strip().rsplit(None, 1) for line in lines]
     mark = max(delimiters, key=lines[0].count)
     rows = csv.reader(lines, delimiter=mark, skipinitialspace=True)
     return [[value.strip() for value in row] for row in rows]
-
-
-def _delimiters(lines: Sequence[str]) -> list[str]:
-    return [mark for mark in "\t,;|" if lines and mark in lines[0]]
 
 
 def _plain(name: str) -> str:

@@ -169,6 +169,57 @@ LAYOUTS = {
         ),
         {"train": both(2), "test": both(1), "validation": both(1)},
     ),
+    **{
+        f"a column of splits, test is {label or 'empty'}": (
+            with_tables(
+                numbered("pictures", 8),
+                {
+                    "labels.csv": table(
+                        "file,class,split",
+                        [
+                            f"{i}.png,{label if s == 'TEST' else 'ab'[i % 2]},{s}"
+                            for i, s in enumerate(SPLITS)
+                        ],
+                    )
+                },
+            ),
+            {"train": both(2), "test": both(1)},
+        )
+        for label in ("", "-1", "nan")
+    },
+    "comments": (
+        with_tables(
+            numbered("train", 4) + classes("test"),
+            {
+                "train.csv": table(
+                    "# made by hand, 2024, twice\n#by me\nfile,label",
+                    ["#another", *FOUR],
+                )
+            },
+        ),
+        {"train": both(2), "test": both(2)},
+    ),
+    "titles behind a hash": (
+        with_tables(
+            numbered("train", 4) + classes("test"),
+            {"train.csv": table("# Path;Class", [r.replace(",", ";") for r in FOUR])},
+        ),
+        {"train": both(2), "test": both(2)},
+    ),
+    "names that begin with a hash": (
+        with_tables(
+            [f"train/#{i}.png" for i in range(4)] + classes("test"),
+            {"train.csv": table("", [f"#{row}" for row in FOUR])},
+        ),
+        {"train": both(2), "test": both(2)},
+    ),
+    "comments and no marks": (
+        with_tables(
+            numbered("train", 4) + classes("test"),
+            {"train.txt": table("# name class", [r.replace(",", " ") for r in FOUR])},
+        ),
+        {"train": both(2), "test": both(2)},
+    ),
     "one-hot": (
         with_tables(
             numbered("train", 4) + classes("test"),
@@ -227,6 +278,22 @@ ASKED = {
         {"train": both(1), "test": both(1)},
     ),
 }
+
+
+def test_a_split_without_labels_in_a_table_needs_a_test_or_a_share(tmp_path):
+    rows = [f"{i},{'ab'[i % 2] if i < 4 else ''},{SPLITS[i]}" for i in range(6)]
+    tables = {"labels.csv": table("file,class,split", rows)}
+    root = write(tmp_path / "source", with_tables(numbered("pictures", 6), tables))
+    with pytest.raises(errors.UserError, match="no split with labels to test on"):
+        images.read(str(root))
+    asked = images.Asked(splits=split_names.Wish(test_share=0.5))
+    source = images.read(str(root), asked=asked)
+    assert counts(source) == {"train": both(1), "test": both(1)}
+    assert "'TEST' is left out: it has no labels." in source.decisions
+    rows[0] = "0,,train"  # Of a split with labels each must have one.
+    (root / "labels.csv").write_text(table("file,class,split", rows))
+    with pytest.raises(errors.UserError, match=r"row 2 of .*labels\.csv has no class"):
+        images.read(str(root), asked=asked)
 
 
 @pytest.mark.parametrize("name", ASKED)

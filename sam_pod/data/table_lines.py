@@ -1,0 +1,44 @@
+"""The lines of a text that is a table: which are rows, and what parts their values."""
+
+import re
+from collections.abc import Sequence
+
+_MARKS = "\t,;|"
+
+
+def delimiters(lines: Sequence[str]) -> list[str]:
+    """Return which marks part the values of the first line; none where spaces do."""
+    return [mark for mark in _MARKS if lines and mark in lines[0]]
+
+
+def rows_of(text: str, titles: frozenset[str]) -> tuple[list[str], int]:
+    """Return the lines of a table, and how many comments were left out of it.
+
+    A comment begins with #. A row may, too ('#1.png,cat'), and so may the titles of
+    the columns ('# file,label'), whose # is taken off.
+
+    Args:
+        text: Of the file.
+        titles: What a column may be called, its words joined by nothing.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    plain = [line for line in lines if not line.startswith("#")]
+    marks = delimiters(plain)
+    mark = max(marks, key=plain[0].count) if marks else ""
+    kept, comments = [], 0
+    for line in lines:
+        if not line.startswith("#") or not plain:
+            kept.append(line)
+            continue
+        inner = line.lstrip("# \t")
+        is_long = bool(mark) and line.count(mark) == plain[0].count(mark)
+        called = {
+            re.sub(r"[\W_]+", "", part).lower() for part in inner.split(mark or None)
+        }
+        if is_long and not kept and called & titles:
+            kept.append(inner)
+        elif is_long and not line[1:2].isspace():
+            kept.append(line)
+        else:
+            comments += 1
+    return kept, comments

@@ -177,6 +177,8 @@ def _files(
     listing = tree.listing
     if os.path.isdir(listing.path):
         for folder in sorted(folders):
+            if not os.path.isdir(os.path.join(listing.path, folder)):
+                continue  # A split that a list says, and no folder.
             with os.scandir(os.path.join(listing.path, folder)) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
             for entry in found:

@@ -19,6 +19,7 @@ from sam_pod.data import (
     held_out,
     image_tree,
     label_table,
+    published_splits,
     records,
     split_names,
 )
@@ -78,6 +79,7 @@ class _Source:
         self._listing, self._asked = listing, asked
         self._tree = image_tree.of_listing(listing)
         self._decisions: list[str] = []
+        self._lists = ""  # What lists of splits say that are not used.
         self._said: dict[str, str] = {}  # By the group: how it got its labels.
         self._classes: tuple[str, ...] = ()  # Of train, once they are known.
         self._used: set[str] = set()  # Files of --labels that spoke.
@@ -99,6 +101,7 @@ class _Source:
         groups = self._with_split_column(
             image_tree.groups(self._tree, self._asked.splits)
         )
+        groups = self._with_published_splits(groups)
         choice = self._choice(groups)
         chosen = {split: groups[name] for split, name in choice.names.items()}
         self._check_labels_used()
@@ -146,6 +149,8 @@ class _Source:
         except errors.UserError as error:
             image_tree.check(self._tree, list(groups.values()))
             bare = [name for name, group in groups.items() if group.flat]
+            if not bare and self._lists:
+                raise errors.UserError(f"{error} {self._lists}") from error
             if not bare:
                 raise
             way = (
@@ -342,6 +347,26 @@ class _Source:
             group.faults += whole.faults
             self._said[name] = self._said[image_tree.WHOLE]
         return made
+
+    def _with_published_splits(
+        self, groups: Mapping[str, image_tree.Group]
+    ) -> Mapping[str, image_tree.Group]:
+        """Return the groups that lists beside folders of classes make, if they do."""
+        whole, wish = groups.get(image_tree.WHOLE), self._asked.splits
+        if whole is None or whole.flat or self._label_files():
+            return groups
+        is_asked = wish.test_share or wish.train == image_tree.WHOLE
+        found = published_splits.find(
+            self._tree, lambda: flat_labels.names_of(self._tree, [whole])
+        )
+        if found.line:
+            unused = found.splits and is_asked
+            asked = "Not used, for the flags say otherwise: " if unused else ""
+            self._decisions.append(f"{asked}{found.line}")
+        if not found.splits or is_asked:
+            self._lists = found.line
+            return groups
+        return published_splits.groups(whole, found.splits)
 
     def _check_labels_used(self) -> None:
         for path in sorted(set(self._label_files()) - self._used):

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from sam_pod import errors
+from sam_pod.models import keras2_functions
 
 _MODELS = {
     "Functional": "keras.src.models.functional",
@@ -31,6 +32,9 @@ def translate(name: str, config: Any, objects: list[dict[str, Any]]) -> None:
             "it from Keras 3."
         )
     for found in objects:
+        found["config"] = _plain(found["config"])
+    keras2_functions.translate(name, objects)
+    for found in objects:
         inner = found["config"]
         if found["class_name"] == "SyncBatchNormalization":
             found["class_name"] = "BatchNormalization"
@@ -41,15 +45,74 @@ def translate(name: str, config: Any, objects: list[dict[str, Any]]) -> None:
         if kind.startswith("SeparableConv"):
             for key in ("initializer", "regularizer", "constraint"):
                 inner.pop(f"kernel_{key}", None)  # It has two kernels, with their own.
+        if kind.startswith("SpatialDropout"):
+            inner.pop("trainable", None)  # It has no weights, and takes no such key.
         if kind == "MultiHeadAttention":
             found.pop("build_config", None)  # It is built when it is called.
         if isinstance(inner.get("layers"), list):
             _number_calls(inner)
+            _rename(inner)
         is_theirs = str(found.get("module", "")).startswith(("keras.", "tf_keras"))
         if is_theirs and kind in _MODELS:
             found["module"] = _MODELS[kind]
         elif is_theirs and hasattr(keras.layers, kind):
             found["module"] = "keras.layers"
+
+
+def _plain(content: Any) -> Any:
+    """Return a configuration with NumPy's numbers and policies as Keras 3 writes them.
+
+    What holds other objects stays the same dictionary, which others refer to.
+    """
+    if isinstance(content, dict):
+        inner = content.get("config")
+        if content.get("class_name") in ("__numpy__", "__tensor__"):
+            return inner["value"]
+        if content.get("class_name") == "Policy":
+            return inner["name"]
+        for key, value in content.items():
+            content[key] = _plain(value)
+    if isinstance(content, list):
+        content[:] = map(_plain, content)
+    return content
+
+
+def _rename(model: dict[str, Any]) -> None:
+    """Give layers names without a slash, which Keras 3 does not take."""
+    names = {layer["config"].get("name") for layer in model["layers"]}
+    new = {}
+    for name in sorted(name for name in names if name and "/" in name):
+        new[name] = name.replace("/", "_")
+        while new[name] in names:
+            new[name] += "_"
+        names.add(new[name])
+    for layer in model["layers"]:
+        for holder in (layer, layer["config"]):
+            if holder.get("name") in new:
+                holder["name"] = new[holder["name"]]
+    for call in _calls(model):
+        call[0] = new.get(call[0], call[0])
+
+
+def _calls(model: dict[str, Any]) -> list[list[Any]]:
+    """Return all [layer, call, output, …] by which a model says what is connected."""
+    calls: list[list[Any]] = []
+
+    def collect(content: Any) -> None:
+        if isinstance(content, dict):
+            content = list(content.values())
+        if not isinstance(content, list):
+            return
+        is_call = len(content) >= 3 and isinstance(content[1], int)
+        if is_call and isinstance(content[0], str):
+            calls.append(content)
+        for item in content:
+            collect(item)
+
+    places = [layer.get("inbound_nodes", []) for layer in model["layers"]]
+    ends = [model.get("input_layers", []), model.get("output_layers", [])]
+    collect([*places, *ends])
+    return calls
 
 
 def _number_calls(model: dict[str, Any]) -> None:
@@ -59,19 +122,7 @@ def _number_calls(model: dict[str, Any]) -> None:
         for layer in model["layers"]
         if layer["class_name"] in _MODELS
     }
-    places = [layer.get("inbound_nodes", []) for layer in model["layers"]]
-    calls: list[list[Any]] = []
-
-    def collect(content: Any) -> None:
-        if not isinstance(content, list):
-            return
-        is_call = len(content) >= 3 and isinstance(content[1], int)
-        if is_call and isinstance(content[0], str) and content[0] in inside:
-            calls.append(content)
-        for item in content:
-            collect(item)
-
-    collect([*places, model.get("output_layers", [])])
+    calls = _calls(model)
     for name in inside:
         of_one = [call for call in calls if call[0] == name]
         if of_one and min(call[1] for call in of_one) > 0:

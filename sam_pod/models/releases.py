@@ -20,7 +20,7 @@ import keras
 from absl import logging
 
 from sam_pod import errors, model_file, own_code
-from sam_pod.models import keras2
+from sam_pod.models import keras2, keras2_weights
 
 # Keys that Keras 3.12 does not know, by class, and the value that other releases give
 # them where nothing else is asked for: with it a layer does what it does without. From
@@ -116,9 +116,13 @@ def saved_by(file: model_file.ModelFile) -> str:
 
 
 def _from_keras_2(file: model_file.ModelFile) -> bytes:
+    before = _config(file.kind, file.content)
     config = _config(file.kind, file.content)
     keras2.translate(file.name, config, list(objects(config)))
-    return _with_config(file.kind, file.content, config)
+    content = _with_config(file.kind, file.content, config)
+    if file.kind == model_file.KERAS:
+        content = keras2_weights.moved(content, before, config)
+    return content
 
 
 def _check_order(

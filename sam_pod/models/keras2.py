@@ -47,9 +47,14 @@ def translate(name: str, config: Any, objects: list[dict[str, Any]]) -> None:
                 inner.pop(f"kernel_{key}", None)  # It has two kernels, with their own.
         if kind.startswith("SpatialDropout"):
             inner.pop("trainable", None)  # It has no weights, and takes no such key.
+        if kind == "Lambda":
+            _translate_lambda(found)
         if kind == "MultiHeadAttention":
             found.pop("build_config", None)  # It is built when it is called.
         if isinstance(inner.get("layers"), list):
+            if inner["layers"] and inner["layers"][0]["class_name"] == "InputLayer":
+                for layer in inner["layers"][1:]:
+                    layer["config"].pop("batch_input_shape", None)
             _number_calls(inner)
             _rename(inner)
         is_theirs = str(found.get("module", "")).startswith(("keras.", "tf_keras"))
@@ -75,6 +80,21 @@ def _plain(content: Any) -> Any:
     if isinstance(content, list):
         content[:] = map(_plain, content)
     return content
+
+
+def _translate_lambda(found: dict[str, Any]) -> None:
+    """Write a Lambda's code as Keras 3 does, which runs it only where that is asked."""
+    inner = found["config"]
+    if "module" not in found:
+        return  # Keras 3 reads those of before 2.13, by other code.
+    if inner.get("output_shape_type") == "raw":
+        for key in ("output_shape_type", "output_shape_module"):
+            inner.pop(key, None)
+    if inner.get("function_type") == "lambda":
+        for key in ("function_type", "module"):
+            inner.pop(key, None)
+        parts = zip(("code", "defaults", "closure"), inner["function"], strict=True)
+        inner["function"] = {"class_name": "__lambda__", "config": dict(parts)}
 
 
 def _rename(model: dict[str, Any]) -> None:

@@ -1,8 +1,10 @@
 """Files of tf.keras 2, written here as its 2.12 writes them, against TensorFlow."""
 
+import base64
 import functools
 import io
 import json
+import marshal
 import operator
 import zipfile
 
@@ -20,8 +22,11 @@ SHAPE = (6, 6, 3)
 X = np.random.default_rng(0).uniform(-1, 1, (2, *SHAPE)).astype("float32")
 
 
-def saved(layers, weights, version="2.12.0"):
-    """Return a .keras file of (class, name, config, calls) and of arrays by path."""
+def saved(layers, weights, version="2.12.0", also=None):
+    """Return a .keras file of (class, name, config, calls) and of arrays by path.
+
+    What is in `also` stands in each layer.
+    """
     images = {"batch_input_shape": [None, *SHAPE], "dtype": "float32", "name": "images"}
     described = [("InputLayer", "images", images, []), *layers]
     config = {
@@ -35,6 +40,7 @@ def saved(layers, weights, version="2.12.0"):
                     "config": {"name": name, "trainable": True, **more},
                     "name": name,
                     "inbound_nodes": calls,
+                    **(also or {}),
                 }
                 for kind, name, more, calls in described
             ],
@@ -140,6 +146,36 @@ def test_a_constant_may_stand_before_the_images(function):
     node = ["_CONSTANT_VALUE", -1, 1.5, {"y": ["images", 0, 0]}]
     model = releases.load(saved([call(function, "tf.called", *node)], {}))
     np.testing.assert_allclose(model(X), their(function)(1.5, X), rtol=1e-6)
+
+
+SINCE_2_13 = {"module": "keras.layers", "registered_name": None}
+
+
+def test_the_shape_that_a_first_layer_was_given_is_no_unknown_key():
+    kernel = np.random.default_rng(1).normal(size=(3, 3, 3, 4)).astype("float32")
+    bias = np.zeros(4, "float32")
+    layers = [conv("first", 4, "images", batch_input_shape=[None, *SHAPE])]
+    file = saved(layers, {"conv2d": (kernel, bias)}, "2.15.0", SINCE_2_13)
+    expected = tf.nn.conv2d(X, kernel, 1, "SAME")
+    np.testing.assert_allclose(releases.load(file)(X), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_lambda_runs_only_where_that_is_asked():
+    code = marshal.dumps((lambda x: 2 * x).__code__)
+    settings = {
+        "function": [base64.encodebytes(code).decode(), None, None],
+        "function_type": "lambda",
+        "module": "__main__",
+        "output_shape": None,
+        "output_shape_type": "raw",
+        "output_shape_module": None,
+        "arguments": {},
+    }
+    layers = [("Lambda", "code", settings, [[["images", 0, 0, {}]]])]
+    file = saved(layers, {}, "2.15.0", SINCE_2_13)
+    with pytest.raises(errors.UserError, match=r"`model.trusted_modules` to 'lambda'"):
+        releases.load(file)
+    np.testing.assert_array_equal(releases.load(file, "lambda")(X), 2 * X)
 
 
 @pytest.mark.parametrize(

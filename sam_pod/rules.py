@@ -132,6 +132,12 @@ def _validate_files(config: ml_collections.ConfigDict) -> None:
             f"`data.files.validation` is {config.data.files.validation!r}, but "
             "`data.files.train` is '': name the files to train on, too."
         )
+    is_split = config.data.validation == "split"
+    if is_split and config.data.files.train and not config.data.files.validation:
+        raise errors.UserError(
+            "`data.validation` is 'split', but `data.files.validation` is '': name the "
+            "files to validate on there, or take 'held_out'."
+        )
     missing = [key for key, value in given.items() if not value]
     if 0 < len(missing) < len(given):
         there = next(key for key, value in given.items() if value)

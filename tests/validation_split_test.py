@@ -83,6 +83,17 @@ def test_a_set_without_one_is_refused_in_a_line(tmp_path):
         rules.validate(config)
 
 
+def test_files_of_others_that_name_none_are_refused_with_the_key():
+    config = config_lib.defaults()
+    for key, value in {"train": "train-*", "test": "test-*"}.items():
+        config.data.files[key] = value
+    config.data.num_classes, config.data.validation = 2, "split"
+    with pytest.raises(errors.UserError, match=r"`data\.files\.validation` is ''"):
+        rules.validate(config)
+    config.data.files.validation = "val-*"
+    rules.validate(config)
+
+
 def test_what_is_validated_on_is_part_of_what_a_run_is(tmp_path):
     old = config_lib.defaults()
     new = config_lib.defaults()

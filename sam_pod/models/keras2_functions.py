@@ -54,6 +54,7 @@ def translate(name: str, objects: list[dict[str, Any]]) -> None:
         kept = {key: found["config"].get(key) for key in ("name", "trainable", "dtype")}
         found["class_name"], found["config"] = kind, {**kept, **settings}
         found["inbound_nodes"] = [inputs for _, _, inputs in layers]
+        found.pop("build_config", None)  # It knows the first input alone.
         if "module" in found:
             found["module"], found["registered_name"] = "keras.layers", None
 

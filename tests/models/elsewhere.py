@@ -90,13 +90,26 @@ def attention(keras: ModuleType):
     return keras.Model(inputs, layers.Dense(5)(layers.Bidirectional(layers.LSTM(3))(x)))
 
 
+def functions(keras: ModuleType):
+    """Functions of TensorFlow between layers, which tf.keras 2 keeps as layers."""
+    import tensorflow as tf
+
+    layers = keras.layers
+    inputs = keras.Input(SHAPE)
+    first = layers.Conv2D(4, 3, padding="same", name="with/slash")(inputs / 0.5 - 1.0)
+    x = layers.Conv2D(4, 3, padding="same")(tf.nn.relu6(first))
+    x = layers.ReLU(max_value=2.0)(1.0 - x * first)
+    return keras.Model(inputs, layers.Dense(5)(tf.reduce_mean(x, [1, 2])))
+
+
 MODELS = [functional, sequential, nested, branches, attention]
 
 
 def write(folder: pathlib.Path, keras: ModuleType) -> None:
     folder.mkdir()
     # MultiHeadAttention of tf.keras 2 is refused: Keras 3 builds it otherwise.
-    for make in MODELS[: -1 if keras.__name__ == "tf_keras" else None]:
+    is_old = keras.__name__ == "tf_keras"
+    for make in [*MODELS[:-1], functions] if is_old else MODELS:
         keras.utils.set_random_seed(0)
         model = make(keras)
         rng = np.random.default_rng(1)

@@ -160,6 +160,13 @@ def test_the_shape_that_a_first_layer_was_given_is_no_unknown_key():
     np.testing.assert_allclose(releases.load(file)(X), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_function_of_two_tensors_is_built_for_both():
+    double = call("math.add", "sum", "images", 0, 0, {"y": ["images", 0, 0]})
+    also = {**SINCE_2_13, "build_config": {"input_shape": [None, *SHAPE]}}
+    file = saved([double], {}, "2.15.0", also)
+    np.testing.assert_array_equal(releases.load(file)(X), 2 * X)
+
+
 def test_a_lambda_runs_only_where_that_is_asked():
     code = marshal.dumps((lambda x: 2 * x).__code__)
     settings = {

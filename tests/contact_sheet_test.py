@@ -40,6 +40,7 @@ def sheet_of(recipe, split):
     return contact_sheet.make(recipe, examples, split.manifest.classes)
 
 
+@pytest.mark.slow
 def test_it_shows_the_first_batch_of_training_on_two_replicas(tmp_path, monkeypatch):
     """Each replica takes what it got and augmented; the sheet has the same pixels."""
     config = everything(tmp_path)
@@ -118,6 +119,7 @@ def test_table_names_the_classes():
     )
 
 
+@pytest.mark.slow
 def test_a_run_writes_it_once_and_trains_to_the_same_bits(tmp_path, monkeypatch):
     config = everything(tmp_path)
     run(config, tmp_path / "with")

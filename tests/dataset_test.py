@@ -84,6 +84,7 @@ def test_random_parts_of_what_is_not_square_need_a_size(tmp_path):
     assert dataset.image_shape(config, made) == (6, 6, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", ["flip", "flip,inception"])
 def test_a_run_gives_the_same_bits_held_and_streamed(tmp_path, augment):
     results = []

@@ -153,6 +153,7 @@ sys.exit(prepare.main(sys.argv))
 """
 
 
+@pytest.mark.slow
 def test_signals_interrupt_it_and_it_continues(tmp_path):
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
     prepare.prepare("digits", "", str(tmp_path / "undisturbed"))

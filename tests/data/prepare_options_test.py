@@ -116,14 +116,17 @@ def test_noise_is_kept_beside_the_true_label(tmp_path):
     assert all("true_label" not in e for e in examples(tmp_path / "set", "test"))
 
 
-def test_noise_does_not_depend_on_shards_or_processes(tmp_path):
+@pytest.mark.parametrize(
+    "plans", [((1, 1), (7, 1)), pytest.param(((1, 1), (7, 2)), marks=pytest.mark.slow)]
+)
+def test_noise_does_not_depend_on_shards_or_processes(tmp_path, plans):
     tree = made.tree(
         tmp_path / "tree", {f"train/{c}": 30 for c in "abc"} | {"test/a": 2}
     )
     source = images.read(str(tree))
     options = shards.Options(label_noise=0.5)
     labels = set()
-    for count, processes in ((1, 1), (7, 1), (7, 2)):
+    for count, processes in plans:
         folder = tmp_path / f"{count}-{processes}"
         shards.write_with(source, str(folder), count, options, processes)
         labels.add(tuple(values(folder, "train", "label")))
@@ -131,7 +134,12 @@ def test_noise_does_not_depend_on_shards_or_processes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "encoding, num_processes", [("raw", 1), ("encoded", 1), ("encoded", 2)]
+    "encoding, num_processes",
+    [
+        ("raw", 1),
+        ("encoded", 1),
+        pytest.param("encoded", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_bad_images_are_left_out_and_listed(tmp_path, tree, encoding, num_processes):
     expected = values_after(tree, tmp_path / "before", encoding)

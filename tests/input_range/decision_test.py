@@ -131,6 +131,7 @@ def test_contradictions_are_one_line(data):
             decision.check_names(config)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_what_it_decided(data, tmp_path):
     path = save(tmp_path, L.Rescaling(1 / 255))
     config = runs.small_config(tmp_path, num_epochs=1, **{"model.name": path})

@@ -1,5 +1,6 @@
 """Which rows ascend together, and the same update from every way of splitting them."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -11,6 +12,18 @@ from sam_pod.models import batch_norm, network
 from tests import fixtures
 
 BATCH = 24
+
+
+# Operations one by one: of a few steps most of the time is spent on tracing the loop.
+eagerly = pytest.mark.usefixtures("without_graphs")
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not apply to tf.data functions")
+
+
+@pytest.fixture
+def without_graphs():
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def one():
@@ -98,10 +111,16 @@ class Float64(network.Network):
         return x, stats
 
 
-def float64_train(num_replicas, *, norm=False, average=None, steps=5, **recipe):
-    """Return weights and statistics after a few steps in float64."""
+@functools.cache
+def float64_train(num_replicas, *, norm=False, shared=0, eager=True, **recipe):
+    """Return weights and statistics after two steps in float64.
+
+    `shared` is how many replicas are one batch to BatchNorm.
+    """
+    assert tf.config.functions_run_eagerly() == eager
     net = Float64(fixtures.small_model(norm=norm).model)
-    net.average = average
+    if shared:
+        net.average = lambda tensors: replicas.group_mean(tensors, shared)
     recipe = fixtures.small_recipe(
         net,
         rho=0.5,
@@ -110,7 +129,7 @@ def float64_train(num_replicas, *, norm=False, average=None, steps=5, **recipe):
         **recipe,
     )
     strategy = fixtures.mirrored(num_replicas) if num_replicas > 1 else one()
-    state, rows = fixtures.train(strategy, recipe, fixtures.batches(steps, BATCH))
+    state, rows = fixtures.train(strategy, recipe, fixtures.batches(2, BATCH))
     return [v.numpy() for v in [*state.weights, *state.stats]], rows
 
 
@@ -121,77 +140,84 @@ def assert_equal(a, b, bound):
     np.testing.assert_allclose(a[1], b[1], atol=1e-5)
 
 
-def mixes(m):
+def mixes(m, counts):
     """Return every (replicas, sync, micro-batches) whose groups have m examples."""
-    for num_replicas in (1, 2, 4, 8):
+    for num_replicas in counts:
         for size in (s for s in (1, 2, 4, 8) if num_replicas % s == 0):
             per_group = size * BATCH // num_replicas
             if per_group % m == 0 and (BATCH // num_replicas) % (per_group // m) == 0:
                 yield num_replicas, str(size), per_group // m
 
 
+@eagerly
 @pytest.mark.parametrize(
-    "m", [12, 3, *(pytest.param(m, marks=pytest.mark.slow) for m in (24, 6))]
+    ("m", "counts"),
+    [
+        (12, (1, 2, 4)),
+        *(
+            pytest.param(m, (1, 2, 4, 8), marks=pytest.mark.slow)
+            for m in (24, 12, 6, 3)
+        ),
+    ],
 )
-def test_every_split_into_groups_of_m_gives_the_same_update(m):
+def test_every_split_into_groups_of_m_gives_the_same_update(m, counts):
     first, *others = [
         float64_train(count, sync=sync, micro_batches=parts)
-        for count, sync, parts in mixes(m)
+        for count, sync, parts in mixes(m, counts)
     ]
     assert len(others) >= 2
     for other in others:
         assert_equal(first, other, 1e-15)
 
 
+def test_the_compiled_loop_gives_the_same_update_too():
+    whole = float64_train(1, eager=False, micro_batches=2)
+    accumulated = float64_train(1, eager=False, micro_batches=2, accumulate_steps=3)
+    apart = float64_train(2, eager=False, sync="replica")
+    for other in (accumulated, apart):
+        assert_equal(whole, other, 1e-15)
+
+
+@eagerly
 def test_other_groups_give_another_update():
-    by_m = [float64_train(1, micro_batches=n)[0] for n in (1, 2, 4, 8)]
+    by_m = [float64_train(1, micro_batches=n)[0] for n in (1, 2, 4)]
     for a, b in itertools.pairwise(by_m):
         assert max(np.abs(x - y).max() for x, y in zip(a, b, strict=True)) > 1e-6
 
 
+@eagerly
 def test_the_norm_of_all_micro_batches_is_one_over_replicas_and_parts():
+    first = float64_train(4, sync="norm")
+    assert_equal(first, float64_train(1, sync="norm", micro_batches=4), 1e-15)
+    assert_equal(first, float64_train(2, sync="norm", micro_batches=2), 1e-15)
+
+
+@eagerly
+@pytest.mark.parametrize(
+    ("count", "parts", "chunks"),
+    [(1, 1, 3), (1, 2, 2), (1, 2, 3), (2, 1, 4), (2, 2, 3)],
+)
+def test_accumulation_changes_nothing(count, parts, chunks):
+    settings = {"micro_batches": parts, "sync": "replica"}
     assert_equal(
-        float64_train(1, sync="norm", micro_batches=4),
-        float64_train(4, sync="norm"),
+        float64_train(count, **settings),
+        float64_train(count, accumulate_steps=chunks, **settings),
         1e-15,
     )
-    assert_equal(
-        float64_train(2, sync="norm", micro_batches=2),
-        float64_train(4, sync="norm"),
-        1e-15,
-    )
 
 
-@pytest.mark.parametrize("chunks", [2, 3, 4])
-@pytest.mark.parametrize("parts", [1, 2])
-def test_accumulation_changes_nothing(chunks, parts):
-    for count in (1, 2):
-        settings = {"micro_batches": parts, "sync": "replica"}
-        if BATCH // count % (parts * chunks):
-            continue
-        assert_equal(
-            float64_train(count, **settings),
-            float64_train(count, accumulate_steps=chunks, **settings),
-            1e-15,
-        )
-
-
+@eagerly
 def test_batch_norm_of_the_group_makes_the_splits_equal_too():
-    def average(size):
-        return lambda tensors: replicas.group_mean(tensors, size)
-
     whole = float64_train(1, norm=True)
-    for count in (2, 4):
-        many = float64_train(count, norm=True, average=average(count))
-        assert_equal(whole, many, 4e-15)
+    assert_equal(whole, float64_train(4, norm=True, shared=4), 4e-15)
     halves = float64_train(1, norm=True, micro_batches=2)
     assert_equal(halves, float64_train(2, norm=True, sync="replica"), 4e-15)
-    for sync, parts, average_size in (("2", 1, 2), ("4", 2, 4)):
+    for count, sync, parts, shared in ((4, "2", 1, 2), (2, "2", 2, 2)):
         grouped = float64_train(
-            4, norm=True, sync=sync, micro_batches=parts, average=average(average_size)
+            count, norm=True, sync=sync, micro_batches=parts, shared=shared
         )
         assert_equal(halves, grouped, 4e-15)
-    own = float64_train(4, norm=True)
+    own = float64_train(2, norm=True)
     assert (
         max(np.abs(a - b).max() for a, b in zip(whole[0], own[0], strict=True)) > 1e-4
     )
@@ -208,11 +234,11 @@ def float32_train(num_replicas, **recipe):
         )
     strategy = fixtures.mirrored(num_replicas) if num_replicas > 1 else one()
     recipe = fixtures.small_recipe(net, **recipe)
-    state, rows = fixtures.train(strategy, recipe, fixtures.batches(5, BATCH))
+    state, rows = fixtures.train(strategy, recipe, fixtures.batches(2, BATCH))
     return [v.numpy() for v in [*state.weights, *state.stats]], rows
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_the_shared_layer_makes_replicas_equal_one(count):
     alone, rows = float32_train(1)
     many, many_rows = float32_train(count)

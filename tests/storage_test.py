@@ -120,6 +120,7 @@ def test_a_path_must_name_a_folder(path, form):
         storage.check(path, "--workdir")
 
 
+@pytest.mark.slow
 def test_hadoop_that_is_not_there_is_told():
     """Where there is Java and Hadoop, there is nothing to tell."""
     code = (
@@ -138,24 +139,20 @@ def test_hadoop_that_is_not_there_is_told():
 LOADS = """
 import sys
 from sam_pod import files, storage
-try:
-    files.check_scheme({path!r}, "`data.dir`")
-except Exception as error:
-    print(error)
-print("tensorflow_io" in sys.modules)
+for path in ("data/x", "gs://b/x", "oss://c/x"):
+    try:
+        files.check_scheme(path, "`data.dir`")
+    except Exception as error:
+        print(error)
+    print("tensorflow_io" in sys.modules)
 storage.leave(3)
 """
 
 
-@pytest.mark.parametrize(
-    ("path", "loads"), [("data/x", False), ("gs://b/x", False), ("oss://c/x", True)]
-)
-def test_what_tensorflow_has_built_in_loads_nothing_more(path, loads):
+def test_what_tensorflow_has_built_in_loads_nothing_more():
     done = subprocess.run(
-        [sys.executable, "-c", LOADS.format(path=path)],
-        capture_output=True,
-        text=True,
-        cwd=runs.ROOT,
+        [sys.executable, "-c", LOADS], capture_output=True, text=True, cwd=runs.ROOT
     )
     # Written and with the right code, whatever Python's own exit would do.
-    assert (done.stdout, done.stderr, done.returncode) == (f"{loads}\n", "", 3)
+    expected = ("False\nFalse\nTrue\n", "", 3)
+    assert (done.stdout, done.stderr, done.returncode) == expected

@@ -298,6 +298,7 @@ def test_a_file_that_goes_away_is_named(tree):
         list(source.splits["train"].read(0, 5))
 
 
+@pytest.mark.slow
 def test_all_of_cifar10_as_jpeg(tmp_path):
     if not REAL.exists():
         pytest.skip("needs ../shared/data/cifar10-jpeg.tar")

@@ -78,6 +78,7 @@ def test_rows_come_in_the_order_of_the_files(tmp_path, pattern):
             )
 
 
+@pytest.mark.slow
 def test_it_is_prepared_by_several_processes(tmp_path):
     source = source_lib.read(str(make(tmp_path / "source")))
     for count in (1, 2):

@@ -58,11 +58,11 @@ def test_images_come_as_they_are_stored(tmp_path, folder):
     made.check_random_access(source)
     found = {item.image for item in made.items(source, "train")}
     assert len(found) == 13
-    written = shards.write_with(source, str(tmp_path / "set"), 2, num_processes=2)
-    manifest.verify(tmp_path / "set", written.manifest)
+    written = shards.write(source, str(tmp_path / "set"), num_shards=2)
+    manifest.verify(tmp_path / "set", written)
     pixels = np.stack([made.image(i) for i in range(13)]) / 255
     mean = pixels.mean(axis=(0, 1, 2))
-    np.testing.assert_allclose(written.manifest.mean, mean, rtol=1e-12)
+    np.testing.assert_allclose(written.mean, mean, rtol=1e-12)
 
 
 def test_another_folder_is_refused(tmp_path, folder):

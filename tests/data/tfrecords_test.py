@@ -193,6 +193,7 @@ def test_splits_are_chosen_by_flags_and_shares(tmp_path):
     assert sorted(item.label for item in made.items(source, "test")) == [0, 1]
 
 
+@pytest.mark.slow
 def test_the_command_prepares_a_compressed_set_as_several_processes_do(tmp_path):
     pictures = labelled(lambda i: i % 3 + 1, lambda i: made.image(i).tobytes(), **SIZES)
     folder = make(tmp_path / "source", pictures, kind="GZIP")

@@ -321,7 +321,7 @@ def test_checkpoints(finished):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(24))
+@pytest.mark.parametrize("number", range(10))
 def test_a_whole_run_on_a_damaged_workdir(finished, tmp_path, number):
     config, run = finished
     shutil.copytree(run, tmp_path / "run")

@@ -37,7 +37,7 @@ def assert_at(state, workdir, bound):
             np.testing.assert_allclose(mine, trainers, rtol=0, atol=bound, err_msg=name)
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("replicas", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_jax_goes_on_from_a_checkpoint_as_the_trainer_does(
     interrupted, tmp_path, replicas
 ):
@@ -59,6 +59,7 @@ def test_jax_goes_on_from_a_checkpoint_as_the_trainer_does(
     assert np.abs(kernel - trained.values(before)["weights/3"]).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_augmentation_and_dropout_are_those_of_the_step(tmp_path):
     """To 1e-6, against the step that TensorFlow compiles, with its own age of XLA.
 

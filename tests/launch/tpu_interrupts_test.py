@@ -19,11 +19,24 @@ CALLS = [
     *("delete", "describe", "describe"),
 ]
 FOLLOW = 15  # Once that has told the end, its own end comes from the launcher.
-MOMENTS = [(call, "before") for call in range(2, len(CALLS) + 1)] + [
-    (call, "after")
+CHANGES = {
+    call
     for call, verb in enumerate(CALLS, 1)
     if verb in ("create", "scp", "ssh", "delete") and call != FOLLOW
-]
+}
+
+
+def differs(call):
+    """Return whether before it there is another state than after the call before.
+
+    Of those that ask again and again until something is there, the last is taken.
+    """
+    asks = CALLS[call - 1] == "describe" == CALLS[min(call, len(CALLS) - 1)]
+    return call - 1 not in CHANGES and (not asks or call == len(CALLS))
+
+
+MOMENTS = [(n, "before") for n in range(2, len(CALLS) + 1) if differs(n)]
+MOMENTS += [(call, "after") for call in sorted(CHANGES)]
 # Around the creation, and after the start of the trainer.
 OFTEN = {(4, "before"), (4, "after"), (14, "after")}
 

@@ -23,6 +23,7 @@ from sam_pod import (
     continuing,
     dataset,
     errors,
+    event_files,
     groups,
     identity,
     model_file,
@@ -132,6 +133,7 @@ def _set_up(
         recipe = build_recipe(
             located, data.manifest, epoch_steps, num_replicas, decisions=decisions
         )
+    is_new = decisions is None
     decisions = {
         **(decisions or {}),
         decision.KEY: recipe.input_range.name,
@@ -158,6 +160,9 @@ def _set_up(
     state, checkpoints, is_restored = _restore(workdir, config, runtime, recipe)
     for line in filter(None, changes):  # Now that nothing refuses them any more.
         logging.info(line)
+    if workers.is_chief and not is_new:
+        last = _kept_events(workdir, state, epoch_steps)
+        event_files.cut(workdir, last if is_restored else event_files.NOTHING)
     writer = writers.Writer(workdir, runtime)
     total_steps = config.num_epochs * epoch_steps
     if is_restored:
@@ -270,6 +275,15 @@ def _restore(
     is_restored = workers.is_chief and checkpoints.restore_latest()
     share_state(state, workers)
     return state, checkpoints, is_restored
+
+
+def _kept_events(
+    workdir: str, state: state_lib.TrainState, epoch_steps: int
+) -> event_files.Limits:
+    epochs = int(state.read_progress().validated_epochs)
+    return event_files.limits(
+        int(state.step.numpy()), epochs * epoch_steps, workdir_lib.read_result(workdir)
+    )
 
 
 def share_state(state: state_lib.TrainState, workers: Workers) -> None:

@@ -45,6 +45,7 @@ FLOORS = {
     "state": 2,
     "passes": 3,
     "result": 3,
+    "event_files": 3,
     "inputs": 4,
     "writers": 4,
     "step": 4,

@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -38,17 +39,25 @@ def continue_to_the_end(arguments, workdir, expected):
     runs.assert_equal_checkpoints(expected, workdir)
     runs.assert_equal_checkpoints(expected, workdir, "checkpoints/best")
     runs.assert_equal_scalars(expected, workdir)
+    runs.assert_equal_points(expected, workdir)
     for key in runs.result(expected).keys() - {"seconds", "examples_per_second"}:
         assert runs.result(workdir)[key] == runs.result(expected)[key], key
     return lines
 
 
-def kill_at_random(arguments, workdir, lines):
-    """Kill after so many lines of the log; return whether there was a run to kill."""
+def kill_at_random(arguments, workdir, lines, within_save):
+    """Kill after so many lines of the log; return whether there was a run to kill.
+
+    If asked to, only when a save has begun: its metrics are on the disk by then.
+    """
     process = runs.Process(*arguments, f"--workdir={workdir}")
     if process.read_until("Running on"):
         for _ in range(lines):
             process.read_until("step ")
+        deadline = time.monotonic() + 5
+        while within_save and time.monotonic() < deadline:
+            if (workdir / "checkpoints" / "partial").exists():
+                break
     return process.kill() == -signal.SIGKILL
 
 
@@ -63,8 +72,8 @@ def test_killed_anywhere_and_run_again_it_is_the_same_run(
     chance = random.Random(kills)
     workdir = tmp_path / "run"
     killed = [
-        kill_at_random(arguments, workdir, chance.randrange(1, most_lines))
-        for _ in range(kills)
+        kill_at_random(arguments, workdir, chance.randrange(1, most_lines), n % 2 == 0)
+        for n in range(kills)
     ]
     assert sum(killed) >= 2
     continue_to_the_end(arguments, workdir, expected)

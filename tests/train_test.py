@@ -15,7 +15,16 @@ import tensorflow as tf
 from tensorboard_plugin_profile.convert import raw_to_tool_data
 
 from sam_pod import config as config_lib
-from sam_pod import errors, interrupts, metrics, models, pace, runtime, train
+from sam_pod import (
+    errors,
+    event_files,
+    interrupts,
+    metrics,
+    models,
+    pace,
+    runtime,
+    train,
+)
 from sam_pod import state as state_lib
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.models import network
@@ -149,6 +158,7 @@ def test_tensorboard_has_config_overview_and_hyper_parameters(whole):
     assert "global_batch_size" in texts["config"]
     assert "conv2d" in texts["parameter_overview"]
     assert "hparams" in plugins
+    assert {tag for tag, _ in runs.points(workdir)} == event_files.TAGS
 
 
 @pytest.mark.parametrize(
@@ -175,6 +185,30 @@ def test_stopped_anywhere_and_continued_it_is_the_same_run(whole, tmp_path, look
     runs.assert_equal_scalars(workdir, again)
 
 
+@pytest.mark.slow
+def test_points_that_no_checkpoint_knew_of_are_there_once(whole, tmp_path, monkeypatch):
+    """Killed when all is written but the checkpoint: after the validation, too."""
+    folder, workdir, _ = whole
+    config = runs.small_config(folder)
+    again = tmp_path / "run"
+    original = state_lib.Checkpoints.save
+    for saves in (0, 0, 3):
+        left = iter(range(saves))
+
+        def killed(self, left=left):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            original(self)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(state_lib.Checkpoints, "save", killed)
+            with pytest.raises(KeyboardInterrupt):
+                run(config, again)
+    run(config, again)
+    runs.assert_equal_scalars(workdir, again)
+    runs.assert_equal_points(workdir, again)
+
+
 def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(
     whole, tmp_path, caplog
 ):
@@ -193,6 +227,8 @@ def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(
     assert f"Continuing after step {expected['steps'] - 5}/" in caplog.text
     assert result["test_loss"] == expected["test_loss"]
     runs.assert_equal_checkpoints(workdir, again)
+    runs.assert_equal_scalars(workdir, again)
+    runs.assert_equal_points(workdir, again)
 
 
 def test_no_readable_checkpoint_is_an_error_not_a_fresh_start(whole, tmp_path):

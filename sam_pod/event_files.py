@@ -1,0 +1,151 @@
+"""What a run that continues will write again is cut from its files of events.
+
+A kill leaves points after the last checkpoint, and perhaps half a record, at which
+readers stop. One file is what one process wrote, in order: so it is cut at the first
+point to be written again, and a cut that is itself killed is only done once more.
+"""
+
+import dataclasses
+import os
+import re
+import struct
+from collections.abc import Mapping
+
+import tensorflow as tf
+from absl import logging
+from google.protobuf import message
+
+from sam_pod import errors, files, metrics, objects
+from sam_pod.data import framing
+
+# By split, the last step of which a point stays. What each run writes before its first
+# step belongs to "train".
+Limits = Mapping[str, int]
+
+NOTHING: Limits = {"train": -1, "validation": -1, "test": -1}
+
+# Of tf.summary's writer; the profiler's file of events has another end.
+_NAME = re.compile(r"events\.out\.tfevents\.\d+\..+\.\d+\.\d+\.v2")
+_EVALUATIONS = [
+    f"{s}/{m}" for s in ("validation", "test") for m in ("loss", "accuracy")
+]
+TAGS = frozenset(
+    [
+        *(*metrics.TRAIN, metrics.EXAMPLES_PER_SECOND, metrics.WAIT_FRACTION),
+        *_EVALUATIONS,
+        *("config", "parameter_overview", "_hparams_/session_start_info"),
+        *("train/contact_sheet", "train/contact_sheet_labels"),
+    ]
+)
+_LENGTH = struct.Struct("<Q")
+_HEADER_BYTES = 12  # Of a record: its length and the checksum of that.
+_CHECKSUM_BYTES = 4  # After its data.
+
+
+def limits(
+    step: int, validated_step: int, result: Mapping[str, object] | None
+) -> Limits:
+    """Return what a run keeps that continues from a checkpoint.
+
+    Args:
+        step: Of the checkpoint.
+        validated_step: The step of the last validation that it knows.
+        result: Of the run, if it was finished before and is trained for longer.
+    """
+    is_tested = result is not None and result.get("steps") == step
+    test = step if is_tested else step - 1
+    return {"train": step, "validation": validated_step, "test": test}
+
+
+def cut(workdir: str, last: Limits) -> None:
+    """Cut the files of events that runs wrote to a folder, whose lock is held.
+
+    A file in which others wrote stays, and one that cannot be read or cut, which a
+    line says.
+
+    Args:
+        workdir: Of the run, on a disk or in a bucket.
+        last: What stays.
+
+    Raises:
+        UserError: a right is missing in a bucket.
+        StorageLost: the bucket's service does not answer.
+    """
+    points = num_files = 0
+    with errors.storage(workdir):
+        for name in filter(_NAME.fullmatch, files.names(workdir)):
+            try:
+                found = _cut_file(os.path.join(workdir, name), last)
+            except (OSError, ValueError, message.DecodeError) as error:
+                if isinstance(error, errors.UserError):
+                    raise
+                logging.warning(
+                    "Left %s/%s as it is (%s): TensorBoard may show a step twice.",
+                    *(workdir, name, errors.reason(error)),
+                )
+            else:
+                points, num_files = points + found, num_files + bool(found)
+    if points:
+        logging.info(
+            "Cut %d points from %d event file(s): they come after step %d, and will be "
+            "written again.",
+            *(points, num_files, max(last["train"], 0)),
+        )
+
+
+@dataclasses.dataclass
+class _Found:
+    """What a walk over a file of events has found."""
+
+    last: Limits
+    is_ours: bool = True
+    kept: int = 0  # Points before the cut.
+    beyond: int = 0  # Points after it.
+    cut: int = 0  # The byte where the first of them starts.
+
+    def visit(self, content: bytes, starts: list[int]) -> None:
+        """Look at whole records; `starts` are where in the file they start."""
+        for start in starts:
+            begin = start - starts[0]
+            (length,) = _LENGTH.unpack_from(content, begin)
+            begin += _HEADER_BYTES
+            event = tf.compat.v1.Event.FromString(content[begin : begin + length])
+            for value in event.summary.value:
+                self._point(value.tag, event.step, start)
+
+    def _point(self, tag: str, step: int, start: int) -> None:
+        self.is_ours &= tag in TAGS
+        if step > self.last.get(tag.partition("/")[0], self.last["train"]):
+            self.cut = self.cut if self.beyond else start
+            self.beyond += 1
+        elif self.beyond:
+            raise ValueError(f"step {step} of {tag} comes after later ones")
+        else:
+            self.kept += 1
+
+
+def _cut_file(path: str, last: Limits) -> int:
+    """Return how many points were cut; raise where what is there is not clear."""
+    found = _Found(last)
+    scan = framing.scan(path, found.visit)
+    if not found.is_ours:
+        return 0
+    if found.beyond and not found.kept:
+        files.remove(path)
+    elif found.beyond:
+        _truncate(path, found.cut)
+    elif scan.fault == "corrupt":
+        raise ValueError(f"its record at byte {scan.offset} is corrupt")
+    elif scan.fault:
+        _truncate(path, scan.offset)
+    return found.beyond
+
+
+def _truncate(path: str, size: int) -> None:
+    """Leave the first `size` bytes of a file, which at any moment is old or new."""
+    if files.is_remote(path):
+        content = objects.read(path)
+        files.write_bytes(path, content[:size])
+        return
+    os.truncate(path, size)
+    files.sync(path)

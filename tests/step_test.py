@@ -414,7 +414,7 @@ def test_a_loop_tells_how_long_its_steps_waited_for_input(replicas):
         def replica_fn(x, y):
             del y
             matrix = tf.fill([300, 300], tf.cast(x[0], tf.float32))
-            for _ in tf.range(products):
+            for _ in range(products):
                 matrix = tf.matmul(matrix, matrix) * 1e-3
             return tf.stack([tf.reduce_mean(matrix)] * 2)
 

@@ -61,36 +61,23 @@ def kill_at_random(arguments, workdir, lines, within_save):
     return process.kill() == -signal.SIGKILL
 
 
-@pytest.mark.parametrize(
-    ("kills", "most_lines"),
-    [(2, 25), pytest.param(10, 8, marks=pytest.mark.slow)],
-)
-def test_killed_anywhere_and_run_again_it_is_the_same_run(
-    small, tmp_path, kills, most_lines
-):
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_killed_anywhere_and_run_again_it_is_the_same_run(small, tmp_path, kills):
     arguments, expected = small
     chance = random.Random(kills)
     workdir = tmp_path / "run"
     killed = [
-        kill_at_random(arguments, workdir, chance.randrange(1, most_lines), n % 2 == 0)
+        kill_at_random(arguments, workdir, chance.randrange(1, 8), n % 2 == 0)
         for n in range(kills)
     ]
-    assert sum(killed) >= 2
+    assert sum(killed) >= min(kills, 2)
     continue_to_the_end(arguments, workdir, expected)
 
 
+# tests/interrupts_test.py sends every one that a scheduler or a terminal has.
 @pytest.mark.parametrize(
     "number",
-    [
-        signal.SIGHUP,
-        *(
-            pytest.param(number, marks=pytest.mark.slow)
-            for number in (
-                *(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2),
-                *(signal.SIGXCPU, signal.SIGALRM, signal.SIGQUIT),
-            )
-        ),
-    ],
+    [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],
 )
 def test_a_signal_saves_and_exits_42(small, tmp_path, number):
     arguments, expected = small
@@ -197,7 +184,6 @@ def test_help_lists_the_keys(capsys):
 def test_bad_input_in_one_line_with_nothing_written(small, tmp_path):
     arguments, workdir = small
     new = f"--workdir={tmp_path / 'new'}"
-    assert "nearest is" in user_error(*arguments, new, "--config.sam.rh=0")
     assert "holds a run with another config (`seed` was 0, is 1)" in user_error(
         *arguments, f"--workdir={workdir}", "--config.seed=1"
     )

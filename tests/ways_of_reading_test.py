@@ -5,8 +5,6 @@ whether they are held. One loop is compiled for all of them: their batches have 
 type, whose sizes are known.
 """
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -137,8 +135,8 @@ def trainer(request):
     return Trainer(request.param)
 
 
-ALL = list(itertools.product(PLACES, (1.0, 0.0)))
-# Building what reads takes a second, so that of 60 ways the others are slow tests.
+# Building what reads takes a second: of 60 ways these few, and as slow tests each place
+# held and streamed, and each place at each size.
 FEW = {
     (1, "as stored"): [("raw", 1.0), ("raw", 0.0), ("foreign", 0.0), ("bucket", 0.0)],
     (1, "resized"): [("raw", 1.0), ("png", 0.0)],
@@ -168,27 +166,34 @@ def test_some_ways_to_the_same_pixels_train_to_the_same_bits(places, trainer):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("trainer", [1], indirect=True)
 @pytest.mark.parametrize("pixels", SIZES)
-def test_all_ways_to_the_same_pixels_train_to_the_same_bits(places, trainer, pixels):
-    assert_all_equal(trainer, places, pixels, ALL)
+def test_every_place_and_size_trains_to_the_same_bits(places, trainer, pixels):
+    odd = list(SIZES).index(pixels)
+    ways = [(place, float((odd + i) % 2)) for i, place in enumerate(PLACES)]
+    assert_all_equal(trainer, places, pixels, ways)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "replicas"),
-    [*((name, 1) for name in augment.NAMES), ("inception", 4), ("cutmix", 4)],
+    ("names", "replicas", "way"),
+    [
+        ("inception,flip,color_jitter,cutmix", 4, ("bucket", 0.0)),
+        ("crop,flip,autoaugment,brightness,cutout", 1, ("png", 0.0)),
+        ("randaugment,mixup", 1, ("bucket", 0.0)),
+    ],
 )
 def test_every_augmentation_trains_however_images_are_read(
-    places, tmp_path, name, replicas
+    places, tmp_path, names, replicas, way
 ):
     """Whole runs of the trainer."""
     strategy = fixtures.mirrored(replicas)
     first, pixels = None, "resized"  # All to one size: parts are of equal images, then.
     # Those with one manifest: what cutout hides gets the mean that it says.
-    for place, fraction in (("raw", 1.0), ("png", 0.0), ("bucket", 0.0)):
+    for place, fraction in (("raw", 1.0), way):
         config = runs.small_config(tmp_path, **{"num_epochs": 1, "data.cutout_size": 4})
-        way = configured(places(pixels, place), pixels, fraction, name)
-        config.data.update(way.data)
+        keys = places(pixels, place)
+        config.data.update(configured(keys, pixels, fraction, names).data)
         config.global_batch_size = BATCH
         runs.save_model(config.model.name, classes=stored.CLASSES)
         workdir = tmp_path / f"{place}-{fraction}"
@@ -197,3 +202,13 @@ def test_every_augmentation_trains_however_images_are_read(
         first = first or found
         for key in first.keys() - {"progress/seconds/.ATTRIBUTES/VARIABLE_VALUE"}:
             np.testing.assert_array_equal(first[key], found[key], err_msg=str(workdir))
+
+
+def test_every_augmentation_is_among_them():
+    (mark,) = (
+        mark
+        for mark in test_every_augmentation_trains_however_images_are_read.pytestmark
+        if mark.name == "parametrize"
+    )
+    chosen = {name for names, *_ in mark.args[1] for name in names.split(",")}
+    assert chosen == set(augment.NAMES)

@@ -18,9 +18,11 @@ L = keras.layers
 SHAPE = (8, 8, 3)
 _OPEN = """
 import sys, keras, numpy as np
-model = keras.models.load_model(sys.argv[1])
-images = np.load(sys.argv[2])
-np.save(sys.argv[3], np.asarray(model(images, training=False)).astype("float32"))
+images = np.load(sys.argv[1])
+for path in sys.argv[3:]:
+    outputs = keras.models.load_model(path)(images, training=False)
+    name = path.rpartition("/")[2].replace(".keras", ".npy")
+    np.save(f"{sys.argv[2]}/{name}", np.asarray(outputs).astype("float32"))
 print(keras.__version__, "sam_pod" in sys.modules)
 """
 
@@ -112,7 +114,7 @@ def test_a_key_that_older_releases_lack_stays_where_it_says_something(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", ["3.5.0", "3.8.0", "3.15.1"])
+@pytest.mark.parametrize("version", ["3.5.0", "3.15.1"])
 def test_other_releases_of_keras_open_the_file(stored, tmp_path, version):
     """In a process whose path has that release and none of this package."""
     folder, outputs = stored
@@ -127,15 +129,15 @@ def test_other_releases_of_keras_open_the_file(stored, tmp_path, version):
     if made.returncode:
         pytest.skip(f"keras {version} cannot be installed here: {made.stderr[-200:]}")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "keras")}
+    files = [folder / f"{name}.keras" for name in outputs]
+    opened = subprocess.run(
+        [sys.executable, "-c", _OPEN, folder / "images.npy", tmp_path, *files],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert opened.stdout == f"{version} False\n", opened.stderr[-2000:]
     for name, expected in outputs.items():
-        files = [folder / f"{name}.keras", folder / "images.npy", tmp_path / "out.npy"]
-        opened = subprocess.run(
-            [sys.executable, "-c", _OPEN, *files],
-            capture_output=True,
-            text=True,
-            env=environment,
-            cwd=tmp_path,
-            check=False,
-        )
-        assert opened.stdout == f"{version} False\n", opened.stderr[-2000:]
-        assert_alike(np.load(tmp_path / "out.npy"), expected)
+        assert_alike(np.load(tmp_path / f"{name}.npy"), expected)

@@ -115,13 +115,11 @@ def write(folder: pathlib.Path, keras: ModuleType) -> None:
         rng = np.random.default_rng(1)
         for variable in model.trainable_weights:
             variable.assign(rng.uniform(-0.5, 0.9, variable.shape).astype("float32"))
-        np.save(folder / f"{make.__name__}.npy", model.predict(images(), verbose=0))
+        outputs = np.asarray(model(images(), training=False))
+        np.save(folder / f"{make.__name__}.npy", outputs)
         model.save(folder / f"{make.__name__}.keras")
         if make in (functional, branches):  # Of others 3.0 writes none.
-            np.save(
-                folder / f"{make.__name__}_h5.npy",
-                np.load(folder / f"{make.__name__}.npy"),
-            )
+            np.save(folder / f"{make.__name__}_h5.npy", outputs)
             model.save(folder / f"{make.__name__}_h5.h5")
 
 

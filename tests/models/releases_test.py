@@ -213,7 +213,7 @@ def test_a_file_of_no_known_release_says_so(saved):
         load(packed.getvalue())
 
 
-RELEASES = ["3.0.5", "3.3.3", "3.6.0", "3.9.2", "3.13.2", "3.15.1"]
+RELEASES = ["3.0.5", "3.9.2", "3.15.1"]
 
 
 @pytest.mark.slow
@@ -246,7 +246,7 @@ def test_a_file_predicts_what_it_did_where_it_was_made(tmp_path, package):
         found = releases.load(model_file.read(str(path)))
         expected = np.load(path.with_suffix(".npy"))
         np.testing.assert_allclose(
-            found.predict(elsewhere.images(), verbose=0),
+            found(elsewhere.images(), training=False),
             expected,
             rtol=1e-5,
             atol=1e-5,

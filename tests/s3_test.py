@@ -46,6 +46,7 @@ def assert_is_whole(expected, workdir):
     runs.assert_equal_checkpoints(expected, workdir)
     runs.assert_equal_checkpoints(expected, workdir, "checkpoints/best")
     runs.assert_equal_scalars(expected, workdir)
+    runs.assert_equal_points(expected, workdir)
     for key in runs.result(expected).keys() - {"seconds", "examples_per_second"}:
         if key != "config_digest":  # Where and how often differ.
             assert runs.result(workdir)[key] == runs.result(expected)[key], key
@@ -105,6 +106,8 @@ def test_a_run_killed_within_a_save_goes_on_bit_for_bit_whatever_fails(
     assert (code, stderr) == (0, "")
     lines += more
     assert any("Continuing after step 6/" in line for line in lines)
+    # Of step 7 the metrics were there, and the checkpoint was not.
+    assert any("from 1 event file(s): they come after step 6" in x for x in lines)
     assert any("trying again in" in line for line in lines)
     assert {fault for _, _, fault in proxy.faults} == {*FAULTS.values()}
     workdir = server.get("killed/", tmp_path / "killed")

@@ -93,6 +93,27 @@ def scan(
     return Scan(end, checksum, starts, fault, offset)
 
 
+def starts_at_end(tail: bytes) -> list[int]:
+    """Return where records start in the last bytes of a file; [] if it ends in none.
+
+    The first found is whole, and the rest follow it up to the end.
+    """
+    for first in range(len(tail) - FRAME_BYTES + 1):
+        starts, offset = [], first
+        while offset + FRAME_BYTES <= len(tail):
+            length, check = _HEADER.unpack_from(tail, offset)
+            following = offset + length + FRAME_BYTES
+            if following > len(tail) or check != masked_crc32c(
+                tail[offset : offset + 8]
+            ):
+                break
+            starts.append(offset)
+            offset = following
+        if starts and offset == len(tail):
+            return starts
+    return []
+
+
 def _blocks(path: str) -> Iterator[bytes]:
     if files.is_remote(path):
         yield from objects.blocks(path)

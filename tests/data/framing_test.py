@@ -53,6 +53,16 @@ def test_every_truncation_is_found(path, monkeypatch, block):
         assert scan.starts == [end for end in ends() if end < offset]
 
 
+def test_the_last_records_are_found_from_any_byte_before_them(path):
+    content = path.read_bytes()
+    for begin in [*range(150), *range(150, len(content), 50)]:
+        expected = [end - begin for end in ends()[:-1] if end >= begin]
+        assert framing.starts_at_end(content[begin:]) == expected
+    for size in range(1, 17 + framing.FRAME_BYTES):
+        assert framing.starts_at_end(content[:-size]) == []
+    assert framing.starts_at_end(content[1:] + bytes(20)) == []
+
+
 def test_every_flipped_byte_of_a_length_is_found(path):
     content = path.read_bytes()
     for start in ends()[:-1]:

@@ -15,7 +15,8 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 
-from sam_pod import errors, files
+from sam_pod import errors
+from sam_pod.storage import files
 
 
 def name(step: int, validated_epochs: int) -> str:

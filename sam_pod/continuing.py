@@ -11,9 +11,10 @@ from typing import Any
 
 import ml_collections
 
-from sam_pod import checkpoint_folder, errors, files
+from sam_pod import checkpoint_folder, errors
 from sam_pod import spread as spread_lib
 from sam_pod import workdir as workdir_lib
+from sam_pod.storage import files
 
 HINT = (
     "To train it for longer, run the same command with a higher --config.num_epochs "

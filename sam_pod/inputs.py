@@ -9,10 +9,11 @@ import ml_collections
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import dataset, errors, files, interrupts, turns
+from sam_pod import dataset, errors, interrupts
 from sam_pod.data import faults, pipeline, prepare
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.runtime import Runtime
+from sam_pod.storage import files, turns
 from sam_pod.workers import Workers
 
 

@@ -25,13 +25,12 @@ from sam_pod import (
     interrupts,
     notices,
     path_flags,
-    retries,
     rules,
-    storage,
     watchdog,
 )
 from sam_pod import config as config_lib
 from sam_pod import workdir as workdir_lib
+from sam_pod.storage import retries, schemes
 
 
 def main(argv: list[str]) -> int:
@@ -224,4 +223,4 @@ def _tensorboard() -> str:
 
 
 if __name__ == "__main__":
-    storage.leave(main(sys.argv))
+    schemes.leave(main(sys.argv))

@@ -2,7 +2,8 @@
 
 import os
 
-from sam_pod import errors, files, model_file
+from sam_pod import errors, model_file
+from sam_pod.storage import files
 
 # Not what was trained: a checkpoint has that, and an export.
 _NAMES = {model_file.KERAS: "initial.keras", model_file.H5: "initial.h5"}

@@ -3,7 +3,8 @@
 import ml_collections
 
 from sam_pod import config as config_lib
-from sam_pod import errors, storage
+from sam_pod import errors
+from sam_pod.storage import schemes
 
 _POSITIVE = [
     "accumulate_steps",
@@ -78,7 +79,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
                 raise errors.UserError(f"`{key}` is {flat[key]}; it must be {rule}.")
     for key, value in flat.items():
         if isinstance(value, str):
-            storage.check_credentials(value, f"`{key}`")
+            schemes.check_credentials(value, f"`{key}`")
     if config.dtype not in ("float32", "bfloat16"):
         raise errors.UserError(
             f"`dtype` is {config.dtype!r}; it must be 'float32' or 'bfloat16'."

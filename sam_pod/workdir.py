@@ -13,7 +13,8 @@ import ml_collections
 from absl import logging
 
 from sam_pod import config as config_lib
-from sam_pod import errors, files, model_copy, model_file, own_code
+from sam_pod import errors, model_copy, model_file, own_code
+from sam_pod.storage import files
 
 CONFIG = "config.json"
 INPUTS = "inputs.json"  # Digests of the data and of the model's file.

@@ -16,8 +16,9 @@ from absl import logging
 from clu import metric_writers, parameter_overview
 
 from sam_pod import config as config_lib
-from sam_pod import errors, metrics, outbox
+from sam_pod import errors, metrics
 from sam_pod.runtime import Runtime
+from sam_pod.storage import outbox
 
 
 class Writer:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import checkpoint_folder, files, optimizers
+from sam_pod import checkpoint_folder, optimizers
 from sam_pod import state as state_lib
+from sam_pod.storage import files
 from tests import fixtures, state_test
 
 

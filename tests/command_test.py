@@ -93,7 +93,7 @@ def test_nobody_has_to_read_what_is_written(code, ending):
     program = f"""
 import sys
 from absl import logging
-from sam_pod import command, interrupts, storage
+from sam_pod import command; from sam_pod import interrupts; from sam_pod.storage import schemes as storage
 def action():
     sys.stdin.read()
     {code}

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from sam_pod import config as config_lib
-from sam_pod import errors, files, identity, interrupts, model_file, workdir
+from sam_pod import errors, identity, interrupts, model_file, workdir
 from sam_pod.export import trained
+from sam_pod.storage import files
 from tests import runs, train_test
 from tests.data import stored
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, files, model_file, models
+from sam_pod import errors, model_file, models
+from sam_pod.storage import files
 
 L = keras.layers
 SHAPE = (8, 8, 3)

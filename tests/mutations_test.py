@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import continuing, dataset, errors, files, main, session, spread, workdir
+from sam_pod import continuing, dataset, errors, main, session, spread, workdir
 from sam_pod import state as state_lib
 from sam_pod.data import (
     images,
@@ -26,6 +26,7 @@ from sam_pod.data import (
     shards,
     survey,
 )
+from sam_pod.storage import files
 from tests import fixtures, runs, train_test
 from tests.data import packing_test
 

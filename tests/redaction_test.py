@@ -4,8 +4,9 @@ import logging as python_logging
 
 import pytest
 
-from sam_pod import command, errors, redaction, rules, storage
+from sam_pod import command, errors, redaction, rules
 from sam_pod import config as config_lib
+from sam_pod.storage import schemes
 
 SECRET = "hunter2hunter2"
 LEAKS = [
@@ -88,4 +89,4 @@ def test_a_config_takes_none(key, value):
 
 def test_a_path_takes_none():
     with pytest.raises(errors.UserError, match=r"--workdir is .*carries credentials"):
-        storage.check(LEAKS[1], "--workdir")
+        schemes.check(LEAKS[1], "--workdir")

@@ -164,7 +164,7 @@ def in_process(code, environment, cwd=None):
     """Run code in a process of its own; return what it gives to `tell`, by line."""
     text = (
         "import json, os, sys\n"
-        "from sam_pod import errors, files, objects, retries, workdir\n"
+        "from sam_pod import errors; from sam_pod.storage.schemes import files; from sam_pod.storage.schemes import objects; from sam_pod.storage.schemes import retries; from sam_pod import workdir\n"
         "def tell(function, *arguments):\n"
         "    try:\n"
         "        told = function(*arguments)\n"
@@ -368,7 +368,7 @@ def test_a_folder_is_sent_whole_or_not_at_all(server, proxy, tmp_path):
     server.client.put_object(Bucket=s3_server.BUCKET, Key="sent/left", Body=b"x")
     told = in_process(
         f"""
-        from sam_pod import remote_folder
+        from sam_pod.storage import remote_folder
         tell(remote_folder.check, "s3://bucket/sent/")
         tell(remote_folder.send, {str(folder)!r}, "s3://bucket/sent")
         tell(files.names, "s3://bucket/sent")

@@ -7,7 +7,8 @@ import os
 import pytest
 
 from sam_pod import config as config_lib
-from sam_pod import errors, files, workdir
+from sam_pod import errors, workdir
+from sam_pod.storage import files
 
 
 def test_same_config_may_continue_another_may_not(tmp_path):

@@ -7,7 +7,7 @@ skipped: the last attempt raises what is wrong.
 
 import tensorflow as tf
 
-from sam_pod import retries
+from sam_pod.storage import retries
 
 
 def persistent(dataset: tf.data.Dataset) -> tf.data.Dataset:

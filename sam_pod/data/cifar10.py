@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 
 import tqdm
 
-from sam_pod import errors, turns
+from sam_pod import errors
 from sam_pod.data import archives, cifar, records
+from sam_pod.storage import turns
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 FILE_NAME = "cifar-10-binary.tar.gz"

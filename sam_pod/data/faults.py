@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
-from sam_pod import files
 from sam_pod.data import random_access
+from sam_pod.storage import files
 
 # What TensorFlow raises where the content of a file is not as it must be; also
 # NotFoundError: behind the end of a file it goes on in a next one, and there is none.

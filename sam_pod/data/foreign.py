@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from sam_pod import errors, files
+from sam_pod import errors
 from sam_pod.data import (
     decoding,
     features,
@@ -26,6 +26,7 @@ from sam_pod.data import (
     statistics,
 )
 from sam_pod.data import manifest as manifest_lib
+from sam_pod.storage import files
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
-from sam_pod import files, objects
+from sam_pod.storage import files, objects
 
 FRAME_BYTES = 16  # Of a record beside its data.
 

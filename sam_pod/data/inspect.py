@@ -16,8 +16,9 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sam_pod import errors, path_flags, storage
+from sam_pod import errors, path_flags
 from sam_pod.data import commands
+from sam_pod.storage import schemes
 
 
 def report(directory: str, output: str, check: Callable[[], object]) -> str:
@@ -90,4 +91,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    storage.leave(main(sys.argv))
+    schemes.leave(main(sys.argv))

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import errors, files, interrupts
+from sam_pod import errors, interrupts
 from sam_pod.data import fitting, framing, names, offsets, records, schema
+from sam_pod.storage import files
 
 FILE_NAME = "manifest.json"
 

@@ -13,7 +13,8 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import errors, files
+from sam_pod import errors
+from sam_pod.storage import files
 
 FOLDER = ".sam_pod"
 

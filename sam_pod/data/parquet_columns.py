@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sam_pod import errors, files
+from sam_pod import errors
+from sam_pod.storage import files
 
 if TYPE_CHECKING:
     import pyarrow

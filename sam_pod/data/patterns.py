@@ -4,8 +4,9 @@ import fnmatch
 import os
 from collections.abc import Iterator
 
-from sam_pod import errors, files
+from sam_pod import errors
 from sam_pod.data import features, schema, tfrecord_files
+from sam_pod.storage import files
 
 
 def matching(directory: str, pattern: str, key: str) -> list[str]:

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 
 import tqdm
 
-from sam_pod import errors, files, new_folder, redaction, storage, turns
+from sam_pod import errors, redaction
 from sam_pod.data import commands, names, prepare_flags, sources
+from sam_pod.storage import files, new_folder, schemes, turns
 
 # Whatever needs TensorFlow is imported where it is used: --help and a wrong flag
 # answer at once, and `main` can say first how TensorFlow shall behave.
@@ -230,4 +231,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    storage.leave(main(sys.argv))
+    schemes.leave(main(sys.argv))

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import files
 from sam_pod.data import attempts
+from sam_pod.storage import files
 
 
 class Records:

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import errors, files
+from sam_pod import errors
 from sam_pod.data import attempts, crops, features, grey, random_access, views
 from sam_pod.data import manifest as manifest_lib
+from sam_pod.storage import files
 
 CENTRAL_FRACTION = 0.875  # Of the shorter side, where training sees random parts.
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from sam_pod import errors, files, new_folder
+from sam_pod import errors
 from sam_pod.data import records, schema, shard_writer
+from sam_pod.storage import files, new_folder
 
 _FILE = "plan.json"
 _EXAMPLE_BYTES = 200  # About, beside the image: features, frame, index, state.

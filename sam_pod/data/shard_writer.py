@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import errors, files
+from sam_pod import errors
 from sam_pod.data import (
     decoding,
     framing,
@@ -28,6 +28,7 @@ from sam_pod.data import (
 from sam_pod.data import noise as noise_lib
 from sam_pod.data.pictures import careful, tallies
 from sam_pod.data.pictures import rules as rules_lib
+from sam_pod.storage import files
 
 STATE = ".prepare"
 

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 
-from sam_pod import errors, files, interrupts, new_folder
+from sam_pod import errors, interrupts
 from sam_pod.data import (
     grey,
     names,
@@ -28,6 +28,7 @@ from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import noise as noise_lib
 from sam_pod.data.pictures import rules as rules_lib
 from sam_pod.data.pictures import tallies
+from sam_pod.storage import files, new_folder
 
 _KEPT_ON = (KeyboardInterrupt, interrupts.Interrupted, processes.Died)
 

@@ -10,8 +10,9 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from sam_pod import errors, new_folder, turns
+from sam_pod import errors
 from sam_pod.data import split_names
+from sam_pod.storage import new_folder, turns
 
 if TYPE_CHECKING:
     from sam_pod.data import cifar, images, records

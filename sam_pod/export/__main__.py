@@ -22,7 +22,8 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sam_pod import command, errors, path_flags, storage
+from sam_pod import command, errors, path_flags
+from sam_pod.storage import schemes
 
 
 def main(argv: list[str]) -> int:
@@ -92,4 +93,4 @@ def _export(argv: list[str], check: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    storage.leave(main(sys.argv))
+    schemes.leave(main(sys.argv))

@@ -23,9 +23,10 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sam_pod import command, errors, path_flags, storage
+from sam_pod import command, errors, path_flags
 from sam_pod import main as main_lib
 from sam_pod.preflight import topologies
+from sam_pod.storage import schemes
 
 _DEFAULT_EXECUTE_REPLICAS = 4
 
@@ -132,4 +133,4 @@ def _run(argv: list[str], check: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    storage.leave(main(sys.argv))
+    schemes.leave(main(sys.argv))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import retries
 from sam_pod.data import attempts
+from sam_pod.storage import retries
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, files
+from sam_pod import errors
 from sam_pod.data import framing, manifest, pipeline
+from sam_pod.storage import files
 from tests import fixtures
 
 

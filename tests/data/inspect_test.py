@@ -7,8 +7,9 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, files, interrupts
+from sam_pod import errors, interrupts
 from sam_pod.data import images, inspect, manifest, shards, survey
+from sam_pod.storage import files
 from tests.data import made
 
 COUNTS = {"train/ant": 12, "train/bee": 3, "test/bee": 4}

@@ -10,7 +10,8 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from sam_pod import errors, files, remote_folder
+from sam_pod import errors
+from sam_pod.storage import files, remote_folder
 
 
 def check(output: str) -> str:

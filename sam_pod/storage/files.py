@@ -15,7 +15,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO, Any
 
-from sam_pod import errors, objects, storage
+from sam_pod import errors
+from sam_pod.storage import objects, schemes
 
 _MOST_LEVELS = 50  # Of JSON; what is written here has five.
 
@@ -38,13 +39,13 @@ def check_scheme(path: str, name: str, *, to_write: bool = False) -> None:
     """
     if not is_remote(path):
         return
-    if to_write and storage.scheme_of(path) in storage.READ_ONLY:
-        storage.check_credentials(path, name)
+    if to_write and schemes.scheme_of(path) in schemes.READ_ONLY:
+        schemes.check_credentials(path, name)
         raise errors.UserError(
             f"{name} is {path}, and http is for reading alone; give a local folder, "
             "s3://BUCKET/FOLDER or gs://BUCKET/FOLDER."
         )
-    storage.check(path, name)
+    schemes.check(path, name)
 
 
 def exists(path: str) -> bool:

@@ -8,7 +8,7 @@ are written on the local disk and sent when we say.
 import os
 import tempfile
 
-from sam_pod import files
+from sam_pod.storage import files
 
 
 class Outbox:

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from sam_pod import errors, objects
+from sam_pod import errors
+from sam_pod.storage import objects
 
 
 class Odd(http.server.BaseHTTPRequestHandler):

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TypeVar
 
-from sam_pod import errors, retries, storage
+from sam_pod import errors
+from sam_pod.storage import retries, schemes
 
 T = TypeVar("T")
 
@@ -148,7 +149,7 @@ def write(path: str, blocks: Callable[[], Iterator[bytes]]) -> None:
         path: Of the file.
         blocks: Returns its content, at each attempt anew.
     """
-    in_place = storage.scheme_of(path) in _STORES
+    in_place = schemes.scheme_of(path) in _STORES
     target = path if in_place else f"{path}.{uuid.uuid4().hex}"
 
     def put() -> None:
@@ -194,13 +195,13 @@ def check_rights(folder: str) -> None:
 def make_folders(path: str) -> None:
     """Make a folder, and those above it, where they are not there."""
     # In a bucket that does not exist TensorFlow would ask for the bucket without end.
-    if storage.scheme_of(path) not in _STORES:
+    if schemes.scheme_of(path) not in _STORES:
         _do(path, "write", lambda: _gfile().makedirs(path))
 
 
 def rename(old: str, new: str) -> None:
     """Give a file a name in the same file system, whatever had that name before."""
-    if storage.scheme_of(old) == "s3":
+    if schemes.scheme_of(old) == "s3":
         # Its own renames all files whose names begin so.
         content = read(old)
         if content is None:
@@ -233,12 +234,12 @@ def _do(path: str, action: str, function: Callable[[], T]) -> T:
 
 
 def _is_http(path: str) -> bool:
-    return storage.scheme_of(path) in storage.READ_ONLY
+    return schemes.scheme_of(path) in schemes.READ_ONLY
 
 
 def _is_masked(path: str) -> bool:
     """Return whether its client calls missing what it has failed to ask for."""
-    return _is_http(path) or storage.scheme_of(path) == "s3"
+    return _is_http(path) or schemes.scheme_of(path) == "s3"
 
 
 def _unless_missing(function: Callable[[], T]) -> T | None:

@@ -9,7 +9,8 @@ import hashlib
 import os
 import tempfile
 
-from sam_pod import errors, files
+from sam_pod import errors
+from sam_pod.storage import files
 
 LAST = "manifest.json"
 _MARKER = ".incomplete"

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from sam_pod import errors, files
+from sam_pod import errors
+from sam_pod.storage import files
 
 _TICK_SECONDS = 0.2
 _TRIES = 10  # Others make and remove the same folders at the same moment.

@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from sam_pod import errors, interrupts, turns
+from sam_pod import errors, interrupts
+from sam_pod.storage import turns
 from tests import runs
 
 
@@ -119,7 +120,7 @@ def test_when_it_is_interrupted_the_next_goes_on(tmp_path, error):
 
 HOLDS = """
 import sys
-from sam_pod import turns
+from sam_pod.storage import turns
 with turns.turn(sys.argv[1], "it", turns.Caller()):
     print("holds", flush=True)
     sys.stdin.read()

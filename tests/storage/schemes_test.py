@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from sam_pod import errors, files, storage
+from sam_pod import errors
+from sam_pod.storage import files, schemes
 from tests import runs
 
 
@@ -16,7 +17,7 @@ def environment(monkeypatch):
     for name in list(os.environ):
         if name.startswith(("AWS_", "S3_", "TF_AZURE_")) or "proxy" in name.lower():
             monkeypatch.delenv(name)
-    storage._silence.cache_clear()
+    schemes._silence.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def environment(monkeypatch):
 def test_who_must_answer_for_a_path(monkeypatch, path, variables, expected):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert storage.endpoint(path) == expected
+    assert schemes.endpoint(path) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,22 +76,22 @@ def test_a_service_that_drops_what_it_is_sent_is_waited_for_seconds(monkeypatch)
     monkeypatch.setattr(socket, "create_connection", connect)
     for _ in range(2):
         with pytest.raises(errors.UserError, match=r"h:80 does not answer .timed out"):
-            storage.check("http://h/x", "`data.dir`")
-    assert asked == [(("h", 80), storage.PROBE_SECONDS)]
+            schemes.check("http://h/x", "`data.dir`")
+    assert asked == [(("h", 80), schemes.PROBE_SECONDS)]
 
 
 @pytest.mark.parametrize("endpoint", ["127.0.0.1:5555", "host", "ftp://host", "//host"])
 def test_an_endpoint_needs_its_scheme(monkeypatch, endpoint):
     monkeypatch.setenv("S3_ENDPOINT", endpoint)
     with pytest.raises(errors.UserError, match=r"S3_ENDPOINT is .*http://"):
-        storage.check("s3://b/x", "--workdir")
+        schemes.check("s3://b/x", "--workdir")
 
 
 @pytest.mark.parametrize("endpoint", ["http://h:port", "https://:1"])
 def test_an_endpoint_must_be_an_address(monkeypatch, endpoint):
     monkeypatch.setenv("S3_ENDPOINT", endpoint)
     with pytest.raises(errors.UserError, match="is not an address"):
-        storage.check("s3://b/x", "--workdir")
+        schemes.check("s3://b/x", "--workdir")
 
 
 @pytest.mark.parametrize(
@@ -98,12 +99,12 @@ def test_an_endpoint_must_be_an_address(monkeypatch, endpoint):
 )
 def test_a_path_must_be_an_address(path):
     with pytest.raises(errors.UserError, match="is not an address"):
-        storage.check(path, "--workdir")
+        schemes.check(path, "--workdir")
 
 
 def test_a_host_must_have_a_name_that_can_be_one():
     with pytest.raises(errors.UserError, match="that is no name of a host"):
-        storage.check("http://data..example.com/x", "`data.dir`")
+        schemes.check("http://data..example.com/x", "`data.dir`")
 
 
 @pytest.mark.parametrize(
@@ -117,14 +118,14 @@ def test_a_host_must_have_a_name_that_can_be_one():
 )
 def test_a_path_must_name_a_folder(path, form):
     with pytest.raises(errors.UserError, match=f"it must look like {form}"):
-        storage.check(path, "--workdir")
+        schemes.check(path, "--workdir")
 
 
 @pytest.mark.slow
 def test_hadoop_that_is_not_there_is_told():
     """Where there is Java and Hadoop, there is nothing to tell."""
     code = (
-        "from sam_pod import files\n"
+        "from sam_pod.storage.schemes import files\n"
         "try:\n    files.check_scheme('viewfs://cluster/x', '--workdir')\n"
         "except ValueError as error:\n    print(error)"
     )
@@ -138,7 +139,7 @@ def test_hadoop_that_is_not_there_is_told():
 
 LOADS = """
 import sys
-from sam_pod import files, storage
+from sam_pod.storage import files; from sam_pod.storage import schemes as storage
 for path in ("data/x", "gs://b/x", "oss://c/x"):
     try:
         files.check_scheme(path, "`data.dir`")

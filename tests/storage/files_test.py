@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.lib.io import _pywrap_file_io
 
-from sam_pod import errors, files
+from sam_pod import errors
+from sam_pod.storage import files
 
 
 @pytest.fixture(params=["local", "ram"])
@@ -101,7 +102,7 @@ def test_an_unknown_scheme_is_refused():
 
 def test_tensorflow_is_imported_for_remote_paths_alone(tmp_path):
     code = (
-        "import sys; from sam_pod import files; "
+        "import sys; from sam_pod.storage.schemes import files; "
         f"files.write({str(tmp_path / 'x')!r}, 'x'); files.names({str(tmp_path)!r}); "
         "assert 'tensorflow' not in sys.modules"
     )

@@ -3,7 +3,8 @@
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, retries
+from sam_pod import errors
+from sam_pod.storage import retries
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import os
 
-from sam_pod import files, outbox
+from sam_pod.storage import files, outbox
 
 
 def test_a_local_folder_is_written_directly(tmp_path):

@@ -1,0 +1,1 @@
+"""Files and folders, on a disk, in a bucket or on a server."""

@@ -9,7 +9,8 @@ import dataclasses
 import signal
 from typing import Any
 
-from sam_pod import accelerators, interrupts
+from sam_pod import accelerators
+from sam_pod.process import signals
 
 # What the selectors of GKE's nodes call each generation; it offers no v2.
 _NODES = {
@@ -25,7 +26,7 @@ _JOB = "train"
 # again, and 255, which a container gets whose node was lost.
 RESTART_CODES = sorted(
     {
-        interrupts.EXIT_CODE,
+        signals.EXIT_CODE,
         *(
             128 + number
             for number in (

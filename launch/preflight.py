@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import ml_collections
 
 from launch import trainer
-from sam_pod import accelerators, errors, model_file, path_flags
+from sam_pod import accelerators, errors, model_file
 from sam_pod import config as config_lib
 from sam_pod import main as main_lib
+from sam_pod.process import path_flags
 
 _GRACE_SECONDS = 10.0
 

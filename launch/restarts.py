@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from launch import output as output_lib
 from launch import processes, stopping
-from sam_pod import interrupts
+from sam_pod.process import signals
 
 EXIT_USER_ERROR = 1
 _LONGEST_PAUSE_SECONDS = 60.0
@@ -39,12 +39,12 @@ def verdict(codes: Mapping[int, int]) -> int:
     first, then a bug. 42 says that all can run again.
     """
     found = set(codes.values()) - {0}
-    bugs = {c for c in found if c > 0} - {EXIT_USER_ERROR, interrupts.EXIT_CODE}
+    bugs = {c for c in found if c > 0} - {EXIT_USER_ERROR, signals.EXIT_CODE}
     if EXIT_USER_ERROR in found:
         return EXIT_USER_ERROR
     if bugs:
         return min(bugs)
-    return interrupts.EXIT_CODE if found else 0
+    return signals.EXIT_CODE if found else 0
 
 
 def run_workers(
@@ -76,7 +76,7 @@ def run_workers(
         chosen = processes.take_ports(num_workers, ports)
         workers = processes.Workers(command, chosen, output)
         code = _run_once(workers, requests, rule.grace_seconds, output)
-        if code != interrupts.EXIT_CODE or requests.came:
+        if code != signals.EXIT_CODE or requests.came:
             return code
         if time.monotonic() - start >= rule.stable_seconds:
             restarts = 0
@@ -106,7 +106,7 @@ def _run_once(
     finally:
         workers.finish()
     code = verdict(workers.codes)
-    if code not in (0, interrupts.EXIT_CODE):
+    if code not in (0, signals.EXIT_CODE):
         who = (str(i) for i, its in sorted(workers.codes.items()) if its == code)
         output.complain(
             f"Error: exit code {code} from worker {', '.join(who)}; the lines above "

@@ -4,7 +4,7 @@ import math
 import signal
 import time
 
-from sam_pod import interrupts
+from sam_pod.process import signals
 
 
 class Requests:
@@ -14,7 +14,7 @@ class Requests:
         """Block the signals: call it from the main thread before another starts."""
         self._asked_at = math.inf
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Our parent may ignore it.
-        self._awaited = {*interrupts.stops(), signal.SIGCHLD}
+        self._awaited = {*signals.stops(), signal.SIGCHLD}
         signal.pthread_sigmask(signal.SIG_BLOCK, self._awaited)
 
     @property
@@ -37,5 +37,5 @@ class Requests:
         if not self.came:
             self._asked_at = now
             return signal.SIGTERM
-        late = interrupts.is_second(received.si_signo, now - self._asked_at)
+        late = signals.is_second(received.si_signo, now - self._asked_at)
         return signal.SIGKILL if late else None

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from launch import claims, commands, gcloud, provision, restarts, trainer
 from launch import slice as slice_lib
 from launch.provision import say
-from sam_pod import errors, interrupts
+from sam_pod import errors
+from sam_pod.process import signals
 
-EXIT_INTERRUPTED = interrupts.EXIT_CODE
+EXIT_INTERRUPTED = signals.EXIT_CODE
 
 
 class Interrupted(BaseException):

@@ -44,7 +44,8 @@ from launch import (
 )
 from launch import slice as slice_lib
 from launch.provision import say
-from sam_pod import accelerators, errors, interrupts
+from sam_pod import accelerators, errors
+from sam_pod.process import signals
 
 _COMMANDS = ("up", "status", "run", "logs", "ssh", "down")
 
@@ -152,10 +153,10 @@ def _logs(values: flags.FlagValues) -> int:
         code = trainer.follow(the_slice).code
     except provision.SliceGone:
         say(f"Somebody deleted {place.name}.")
-        return interrupts.EXIT_CODE
+        return signals.EXIT_CODE
     if code is None or code < 0:
         say(f"No trainer runs on {place.name}.")
-        return interrupts.EXIT_CODE
+        return signals.EXIT_CODE
     return code
 
 
@@ -218,17 +219,17 @@ def _interrupt(number: int, frame: object) -> None:
     asked_at = time.monotonic()
 
     def end_at_once(number: int, _: object) -> None:
-        if interrupts.is_second(number, time.monotonic() - asked_at):
-            os._exit(interrupts.EXIT_CODE)
+        if signals.is_second(number, time.monotonic() - asked_at):
+            os._exit(signals.EXIT_CODE)
 
-    for received in interrupts.stops():
+    for received in signals.stops():
         signal.signal(received, end_at_once)
     raise story.Interrupted
 
 
 def main(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
-    for number in interrupts.stops():
+    for number in signals.stops():
         signal.signal(number, _interrupt)
     try:
         return _launch(argv)
@@ -238,7 +239,7 @@ def main(argv: list[str]) -> int:
     except (gcloud.GcloudError, story.Interrupted) as error:
         reason = " ".join(str(error).split()) or "interrupted; the same command goes on"
         print("Error:", reason, file=sys.stderr)
-        return interrupts.EXIT_CODE
+        return signals.EXIT_CODE
     except Exception:
         traceback.print_exc()
         return 70

@@ -17,7 +17,8 @@ import traceback
 from collections.abc import Mapping, Sequence
 
 from launch import processes, stopping
-from sam_pod import errors, interrupts
+from sam_pod import errors
+from sam_pod.process import signals
 
 PORT = 8470  # What coordinators expect.
 _MESH_PORT = 8476
@@ -129,7 +130,7 @@ def _serve(server: subprocess.Popen, first: str, requests: stopping.Requests) ->
         asked = requests.wait(_PAUSE_SECONDS if requests.came else math.inf)
         if asked == signal.SIGKILL or (requests.came and not _is_up(first)):
             break
-    return interrupts.EXIT_CODE
+    return signals.EXIT_CODE
 
 
 def _is_up(address: str) -> bool:

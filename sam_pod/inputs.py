@@ -9,9 +9,10 @@ import ml_collections
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import dataset, errors, interrupts
+from sam_pod import dataset, errors
 from sam_pod.data import faults, pipeline, prepare
 from sam_pod.data import manifest as manifest_lib
+from sam_pod.process import signals
 from sam_pod.runtime import Runtime
 from sam_pod.storage import files, turns
 from sam_pod.workers import Workers
@@ -37,7 +38,7 @@ def prepare_missing(
 
     def check() -> None:
         if stop.is_set():
-            raise interrupts.Interrupted
+            raise signals.Interrupted
 
     if dataset.is_foreign(config):
         dataset.read_manifest(config, check)
@@ -85,7 +86,7 @@ def check_reach(data: dataset.DataSet, runtime: Runtime) -> None:
             with tf.device(device):
                 seen = look()
         except tf.errors.OpError as error:
-            if interrupts.is_lost_worker(error):
+            if signals.is_lost_worker(error):
                 raise
             seen = b""
         if seen != expected:

@@ -16,40 +16,30 @@ from typing import Any, NoReturn
 from absl import flags, logging
 from ml_collections import config_flags
 
-from sam_pod import (
-    cluster,
-    command,
-    continuing,
-    errors,
-    exhaustion,
-    interrupts,
-    notices,
-    path_flags,
-    rules,
-    watchdog,
-)
+from sam_pod import cluster, continuing, errors, rules
 from sam_pod import config as config_lib
 from sam_pod import workdir as workdir_lib
+from sam_pod.process import command, exhaustion, notices, path_flags, signals, watchdog
 from sam_pod.storage import retries, schemes
 
 
 def main(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
-    stop = interrupts.watch()
+    stop = signals.watch()
 
     def train() -> None:
         values, recipe = parse(argv)
         workdir = values.workdir or workdir_lib.make_new(new_name(recipe))
         try:
             _train(values, workdir, stop)
-        except interrupts.Interrupted:
+        except signals.Interrupted:
             logging.info(
                 "Saved. Continue with the same command and --workdir=%s",
                 shlex.quote(workdir),
             )
             raise
         except Exception as error:
-            if interrupts.is_lost_worker(error):
+            if signals.is_lost_worker(error):
                 _leave_lost(error, workdir)
             raise
         finally:
@@ -67,13 +57,13 @@ def _leave_lost(error: Exception, workdir: str) -> NoReturn:
     logging.info(
         "A worker or its storage is lost (%s). Continue with the same command and "
         "--workdir=%s",
-        interrupts.reason_of_loss(error),
+        signals.reason_of_loss(error),
         shlex.quote(workdir),
     )
     python_logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(interrupts.EXIT_CODE)
+    os._exit(signals.EXIT_CODE)
 
 
 def parse(argv: list[str], *, here: bool = True) -> tuple[flags.FlagValues, str]:

@@ -10,7 +10,8 @@ import io
 import os
 import zipfile
 
-from sam_pod import errors, path_flags
+from sam_pod import errors
+from sam_pod.process import path_flags
 from sam_pod.storage import files
 
 KERAS, H5 = "keras", "h5"

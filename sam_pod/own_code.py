@@ -9,7 +9,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from sam_pod import errors, path_flags
+from sam_pod import errors
+from sam_pod.process import path_flags
 
 # A keyword of Python, so that no module has this name.
 LAMBDA = "lambda"

@@ -9,7 +9,8 @@ from absl import logging
 from tensorflow.python.eager import context
 
 from sam_pod import cluster as cluster_lib
-from sam_pod import deadline, devices, errors, proxies, tpu
+from sam_pod import devices, errors, tpu
+from sam_pod.process import deadline, proxies
 from sam_pod.state import HOST_DEVICE
 from sam_pod.workers import Workers
 

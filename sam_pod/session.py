@@ -34,7 +34,6 @@ from sam_pod import (
     spread,
     surroundings,
     tpu,
-    watchdog,
     writers,
 )
 from sam_pod import config as config_lib
@@ -45,6 +44,7 @@ from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import pipeline, prepare
 from sam_pod.input_range import decision, first_layer, looks
 from sam_pod.models import ends, image_layers
+from sam_pod.process import watchdog
 from sam_pod.recipe import Recipe
 from sam_pod.runtime import Runtime
 from sam_pod.workers import Workers

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import checkpoint_folder, errors, interrupts, optimizers, progress
+from sam_pod import checkpoint_folder, errors, optimizers, progress
+from sam_pod.process import signals
 
 if TYPE_CHECKING:
     from sam_pod.models import network as network_lib
@@ -201,7 +202,7 @@ class Checkpoints:
             except errors.UserError:
                 raise
             except Exception as error:  # Damaged files raise many types.
-                if interrupts.is_lost_worker(error):
+                if signals.is_lost_worker(error):
                     raise
                 logging.warning(
                     "Checkpoint %s cannot be read (%s); trying the one before.",
@@ -235,7 +236,7 @@ class Checkpoints:
         except errors.UserError:
             raise
         except Exception as error:
-            if interrupts.is_lost_worker(error):
+            if signals.is_lost_worker(error):
                 raise
             raise errors.UserError(
                 f"The best checkpoint in {self._best_directory} cannot be read; delete "

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import errors, proxies
+from sam_pod import errors
+from sam_pod.process import proxies
 
 _PROBE_SECONDS = 5.0
 _PAUSE_SECONDS = 1.0

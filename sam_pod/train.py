@@ -15,23 +15,13 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from sam_pod import (
-    continuing,
-    errors,
-    groups,
-    interrupts,
-    metrics,
-    pace,
-    progress,
-    result,
-    step,
-    watchdog,
-)
+from sam_pod import continuing, errors, groups, metrics, pace, progress, result, step
 from sam_pod import inputs as inputs_lib
 from sam_pod import session as session_lib
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
 from sam_pod.data import pipeline
+from sam_pod.process import signals, watchdog
 from sam_pod.runtime import Runtime
 from sam_pod.workers import Workers
 
@@ -143,7 +133,7 @@ def fit(session: session_lib.Session) -> None:
             save()
         if stops:
             _wait_for_all(session)
-            raise interrupts.Interrupted
+            raise signals.Interrupted
 
 
 def test(session: session_lib.Session) -> dict[str, Any]:
@@ -164,7 +154,7 @@ def test(session: session_lib.Session) -> dict[str, Any]:
     scores = _evaluate(session, "test", loop)
     if scores is None:
         _wait_for_all(session)
-        raise interrupts.Interrupted
+        raise signals.Interrupted
     session.writer.evaluation("test", steps, scores)
     session.writer.flush()
     summary = result.summarize(

@@ -11,7 +11,8 @@ import time
 import pytest
 
 from sam_pod import main
-from tests import notices_test, runs
+from tests import runs
+from tests.process import notices_test
 
 RECIPE = str(runs.ROOT / "configs" / "resnet20.py")
 
@@ -74,7 +75,7 @@ def test_killed_anywhere_and_run_again_it_is_the_same_run(small, tmp_path, kills
     continue_to_the_end(arguments, workdir, expected)
 
 
-# tests/interrupts_test.py sends every one that a scheduler or a terminal has.
+# tests/process/signals_test.py sends every one that a scheduler or a terminal has.
 @pytest.mark.parametrize(
     "number",
     [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from sam_pod import config as config_lib
-from sam_pod import errors, identity, interrupts, model_file, workdir
+from sam_pod import errors, identity, model_file, workdir
 from sam_pod.export import trained
+from sam_pod.process import signals
 from sam_pod.storage import files
 from tests import runs, train_test
 from tests.data import stored
@@ -150,7 +151,7 @@ def test_a_run_whose_file_is_gone_is_continued_and_exported(tmp_path):
     path = save(tmp_path / "m.keras")
     config = runs.small_config(tmp_path, **{"model.name": path, "num_epochs": 2})
     train_test.run(config, tmp_path / "whole")
-    with pytest.raises(interrupts.Interrupted):
+    with pytest.raises(signals.Interrupted):
         train_test.run(config, tmp_path / "parts", train_test.StopAfter(2))
     os.remove(path)
     train_test.run(config, tmp_path / "parts", threading.Event())
@@ -169,7 +170,7 @@ def test_a_run_on_grey_images_stays_grey_when_its_file_is_gone(tmp_path):
     (tmp_path / "grey" / "manifest.json").write_text(grey.to_json())
     values = {"model.name": path, "num_epochs": 2, "data.dir": str(tmp_path / "grey")}
     config = runs.small_config(tmp_path, **values)
-    with pytest.raises(interrupts.Interrupted):
+    with pytest.raises(signals.Interrupted):
         train_test.run(config, tmp_path / "run", train_test.StopAfter(1))
     os.remove(path)
     train_test.run(config, tmp_path / "run", threading.Event())

@@ -4,8 +4,9 @@ import logging as python_logging
 
 import pytest
 
-from sam_pod import command, errors, redaction, rules
 from sam_pod import config as config_lib
+from sam_pod import errors, redaction, rules
+from sam_pod.process import command
 from sam_pod.storage import schemes
 
 SECRET = "hunter2hunter2"

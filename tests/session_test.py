@@ -10,23 +10,15 @@ import keras
 import numpy as np
 import pytest
 
-from sam_pod import (
-    errors,
-    interrupts,
-    optimizers,
-    runtime,
-    session,
-    state,
-    surroundings,
-    workers,
-)
+from sam_pod import errors, optimizers, runtime, session, state, surroundings, workers
+from sam_pod.process import signals
 from tests import fixtures, runs
 from tests.train_test import StopAfter, run
 
 
 def begin(config, workdir):
     """Leave a run that was interrupted after its first loop."""
-    with pytest.raises(interrupts.Interrupted):
+    with pytest.raises(signals.Interrupted):
         run(config, workdir, StopAfter(0))
 
 
@@ -55,7 +47,7 @@ def test_a_change_is_said_of_a_run_that_goes_on_and_of_no_other(tmp_path, caplog
         run(config, tmp_path / "run", accepted=["num_epochs"])
     assert "goes from" not in caplog.text
     shutil.copy(tmp_path / "kept.keras", model)
-    with pytest.raises(interrupts.Interrupted):
+    with pytest.raises(signals.Interrupted):
         run(config, tmp_path / "run", StopAfter(0), accepted=["num_epochs"])
     assert "`num_epochs` goes from 1 to 2" in caplog.text
 

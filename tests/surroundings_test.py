@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from sam_pod import command, surroundings
+from sam_pod import surroundings
+from sam_pod.process import command
 from tests import runs
 
 

@@ -15,19 +15,11 @@ import tensorflow as tf
 from tensorboard_plugin_profile.convert import raw_to_tool_data
 
 from sam_pod import config as config_lib
-from sam_pod import (
-    errors,
-    event_files,
-    interrupts,
-    metrics,
-    models,
-    pace,
-    runtime,
-    train,
-)
+from sam_pod import errors, event_files, metrics, models, pace, runtime, train
 from sam_pod import state as state_lib
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.models import network
+from sam_pod.process import signals
 from tests import fixtures, runs
 
 
@@ -174,7 +166,7 @@ def test_stopped_anywhere_and_continued_it_is_the_same_run(whole, tmp_path, look
         try:
             result = run(config, again, StopAfter(looks))
             break
-        except interrupts.Interrupted:
+        except signals.Interrupted:
             stops += 1
             looks += 1  # Ever later, so that it ends.
     assert stops > 0
@@ -271,7 +263,7 @@ def test_a_run_trained_for_longer_is_as_if_it_had_been_to_last_so_long(whole, tm
     assert (first["epochs"], expected["epochs"]) == (2, 4)
     longer = runs.small_config(folder)
     # Interrupted on its way, it keeps the old result and needs no further consent.
-    with pytest.raises(interrupts.Interrupted):
+    with pytest.raises(signals.Interrupted):
         run(longer, tmp_path, StopAfter(1), accepted=["num_epochs"])
     assert runs.result(tmp_path) == first
     result = run(longer, tmp_path)
@@ -287,7 +279,7 @@ def test_another_number_of_replicas_is_another_run_unless_that_is_accepted(
 ):
     caplog.set_level(logging.INFO, "absl")
     config = runs.small_config(tmp_path, **{"sam.sync": "replica", "num_epochs": 1})
-    with pytest.raises(interrupts.Interrupted):
+    with pytest.raises(signals.Interrupted):
         run(config, tmp_path / "run", StopAfter(1))
     before = sorted(os.listdir(tmp_path / "run"))
     two = fixtures.mirrored(2)
@@ -307,7 +299,7 @@ def test_a_run_with_dropout_on_2_replicas_continues_bit_for_bit(tmp_path):
     config = runs.small_config(tmp_path, **{"sam.sync": "replica", "num_epochs": 2})
     strategy = fixtures.mirrored(2)
     expected = run(config, tmp_path / "a", strategy=strategy)
-    with pytest.raises(interrupts.Interrupted):
+    with pytest.raises(signals.Interrupted):
         run(config, tmp_path / "b", StopAfter(3), strategy)
     assert run(config, tmp_path / "b", strategy=strategy)["steps"] == expected["steps"]
     runs.assert_equal_checkpoints(tmp_path / "a", tmp_path / "b")

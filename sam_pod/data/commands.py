@@ -4,7 +4,8 @@ import os
 import traceback
 from collections.abc import Callable
 
-from sam_pod import errors, exhaustion, interrupts, proxies, redaction
+from sam_pod import errors, redaction
+from sam_pod.process import exhaustion, proxies, signals
 
 
 def run(action: Callable[[Callable[[], object]], object], advice: str) -> int:
@@ -15,7 +16,7 @@ def run(action: Callable[[Callable[[], object]], object], advice: str) -> int:
             if a signal came; it is raised at any other place, too.
         advice: What to say when a signal came.
     """
-    interruption = interrupts.Interruption()
+    interruption = signals.Interruption()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # A training on this machine may need all the memory of its GPU.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -27,14 +28,14 @@ def run(action: Callable[[Callable[[], object]], object], advice: str) -> int:
         # and so does a terminal that is closed.
         if interruption.came:
             redaction.tell(f"Interrupted: {advice}\n")
-            return interrupts.EXIT_CODE
+            return signals.EXIT_CODE
         if isinstance(error, errors.UserError):
             line = " ".join(str(error).splitlines())
             redaction.tell(f"Error: {line}\n")
             return 1
         if isinstance(error, errors.StorageLost):
             redaction.tell(f"{error}. The same command continues.\n")
-            return interrupts.EXIT_CODE
+            return signals.EXIT_CODE
         if errors.is_out_of_memory(error):
             redaction.tell(f"Error: {exhaustion.of_this_machine(error)}\n")
             return 1

@@ -16,8 +16,9 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sam_pod import errors, path_flags
+from sam_pod import errors
 from sam_pod.data import commands
+from sam_pod.process import path_flags
 from sam_pod.storage import schemes
 
 

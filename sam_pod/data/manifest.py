@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import errors, interrupts
+from sam_pod import errors
 from sam_pod.data import fitting, framing, names, offsets, records, schema
+from sam_pod.process import signals
 from sam_pod.storage import files
 
 FILE_NAME = "manifest.json"
@@ -201,7 +202,7 @@ def usable(path: str) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        if interrupts.is_lost_worker(error):
+        if signals.is_lost_worker(error):
             raise
         raise errors.UserError(errors.remote(path, error, "read")) from error
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import connection
 from typing import Any
 
-from sam_pod import errors, interrupts
+from sam_pod import errors
+from sam_pod.process import signals
 
 Progress = Callable[[int], object]
 Work = Callable[[Any, Progress], Any]  # (task, progress) -> result
@@ -96,9 +97,9 @@ def _processes(
     # A process that is forked would inherit TensorFlow's locks, but not its threads.
     context = multiprocessing.get_context("spawn")
     pipes, started = [], []
-    signals = interrupts.stops()
-    # They never see the signals that a terminal sends to all: we end them.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    awaited = signals.stops()
+    # They never see the awaited that a terminal sends to all: we end them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
     try:
         for _ in range(count):
             ours, theirs = context.Pipe()

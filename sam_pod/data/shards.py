@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 
-from sam_pod import errors, interrupts
+from sam_pod import errors
 from sam_pod.data import (
     grey,
     names,
@@ -28,9 +28,10 @@ from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import noise as noise_lib
 from sam_pod.data.pictures import rules as rules_lib
 from sam_pod.data.pictures import tallies
+from sam_pod.process import signals
 from sam_pod.storage import files, new_folder
 
-_KEPT_ON = (KeyboardInterrupt, interrupts.Interrupted, processes.Died)
+_KEPT_ON = (KeyboardInterrupt, signals.Interrupted, processes.Died)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

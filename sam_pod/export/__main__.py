@@ -22,7 +22,8 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sam_pod import command, errors, path_flags
+from sam_pod import errors
+from sam_pod.process import command, path_flags
 from sam_pod.storage import schemes
 
 

@@ -4,9 +4,10 @@ import os
 
 import keras
 
-from sam_pod import errors, keras_settings, model_file
+from sam_pod import errors, model_file
 from sam_pod.models import batch_norm, keras_file, resnet20
 from sam_pod.models.network import Network
+from sam_pod.process import keras_settings
 
 MODELS = {"resnet20": resnet20.build}
 _DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}

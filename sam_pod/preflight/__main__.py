@@ -23,9 +23,10 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sam_pod import command, errors, path_flags
+from sam_pod import errors
 from sam_pod import main as main_lib
 from sam_pod.preflight import topologies
+from sam_pod.process import command, path_flags
 from sam_pod.storage import schemes
 
 _DEFAULT_EXECUTE_REPLICAS = 4

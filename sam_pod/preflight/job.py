@@ -20,9 +20,9 @@ from sam_pod.preflight import (
     report,
 )
 from sam_pod.preflight import subject as subject_lib
-from sam_pod.preflight.display import Display
 from sam_pod.preflight.measured import Measured
 from sam_pod.preflight.topologies import Topology
+from sam_pod.process.display import Display
 
 _STEPS = ("SAM step", "plain step")
 _COMPARED = {

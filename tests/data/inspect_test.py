@@ -7,8 +7,9 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, interrupts
+from sam_pod import errors
 from sam_pod.data import images, inspect, manifest, shards, survey
+from sam_pod.process import signals
 from sam_pod.storage import files
 from tests.data import made
 
@@ -154,7 +155,7 @@ def test_a_bucket_is_inspected(prepared):
 def test_the_command(prepared, tmp_path, capsys, monkeypatch):
     # This process keeps its signals.
     quiet = mock.MagicMock(came=False)
-    monkeypatch.setattr(interrupts, "Interruption", lambda: quiet)
+    monkeypatch.setattr(signals, "Interruption", lambda: quiet)
     folder = str(prepared(encoding="encoded"))
     output = f"--output={tmp_path / 'sheet.png'}"
     assert inspect.main(["inspect", folder, output]) == 0

@@ -232,7 +232,7 @@ def test_of_two_that_write_one_set_the_second_waits_for_the_first(tmp_path):
 def test_an_interrupt_that_python_drops_is_raised_again():
     code = """
 import gc, os, signal
-from sam_pod import interrupts
+from sam_pod.process import signals as interrupts
 
 def callback(phase, details):
     gc.callbacks.clear()

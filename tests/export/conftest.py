@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from sam_pod import interrupts
+from sam_pod.process import signals
 from tests import fixtures, runs, train_test
 from tests.export import trained
 
@@ -39,7 +39,7 @@ def interrupted(tmp_path_factory):
             "early_stopping.restore_best_weights": False,
         },
     )
-    with pytest.raises(interrupts.Interrupted):
+    with pytest.raises(signals.Interrupted):
         train_test.run(config, folder / "run", StopWhenSaved(folder / "run"))
     start = int(trained.values(folder / "run")["step"])
     assert 5 <= start <= 30 - 20

@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import config as config_lib
-from sam_pod import errors, interrupts, rules, session
+from sam_pod import errors, rules, session
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.input_range import decision
 from sam_pod.models import front
+from sam_pod.process import signals
 from tests import fixtures, runs
 from tests.train_test import StopAfter, run
 
@@ -135,7 +136,7 @@ def test_contradictions_are_one_line(data):
 def test_a_run_goes_on_with_what_it_decided(data, tmp_path):
     path = save(tmp_path, L.Rescaling(1 / 255))
     config = runs.small_config(tmp_path, num_epochs=1, **{"model.name": path})
-    with pytest.raises(interrupts.Interrupted):
+    with pytest.raises(signals.Interrupted):
         run(config, tmp_path / "run", StopAfter(0))
     file = tmp_path / "run" / "decisions.json"
     assert json.loads(file.read_text())["model.input_range"] == "bytes"

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from launch import tpu
-from sam_pod import interrupts
+from sam_pod.process import signals
 from tests.launch import stand_in
 from tests.launch.stand_in import SLICE, TRAIN
 
@@ -55,7 +55,7 @@ def test_the_calls_are_so_many(cloud):
 
 
 def test_what_nohup_ignores_stays_ignored(capsys):
-    before = {number: signal.getsignal(number) for number in interrupts.stops()}
+    before = {number: signal.getsignal(number) for number in signals.stops()}
     try:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         assert tpu.main(["tpu", "nothing"]) == 1

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import interrupts, models
+from sam_pod import models
 from sam_pod.export import folder as export
 from sam_pod.export import keras_models, trained
 from sam_pod.models import network, variable_names
+from sam_pod.process import signals
 from tests import runs, train_test
 
 SHAPE = (8, 8, 3)
@@ -145,7 +146,7 @@ def test_a_run_of_equal_names_is_stopped_continued_and_written_as_a_file(tmp_pat
         tmp_path, **small, **{"early_stopping.restore_best_weights": False}
     )
     train_test.run(config, tmp_path / "whole")
-    with pytest.raises(interrupts.Interrupted):
+    with pytest.raises(signals.Interrupted):
         train_test.run(config, tmp_path / "parts", train_test.StopAfter(2))
     train_test.run(config, tmp_path / "parts")
     runs.assert_equal_checkpoints(tmp_path / "whole", tmp_path / "parts")

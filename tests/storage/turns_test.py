@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from sam_pod import errors, interrupts
+from sam_pod import errors
+from sam_pod.process import signals
 from sam_pod.storage import turns
 from tests import runs
 
@@ -105,9 +106,7 @@ def test_when_it_fails_the_rest_say_why(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "error", [interrupts.Interrupted, KeyboardInterrupt, ValueError]
-)
+@pytest.mark.parametrize("error", [signals.Interrupted, KeyboardInterrupt, ValueError])
 def test_when_it_is_interrupted_the_next_goes_on(tmp_path, error):
     path = tmp_path / "set"
     with pytest.raises(error), turns.turn(str(path), "it", turns.Caller()):
@@ -160,15 +159,15 @@ def test_what_is_made_otherwise_is_refused_or_taken_as_it_comes(tmp_path):
 
 def test_who_waits_can_be_interrupted(tmp_path):
     def stop():
-        raise interrupts.Interrupted
+        raise signals.Interrupted
 
     with turns.turn(str(tmp_path / "set"), "it", turns.Caller()):
         with (
-            pytest.raises(interrupts.Interrupted),
+            pytest.raises(signals.Interrupted),
             turns.turn(str(tmp_path / "set"), "it", turns.Caller(check=stop)),
         ):
             pass
-        with pytest.raises(interrupts.Interrupted):
+        with pytest.raises(signals.Interrupted):
             turns.wait(str(tmp_path / "set"), turns.Caller(check=stop))
     turns.wait(str(tmp_path / "set"), turns.Caller(check=stop))
     assert os.listdir(tmp_path) == []

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from sam_pod import notices
+from sam_pod.process import notices
 
 pytestmark = pytest.mark.filterwarnings(
     "error::pytest.PytestUnhandledThreadExceptionWarning"

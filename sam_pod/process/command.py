@@ -12,14 +12,9 @@ from collections.abc import Callable
 
 from absl import flags, logging
 
-from sam_pod import (
-    errors,
-    exhaustion,
-    interrupts,
-    keras_settings,
-    proxies,
-    redaction,
-)
+import sam_pod
+from sam_pod import errors, redaction
+from sam_pod.process import exhaustion, keras_settings, proxies, signals
 
 EXIT_USER_ERROR, EXIT_BUG = 1, 70
 
@@ -32,11 +27,11 @@ def run(action: Callable[[], object]) -> int:
         line = " ".join(str(error).splitlines())
         redaction.tell(f"Error: {line}\n")
         return EXIT_USER_ERROR
-    except interrupts.Interrupted:
-        return interrupts.EXIT_CODE
+    except signals.Interrupted:
+        return signals.EXIT_CODE
     except errors.StorageLost as error:
         redaction.tell(f"{error}. Run the same command again.\n")
-        return interrupts.EXIT_CODE
+        return signals.EXIT_CODE
     except Exception as error:
         if errors.is_out_of_memory(error):
             redaction.tell(f"Error: {exhaustion.of_this_machine(error)}\n")
@@ -53,7 +48,7 @@ def run_anew(action: Callable[[Callable[[], None]], object]) -> int:
         action: Takes a function to call now and then, which raises KeyboardInterrupt
             if a signal came; it is raised at any other place, too.
     """
-    interruption = interrupts.Interruption()
+    interruption = signals.Interruption()
 
     def interruptible() -> None:
         try:
@@ -63,7 +58,7 @@ def run_anew(action: Callable[[Callable[[], None]], object]) -> int:
             if not interruption.came:
                 raise
             redaction.tell("Interrupted: the same command starts it anew.\n")
-            raise interrupts.Interrupted from error
+            raise signals.Interrupted from error
 
     return run(interruptible)
 
@@ -116,7 +111,7 @@ def set_environment() -> None:
 
 def log_to_stdout() -> None:
     """Send our log to stdout, which leaves stderr to the one line of an error."""
-    package = os.path.dirname(__file__)
+    package = os.path.dirname(sam_pod.__file__)
     handler = _Handler(sys.stdout)
     handler.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     # TensorFlow reports each save by the same logger; only its warnings are news.

@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from launch import processes
-from sam_pod import proxies
+from sam_pod.process import proxies
 from tests import runs
 
 PROXY = "http://user:secret@proxy.example:3128"
@@ -131,7 +131,7 @@ def test_buckets_go_through_the_users_proxy(environment):
 
 _CONNECT = """
 import sys
-from sam_pod import proxies
+from sam_pod.process import proxies
 proxies.spare(["127.0.0.1"])
 import tensorflow as tf
 cluster = {"worker": [f"127.0.0.1:{sys.argv[1]}"]}

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from absl import logging
 
-from sam_pod import interrupts
+from sam_pod.process import signals
 
 TICK_SECONDS = 0.25
 REPORT_SECONDS = 10.0
@@ -90,7 +90,7 @@ def _leave(block: _Block) -> NoReturn:
     report = threading.Thread(target=_report, args=(block,), daemon=True)
     report.start()
     report.join(REPORT_SECONDS)
-    os._exit(interrupts.EXIT_CODE)
+    os._exit(signals.EXIT_CODE)
 
 
 def _report(block: _Block) -> None:
@@ -99,7 +99,7 @@ def _report(block: _Block) -> None:
         "stderr. Run the same command again to continue; `%s` is the limit.",
         block.what,
         block.seconds,
-        interrupts.EXIT_CODE,
+        signals.EXIT_CODE,
         block.key,
     )
     sys.stdout.flush()

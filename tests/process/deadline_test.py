@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from sam_pod import deadline
+from sam_pod.process import deadline
 
 # PyDLL keeps the lock during the call: no other thread of Python's can run.
 STUCK = """
 import ctypes, threading, os, time
-from sam_pod import deadline
+from sam_pod.process import deadline
 
 def thread():
     time.sleep(0.2)
@@ -36,7 +36,7 @@ def test_exits_with_42_and_the_stacks_though_the_lock_is_held():
 
 def test_what_ends_in_time_goes_on():
     code = (
-        "import time\nfrom sam_pod import deadline\n"
+        "import time\nfrom sam_pod.process import deadline\n"
         "with deadline.limit(0): pass\n"
         "end = time.monotonic() + 3\n"
         "while time.monotonic() < end: time.sleep(0.1)\n"

@@ -5,7 +5,8 @@ import json
 import keras
 import pytest
 
-from sam_pod import errors, keras_settings, models
+from sam_pod import errors, models
+from sam_pod.process import keras_settings
 
 
 def write(folder, monkeypatch, text):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sam_pod.preflight import display
+from sam_pod.process import display
 
 
 class Screen(io.StringIO):

@@ -8,13 +8,13 @@ import sys
 import pytest
 import tensorflow as tf
 
-from sam_pod import interrupts
+from sam_pod.process import signals
 from tests import runs
 
 BUSY = """
 import threading
 from absl import logging
-from sam_pod import interrupts
+from sam_pod.process import signals as interrupts
 logging.set_verbosity(logging.INFO)
 stop = interrupts.watch()
 print("watching", flush=True)
@@ -82,9 +82,9 @@ def test_what_the_parent_ignores_stays_ignored_but_for_an_interrupt():
 
 
 def test_the_kernels_repeated_word_of_the_cpu_limit_is_one_request():
-    assert not interrupts.is_second(signal.SIGXCPU, 3600.0)
-    assert interrupts.is_second(signal.SIGTERM, 1.0)
-    assert not interrupts.is_second(signal.SIGTERM, 0.9)
+    assert not signals.is_second(signal.SIGXCPU, 3600.0)
+    assert signals.is_second(signal.SIGTERM, 1.0)
+    assert not signals.is_second(signal.SIGTERM, 0.9)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -123,19 +123,19 @@ def test_a_request_that_comes_twice_at_once_is_one(busy):
     ],
 )
 def test_which_errors_mean_a_lost_worker(kind, words, is_lost):
-    assert interrupts.is_lost_worker(kind(None, None, words)) == is_lost
+    assert signals.is_lost_worker(kind(None, None, words)) == is_lost
 
 
 def test_the_reason_of_a_loss_is_the_line_that_tells():
     text = "Graph execution error:\n\n  File x\n\nCollective ops is aborted by: y\nmore"
     error = tf.errors.UnavailableError(None, None, text)
-    assert interrupts.reason_of_loss(error) == "Collective ops is aborted by: y"
-    assert interrupts.reason_of_loss(ValueError("a\n b")) == "a b"
+    assert signals.reason_of_loss(error) == "Collective ops is aborted by: y"
+    assert signals.reason_of_loss(ValueError("a\n b")) == "a b"
 
 
 ANEW = """
 import os, signal, sys
-from sam_pod import command, interrupts
+from sam_pod.process import command; from sam_pod.process import signals as interrupts
 
 def action(check):
     try:
@@ -160,5 +160,5 @@ def test_one_request_may_come_twice_to_what_is_done_anew():
     assert process.stdout.readline() == "working\n"
     process.send_signal(signal.SIGTERM)
     stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stdout) == (interrupts.EXIT_CODE, "cleaned up\n")
+    assert (process.returncode, stdout) == (signals.EXIT_CODE, "cleaned up\n")
     assert stderr == "Interrupted: the same command starts it anew.\n"

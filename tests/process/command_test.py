@@ -8,7 +8,8 @@ import sys
 import pytest
 from absl import flags
 
-from sam_pod import command, errors, interrupts
+from sam_pod import errors
+from sam_pod.process import command, signals
 from tests import runs
 
 
@@ -24,7 +25,7 @@ def raises(error):
     [
         (lambda: None, 0, ""),
         (raises(errors.UserError("no\nsuch file")), 1, "Error: no such file\n"),
-        (raises(interrupts.Interrupted()), 42, ""),
+        (raises(signals.Interrupted()), 42, ""),
     ],
 )
 def test_the_exit_code_says_how_it_ended(capsys, action, code, stderr):
@@ -39,7 +40,7 @@ def test_a_bug_shows_where_it_is(capsys):
 
 CODE = """
 import os, signal, sys
-from sam_pod import command
+from sam_pod.process import command
 
 signal.signal(signal.{name}, signal.SIG_DFL)  # Our parent may ignore it.
 
@@ -69,7 +70,7 @@ def test_a_signal_ends_what_is_done_anew(name, error):
 
 
 def test_an_error_before_any_signal_is_its_own(capsys):
-    before = {n: signal.getsignal(n) for n in interrupts.stops()}
+    before = {n: signal.getsignal(n) for n in signals.stops()}
     hook = sys.unraisablehook
     try:
         assert command.run_anew(lambda check: check()) == 0
@@ -93,7 +94,7 @@ def test_nobody_has_to_read_what_is_written(code, ending):
     program = f"""
 import sys
 from absl import logging
-from sam_pod import command; from sam_pod import interrupts; from sam_pod.storage import schemes as storage
+from sam_pod.process import command; from sam_pod.process import signals as interrupts; from sam_pod.storage import schemes as storage
 def action():
     sys.stdin.read()
     {code}

@@ -9,12 +9,12 @@ import time
 
 import pytest
 
-from sam_pod import watchdog
+from sam_pod.process import watchdog
 from tests import runs
 
 START = """
 import os, sys, threading, time
-from sam_pod import watchdog
+from sam_pod.process import watchdog
 
 def wait_for_a_pipe():
     os.read(os.pipe()[0], 1)

@@ -11,7 +11,7 @@ import ctypes
 import faulthandler
 from collections.abc import Iterator
 
-from sam_pod import interrupts
+from sam_pod.process import signals
 
 _CLOCK_MONOTONIC, _SIGEV_SIGNAL = 1, 0
 # For the stacks to be written, before the process ends.
@@ -51,9 +51,9 @@ def limit(seconds: float) -> Iterator[None]:
     if not hasattr(library, "timer_create"):
         yield
         return
-    library.signal(interrupts.EXIT_CODE, ctypes.cast(library._exit, ctypes.c_void_p))
+    library.signal(signals.EXIT_CODE, ctypes.cast(library._exit, ctypes.c_void_p))
     timer = ctypes.c_void_p()
-    event = _Event(signal=interrupts.EXIT_CODE, notify=_SIGEV_SIGNAL)
+    event = _Event(signal=signals.EXIT_CODE, notify=_SIGEV_SIGNAL)
     library.timer_create(_CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(timer))
     times = _Times(seconds=int(seconds) + 1 + _DUMP_SECONDS)
     library.timer_settime(timer, 0, ctypes.byref(times), None)

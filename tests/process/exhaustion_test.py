@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import command, errors, exhaustion
 from sam_pod import config as config_lib
+from sam_pod import errors
+from sam_pod.process import command, exhaustion
 
 
 def real_error():

@@ -1,0 +1,1 @@
+"""One process: its flags, signals, log and end."""

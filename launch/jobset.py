@@ -9,7 +9,7 @@ import dataclasses
 import signal
 from typing import Any
 
-from sam_pod import accelerators
+from sam_pod.machines import accelerators
 from sam_pod.process import signals
 
 # What the selectors of GKE's nodes call each generation; it offers no v2.

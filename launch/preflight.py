@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import ml_collections
 
 from launch import trainer
-from sam_pod import accelerators, errors, model_file
 from sam_pod import config as config_lib
+from sam_pod import errors, model_file
 from sam_pod import main as main_lib
+from sam_pod.machines import accelerators
 from sam_pod.process import path_flags
 
 _GRACE_SECONDS = 10.0
@@ -108,7 +109,7 @@ def check_replicas(config: ml_collections.ConfigDict, num_replicas: int) -> None
     if config.sam.sync not in ("global", "replica", "norm"):
         # Only now: TensorFlow takes seconds to import, and talks.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        from sam_pod import groups
+        from sam_pod.machines import groups
 
         groups.size(config.sam.sync, num_replicas)
 

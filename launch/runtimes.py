@@ -9,7 +9,8 @@ be of one version (tensorflow/tensorflow issue 40622). requirements.lock fits Te
 import dataclasses
 import re
 
-from sam_pod import accelerators, errors
+from sam_pod import errors
+from sam_pod.machines import accelerators
 
 # tensorflow-tpu 2.16 asks for this libtpu, which is only there.
 LIBTPU = "libtpu==2.16.0rc0"

@@ -44,7 +44,8 @@ from launch import (
 )
 from launch import slice as slice_lib
 from launch.provision import say
-from sam_pod import accelerators, errors
+from sam_pod import errors
+from sam_pod.machines import accelerators
 from sam_pod.process import signals
 
 _COMMANDS = ("up", "status", "run", "logs", "ssh", "down")

@@ -5,7 +5,8 @@ import sys
 from absl import flags
 
 from launch import commands, gcloud, plan, restarts, runtimes
-from sam_pod import accelerators, errors
+from sam_pod import errors
+from sam_pod.machines import accelerators
 
 _TEXTS = {
     "name": "Of the slice; one name is one slice.",

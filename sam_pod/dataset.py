@@ -9,7 +9,7 @@ import ml_collections
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import errors, memory
+from sam_pod import errors
 from sam_pod.data import (
     augment,
     features,
@@ -21,6 +21,7 @@ from sam_pod.data import (
     records,
 )
 from sam_pod.data import manifest as manifest_lib
+from sam_pod.machines import host_memory
 from sam_pod.models import peek
 
 CHANNELS = "data.channels"
@@ -229,7 +230,7 @@ def _held_if_it_fits(
     if validation is None:
         images += sizes.get(records.VALIDATION, 0)
     needed = images * math.prod(image_shape(config, manifest))
-    share = config.data.memory_fraction * memory.total_bytes()
+    share = config.data.memory_fraction * host_memory.total_bytes()
     if needed <= share:
         return how
     logging.info(

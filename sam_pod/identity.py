@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from sam_pod import config as config_lib
 from sam_pod import errors, model_file
-from sam_pod.workers import Workers
+from sam_pod.machines.workers import Workers
 
 # Where files lie may differ between machines; what they hold may not.
 _OWN_KEYS = frozenset({"data.dir", "model.trusted_modules"})

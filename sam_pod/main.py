@@ -16,9 +16,10 @@ from typing import Any, NoReturn
 from absl import flags, logging
 from ml_collections import config_flags
 
-from sam_pod import cluster, continuing, errors, rules
 from sam_pod import config as config_lib
+from sam_pod import continuing, errors, rules
 from sam_pod import workdir as workdir_lib
+from sam_pod.machines import cluster
 from sam_pod.process import command, exhaustion, notices, path_flags, signals, watchdog
 from sam_pod.storage import retries, schemes
 
@@ -179,7 +180,8 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
 def _connect_and_run(
     values: flags.FlagValues, workdir: str, stop: threading.Event
 ) -> dict[str, Any]:
-    from sam_pod import runtime, surroundings, tpu, train
+    from sam_pod import surroundings, train
+    from sam_pod.machines import runtime, tpu
 
     config = values.config
     address = None

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from sam_pod import accumulation, groups, losses, optimizers, replicas, sam
+from sam_pod import accumulation, losses, optimizers, sam
 from sam_pod import state as state_lib
 from sam_pod.data import augment
+from sam_pod.machines import groups, replicas
 from sam_pod.recipe import Recipe
 
 # What a random number is for: the first part of its key.

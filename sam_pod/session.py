@@ -24,16 +24,13 @@ from sam_pod import (
     dataset,
     errors,
     event_files,
-    groups,
     identity,
     model_file,
     models,
     optimizers,
-    replicas,
     schedules,
     spread,
     surroundings,
-    tpu,
     writers,
 )
 from sam_pod import config as config_lib
@@ -43,11 +40,12 @@ from sam_pod import workdir as workdir_lib
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import pipeline, prepare
 from sam_pod.input_range import decision, first_layer, looks
+from sam_pod.machines import groups, replicas, tpu
+from sam_pod.machines.runtime import Runtime
+from sam_pod.machines.workers import Workers
 from sam_pod.models import ends, image_layers
 from sam_pod.process import watchdog
 from sam_pod.recipe import Recipe
-from sam_pod.runtime import Runtime
-from sam_pod.workers import Workers
 
 
 @dataclasses.dataclass(frozen=True)

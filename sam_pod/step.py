@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-from sam_pod import clock, groups, metrics, passes, replicas, sam
+from sam_pod import clock, metrics, passes, sam
 from sam_pod import state as state_lib
+from sam_pod.machines import groups, replicas
 from sam_pod.recipe import Recipe
 
 # loop(iterator of `stamped` batches, num_steps) -> one row of float32 per step,

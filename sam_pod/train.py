@@ -15,15 +15,16 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from sam_pod import continuing, errors, groups, metrics, pace, progress, result, step
+from sam_pod import continuing, errors, metrics, pace, progress, result, step
 from sam_pod import inputs as inputs_lib
 from sam_pod import session as session_lib
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
 from sam_pod.data import pipeline
+from sam_pod.machines import groups
+from sam_pod.machines.runtime import Runtime
+from sam_pod.machines.workers import Workers
 from sam_pod.process import signals, watchdog
-from sam_pod.runtime import Runtime
-from sam_pod.workers import Workers
 
 # Batches that may be asked for before their step: by the executor, and in buffers.
 _STEPS_AHEAD = 32

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from sam_pod import dataset, errors, memory
+from sam_pod import dataset, errors
+from sam_pod.machines import host_memory
 from tests import runs
 from tests.data import foreign_test, stored
 from tests.train_test import run
@@ -34,9 +35,9 @@ def encoded_config(tmp_path, **more):
 def test_what_fits_in_the_share_of_memory_is_held(tmp_path, monkeypatch):
     config = encoded_config(tmp_path)
     needed = 130 * 8 * 8 * 3
-    monkeypatch.setattr(memory, "total_bytes", lambda: needed * 4)
+    monkeypatch.setattr(host_memory, "total_bytes", lambda: needed * 4)
     assert dataset.load(config).how.is_held
-    monkeypatch.setattr(memory, "total_bytes", lambda: needed * 4 - 1)
+    monkeypatch.setattr(host_memory, "total_bytes", lambda: needed * 4 - 1)
     assert not dataset.load(config).how.is_held
     config.data.memory_fraction = 1.0
     assert dataset.load(config).how.is_held
@@ -45,24 +46,24 @@ def test_what_fits_in_the_share_of_memory_is_held(tmp_path, monkeypatch):
     # Where training sees random parts, 30 and what is held out of it are held.
     config.data.augment, config.data.memory_fraction = "flip,inception", 1.0
     needed = (30 + config.data.validation_examples) * 8 * 8 * 3
-    monkeypatch.setattr(memory, "total_bytes", lambda: needed)
+    monkeypatch.setattr(host_memory, "total_bytes", lambda: needed)
     how = dataset.load(config).how
     assert how.is_held and how.random_parts and how.mirrors
     config.data.augment = "inception"
     assert not dataset.load(config).how.mirrors
-    monkeypatch.setattr(memory, "total_bytes", lambda: needed - 1)
+    monkeypatch.setattr(host_memory, "total_bytes", lambda: needed - 1)
     assert not dataset.load(config).how.is_held
 
 
 def test_memory_is_that_of_the_machine_or_its_container(tmp_path, monkeypatch):
-    whole = memory.total_bytes()
+    whole = host_memory.total_bytes()
     assert whole > 1 << 28
     limit = tmp_path / "limit"
-    monkeypatch.setattr(memory, "_LIMITS", (str(tmp_path / "none"), str(limit)))
+    monkeypatch.setattr(host_memory, "_LIMITS", (str(tmp_path / "none"), str(limit)))
     for text, expected in (("max\n", None), ("1000000\n", 10**6)):
         limit.write_text(text)
-        assert memory.total_bytes() == (expected or memory.total_bytes())
-    assert memory.total_bytes() == 10**6
+        assert host_memory.total_bytes() == (expected or host_memory.total_bytes())
+    assert host_memory.total_bytes() == 10**6
 
 
 def test_images_of_any_size_need_one_in_the_config(tmp_path):

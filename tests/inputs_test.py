@@ -6,8 +6,9 @@ import threading
 import tensorflow as tf
 
 from sam_pod import config as config_lib
-from sam_pod import inputs, workers
+from sam_pod import inputs
 from sam_pod.data import manifest, prepare
+from sam_pod.machines import workers
 from sam_pod.storage import turns
 
 

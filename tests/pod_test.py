@@ -8,7 +8,8 @@ import signal
 
 import pytest
 
-from tests import runs, workers_test
+from tests import runs
+from tests.machines import workers_test
 
 HOST_CPUS = [f"/job:worker/replica:0/task:{i}/device:CPU:0" for i in range(2)]
 

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from sam_pod import errors, optimizers, runtime, session, state, surroundings, workers
+from sam_pod import errors, optimizers, session, state, surroundings
+from sam_pod.machines import runtime, workers
 from sam_pod.process import signals
 from tests import fixtures, runs
 from tests.train_test import StopAfter, run

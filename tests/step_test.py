@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import groups, metrics, optimizers, passes, sam, step
+from sam_pod import metrics, optimizers, passes, sam, step
 from sam_pod import state as state_lib
+from sam_pod.machines import groups
 from sam_pod.models import network
 from tests import fixtures, numpy_net
 

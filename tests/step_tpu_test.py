@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import groups, optimizers, replicas, step
+from sam_pod import optimizers, step
 from sam_pod import state as state_lib
 from sam_pod.lowering import execute, made_up_tpu, private, programs
+from sam_pod.machines import groups, replicas
 from sam_pod.models import batch_norm
 from tests import fixtures
 

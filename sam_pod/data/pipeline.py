@@ -16,9 +16,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import errors, groups
+from sam_pod import errors
 from sam_pod.data import crops, reading, records
 from sam_pod.data import manifest as manifest_lib
+from sam_pod.machines import groups
 
 InputFn = Callable[[tf.distribute.InputContext], tf.data.Dataset]
 

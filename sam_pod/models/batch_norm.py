@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from sam_pod import tracing
+from sam_pod.machines import tracing
 
 # From some tensors of this replica to their means over the replicas that share one
 # batch; differentiable, the same result on each.

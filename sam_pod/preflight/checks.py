@@ -3,7 +3,8 @@
 import dataclasses
 import re
 
-from sam_pod import groups, sam
+from sam_pod import sam
+from sam_pod.machines import groups
 from sam_pod.models import network
 from sam_pod.preflight import hlo
 from sam_pod.preflight.measured import STATE_ROLES, Measured

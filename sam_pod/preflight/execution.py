@@ -19,8 +19,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from sam_pod import errors, groups
+from sam_pod import errors
 from sam_pod import state as state_lib
+from sam_pod.machines import groups
 from sam_pod.preflight import runners
 from sam_pod.preflight.subject import Subject
 from sam_pod.recipe import Recipe

@@ -8,9 +8,10 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import groups, metrics, optimizers, step
+from sam_pod import metrics, optimizers, step
 from sam_pod import state as state_lib
 from sam_pod.lowering import execute, programs
+from sam_pod.machines import groups
 from sam_pod.recipe import Recipe
 
 GRADIENT = "preflight_gradient"  # The name of its slot.

@@ -4,7 +4,8 @@ import dataclasses
 import re
 from typing import Any
 
-from sam_pod import accelerators, errors
+from sam_pod import errors
+from sam_pod.machines import accelerators
 from sam_pod.preflight import chips
 
 _MEGACORE = ("v4", "v5p")  # Both cores of a chip are one device, and one replica.

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from launch import jobset
-from sam_pod import accelerators
+from sam_pod.machines import accelerators
 from tests.launch import schemas
 
 

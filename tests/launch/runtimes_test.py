@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from launch import runtimes
-from sam_pod import accelerators, errors
+from sam_pod import errors
+from sam_pod.machines import accelerators
 from tests.launch.stand_in import ROOT
 
 

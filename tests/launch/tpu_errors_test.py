@@ -7,8 +7,9 @@ import zipfile
 import pytest
 
 from launch import preflight, tpu, trainer
-from sam_pod import accelerators, errors
+from sam_pod import errors
 from sam_pod import main as main_lib
+from sam_pod.machines import accelerators
 from tests.launch.stand_in import SLICE, Cloud
 
 ROOT = pathlib.Path(__file__).parent.parent.parent

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import models, replicas, tracing
+from sam_pod import models
 from sam_pod.lowering import made_up_tpu
+from sam_pod.machines import replicas, tracing
 from sam_pod.models import batch_norm
 from tests import fixtures, numpy_net
 

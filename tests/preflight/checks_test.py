@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-from sam_pod import errors, replicas
+from sam_pod import errors
+from sam_pod.machines import replicas
 from sam_pod.preflight import checks
 from tests import fixtures
 from tests.preflight import steps

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from sam_pod import accelerators
+from sam_pod.machines import accelerators
 from sam_pod.preflight import chips
 
 GENERATIONS = sorted(chips.CHIPS)

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sam_pod import errors, groups, optimizers, replicas
+from sam_pod import errors, optimizers
+from sam_pod.machines import groups, replicas
 from sam_pod.models import batch_norm
 from sam_pod.preflight import execution, runners, subject
 from tests import fixtures, runs

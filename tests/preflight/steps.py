@@ -10,8 +10,9 @@ import tempfile
 import keras
 import tensorflow as tf
 
-from sam_pod import optimizers, passes, replicas, sam
+from sam_pod import optimizers, passes, sam
 from sam_pod.lowering import programs
+from sam_pod.machines import replicas
 from sam_pod.models import network
 from sam_pod.preflight import compiler, measured, topologies
 from tests import fixtures

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sam_pod import accelerators, errors
+from sam_pod import errors
+from sam_pod.machines import accelerators
 from sam_pod.preflight import chips, topologies
 
 # What is given: the topology's name, chips, replicas.

@@ -6,9 +6,10 @@ import pwd
 import pytest
 
 from launch import gke, preflight
-from sam_pod import accelerators, config, errors, main
+from sam_pod import config, errors, main
 from sam_pod.data import inspect, prepare_flags
 from sam_pod.export import __main__ as export
+from sam_pod.machines import accelerators
 from sam_pod.preflight import __main__ as preflight_main
 from sam_pod.process import path_flags
 from tests import runs

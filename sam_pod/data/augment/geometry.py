@@ -9,7 +9,7 @@ import math
 
 import tensorflow as tf
 
-from sam_pod import tracing
+from sam_pod.machines import tracing
 
 FILL = 128  # The grey outside of what an affine map moved, of 255.
 _SHIFT = 16  # Fixed point: one pixel is 1 << 16.

@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from sam_pod import cluster, errors
+from sam_pod import errors
+from sam_pod.machines import cluster
 
 TWO = ["a:1", "b:2"]
 

@@ -3,8 +3,8 @@
 import pytest
 import tensorflow as tf
 
-from sam_pod import tracing
 from sam_pod.lowering import made_up_tpu
+from sam_pod.machines import tracing
 
 
 @pytest.mark.parametrize("is_tpu", [True, False])

@@ -3,7 +3,8 @@
 import pytest
 import tensorflow as tf
 
-from sam_pod import devices, errors, runtime
+from sam_pod import errors
+from sam_pod.machines import devices, runtime
 
 CARD = "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-0a1b2c)"
 

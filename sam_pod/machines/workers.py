@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import replicas
+from sam_pod.machines import replicas
 
 # Bytes travel as pairs, which float32 holds exactly; the largest piece sent at once.
 _PIECE_PAIRS = 1 << 22

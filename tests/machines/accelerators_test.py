@@ -2,7 +2,8 @@
 
 import pytest
 
-from sam_pod import accelerators, errors
+from sam_pod import errors
+from sam_pod.machines import accelerators
 
 # name: chips, hosts, replicas, topology.
 TABLE = {

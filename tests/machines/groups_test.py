@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, groups, optimizers, replicas
+from sam_pod import errors, optimizers
+from sam_pod.machines import groups, replicas
 from sam_pod.models import batch_norm, network
 from tests import fixtures
 

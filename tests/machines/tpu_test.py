@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, tpu
+from sam_pod import errors
+from sam_pod.machines import tpu
 
 
 def test_addresses_list_their_servers():

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from sam_pod import errors, runtime, tpu
+from sam_pod import errors
+from sam_pod.machines import runtime, tpu
 
 
 def connect(arguments, **environment):
     code = (
-        "from sam_pod import runtime, tpu\n"
+        "from sam_pod.machines import runtime; from sam_pod.machines import tpu\n"
         f"r = runtime.connect({arguments})\n"
         "print(type(r.strategy).__name__, r.strategy.num_replicas_in_sync, "
         "r.workers.index, r.workers.count, r.host_device)\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import replicas
+from sam_pod.machines import replicas
 from tests import fixtures
 
 

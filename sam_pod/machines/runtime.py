@@ -8,11 +8,12 @@ import tensorflow as tf
 from absl import logging
 from tensorflow.python.eager import context
 
-from sam_pod import cluster as cluster_lib
-from sam_pod import devices, errors, tpu
+from sam_pod import errors
+from sam_pod.machines import cluster as cluster_lib
+from sam_pod.machines import devices, tpu
+from sam_pod.machines.workers import Workers
 from sam_pod.process import deadline, proxies
 from sam_pod.state import HOST_DEVICE
-from sam_pod.workers import Workers
 
 # What TensorFlow says of workers whose TF_CONFIGs differ.
 _OTHER_CLUSTER = ("Unexpected task registered", "is joining a group with size")

@@ -1,0 +1,1 @@
+"""What computes, and who speaks to whom."""

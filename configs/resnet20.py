@@ -7,7 +7,7 @@ python -m sam_pod.main --config=configs/resnet20.py:autoaugment  its third augme
 python -m sam_pod.main --config=configs/resnet20.py:digits   minutes on a laptop
 
 Add --config.sam.rho=0 to any of them for its baseline without SAM. Keys that are not
-here have the defaults of sam_pod/config.py.
+here have the defaults of sam_pod/config/keys.py.
 """
 
 import ml_collections

@@ -35,9 +35,9 @@ import yaml
 from absl import flags
 
 from launch import jobset, preflight
-from sam_pod import config as config_lib
 from sam_pod import errors
 from sam_pod import main as main_lib
+from sam_pod.config import keys as config_lib
 from sam_pod.machines import accelerators
 
 _LABEL = r"[a-z]([-a-z0-9]*[a-z0-9])?"

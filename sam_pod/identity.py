@@ -9,8 +9,8 @@ from typing import Any
 import ml_collections
 import tensorflow as tf
 
-from sam_pod import config as config_lib
 from sam_pod import errors, model_file
+from sam_pod.config import keys as config_lib
 from sam_pod.machines.workers import Workers
 
 # Where files lie may differ between machines; what they hold may not.

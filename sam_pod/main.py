@@ -16,9 +16,10 @@ from typing import Any, NoReturn
 from absl import flags, logging
 from ml_collections import config_flags
 
-from sam_pod import config as config_lib
-from sam_pod import continuing, errors, rules
+from sam_pod import continuing, errors
 from sam_pod import workdir as workdir_lib
+from sam_pod.config import keys as config_lib
+from sam_pod.config import rules
 from sam_pod.machines import cluster
 from sam_pod.process import command, exhaustion, notices, path_flags, signals, watchdog
 from sam_pod.storage import retries, schemes

@@ -8,8 +8,8 @@ import ml_collections
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import config as config_lib
 from sam_pod import metrics, progress
+from sam_pod.config import keys as config_lib
 from sam_pod.models import network as network_lib
 
 VERSION = "0.1.0"

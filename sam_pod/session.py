@@ -33,10 +33,10 @@ from sam_pod import (
     surroundings,
     writers,
 )
-from sam_pod import config as config_lib
 from sam_pod import inputs as inputs_lib
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
+from sam_pod.config import keys as config_lib
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import pipeline, prepare
 from sam_pod.input_range import decision, first_layer, looks

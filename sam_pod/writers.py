@@ -15,8 +15,8 @@ import tensorflow as tf
 from absl import logging
 from clu import metric_writers, parameter_overview
 
-from sam_pod import config as config_lib
 from sam_pod import errors, metrics
+from sam_pod.config import keys as config_lib
 from sam_pod.machines.runtime import Runtime
 from sam_pod.storage import outbox
 

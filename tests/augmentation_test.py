@@ -2,7 +2,8 @@
 
 import pytest
 
-from sam_pod import augmentation, config, errors
+from sam_pod import augmentation, errors
+from sam_pod.config import keys
 from sam_pod.data import augment
 from tests import fixtures
 
@@ -25,7 +26,7 @@ def manifest(tmp_path):
 
 
 def configured(names, **values):
-    found = config.defaults()
+    found = keys.defaults()
     found.data.augment = names
     for key, value in values.items():
         section, _, name = key.rpartition(".")

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import config as config_lib
-from sam_pod import metrics, rules, session, step
+from sam_pod import metrics, session, step
 from sam_pod import state as state_lib
+from sam_pod.config import keys as config_lib
+from sam_pod.config import rules
 from sam_pod.data import pipeline
 from tests import fixtures
 

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from sam_pod import config as config_lib
 from sam_pod import continuing, errors, main, spread, workdir
+from sam_pod.config import keys as config_lib
 
 NONE = frozenset()
 

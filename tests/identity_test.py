@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sam_pod import config as config_lib
 from sam_pod import errors, identity
+from sam_pod.config import keys as config_lib
 from sam_pod.machines import workers
 from tests import fixtures
 

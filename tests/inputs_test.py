@@ -5,8 +5,8 @@ import threading
 
 import tensorflow as tf
 
-from sam_pod import config as config_lib
 from sam_pod import inputs
+from sam_pod.config import keys as config_lib
 from sam_pod.data import manifest, prepare
 from sam_pod.machines import workers
 from sam_pod.storage import turns

@@ -4,8 +4,9 @@ import logging as python_logging
 
 import pytest
 
-from sam_pod import config as config_lib
-from sam_pod import errors, redaction, rules
+from sam_pod import errors, redaction
+from sam_pod.config import keys as config_lib
+from sam_pod.config import rules
 from sam_pod.process import command
 from sam_pod.storage import schemes
 

@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
-from sam_pod import config as config_lib
-from sam_pod import metrics, rules
+from sam_pod import metrics
+from sam_pod.config import keys as config_lib
+from sam_pod.config import rules
 from sam_pod.models import batch_norm
 from tests import fixtures
 

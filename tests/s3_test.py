@@ -303,7 +303,7 @@ def test_a_missing_right_is_named(server, proxy):
     proxy.plan = refuse
     told = in_process(
         """
-        from sam_pod import config
+        from sam_pod.config import keys as config
         from sam_pod.data import manifest
         files.check_scheme("s3://bucket/x", "--workdir")
         for right in ("list", "write", "delete"):

@@ -14,9 +14,9 @@ import pytest
 import tensorflow as tf
 from tensorboard_plugin_profile.convert import raw_to_tool_data
 
-from sam_pod import config as config_lib
 from sam_pod import errors, event_files, metrics, models, pace, train
 from sam_pod import state as state_lib
+from sam_pod.config import keys as config_lib
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.machines import runtime
 from sam_pod.models import network

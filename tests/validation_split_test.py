@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import config as config_lib
-from sam_pod import dataset, errors, rules
+from sam_pod import dataset, errors
+from sam_pod.config import keys as config_lib
+from sam_pod.config import rules
 from sam_pod.data import arrays, pipeline, records, shards
 from sam_pod.data import manifest as manifest_lib
 from tests import runs

@@ -4,8 +4,8 @@ from typing import Any
 
 import jaxlib
 
-from sam_pod import config as config_lib
 from sam_pod import dataset, metrics, result
+from sam_pod.config import keys as config_lib
 from sam_pod.data import augment, ranges
 from sam_pod.export import keras_models, plain_keras
 from sam_pod.export.trained import Trained

@@ -12,8 +12,8 @@ from collections.abc import Collection
 
 import ml_collections
 
-from sam_pod import config as config_lib
 from sam_pod import dataset, errors, session
+from sam_pod.config import keys as config_lib
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import pipeline
 from sam_pod.lowering import programs

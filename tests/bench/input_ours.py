@@ -17,8 +17,8 @@ import sys
 
 import tensorflow as tf
 
-from sam_pod import config as config_lib
 from sam_pod import dataset
+from sam_pod.config import keys as config_lib
 from sam_pod.data import augment, pipeline
 from sam_pod.data.augment import geometry
 from tests.bench import input_turns

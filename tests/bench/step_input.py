@@ -19,7 +19,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import config as config_lib
+from sam_pod.config import keys as config_lib
 from sam_pod.data import augment, pipeline
 from tests import fixtures
 

@@ -12,9 +12,9 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import config as config_lib
 from sam_pod import models, optimizers, schedules, step
 from sam_pod import state as state_lib
+from sam_pod.config import keys as config_lib
 from sam_pod.data import augment
 
 

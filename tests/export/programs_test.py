@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import config as config_lib
 from sam_pod import metrics, session, step
+from sam_pod.config import keys as config_lib
 from sam_pod.data import manifest as data_manifest
 from sam_pod.export import folder as export
 from sam_pod.lowering import programs

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import config as config_lib
 from sam_pod import errors
+from sam_pod.config import keys as config_lib
 from sam_pod.process import command, exhaustion
 
 

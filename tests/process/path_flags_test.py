@@ -6,7 +6,8 @@ import pwd
 import pytest
 
 from launch import gke, preflight
-from sam_pod import config, errors, main
+from sam_pod import errors, main
+from sam_pod.config import keys
 from sam_pod.data import inspect, prepare_flags
 from sam_pod.export import __main__ as export
 from sam_pod.machines import accelerators
@@ -127,4 +128,4 @@ def test_paths_of_other_machines_are_not_expanded_here(home, capsys):
 
 
 def test_every_key_that_says_path_is_one():
-    assert config.flatten(config.defaults()).keys() >= config.PATH_KEYS
+    assert keys.flatten(keys.defaults()).keys() >= keys.PATH_KEYS

@@ -2,8 +2,8 @@
 
 import ml_collections
 
-from sam_pod import config as config_lib
 from sam_pod import errors
+from sam_pod.config import keys as config_lib
 from sam_pod.storage import schemes
 
 _POSITIVE = [

@@ -2,8 +2,9 @@
 
 import pytest
 
-from sam_pod import config as config_lib
-from sam_pod import errors, rules
+from sam_pod import errors
+from sam_pod.config import keys as config_lib
+from sam_pod.config import rules
 
 
 def test_defaults_are_valid():

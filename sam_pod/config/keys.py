@@ -15,7 +15,7 @@ from typing import Any
 import ml_collections
 
 from sam_pod import errors
-from sam_pod.first_keys import FIRST_KEYS
+from sam_pod.config.first_keys import FIRST_KEYS
 from sam_pod.process import path_flags
 
 # Keys that say where and how to run, not what is computed: they may change when a

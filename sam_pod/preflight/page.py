@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from sam_pod.pages.markup import Markup, tag
+from sam_pod.pages.style import STYLE
 from sam_pod.preflight import pictures, rows
-from sam_pod.preflight.markup import Markup, tag
-from sam_pod.preflight.style import STYLE
 
 _ESSENTIALS = (
     ("model", "model.name"),

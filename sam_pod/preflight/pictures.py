@@ -5,8 +5,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sam_pod.preflight import rows, svg
-from sam_pod.preflight.markup import Markup, tag
+from sam_pod.pages import svg
+from sam_pod.pages.markup import Markup, tag
+from sam_pod.preflight import rows
 
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _SHAPES = (

@@ -1,6 +1,6 @@
 """Pieces of a picture."""
 
-from sam_pod.preflight.markup import Markup, tag
+from sam_pod.pages.markup import Markup, tag
 
 WIDTH = 720
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import ml_collections
 
 from launch import trainer
-from sam_pod import errors, model_file
+from sam_pod import errors
 from sam_pod import main as main_lib
 from sam_pod.config import keys as config_lib
 from sam_pod.machines import accelerators
+from sam_pod.models import model_file
 from sam_pod.process import path_flags
 
 _GRACE_SECONDS = 10.0

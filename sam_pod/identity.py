@@ -9,9 +9,10 @@ from typing import Any
 import ml_collections
 import tensorflow as tf
 
-from sam_pod import errors, model_file
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.machines.workers import Workers
+from sam_pod.models import model_file
 
 # Where files lie may differ between machines; what they hold may not.
 _OWN_KEYS = frozenset({"data.dir", "model.trusted_modules"})

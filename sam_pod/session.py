@@ -25,8 +25,6 @@ from sam_pod import (
     errors,
     event_files,
     identity,
-    model_file,
-    models,
     optimizers,
     schedules,
     spread,
@@ -43,7 +41,7 @@ from sam_pod.input_range import decision, first_layer, looks
 from sam_pod.machines import groups, replicas, tpu
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
-from sam_pod.models import ends, image_layers
+from sam_pod.models import ends, image_layers, model_file, table
 from sam_pod.process import watchdog
 from sam_pod.recipe import Recipe
 
@@ -314,7 +312,7 @@ def check_names(config: ml_collections.ConfigDict, num_replicas: int) -> None:
     groups.size(config.sam.sync, num_replicas)
     if not dataset.is_foreign(config):
         prepare.check_name(config.data.name, config.data.dir)
-    models.check_name(config.model.name)
+    table.check_name(config.model.name)
     optimizers.build(config)
     schedules.build(config, steps_per_epoch=1)
     augmentation.check_names(config)
@@ -348,7 +346,7 @@ def build_recipe(
     group_size = groups.size(config.sam.sync, num_replicas)
     average = functools.partial(replicas.group_mean, size=group_size)
     shares = config.model.batch_norm == "global" and group_size > 1
-    network = models.build(
+    network = table.build(
         config.model.name,
         image_shape,
         len(manifest.classes),
@@ -358,7 +356,7 @@ def build_recipe(
         over_all_replicas=group_size == num_replicas,
         trusted_modules=config.model.trusted_modules,
     )
-    is_file = config.model.name not in models.MODELS
+    is_file = config.model.name not in table.MODELS
     if is_file:
         begun = decisions is not None
         classes = len(manifest.classes)

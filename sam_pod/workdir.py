@@ -12,8 +12,9 @@ from typing import IO, Any
 import ml_collections
 from absl import logging
 
-from sam_pod import errors, model_copy, model_file, own_code
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
+from sam_pod.models import model_copy, model_file, own_code
 from sam_pod.storage import files
 
 CONFIG = "config.json"

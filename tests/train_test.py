@@ -14,12 +14,12 @@ import pytest
 import tensorflow as tf
 from tensorboard_plugin_profile.convert import raw_to_tool_data
 
-from sam_pod import errors, event_files, metrics, models, pace, train
+from sam_pod import errors, event_files, metrics, pace, train
 from sam_pod import state as state_lib
 from sam_pod.config import keys as config_lib
 from sam_pod.data import manifest as manifest_lib
 from sam_pod.machines import runtime
-from sam_pod.models import network
+from sam_pod.models import network, table
 from sam_pod.process import signals
 from tests import fixtures, runs
 
@@ -104,7 +104,7 @@ def test_the_test_set_is_read_with_the_best_weights(whole):
     folder, workdir, result = whole
     config = runs.small_config(folder)
     saved = runs.checkpoint_values(workdir, "checkpoints/best")
-    model = models.build(config.model.name, (8, 8, 3), 4).model
+    model = table.build(config.model.name, (8, 8, 3), 4).model
     net = network.Network(model)
     for part, names in (("weights", net.initial_weights()), ("stats", None)):
         variables = model.trainable_variables if names else net._stats

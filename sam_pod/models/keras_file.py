@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import errors, model_file
-from sam_pod.models import batch_norm, ends, image_layers, releases
+from sam_pod import errors
+from sam_pod.models import batch_norm, ends, image_layers, model_file, releases
 from sam_pod.models.network import Network
 
 

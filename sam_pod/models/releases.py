@@ -19,8 +19,8 @@ import h5py
 import keras
 from absl import logging
 
-from sam_pod import errors, model_file, own_code
-from sam_pod.models import keras2, keras2_weights
+from sam_pod import errors
+from sam_pod.models import keras2, keras2_weights, model_file, own_code
 
 # Keys that Keras 3.12 does not know, by class, and the value that other releases give
 # them where nothing else is asked for: with it a layer does what it does without. From

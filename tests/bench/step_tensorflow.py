@@ -12,10 +12,11 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import models, optimizers, schedules, step
+from sam_pod import optimizers, schedules, step
 from sam_pod import state as state_lib
 from sam_pod.config import keys as config_lib
 from sam_pod.data import augment
+from sam_pod.models import table
 
 
 def main():
@@ -26,7 +27,7 @@ def main():
     config = config_lib.load("configs/resnet20.py")
     augmentation = augment.build(config.data.augment, augment.Options())
     recipe = step.Recipe(
-        network=models.build("resnet20", (32, 32, 3), 10, dtype=dtype),
+        network=table.build("resnet20", (32, 32, 3), 10, dtype=dtype),
         optimizer=optimizers.build(config),
         schedule=schedules.build(config, 100),
         preprocess=augmentation.images,

@@ -13,8 +13,9 @@ def build_recipe(dtype, rho):
     """Return the step's recipe: no augmentation, so that both sides do the same."""
     import tensorflow as tf
 
-    from sam_pod import models, optimizers, recipe, schedules
+    from sam_pod import optimizers, recipe, schedules
     from sam_pod.data import augment
+    from sam_pod.models import table
 
     exact = dtype == "float64"
 
@@ -22,7 +23,7 @@ def build_recipe(dtype, rho):
         rate = LEARNING_RATE * scale * schedules.cosine(step, DECAY_STEPS)
         return tf.cast(rate, tf.float64) if exact else rate
 
-    network = models.build(
+    network = table.build(
         "resnet20", IMAGE_SHAPE, NUM_CLASSES, dtype="float32" if exact else dtype
     )
     return recipe.Recipe(

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import models, session
+from sam_pod import session
 from sam_pod.data import manifest as data_manifest
 from sam_pod.export import folder as export
+from sam_pod.models import table
 from tests import runs, train_test
 from tests.export import elsewhere, trained
 
@@ -123,7 +124,7 @@ def test_what_cannot_be_made_of_a_model_leaves_the_rest(tmp_path, caplog):
 
 def test_the_keras_file_is_a_model_to_train(finished):
     config, workdir, folder = finished
-    network = models.build(str(folder / "model.keras"), (8, 8, 3), 4)
+    network = table.build(str(folder / "model.keras"), (8, 8, 3), 4)
     stored = trained.values(workdir)
     for i, value in enumerate(network.initial_weights().values()):
         np.testing.assert_array_equal(value, stored[f"weights/{i}"])

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import models
 from sam_pod.lowering import made_up_tpu
 from sam_pod.machines import replicas, tracing
-from sam_pod.models import batch_norm
+from sam_pod.models import batch_norm, table
 from tests import fixtures, numpy_net
 
 
@@ -132,7 +131,7 @@ def saved(folder, layer, **arguments):
 def train_file(path, num_replicas, *, size=0, **recipe):
     """Return weights and statistics after two steps, of which `size` share a batch."""
     average = functools.partial(replicas.group_mean, size=size) if size else None
-    net = models.build(
+    net = table.build(
         path,
         (6, 6, 3),
         5,

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, model_file
-from sam_pod.models import releases
+from sam_pod import errors
+from sam_pod.models import model_file, releases
 
 L = keras.layers
 SHAPE = (6, 6, 3)

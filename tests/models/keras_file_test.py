@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, model_file, models
+from sam_pod import errors
+from sam_pod.models import model_file, table
 from tests.models import network_test
 
 SHAPE = network_test.SHAPE
@@ -26,7 +27,7 @@ def dense(**arguments):
 
 
 def build(tmp_path, model, **arguments):
-    return models.build(save(tmp_path, model), SHAPE, 5, **arguments)
+    return table.build(save(tmp_path, model), SHAPE, 5, **arguments)
 
 
 def logits(net, images):
@@ -154,26 +155,26 @@ def test_what_cannot_be_trained_as_it_is_is_refused(tmp_path, make, message):
 def test_what_does_not_fit_the_data_is_refused(tmp_path):
     path = save(tmp_path, keras.Model(*dense()))
     with pytest.raises(errors.UserError, match=r"outputs of shape \(None, 5\)"):
-        models.build(path, SHAPE, 7)
+        table.build(path, SHAPE, 7)
     with pytest.raises(errors.UserError, match="takes inputs of shape"):
-        models.build(path, (9, 9, 3), 5)
+        table.build(path, (9, 9, 3), 5)
     flat = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)])
     with pytest.raises(errors.UserError, match="takes inputs of shape"):
         build(tmp_path, flat)
 
 
 def test_names_and_digests(tmp_path):
-    models.check_name("resnet20")
+    table.check_name("resnet20")
     assert model_file.digest("resnet20") == ""
     with pytest.raises(errors.UserError, match=r"'resnet2'.*Did you mean 'resnet20'"):
-        models.check_name("resnet2")
+        table.check_name("resnet2")
     with pytest.raises(errors.UserError, match="which is not there"):
-        models.check_name(str(tmp_path / "none.keras"))
+        table.check_name(str(tmp_path / "none.keras"))
     (tmp_path / "text.keras").write_text("not a model")
     with pytest.raises(errors.UserError, match=r"which is not a \.keras file"):
-        models.check_name(str(tmp_path / "text.keras"))
+        table.check_name(str(tmp_path / "text.keras"))
     path = save(tmp_path, keras.Model(*dense()))
-    models.check_name(path)
+    table.check_name(path)
     first = model_file.digest(path)
     assert len(first) == 64
     save(tmp_path, keras.Model(*dense()))
@@ -187,7 +188,7 @@ def test_a_damaged_file_is_refused(tmp_path):
     content[200:260] = bytes(60)
     file.write_bytes(content)
     with pytest.raises(errors.UserError, match="not a model that Keras can load"):
-        models.build(path, SHAPE, 5)
+        table.build(path, SHAPE, 5)
 
 
 def test_statistics_keep_their_type_in_bfloat16(tmp_path):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, models
-from sam_pod.models import batch_norm, network
+from sam_pod import errors
+from sam_pod.models import batch_norm, network, table
 
 SHAPE = (8, 8, 3)
 
@@ -88,7 +88,7 @@ def test_the_seed_decides_the_initial_weights():
     def first(seed):
         return next(
             iter(
-                models.build("resnet20", SHAPE, 5, seed=seed).initial_weights().values()
+                table.build("resnet20", SHAPE, 5, seed=seed).initial_weights().values()
             )
         )
 
@@ -98,7 +98,7 @@ def test_the_seed_decides_the_initial_weights():
 
 def test_tiny_images_are_refused():
     with pytest.raises(errors.UserError, match="at least 4 x 4"):
-        models.build("resnet20", (3, 8, 1), 5)
+        table.build("resnet20", (3, 8, 1), 5)
 
 
 @pytest.mark.parametrize("frozen", [False, True])

@@ -14,8 +14,8 @@ import keras
 import numpy as np
 import pytest
 
-from sam_pod import errors, model_file
-from sam_pod.models import releases
+from sam_pod import errors
+from sam_pod.models import model_file, releases
 from tests.models import elsewhere
 
 ROOT = pathlib.Path(__file__).parent.parent.parent

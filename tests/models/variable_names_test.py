@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import models
 from sam_pod.export import folder as export
 from sam_pod.export import keras_models, trained
-from sam_pod.models import network, variable_names
+from sam_pod.models import network, table, variable_names
 from sam_pod.process import signals
 from tests import runs, train_test
 
@@ -83,7 +82,7 @@ def some_images():
 def test_each_variable_has_a_name_and_a_gradient(make, tmp_path):
     model = make()
     model.save(tmp_path / "m.keras")
-    net = models.build(str(tmp_path / "m.keras"), SHAPE, 4)
+    net = table.build(str(tmp_path / "m.keras"), SHAPE, 4)
     weights, stats = net.initial_weights(), net.initial_stats()
     assert len(weights) == len(model.trainable_variables)
     assert not weights.keys() & stats.keys()
@@ -166,7 +165,7 @@ def test_a_run_of_equal_names_is_stopped_continued_and_written_as_a_file(tmp_pat
         [tf.constant(s) for s in values.stats],
         images,
     ).logits
-    written = models.build(str(tmp_path / "o.keras"), SHAPE, 4)
+    written = table.build(str(tmp_path / "o.keras"), SHAPE, 4)
     np.testing.assert_allclose(written.model(images), expected, atol=1e-6)
 
 

@@ -5,7 +5,8 @@ import json
 import keras
 import pytest
 
-from sam_pod import errors, models
+from sam_pod import errors
+from sam_pod.models import table
 from sam_pod.process import keras_settings
 
 
@@ -53,12 +54,12 @@ def test_no_file_is_no_fault(tmp_path, monkeypatch):
 
 
 def test_a_model_is_built_by_the_settings_of_every_run(caplog):
-    expected = models.build("resnet20", (8, 8, 1), 10)
+    expected = table.build("resnet20", (8, 8, 1), 10)
     keras.config.set_image_data_format("channels_first")
     keras.config.set_floatx("float16")
     keras.config.set_epsilon(1e-3)
     caplog.set_level("INFO", "absl")
-    built = models.build("resnet20", (8, 8, 1), 10)
+    built = table.build("resnet20", (8, 8, 1), 10)
     assert keras.config.image_data_format() == "channels_last"
     assert (keras.config.floatx(), keras.config.epsilon()) == ("float32", 1e-7)
     (line,) = [r.getMessage() for r in caplog.records if "settings" in r.message]

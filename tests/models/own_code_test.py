@@ -5,7 +5,8 @@ import sys
 import keras
 import pytest
 
-from sam_pod import errors, model_file, models, own_code
+from sam_pod import errors
+from sam_pod.models import model_file, own_code, table
 
 SHAPE = (8, 8, 3)
 L = keras.layers
@@ -81,9 +82,9 @@ def test_a_class_of_ones_own_is_let_in_by_its_module_alone(
     with pytest.raises(
         errors.UserError, match=r"needs the class '.*OwnLayer'.*model\.trusted_modules"
     ) as raised:
-        models.build(model, SHAPE, 5)
+        table.build(model, SHAPE, 5)
     assert "\n" not in str(raised.value)
-    net = models.build(model, SHAPE, 5, trusted_modules=trusted)
+    net = table.build(model, SHAPE, 5, trusted_modules=trusted)
     assert type(net.model.layers[1]).__name__ == "OwnLayer"
     assert net.model.layers[1].factor == 3.0
 
@@ -94,8 +95,8 @@ def test_a_lambda_is_let_in_by_its_word_alone(tmp_path):
         with pytest.raises(
             errors.UserError, match=r"has a Lambda layer.*`model\.trusted_modules`"
         ):
-            models.build(model, SHAPE, 5, trusted_modules=trusted)
-    net = models.build(model, SHAPE, 5, trusted_modules="lambda")
+            table.build(model, SHAPE, 5, trusted_modules=trusted)
+    net = table.build(model, SHAPE, 5, trusted_modules="lambda")
     assert isinstance(net.model.layers[1], L.Lambda)
 
 
@@ -154,4 +155,4 @@ def test_code_in_an_old_file_is_no_way_around(tmp_path):
     model = save(tmp_path, L.Lambda(lambda x: x * 2.0), "m.h5")
     assert model_file.read(model).kind == model_file.H5
     with pytest.raises(errors.UserError, match="has a Lambda layer"):
-        models.build(model, SHAPE, 5)
+        table.build(model, SHAPE, 5)

@@ -2,7 +2,8 @@
 
 import os
 
-from sam_pod import errors, model_file
+from sam_pod import errors
+from sam_pod.models import model_file
 from sam_pod.storage import files
 
 # Not what was trained: a checkpoint has that, and an export.

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, model_file, models
+from sam_pod import errors
+from sam_pod.models import model_file, table
 from sam_pod.storage import files
 
 L = keras.layers
@@ -41,7 +42,7 @@ def images():
 
 
 def logits(path):
-    net = models.build(str(path), SHAPE, 5)
+    net = table.build(str(path), SHAPE, 5)
     weights, stats = net.initial_weights(), net.initial_stats()
     values = [[*map(tf.constant, part.values())] for part in (weights, stats)]
     return net.apply(*values, images()).logits
@@ -61,7 +62,7 @@ def test_a_model_is_read_wherever_it_is(saved, tmp_path, monkeypatch, place):
     if place == "~":
         monkeypatch.setenv("HOME", str(folder))
         path = "~/m.keras"
-    models.check_name(str(path))
+    table.check_name(str(path))
     np.testing.assert_allclose(logits(path), model(images()), atol=1e-6)
 
 
@@ -76,11 +77,11 @@ def test_a_model_is_read_from_a_bucket(saved):
     with pytest.raises(
         errors.UserError, match=r"'ram://models/x\.keras', .* not there"
     ):
-        models.check_name("ram://models/x.keras")
+        table.check_name("ram://models/x.keras")
     with pytest.raises(errors.UserError, match="a model there must be one file"):
-        models.check_name("ram://models")
+        table.check_name("ram://models")
     with pytest.raises(errors.UserError, match=r"`model\.name` is s4://b/m\.keras"):
-        models.check_name("s4://b/m.keras")
+        table.check_name("s4://b/m.keras")
 
 
 def test_the_digest_is_of_the_content(saved, tmp_path):
@@ -128,7 +129,7 @@ def test_what_is_no_model_is_refused_by_what_it_is(tmp_path, name):
     content, message = WRONG[name]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(errors.UserError, match=message) as raised:
-        models.check_name(str(tmp_path / name))
+        table.check_name(str(tmp_path / name))
     assert "\n" not in str(raised.value) and name in str(raised.value)
 
 
@@ -147,14 +148,14 @@ def test_cut_files_weights_and_folders_are_refused_by_what_they_are(saved, tmp_p
         ("~nobody-of-that-name/m.keras", "has no user"),
     ):
         with pytest.raises(errors.UserError, match=message):
-            models.check_name(str(path))
+            table.check_name(str(path))
 
 
 def test_an_hdf5_file_of_something_else_is_refused(tmp_path):
     with h5py.File(tmp_path / "data.h5", "w") as file:
         file["x"] = np.zeros(3)
     with pytest.raises(errors.UserError, match="without the architecture"):
-        models.check_name(str(tmp_path / "data.h5"))
+        table.check_name(str(tmp_path / "data.h5"))
 
 
 def test_a_name_without_a_path_is_a_model_of_this_package(tmp_path, monkeypatch):
@@ -163,9 +164,9 @@ def test_a_name_without_a_path_is_a_model_of_this_package(tmp_path, monkeypatch)
     for name in ("resnet20", "mine"):
         os.link("m.keras", name)
     assert not model_file.is_path("resnet20")
-    models.check_name("resnet20")
+    table.check_name("resnet20")
     with pytest.raises(
         errors.UserError, match=r"if the file .* is meant, give \./mine"
     ):
-        models.check_name("mine")
-    models.check_name("./mine")
+        table.check_name("mine")
+    table.check_name("./mine")

@@ -15,7 +15,6 @@ import numpy as np
 
 from sam_pod import errors
 from sam_pod.data import (
-    decoding,
     features,
     fitting,
     framing,
@@ -26,6 +25,7 @@ from sam_pod.data import (
     statistics,
 )
 from sam_pod.data import manifest as manifest_lib
+from sam_pod.data.pictures import decoding
 from sam_pod.storage import files
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from sam_pod.data import decoding, records
-from sam_pod.data.pictures import careful, headers
+from sam_pod.data import records
+from sam_pod.data.pictures import careful, decoding, headers
 from sam_pod.data.pictures import rules as rules_lib
 
 _MUCH = 4  # Bits: what uses so many fewer becomes nearly black.

@@ -7,16 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import (
-    decoding,
-    faults,
-    features,
-    notes,
-    patterns,
-    random_access,
-    records,
-)
+from sam_pod.data import faults, features, notes, patterns, random_access, records
 from sam_pod.data import manifest as manifest_lib
+from sam_pod.data.pictures import decoding
 
 EXAMPLES = 4096  # That mean and deviation are of, evenly spaced.
 CHANNELS = 3

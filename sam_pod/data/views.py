@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from sam_pod.data import decoding
+from sam_pod.data.pictures import decoding
 
 # Of an image's height and width, int32 `[2]`, the part that is looked at, int32 `[4]`:
 # y, x, height, width.

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import decoding, images, manifest, shards
+from sam_pod.data import images, manifest, shards
+from sam_pod.data.pictures import decoding
 
 REAL = pathlib.Path(__file__).parents[2].parent / "shared/data/cifar10-jpeg.tar"
 CLASSES = ("ant", "bee")

@@ -20,7 +20,6 @@ import tensorflow as tf
 from sam_pod import errors
 from sam_pod.data import (
     class_sheet,
-    decoding,
     images,
     manifest,
     reading,
@@ -28,7 +27,7 @@ from sam_pod.data import (
     samples,
     shards,
 )
-from sam_pod.data.pictures import headers, signatures, tallies
+from sam_pod.data.pictures import decoding, headers, signatures, tallies
 from sam_pod.data.pictures import rules as rules_lib
 from tests.data import stored
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod.data import decoding
+from sam_pod.data.pictures import decoding
 from tests.data import made
 
 

@@ -6,7 +6,7 @@ import ml_collections
 
 from sam_pod import errors
 from sam_pod.data import augment
-from sam_pod.data import manifest as manifest_lib
+from sam_pod.data.stored import manifest as manifest_lib
 
 
 def check_names(config: ml_collections.ConfigDict) -> None:

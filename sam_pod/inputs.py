@@ -11,7 +11,7 @@ from absl import logging
 
 from sam_pod import dataset, errors
 from sam_pod.data import faults, pipeline, prepare
-from sam_pod.data import manifest as manifest_lib
+from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
 from sam_pod.process import signals

@@ -35,8 +35,8 @@ from sam_pod import inputs as inputs_lib
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
 from sam_pod.config import keys as config_lib
-from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import pipeline, prepare
+from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.input_range import decision, first_layer, looks
 from sam_pod.machines import groups, replicas, tpu
 from sam_pod.machines.runtime import Runtime

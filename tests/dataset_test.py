@@ -8,10 +8,10 @@ import pytest
 from sam_pod import dataset, errors
 from sam_pod.machines import host_memory
 from tests import runs
-from tests.data import foreign_test, stored
+from tests.data import foreign_test, sets
 from tests.train_test import run
 
-IMAGES = [stored.jpeg(stored.noisy(i, (10 + i % 3, 12))) for i in range(130)]
+IMAGES = [sets.jpeg(sets.noisy(i, (10 + i % 3, 12))) for i in range(130)]
 
 
 @pytest.fixture(autouse=True)
@@ -23,12 +23,12 @@ def encoded_config(tmp_path, **more):
     """Return a small config of a set of encoded images, seen at 8 x 8."""
     folder = tmp_path / "encoded"
     if not folder.exists():
-        stored.write(folder, IMAGES[:100], tests=IMAGES[100:])
+        sets.write(folder, IMAGES[:100], tests=IMAGES[100:])
     config = runs.small_config(
         tmp_path,
         **{"data.dir": str(folder), "data.image_size": 8, "num_epochs": 1, **more},
     )
-    runs.save_model(config.model.name, classes=stored.CLASSES)
+    runs.save_model(config.model.name, classes=sets.CLASSES)
     return config
 
 
@@ -75,7 +75,7 @@ def test_images_of_any_size_need_one_in_the_config(tmp_path):
 
 def test_random_parts_of_what_is_not_square_need_a_size(tmp_path):
     folder = tmp_path / "raw"
-    made = stored.write(folder, [stored.noisy(i, (8, 10)) for i in range(40)])
+    made = sets.write(folder, [sets.noisy(i, (8, 10)) for i in range(40)])
     config = runs.small_config(
         tmp_path, **{"data.dir": str(folder), "data.augment": "inception"}
     )
@@ -151,7 +151,7 @@ def test_a_corrupt_record_ends_a_run_in_one_line(tmp_path, monkeypatch):
 @pytest.mark.parametrize("fraction", [0.0, 1.0])
 def test_an_image_that_does_not_decode_ends_a_run_in_one_line(tmp_path, fraction):
     images = [*IMAGES[:60], b"\xff\xd8\xff and no more", *IMAGES[61:100]]
-    stored.write(tmp_path / "encoded", images, tests=IMAGES[100:])
+    sets.write(tmp_path / "encoded", images, tests=IMAGES[100:])
     config = encoded_config(tmp_path, **{"data.memory_fraction": fraction})
     with pytest.raises(errors.UserError, match=r"Example 60 of the train.*no image"):
         run(config, tmp_path / "run")

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import event_files, metrics, writers
-from sam_pod.data import framing
+from sam_pod.data.stored import framing
 from sam_pod.machines import runtime
 from sam_pod.storage import files
 from tests import runs

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from sam_pod import inputs
 from sam_pod.config import keys as config_lib
-from sam_pod.data import manifest, prepare
+from sam_pod.data import prepare
+from sam_pod.data.stored import manifest
 from sam_pod.machines import workers
 from sam_pod.storage import turns
 

@@ -244,7 +244,7 @@ def test_a_record_is_asked_for_by_its_own_bytes(server, proxy, tmp_path):
     told = in_process(
         """
         import tensorflow as tf
-        from sam_pod.data import framing, offsets, random_access
+        from sam_pod.data.stored import framing; from sam_pod.data.stored import offsets; from sam_pod.data import random_access
         at = "s3://bucket/records"
         files.check_scheme(at, "`data.dir`")
         with tf.io.TFRecordWriter("local") as writer:
@@ -304,7 +304,7 @@ def test_a_missing_right_is_named(server, proxy):
     told = in_process(
         """
         from sam_pod.config import keys as config
-        from sam_pod.data import manifest
+        from sam_pod.data.stored import manifest
         files.check_scheme("s3://bucket/x", "--workdir")
         for right in ("list", "write", "delete"):
             tell(workdir.begin, f"s3://bucket/no-{right}", config.defaults(), {})

@@ -7,10 +7,11 @@ import tensorflow as tf
 from sam_pod import dataset, errors
 from sam_pod.config import keys as config_lib
 from sam_pod.config import rules
-from sam_pod.data import arrays, pipeline, records, shards
-from sam_pod.data import manifest as manifest_lib
+from sam_pod.data import arrays, pipeline, shards
+from sam_pod.data.stored import manifest as manifest_lib
+from sam_pod.data.stored import records
 from tests import runs
-from tests.data import stored
+from tests.data import sets
 from tests.train_test import run
 
 SIZES = {"train": 60, "test": 20, "validation": 25}
@@ -20,7 +21,7 @@ def write(folder, *names):
     """Write a set of these splits; image i of all is of the colour that spells i."""
     splits, start = {}, 0
     for name, size in SIZES.items():
-        images = np.stack([stored.flat(i) for i in range(start, start + size)])
+        images = np.stack([sets.flat(i) for i in range(start, start + size)])
         if name in names:
             splits[name] = arrays.split(name, images, np.arange(size) % 4)
         start += size
@@ -54,7 +55,7 @@ def test_the_stored_split_is_validated_on_and_all_of_training_trains(tmp_path):
             pipeline.all_rows(split),
         )
         images, labels = next(iter(batches))
-        seen[name] = stored.numbers(images)
+        seen[name] = sets.numbers(images)
         assert len(labels) == SIZES[name]
     assert sorted(seen["train"]) == list(range(60))
     assert seen["test"].tolist() == list(range(60, 80))

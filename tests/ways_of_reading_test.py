@@ -16,7 +16,7 @@ from sam_pod.data import augment, pipeline
 from sam_pod.machines import groups
 from sam_pod.storage import files
 from tests import fixtures, runs
-from tests.data import stored
+from tests.data import sets
 from tests.train_test import run
 
 TRAIN, TEST, HELD_OUT, BATCH = 36, 9, 8, 8
@@ -26,21 +26,21 @@ PLACES = ("raw", "png", "foreign", "bucket", "bucket of png")
 
 def write(folder, place, size):
     """Write the images of a size; return the keys of the config that name them."""
-    images = [stored.noisy(i, size) for i in range(TRAIN + TEST)]
-    encoded = [stored.png(image) for image in images]
+    images = [sets.noisy(i, size) for i in range(TRAIN + TEST)]
+    encoded = [sets.png(image) for image in images]
     if place == "foreign":
         folder.mkdir()
         for split, part in (("train", encoded[:TRAIN]), ("test", encoded[TRAIN:])):
-            rows = [stored.serialized(x, i % 5) for i, x in enumerate(part)]
-            stored.write_file(folder / f"{split}-0", rows)
+            rows = [sets.serialized(x, i % 5) for i, x in enumerate(part)]
+            sets.write_file(folder / f"{split}-0", rows)
         return {
             "data.dir": str(folder),
             "data.files.train": "train-*",
             "data.files.test": "test-*",
-            "data.num_classes": stored.CLASSES,
+            "data.num_classes": sets.CLASSES,
         }
     content = images if place in ("raw", "bucket") else encoded
-    stored.write(folder, content[:TRAIN], tests=content[TRAIN:])
+    sets.write(folder, content[:TRAIN], tests=content[TRAIN:])
     if "bucket" not in place:
         return {"data.dir": str(folder)}
     bucket = f"ram://ways/{folder.name}"
@@ -197,7 +197,7 @@ def test_every_augmentation_trains_however_images_are_read(
         keys = places(pixels, place)
         config.data.update(configured(keys, pixels, fraction, names).data)
         config.global_batch_size = BATCH
-        runs.save_model(config.model.name, classes=stored.CLASSES)
+        runs.save_model(config.model.name, classes=sets.CLASSES)
         workdir = tmp_path / f"{place}-{fraction}"
         run(config, workdir, strategy=strategy)
         found = runs.checkpoint_values(workdir)

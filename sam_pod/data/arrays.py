@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from sam_pod.data import records
+from sam_pod.data.stored import records
 
 
 @dataclasses.dataclass(frozen=True)

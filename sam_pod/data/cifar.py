@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from sam_pod import errors
-from sam_pod.data import archives, arrays, records
+from sam_pod.data import archives, arrays
+from sam_pod.data.stored import records
 
 _PIXEL_BYTES = 3 * 32 * 32
 

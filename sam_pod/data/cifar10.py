@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 import tqdm
 
 from sam_pod import errors
-from sam_pod.data import archives, cifar, records
+from sam_pod.data import archives, cifar
+from sam_pod.data.stored import records
 from sam_pod.storage import turns
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"

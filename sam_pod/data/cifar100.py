@@ -1,6 +1,7 @@
 """CIFAR-100 as its authors publish it, in the binary version; the 100 fine labels."""
 
-from sam_pod.data import cifar, records
+from sam_pod.data import cifar
+from sam_pod.data.stored import records
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
 SHA256 = "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"

@@ -15,15 +15,8 @@ import numpy as np
 import scipy.io
 
 from sam_pod import errors
-from sam_pod.data import (
-    archives,
-    arrays,
-    cifar,
-    held_out,
-    pickled,
-    records,
-    split_names,
-)
+from sam_pod.data import archives, arrays, cifar, held_out, pickled, split_names
+from sam_pod.data.stored import records
 
 _MOST_BYTES = 1 << 28  # Of a file that is read whole.
 

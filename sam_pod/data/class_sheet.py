@@ -8,9 +8,9 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import survey
 from sam_pod.data.pictures import decoding
+from sam_pod.data.stored import manifest as manifest_lib
 
 _TILE, _GAP, _TEXT = 64, 4, 150  # Pixels: of an image, between images, of the names.
 

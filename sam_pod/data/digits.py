@@ -5,7 +5,8 @@ import hashlib
 import numpy as np
 from sklearn import datasets
 
-from sam_pod.data import arrays, records
+from sam_pod.data import arrays
+from sam_pod.data.stored import records
 
 # In the order of the set, the last writers are others than the first.
 NUM_TRAIN = 1347

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from sam_pod import errors
-from sam_pod.data import records, split_names
+from sam_pod.data import split_names
+from sam_pod.data.stored import records
 
 
 def rows(

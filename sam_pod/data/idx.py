@@ -16,7 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from sam_pod import errors
-from sam_pod.data import archives, arrays, held_out, records, split_names
+from sam_pod.data import archives, arrays, held_out, split_names
+from sam_pod.data.stored import records
 
 CLASSES = {
     "mnist": tuple(map(str, range(10))),

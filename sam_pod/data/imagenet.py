@@ -14,16 +14,9 @@ import re
 from collections.abc import Sequence
 
 from sam_pod import errors
-from sam_pod.data import (
-    archives,
-    devkit,
-    flat_labels,
-    held_out,
-    image_tree,
-    images,
-    records,
-)
+from sam_pod.data import archives, devkit, flat_labels, held_out, image_tree, images
 from sam_pod.data import listing as listing_lib
+from sam_pod.data.stored import records
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 _WNID = re.compile(r"n\d{8}")

@@ -20,10 +20,10 @@ from sam_pod.data import (
     image_tree,
     label_table,
     published_splits,
-    records,
     split_names,
 )
 from sam_pod.data import listing as listing_lib
+from sam_pod.data.stored import records
 
 FOLDERS = "folders"  # As --labels: the names of the folders are the classes.
 

@@ -15,7 +15,8 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 
 from sam_pod import errors
-from sam_pod.data import archives, litter, packing, records, zips
+from sam_pod.data import archives, litter, packing, zips
+from sam_pod.data.stored import records
 
 _SHOWN = 3  # Names of many that a line gives.
 

@@ -14,15 +14,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from sam_pod import errors
-from sam_pod.data import (
-    archives,
-    held_out,
-    label_values,
-    labels,
-    raw_pixels,
-    records,
-    split_names,
-)
+from sam_pod.data import archives, held_out, label_values, labels, split_names
+from sam_pod.data.stored import raw_pixels, records
 
 _ROWS = 1 << 14  # Labels that are looked at together.
 _NUMBERS = 1 << 24  # Of images, likewise.

@@ -13,8 +13,9 @@ from collections.abc import Callable
 import numpy as np
 
 from sam_pod import errors
-from sam_pod.data import framing, offsets, scans, schema
-from sam_pod.data import manifest as manifest_lib
+from sam_pod.data import scans
+from sam_pod.data.stored import framing, offsets, schema
+from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.storage import files
 
 VERIFY_BYTES = 1 << 30

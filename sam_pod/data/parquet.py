@@ -22,9 +22,9 @@ from sam_pod.data import (
     parquet_columns,
     parquet_labels,
     parquet_rows,
-    records,
     split_names,
 )
+from sam_pod.data.stored import records
 
 if TYPE_CHECKING:
     import pyarrow.parquet

@@ -17,9 +17,8 @@ from sam_pod.data import (
     parquet_columns,
     parquet_labels,
     parquet_paths,
-    raw_pixels,
-    records,
 )
+from sam_pod.data.stored import raw_pixels, records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

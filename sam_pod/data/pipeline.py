@@ -17,8 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import crops, reading, records
-from sam_pod.data import manifest as manifest_lib
+from sam_pod.data import crops, reading
+from sam_pod.data.stored import manifest as manifest_lib
+from sam_pod.data.stored import records
 from sam_pod.machines import groups
 
 InputFn = Callable[[tf.distribute.InputContext], tf.data.Dataset]

@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from sam_pod import errors
-from sam_pod.data import manifest as manifest_lib
-from sam_pod.data import pixel_sums, schema
+from sam_pod.data import pixel_sums
 from sam_pod.data.pictures import decoding
+from sam_pod.data.stored import manifest as manifest_lib
+from sam_pod.data.stored import schema
 
 # Raw images are all looked at. Decoding takes a hundred times as long, so that of many
 # encoded ones so many are, evenly spread.

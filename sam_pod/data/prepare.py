@@ -22,14 +22,15 @@ from typing import TYPE_CHECKING
 import tqdm
 
 from sam_pod import errors, redaction
-from sam_pod.data import commands, names, prepare_flags, sources
+from sam_pod.data import commands, prepare_flags, sources
+from sam_pod.data.stored import names
 from sam_pod.storage import files, new_folder, schemes, turns
 
 # Whatever needs TensorFlow is imported where it is used: --help and a wrong flag
 # answer at once, and `main` can say first how TensorFlow shall behave.
 if TYPE_CHECKING:
-    from sam_pod.data import manifest as manifest_lib
     from sam_pod.data import shards
+    from sam_pod.data.stored import manifest as manifest_lib
 
 READERS = sources.READERS
 

@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import attempts, crops, features, grey, random_access, views
-from sam_pod.data import manifest as manifest_lib
+from sam_pod.data import attempts, crops, random_access, views
+from sam_pod.data.stored import features, grey
+from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.storage import files
 
 CENTRAL_FRACTION = 0.875  # Of the shorter side, where training sees random parts.

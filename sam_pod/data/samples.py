@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from sam_pod.data import records
 from sam_pod.data.pictures import careful, decoding, headers
 from sam_pod.data.pictures import rules as rules_lib
+from sam_pod.data.stored import records
 
 _MUCH = 4  # Bits: what uses so many fewer becomes nearly black.
 _PLACES, _EACH = 8, 4  # Evenly spread, and examples one after the other at each.

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from sam_pod.data import framing, notes, offsets
+from sam_pod.data import notes
+from sam_pod.data.stored import framing, offsets
 from sam_pod.storage import files
 
 _THREADS = 16  # More of them than cores: a scan waits for the storage, too.

@@ -13,21 +13,12 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 
 from sam_pod import errors
-from sam_pod.data import (
-    grey,
-    names,
-    pixel_sums,
-    processes,
-    records,
-    samples,
-    schema,
-    shard_plan,
-    shard_writer,
-)
-from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import noise as noise_lib
+from sam_pod.data import pixel_sums, processes, samples, shard_plan, shard_writer
 from sam_pod.data.pictures import rules as rules_lib
 from sam_pod.data.pictures import tallies
+from sam_pod.data.stored import grey, names, records, schema
+from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.process import signals
 from sam_pod.storage import files, new_folder
 

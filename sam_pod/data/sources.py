@@ -15,7 +15,8 @@ from sam_pod.data import split_names
 from sam_pod.storage import new_folder, turns
 
 if TYPE_CHECKING:
-    from sam_pod.data import cifar, images, records
+    from sam_pod.data import cifar, images
+    from sam_pod.data.stored import records
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -229,7 +230,8 @@ def _read_svhn(request: Request) -> "records.Source":
 
 
 def _read_tfrecord(request: Request) -> "records.Source":
-    from sam_pod.data import example_fields, tfrecords
+    from sam_pod.data import tfrecords
+    from sam_pod.data.stored import example_fields
 
     fields = example_fields.Fields(
         request.image_column, request.label_column, request.image_shape

@@ -7,9 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import faults, features, notes, patterns, random_access, records
-from sam_pod.data import manifest as manifest_lib
+from sam_pod.data import faults, notes, patterns, random_access
 from sam_pod.data.pictures import decoding
+from sam_pod.data.stored import features, records
+from sam_pod.data.stored import manifest as manifest_lib
 
 EXAMPLES = 4096  # That mean and deviation are of, evenly spaced.
 CHANNELS = 3

@@ -10,7 +10,8 @@ import numpy as np
 import scipy.io
 
 from sam_pod import errors
-from sam_pod.data import archives, arrays, held_out, records, split_names
+from sam_pod.data import archives, arrays, held_out, split_names
+from sam_pod.data.stored import records
 
 FILES = {
     "train": "train_32x32.mat",

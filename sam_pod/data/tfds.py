@@ -11,16 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import (
-    archives,
-    extras,
-    held_out,
-    label_values,
-    labels,
-    raw_pixels,
-    records,
-    split_names,
-)
+from sam_pod.data import archives, extras, held_out, label_values, labels, split_names
+from sam_pod.data.stored import raw_pixels, records
 
 if TYPE_CHECKING:
     import tensorflow_datasets

@@ -6,7 +6,8 @@ import tempfile
 import zlib
 
 from sam_pod import errors
-from sam_pod.data import archives, framing, split_names
+from sam_pod.data import archives, split_names
+from sam_pod.data.stored import framing
 
 _BLOCK = 1 << 20
 

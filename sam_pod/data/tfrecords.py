@@ -15,16 +15,13 @@ import tensorflow as tf
 from sam_pod import errors
 from sam_pod.data import (
     archives,
-    example_fields,
-    framing,
     held_out,
     label_values,
     labels,
-    offsets,
-    records,
     split_names,
     tfrecord_files,
 )
+from sam_pod.data.stored import example_fields, framing, offsets, records
 
 _LABELS = 1 << 12  # Labels in memory at a time.
 

@@ -12,8 +12,8 @@ from sam_pod import checkpoint_folder, dataset, errors, session
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
 from sam_pod.config import rules
-from sam_pod.data import manifest as manifest_lib
 from sam_pod.data import pipeline
+from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.recipe import Recipe
 
 

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from tests.data import stored
+from tests.data import sets
 
 NUM_SMALL = 50_000
 
@@ -21,7 +21,7 @@ def write_small(folder):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (NUM_SMALL, 32, 32, 3), dtype=np.uint8)
     np.save(folder / "small.npy", images)
-    stored.write(folder / "small_set", images, tests=images[:8], shards=8)
+    sets.write(folder / "small_set", images, tests=images[:8], shards=8)
 
 
 def write_large(folder, count):
@@ -30,7 +30,7 @@ def write_large(folder, count):
     (folder / "large").mkdir()
     for i, content in enumerate(contents):
         (folder / "large" / f"{i:06d}.jpg").write_bytes(content)
-    stored.write(folder / "large_set", contents, tests=contents[:8], shards=8)
+    sets.write(folder / "large_set", contents, tests=contents[:8], shards=8)
 
 
 def large(number):

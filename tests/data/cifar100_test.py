@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import cifar100, manifest, shards
+from sam_pod.data import cifar100, shards
+from sam_pod.data.stored import manifest
 from tests.data import made
 
 NAMES = ["apple", "aquarium_fish", "baby", "bear", "beaver"]

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import images, manifest, shard_writer, shards
+from sam_pod.data import images, shard_writer, shards
+from sam_pod.data.stored import manifest
 from tests.data import made
 
 COUNTS = {"train/ant": 30, "train/bee": 30, "test/ant": 20, "test/bee": 20}

@@ -1,7 +1,8 @@
 import numpy as np
 from sklearn import datasets
 
-from sam_pod.data import digits, manifest, shards
+from sam_pod.data import digits, shards
+from sam_pod.data.stored import manifest
 
 
 def test_the_images_are_those_of_scikit_learn_in_their_order():

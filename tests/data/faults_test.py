@@ -5,15 +5,15 @@ import pytest
 import tensorflow as tf
 
 from sam_pod.data import faults, random_access, reading
-from tests.data import stored
+from tests.data import sets
 
 
 @pytest.fixture
 def reader(tmp_path):
-    images = [stored.png(stored.noisy(i)) for i in range(12)]
+    images = [sets.png(sets.noisy(i)) for i in range(12)]
     images[7] = b"no image"
-    made = stored.write(tmp_path, images)
-    how = reading.Reading(image_size=8, offsets=stored.all_offsets(tmp_path, made))
+    made = sets.write(tmp_path, images)
+    how = reading.Reading(image_size=8, offsets=sets.all_offsets(tmp_path, made))
     return reading.Reader(str(tmp_path), made, "train", how)
 
 

@@ -10,15 +10,9 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import (
-    features,
-    foreign,
-    framing,
-    pipeline,
-    random_access,
-    reading,
-)
-from tests.data import stored
+from sam_pod.data import foreign, pipeline, random_access, reading
+from sam_pod.data.stored import features, framing
+from tests.data import sets
 from tests.data.reading_test import take
 
 IMAGENET = features.Features("image/encoded", "image/class/label", -1)
@@ -26,7 +20,7 @@ TRAIN, TEST = 41, 13
 
 
 def images():
-    return [stored.jpeg(stored.noisy(i, (9 + i % 4, 12))) for i in range(TRAIN + TEST)]
+    return [sets.jpeg(sets.noisy(i, (9 + i % 4, 12))) for i in range(TRAIN + TEST)]
 
 
 def write(folder, patterns, names=("image", "label"), first=0):
@@ -37,10 +31,10 @@ def write(folder, patterns, names=("image", "label"), first=0):
         (patterns[1], range(TRAIN, TRAIN + TEST), 2),
     ):
         for i, part in enumerate(np.array_split(rows, count)):
-            stored.write_file(
+            sets.write_file(
                 folder / pattern.format(i, count),
                 [
-                    stored.serialized(images()[row], int(row) % 5 + first, names)
+                    sets.serialized(images()[row], int(row) % 5 + first, names)
                     for row in part
                 ],
             )
@@ -102,7 +96,7 @@ def test_both_layouts_are_read(request, kind, is_held):
     )[0]
     np.testing.assert_array_equal(labels, np.arange(TRAIN, TRAIN + TEST) % 5)
     folder = folder.parent / "ours"
-    ours = stored.write(folder, images()[:TRAIN], tests=images()[TRAIN:])
+    ours = sets.write(folder, images()[:TRAIN], tests=images()[TRAIN:])
     ours = pipeline.splits(str(folder), ours, 9, reading.Reading(image_size=8))
     expected = take(pipeline.evaluation(ours["test"], global_batch_size=TEST), 1)
     np.testing.assert_array_equal(seen, expected[0][0])
@@ -147,7 +141,7 @@ def test_files_are_scanned_once_and_again_where_they_change(tfds, monkeypatch):
         for one, other in zip(offsets[split], offsets_again[split], strict=True):
             np.testing.assert_array_equal(one, other)
     changed = tfds / "set-train.tfrecord-00002-of-00004"
-    stored.write_file(changed, [stored.serialized(images()[0], 0)])
+    sets.write_file(changed, [sets.serialized(images()[0], 0)])
     scanned.clear()
     after, _ = foreign.read(str(tfds), TFDS)
     assert scanned == [changed.name]
@@ -228,9 +222,9 @@ def test_a_damaged_file_is_refused(tfds):
 
 def test_an_image_that_does_not_decode_is_refused_by_its_place(tfds):
     path = tfds / "set-train.tfrecord-00001-of-00004"
-    examples = [stored.serialized(images()[i], 0) for i in range(3)]
-    examples[2] = stored.serialized(b"\xff\xd8\xff and no more", 0)
-    start = stored.write_file(path, examples).starts[2]
+    examples = [sets.serialized(images()[i], 0) for i in range(3)]
+    examples[2] = sets.serialized(b"\xff\xd8\xff and no more", 0)
+    start = sets.write_file(path, examples).starts[2]
     line = refusal(tfds, TFDS)
     assert f"train files, at byte {start} of {path}, holds no image" in line
 
@@ -286,11 +280,11 @@ def test_pictures_that_training_would_misread_are_refused_by_kind(
     pixels = np.full((8, 8, 3), (1, 2, 3), np.uint8)
     pixels[:4] = 200
     PIL.Image.fromarray(pixels).save(file, format_, **options)
-    contents = [stored.png(stored.noisy(0)), file.getvalue()]
+    contents = [sets.png(sets.noisy(0)), file.getvalue()]
     for split in ("train", "test"):
-        stored.write_file(
+        sets.write_file(
             tmp_path / split,
-            [stored.serialized(content, 0) for content in contents],
+            [sets.serialized(content, 0) for content in contents],
         )
     layout = foreign.Layout(
         "mine", {"train": "train*", "test": "test*"}, features.Features(), 1
@@ -343,7 +337,7 @@ def test_a_compressed_file_is_refused_with_the_command_that_converts_it(tmp_path
     for name in ("train-0", "test-0"):
         options = tf.io.TFRecordOptions(kind)
         with tf.io.TFRecordWriter(str(tmp_path / name), options) as writer:
-            writer.write(stored.serialized(images()[0], 0))
+            writer.write(sets.serialized(images()[0], 0))
     with pytest.raises(errors.UserError) as raised:
         foreign.read(str(tmp_path), layout(("train-*", "test-*")))
     assert f"packed with {kind}" in str(raised.value)
@@ -354,8 +348,8 @@ def test_a_compressed_file_is_refused_with_the_command_that_converts_it(tmp_path
     "image, label, words",
     [
         (b"\1" * 192, 0, "has an image that"),
-        (stored.png(stored.noisy(0)), 5, "has label 5; with 5 classes"),
-        (stored.png(stored.noisy(0)), b"cat", "it has image (bytes), label (bytes)"),
+        (sets.png(sets.noisy(0)), 5, "has label 5; with 5 classes"),
+        (sets.png(sets.noisy(0)), b"cat", "it has image (bytes), label (bytes)"),
     ],
 )
 def test_what_cannot_be_trained_on_as_it_is_can_be_converted(
@@ -366,7 +360,7 @@ def test_what_cannot_be_trained_on_as_it_is_can_be_converted(
     kind = "bytes_list" if isinstance(label, bytes) else "int64_list"
     getattr(example.features.feature["label"], kind).value.append(label)
     for name in ("train-0", "test-0"):
-        stored.write_file(tmp_path / name, [example.SerializeToString()])
+        sets.write_file(tmp_path / name, [example.SerializeToString()])
     with pytest.raises(errors.UserError) as raised:
         foreign.read(str(tmp_path), layout(("train-*", "test-*")))
     assert words in str(raised.value) and "--dataset=tfrecord" in str(raised.value)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import idx, manifest, shards
+from sam_pod.data import idx, shards
+from sam_pod.data.stored import manifest
 from tests.data import made
 
 TRAIN = np.random.default_rng(0).integers(0, 256, (12, 28, 28), np.uint8)

@@ -6,7 +6,8 @@ import pytest
 import scipy.io
 
 from sam_pod import errors
-from sam_pod.data import devkit, imagenet, images, manifest, shards
+from sam_pod.data import devkit, imagenet, images, shards
+from sam_pod.data.stored import manifest
 from tests.data import made
 
 WNIDS = ("n01440764", "n01443537", "n02084071")

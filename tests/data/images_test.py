@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import images, manifest, shards
+from sam_pod.data import images, shards
 from sam_pod.data.pictures import decoding
+from sam_pod.data.stored import manifest
 
 REAL = pathlib.Path(__file__).parents[2].parent / "shared/data/cifar10-jpeg.tar"
 CLASSES = ("ant", "bee")

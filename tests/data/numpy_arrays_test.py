@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import manifest, numpy_arrays, shards, sources
+from sam_pod.data import numpy_arrays, shards, sources
+from sam_pod.data.stored import manifest
 from tests.data import made
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import framing, manifest, offsets, opening
-from tests.data import stored
+from sam_pod.data import opening
+from sam_pod.data.stored import framing, manifest, offsets
+from tests.data import sets
 
-IMAGES = [stored.noisy(i) for i in range(20)]
+IMAGES = [sets.noisy(i) for i in range(20)]
 SIZES = pytest.mark.parametrize("is_large", [False, True])
 
 
@@ -34,9 +35,9 @@ def refusal(folder, monkeypatch, is_large):
 @SIZES
 @pytest.mark.parametrize("version", [1, 2])
 def test_offsets_are_those_of_a_scan(tmp_path, monkeypatch, is_large, version):
-    made = stored.write(tmp_path / "set", IMAGES, version=version)
+    made = sets.write(tmp_path / "set", IMAGES, version=version)
     found = open_set(tmp_path / "set", monkeypatch, is_large)
-    expected = stored.all_offsets(tmp_path / "set", made)
+    expected = sets.all_offsets(tmp_path / "set", made)
     assert found.keys() == expected.keys()
     for split, arrays in expected.items():
         for one, other in zip(found[split], arrays, strict=True):
@@ -44,13 +45,13 @@ def test_offsets_are_those_of_a_scan(tmp_path, monkeypatch, is_large, version):
 
 
 def test_a_large_set_with_indexes_is_not_scanned(tmp_path, monkeypatch):
-    stored.write(tmp_path / "set", IMAGES)
+    sets.write(tmp_path / "set", IMAGES)
     monkeypatch.setattr(framing, "scan", None)
     open_set(tmp_path / "set", monkeypatch, is_large=True)
 
 
 def test_a_large_set_without_indexes_is_scanned_once(tmp_path, monkeypatch):
-    stored.write(tmp_path / "set", IMAGES, version=1)
+    sets.write(tmp_path / "set", IMAGES, version=1)
     first = open_set(tmp_path / "set", monkeypatch, is_large=True)
     monkeypatch.setattr(framing, "scan", None)
     again = open_set(tmp_path / "set", monkeypatch, is_large=True)
@@ -60,7 +61,7 @@ def test_a_large_set_without_indexes_is_scanned_once(tmp_path, monkeypatch):
 @SIZES
 @pytest.mark.parametrize("version", [1, 2])
 def test_shards_that_changed_are_refused(tmp_path, monkeypatch, is_large, version):
-    made = stored.write(tmp_path / "set", IMAGES, version=version)
+    made = sets.write(tmp_path / "set", IMAGES, version=version)
     open_set(tmp_path / "set", monkeypatch, is_large)
     path = tmp_path / "set" / made.splits["train"][1].file
     content = path.read_bytes()
@@ -81,7 +82,7 @@ def test_shards_that_changed_are_refused(tmp_path, monkeypatch, is_large, versio
 
 @SIZES
 def test_an_index_that_changed_is_refused(tmp_path, monkeypatch, is_large):
-    made = stored.write(tmp_path / "set", IMAGES)
+    made = sets.write(tmp_path / "set", IMAGES)
     path = tmp_path / "set" / offsets.file_name(made.splits["train"][0].file)
     offsets.write(str(path), [0, 30], 90)
     text = refusal(tmp_path / "set", monkeypatch, is_large)
@@ -91,10 +92,10 @@ def test_an_index_that_changed_is_refused(tmp_path, monkeypatch, is_large):
 
 
 def test_the_kept_scan_of_another_manifest_does_not_count(tmp_path, monkeypatch):
-    stored.write(tmp_path / "set", IMAGES, version=1)
+    sets.write(tmp_path / "set", IMAGES, version=1)
     open_set(tmp_path / "set", monkeypatch, is_large=True)
     times = {p: p.stat().st_mtime_ns for p in (tmp_path / "set").glob("*.tfrecord")}
-    made = stored.write(tmp_path / "set", [255 - i for i in IMAGES], version=1)
+    made = sets.write(tmp_path / "set", [255 - i for i in IMAGES], version=1)
     for path, time in times.items():
         os.utime(path, ns=(time, time))
     path = tmp_path / "set" / made.splits["train"][0].file
@@ -108,7 +109,7 @@ def test_the_kept_scan_of_another_manifest_does_not_count(tmp_path, monkeypatch)
 def test_an_index_of_more_examples_than_the_manifest_says_is_refused(
     tmp_path, monkeypatch
 ):
-    made = stored.write(tmp_path / "set", IMAGES)
+    made = sets.write(tmp_path / "set", IMAGES)
     first, *others = made.splits["train"]
     first = dataclasses.replace(first, num_examples=first.num_examples - 1)
     edited = dataclasses.replace(

@@ -17,7 +17,7 @@ import pytest
 
 from sam_pod import errors
 from sam_pod.data import images, packing
-from tests.data import stored
+from tests.data import sets
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def tree(tmp_path_factory):
         for i in range(3)
     ):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(stored.png(stored.noisy(number)))
+        (root / path).write_bytes(sets.png(sets.noisy(number)))
     return root
 
 

@@ -18,18 +18,11 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import (
-    class_sheet,
-    images,
-    manifest,
-    reading,
-    records,
-    samples,
-    shards,
-)
+from sam_pod.data import class_sheet, images, reading, samples, shards
 from sam_pod.data.pictures import decoding, headers, signatures, tallies
 from sam_pod.data.pictures import rules as rules_lib
-from tests.data import stored
+from sam_pod.data.stored import manifest, records
+from tests.data import sets
 
 SIZE = (20, 12)  # Width, height: lying, so that a turn is seen.
 _RANDOM = np.random.default_rng(0)
@@ -574,7 +567,7 @@ def test_a_class_whose_name_is_not_utf_8_gets_one_that_is(tmp_path):
 
 
 def test_an_old_set_of_such_names_is_read_with_those_that_can_be_written(tmp_path):
-    made = stored.write(tmp_path / "set", [stored.noisy(0)] * 6)
+    made = sets.write(tmp_path / "set", [sets.noisy(0)] * 6)
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
     old = dataclasses.replace(made, classes=(name, *made.classes[1:]))
     (tmp_path / "set" / manifest.FILE_NAME).write_text(old.to_json())
@@ -585,7 +578,7 @@ def test_an_old_set_of_such_names_is_read_with_those_that_can_be_written(tmp_pat
 def test_an_old_set_is_shown_as_training_sees_it(tmp_path):
     # One that was prepared before pictures were looked at with care.
     content = KINDS["transparent PNG"]
-    made = stored.write(tmp_path / "set", [content] * 6)
+    made = sets.write(tmp_path / "set", [content] * 6)
     (shown,) = class_sheet._decoded(made, [content])
     np.testing.assert_array_equal(shown, seen_by_training(content))
     assert (shown != by_pillow(content)).any()

@@ -6,19 +6,20 @@ import numpy as np
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import manifest, pixel_check, records, shards
-from tests.data import stored
+from sam_pod.data import pixel_check, shards
+from sam_pod.data.stored import manifest, records
+from tests.data import sets
 
 COUNT = 130
 
 
 def images(make):
-    return [make(stored.noisy(i, (6, 5))) for i in range(COUNT)]
+    return [make(sets.noisy(i, (6, 5))) for i in range(COUNT)]
 
 
 def write(folder, encoding):
     def split(count):
-        content = images(stored.png)[:count]
+        content = images(sets.png)[:count]
         items = [records.Item(x, i % 5, str(i)) for i, x in enumerate(content)]
         return records.Split(count, 1, lambda start, stop: items[start:stop])
 
@@ -37,7 +38,7 @@ def write(folder, encoding):
 def line(made):
     check = pixel_check.PixelCheck(made)
     is_raw = made.image_encoding == "raw"
-    for image in images(lambda x: x.tobytes() if is_raw else stored.png(x)):
+    for image in images(lambda x: x.tobytes() if is_raw else sets.png(x)):
         check.add(image)
     return check.line()
 

@@ -15,7 +15,8 @@ import termios
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import manifest, prepare
+from sam_pod.data import prepare
+from sam_pod.data.stored import manifest
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import cifar10, manifest, prepare, sources
+from sam_pod.data import cifar10, prepare, sources
+from sam_pod.data.stored import manifest
 
 
 def make_images(root, classes):

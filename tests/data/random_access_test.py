@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod.data import offsets, random_access
-from tests.data import stored
+from sam_pod.data import random_access
+from sam_pod.data.stored import offsets
+from tests.data import sets
 
 FILES = [[b"a" * 100, b"", b"b"], [], [b"c" * 3000, b"d"]]
 ALL = [record for file in FILES for record in file]
@@ -15,7 +16,7 @@ ALL = [record for file in FILES for record in file]
 def records(tmp_path):
     paths = [str(tmp_path / f"{i}") for i in range(len(FILES))]
     found = [
-        offsets.of_scan(stored.write_file(path, file))
+        offsets.of_scan(sets.write_file(path, file))
         for path, file in zip(paths, FILES, strict=True)
     ]
     return random_access.Records(paths, found)

@@ -10,15 +10,15 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.data import crops, pipeline, reading
-from tests.data import stored
+from tests.data import sets
 
 TRAIN, TEST, HELD_OUT = 103, 29, 19
 LAYOUTS = {
-    "raw": (lambda i: stored.noisy(i), 0),
-    "raw, other size": (lambda i: stored.noisy(i, (9, 12)), 6),
-    "jpeg": (lambda i: stored.jpeg(stored.noisy(i, (8 + i % 3, 9))), 8),
+    "raw": (lambda i: sets.noisy(i), 0),
+    "raw, other size": (lambda i: sets.noisy(i, (9, 12)), 6),
+    "jpeg": (lambda i: sets.jpeg(sets.noisy(i, (8 + i % 3, 9))), 8),
     "png and jpeg": (
-        lambda i: (stored.png, stored.jpeg)[i % 2](stored.noisy(i, (20, 14 + i % 5))),
+        lambda i: (sets.png, sets.jpeg)[i % 2](sets.noisy(i, (20, 14 + i % 5))),
         8,
     ),
 }
@@ -36,15 +36,13 @@ def take(input_fn, count, **where):
 def open_splits(
     folder, images, *, is_held=True, image_size=0, random_parts=False, mirrors=False
 ):
-    made = stored.write(folder, images[:TRAIN], tests=images[TRAIN:])
+    made = sets.write(folder, images[:TRAIN], tests=images[TRAIN:])
     how = reading.Reading(
         image_size=image_size,
         random_parts=random_parts,
         mirrors=mirrors,
         is_held=is_held,
-        offsets={}
-        if is_held and not random_parts
-        else stored.all_offsets(folder, made),
+        offsets={} if is_held and not random_parts else sets.all_offsets(folder, made),
     )
     return pipeline.splits(str(folder), made, HELD_OUT, how)
 
@@ -92,8 +90,8 @@ def test_evaluation_batches_are_the_same_held_and_streamed(both, name):
 
 
 def test_what_is_read_is_what_was_stored(tmp_path):
-    images = [stored.noisy(i, (9, 9)) for i in range(TRAIN + TEST)]
-    for name, content in (("a", images), ("b", [stored.png(i) for i in images])):
+    images = [sets.noisy(i, (9, 9)) for i in range(TRAIN + TEST)]
+    for name, content in (("a", images), ("b", [sets.png(i) for i in images])):
         for is_held in (True, False):
             splits = open_splits(
                 tmp_path / name, content, is_held=is_held, image_size=9
@@ -102,7 +100,7 @@ def test_what_is_read_is_what_was_stored(tmp_path):
                 pipeline.evaluation(splits["test"], global_batch_size=TEST), 1
             )[0]
             np.testing.assert_array_equal(images_read, images[TRAIN:])
-            np.testing.assert_array_equal(labels, np.arange(TEST) % stored.CLASSES)
+            np.testing.assert_array_equal(labels, np.arange(TEST) % sets.CLASSES)
 
 
 def megabytes(kind):
@@ -120,8 +118,8 @@ def forget_the_highest():
 def large(tmp_path_factory):
     """Return (images, folder, manifest) of 200 MB."""
     folder = tmp_path_factory.mktemp("large")
-    images = [stored.noisy(i, (128, 128)) for i in range(4001)]
-    return images, folder, stored.write(folder, images)
+    images = [sets.noisy(i, (128, 128)) for i in range(4001)]
+    return images, folder, sets.write(folder, images)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -140,16 +138,16 @@ def test_what_is_held_takes_its_memory_once(large, name):
     # Parts are under way, too, and what they were read from is not given back at once.
     assert held < megabytes("VmHWM") - before + 10 < held + 200
     np.testing.assert_array_equal(batches, [images[row] for row in rows])
-    np.testing.assert_array_equal(labels, rows % stored.CLASSES)
+    np.testing.assert_array_equal(labels, rows % sets.CLASSES)
 
 
 @pytest.mark.parametrize("name", ["train", "validation", "test"])
 def test_what_is_missing_is_not_made_up(tmp_path, monkeypatch, name):
     """The files have changed since they were checked."""
     monkeypatch.setattr(reading, "_PART_BYTES", 3000)
-    images = [stored.noisy(i) for i in range(TRAIN + TEST)]
+    images = [sets.noisy(i) for i in range(TRAIN + TEST)]
     splits = open_splits(tmp_path, images)
-    stored.write_file(tmp_path / f"{splits[name].stored}-1.tfrecord", [])
+    sets.write_file(tmp_path / f"{splits[name].stored}-1.tfrecord", [])
     batches = pipeline.evaluation(splits[name], global_batch_size=7)(context())
     with pytest.raises((tf.errors.InvalidArgumentError, StopIteration)):
         next(iter(batches))
@@ -158,7 +156,7 @@ def test_what_is_missing_is_not_made_up(tmp_path, monkeypatch, name):
 @pytest.fixture(scope="module")
 def flat(tmp_path_factory):
     """Return, for whether they are held, splits of images that say their numbers."""
-    images = [stored.flat(i) for i in range(TRAIN + TEST)]
+    images = [sets.flat(i) for i in range(TRAIN + TEST)]
     return {
         is_held: open_splits(tmp_path_factory.mktemp("flat"), images, is_held=is_held)
         for is_held in (True, False)
@@ -180,10 +178,10 @@ def test_hosts_share_each_epoch_and_no_example_is_lost(flat, hosts, is_held):
     batches = pipeline.training(
         splits["train"], global_batch_size=42, seed=1, start_step=0
     )
-    whole = [stored.numbers(images) for images, _ in take(batches, 2 * steps)]
+    whole = [sets.numbers(images) for images, _ in take(batches, 2 * steps)]
     shares = [
         [
-            stored.numbers(images)
+            sets.numbers(images)
             for images, _ in take(
                 batches, 2 * steps, hosts=hosts, host=host, replicas=hosts
             )
@@ -214,7 +212,7 @@ def test_evaluation_is_exact_on_any_hosts(flat, is_held, hosts, batch):
             for images_read, _, mask in take(
                 batches, steps, hosts=hosts, host=host, replicas=hosts
             ):
-                seen.extend(stored.numbers(images_read)[mask > 0])
+                seen.extend(sets.numbers(images_read)[mask > 0])
         assert len(seen) == len(set(seen)) == splits[name].num_examples
         assert expected is None or sorted(seen) == list(expected)
 
@@ -230,7 +228,7 @@ def test_random_parts_are_those_that_are_drawn(tmp_path, kind):
     """Of an image whose pixels say where they are."""
     rows, columns = np.mgrid[0:40, 0:50].astype(np.uint8)
     place = np.stack([rows * 4, columns * 4, np.zeros_like(rows)], -1)
-    image = place if kind == "raw" else stored.jpeg(place)
+    image = place if kind == "raw" else sets.jpeg(place)
     splits = open_splits(
         tmp_path, [image] * (TRAIN + TEST), image_size=16, random_parts=True
     )
@@ -251,7 +249,7 @@ def test_random_parts_are_those_that_are_drawn(tmp_path, kind):
 def test_random_parts_are_mirrored_by_chance_and_nothing_else_of_them_changes(
     tmp_path, kind
 ):
-    make = stored.noisy if kind == "raw" else lambda *a: stored.jpeg(stored.noisy(*a))
+    make = sets.noisy if kind == "raw" else lambda *a: sets.jpeg(sets.noisy(*a))
     images = [make(i, (20, 24)) for i in range(TRAIN + TEST)]
     plain, mirrored = (
         open_splits(tmp_path, images, image_size=8, random_parts=True, mirrors=mirrors)
@@ -274,7 +272,7 @@ def test_random_parts_are_mirrored_by_chance_and_nothing_else_of_them_changes(
 
 @pytest.mark.parametrize("hosts", [2, slow(7)])
 def test_random_parts_do_not_depend_on_hosts_or_on_where_one_starts(tmp_path, hosts):
-    images = [stored.jpeg(stored.noisy(i, (20, 24))) for i in range(TRAIN + TEST)]
+    images = [sets.jpeg(sets.noisy(i, (20, 24))) for i in range(TRAIN + TEST)]
     splits = open_splits(
         tmp_path, images, image_size=8, random_parts=True, mirrors=True
     )
@@ -291,7 +289,7 @@ def test_random_parts_do_not_depend_on_hosts_or_on_where_one_starts(tmp_path, ho
 def test_where_training_sees_parts_evaluation_sees_the_middle(tmp_path):
     image = np.zeros((16, 32, 3), np.uint8)
     image[1:15, 9:23] = 200  # 14 is 0.875 of 16.
-    images = [stored.png(image)] * (TRAIN + TEST)
+    images = [sets.png(image)] * (TRAIN + TEST)
     for random_parts in (True, False):
         splits = open_splits(tmp_path, images, image_size=14, random_parts=random_parts)
         seen = take(pipeline.evaluation(splits["test"], global_batch_size=2), 1)[0][0]
@@ -300,7 +298,7 @@ def test_where_training_sees_parts_evaluation_sees_the_middle(tmp_path):
 
 def test_images_of_any_size_need_a_size_to_be_seen_at(tmp_path):
     splits = open_splits(
-        tmp_path, [stored.png(stored.flat(i)) for i in range(TRAIN + TEST)]
+        tmp_path, [sets.png(sets.flat(i)) for i in range(TRAIN + TEST)]
     )
     with pytest.raises(errors.UserError, match=r"`data\.image_size` is 0.*such as 224"):
         reading.image_shape(splits["train"].manifest, 0)
@@ -310,19 +308,19 @@ def test_images_of_any_size_need_a_size_to_be_seen_at(tmp_path):
 @pytest.mark.parametrize("is_held", [True, False])
 def test_resuming_counts_no_steps(tmp_path, is_held):
     """A start that could not be walked to is there at once, and is the right one."""
-    images = [stored.flat(i) for i in range(TRAIN + TEST)]
+    images = [sets.flat(i) for i in range(TRAIN + TEST)]
     splits = open_splits(tmp_path, images, is_held=is_held)
     epoch_steps, epoch = pipeline.steps_per_epoch(splits["train"], 14), 10**9
     images, _ = take(training(splits, epoch * epoch_steps + 2), 1)[0]
     places = pipeline._shuffle(tf.range(28, 42, dtype=tf.int64), (3, epoch), 83)
     np.testing.assert_array_equal(
-        stored.numbers(images), splits["train"].rows(places).numpy()
+        sets.numbers(images), splits["train"].rows(places).numpy()
     )
 
 
 def test_the_graph_captures_no_tensor(tmp_path):
     """What a dataset captures does not reach the other hosts of a slice."""
-    images = [stored.png(stored.flat(i)) for i in range(TRAIN + TEST)]
+    images = [sets.png(sets.flat(i)) for i in range(TRAIN + TEST)]
     for is_held, random_parts in ((True, False), (False, False), (False, True)):
         splits = open_splits(
             tmp_path,
@@ -346,8 +344,8 @@ def test_the_graph_captures_no_tensor(tmp_path):
 
 def test_shards_without_examples_are_not_asked_for(tmp_path, monkeypatch):
     """Of buckets each file is asked for alone, and no byte behind its end."""
-    images = [stored.noisy(i) for i in range(3)]
-    made = stored.write(tmp_path / "set", images, shards=5)
+    images = [sets.noisy(i) for i in range(3)]
+    made = sets.write(tmp_path / "set", images, shards=5)
     assert [shard.num_examples for shard in made.splits["train"]] == [1, 1, 1, 0, 0]
     for shard in made.splits["train"][3:]:
         (tmp_path / "set" / shard.file).unlink()

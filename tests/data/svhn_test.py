@@ -3,7 +3,8 @@ import pytest
 import scipy.io
 
 from sam_pod import errors
-from sam_pod.data import manifest, shards, svhn
+from sam_pod.data import shards, svhn
+from sam_pod.data.stored import manifest
 from tests.data import made
 
 IMAGES = {

@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import manifest, shards, split_names, tfds
+from sam_pod.data import shards, split_names, tfds
+from sam_pod.data.stored import manifest
 from tests.data import made
 
 

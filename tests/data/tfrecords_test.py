@@ -7,14 +7,8 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import (
-    example_fields,
-    manifest,
-    prepare,
-    shards,
-    split_names,
-    tfrecords,
-)
+from sam_pod.data import prepare, shards, split_names, tfrecords
+from sam_pod.data.stored import example_fields, manifest
 from tests.data import made
 
 COUNT = 6

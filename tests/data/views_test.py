@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod.data import crops, views
-from tests.data import stored
+from tests.data import sets
 
 ENCODED = views.Stored("encoded", (0, 0, 3))
 
@@ -21,44 +21,44 @@ def part(shape):
 
 
 def test_an_image_is_mirrored_where_it_says_so():
-    image = stored.noisy(0, (5, 6))
+    image = sets.noisy(0, (5, 6))
     mirror = tf.function(views.mirror)
     for mirrored, expected in ((True, image[:, ::-1]), (False, image)):
         found = mirror(tf.constant(image), tf.constant(mirrored))
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("encode", [stored.png, stored.jpeg, None])
+@pytest.mark.parametrize("encode", [sets.png, sets.jpeg, None])
 def test_a_part_is_that_of_the_whole_image(encode):
-    image = stored.noisy(0, (20, 24))
+    image = sets.noisy(0, (20, 24))
     if encode is None:
         content, how = image.tobytes(), views.Stored("raw", image.shape)
     else:
         content, how = encode(image), ENCODED
         image = tf.io.decode_image(content, 3).numpy()
-    if encode is stored.jpeg:  # By the method that gives the same everywhere.
+    if encode is sets.jpeg:  # By the method that gives the same everywhere.
         image = tf.io.decode_jpeg(content, 3, dct_method="INTEGER_ACCURATE").numpy()
     expected = tf.image.resize(image[3:13, 2:18], [8, 8]).numpy()
     found = view(content, how, part, 8)
     assert found.dtype == np.uint8
     expected = np.floor(expected + 0.5)
-    if encode is stored.jpeg:  # At its border the chroma has no neighbours to blend.
+    if encode is sets.jpeg:  # At its border the chroma has no neighbours to blend.
         found, expected = found[1:-1, 1:-1], expected[1:-1, 1:-1]
     np.testing.assert_array_equal(found, expected)
 
 
 def test_what_fits_is_not_touched():
-    image = stored.noisy(0, (12, 12))
+    image = sets.noisy(0, (12, 12))
     whole = crops.central_box(tf.constant([12, 12]), 1.0)
     np.testing.assert_array_equal(
-        view(stored.png(image), ENCODED, lambda shape: whole, 12), image
+        view(sets.png(image), ENCODED, lambda shape: whole, 12), image
     )
 
 
 def test_the_middle_of_a_gradient_is_its_middle():
     ramp = np.repeat(np.arange(64, dtype=np.uint8)[None, :, None], 20, 0)
     image = np.repeat(ramp, 3, -1)
-    found = view(stored.png(image), ENCODED, crops.central_box, 10)
+    found = view(sets.png(image), ENCODED, crops.central_box, 10)
     assert abs(found.mean() - 31.5) < 0.6
     # 17 of 64 columns, 0.875 of the 20 rows.
     assert abs(int(found[0, -1, 0]) - int(found[0, 0, 0]) - 17 * 9 / 10) <= 1
@@ -66,8 +66,8 @@ def test_the_middle_of_a_gradient_is_its_middle():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_channels_are_those_that_are_asked_for(channels):
-    image = stored.noisy(0, (9, 9))
-    for encode in (stored.png, stored.jpeg):
+    image = sets.noisy(0, (9, 9))
+    for encode in (sets.png, sets.jpeg):
         how = views.Stored("encoded", (0, 0, channels))
         assert view(encode(image), how, crops.central_box, 5).shape == (5, 5, channels)
 

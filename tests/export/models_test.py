@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import session
-from sam_pod.data import manifest as data_manifest
+from sam_pod.data.stored import manifest as data_manifest
 from sam_pod.export import folder as export
 from sam_pod.models import table
 from tests import runs, train_test

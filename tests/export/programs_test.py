@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from sam_pod import metrics, session, step
 from sam_pod.config import keys as config_lib
-from sam_pod.data import manifest as data_manifest
+from sam_pod.data.stored import manifest as data_manifest
 from sam_pod.export import folder as export
 from sam_pod.lowering import programs
 from tests import fixtures, runs, train_test

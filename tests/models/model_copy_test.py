@@ -15,7 +15,7 @@ from sam_pod.models import model_file
 from sam_pod.process import signals
 from sam_pod.storage import files
 from tests import runs, train_test
-from tests.data import stored
+from tests.data import sets
 
 
 def save(path, seed=0, channels=3, classes=4):
@@ -164,9 +164,9 @@ def test_a_run_whose_file_is_gone_is_continued_and_exported(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_on_grey_images_stays_grey_when_its_file_is_gone(tmp_path):
-    path = save(tmp_path / "m.keras", channels=1, classes=stored.CLASSES)
-    images = [np.repeat(stored.noisy(i)[..., :1], 3, -1) for i in range(60)]
-    grey = stored.write(tmp_path / "grey", images)
+    path = save(tmp_path / "m.keras", channels=1, classes=sets.CLASSES)
+    images = [np.repeat(sets.noisy(i)[..., :1], 3, -1) for i in range(60)]
+    grey = sets.write(tmp_path / "grey", images)
     grey = dataclasses.replace(grey, mean=(0.5,) * 3, std=(0.25,) * 3)
     (tmp_path / "grey" / "manifest.json").write_text(grey.to_json())
     values = {"model.name": path, "num_epochs": 2, "data.dir": str(tmp_path / "grey")}

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sam_pod import errors
-from sam_pod.data import names
 from sam_pod.data.pictures import careful
+from sam_pod.data.stored import names
 
 NAMED = 10  # Pictures that an error names; the others are a number.
 _MANY = 1000  # Pictures that take so long that a fault is said before them.

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
-from sam_pod.data import framing, manifest, offsets
+from sam_pod.data.stored import framing, manifest, offsets
 
 CLASSES = 5
 

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import framing
+from sam_pod.data.stored import framing
 
 SUFFIX = ".index"
 

@@ -3,7 +3,7 @@ import zlib
 import pytest
 import tensorflow as tf
 
-from sam_pod.data import framing
+from sam_pod.data.stored import framing
 
 SIZES = (100, 0, 1, 3000, 17)
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import framing, offsets
+from sam_pod.data.stored import framing, offsets
 
 RECORDS = [b"a" * 100, b"", b"b", b"c" * 3000]
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import raw_pixels
+from sam_pod.data.stored import raw_pixels
 
 IMAGE, LABEL = "image", "label"  # The names that need no flag.
 

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import grey, pipeline, reading, shards
 from sam_pod.data import images as images_lib
-from tests.data import made, stored
+from sam_pod.data import pipeline, reading, shards
+from sam_pod.data.stored import grey
+from tests.data import made, sets
 from tests.data.reading_test import take
 
 
@@ -19,7 +20,7 @@ def pillow(image):
 
 
 def test_grey_is_what_pillow_makes_in_both_forms():
-    image = stored.noisy(1, (64, 50))
+    image = sets.noisy(1, (64, 50))
     for found in (grey.array(image, 1), grey.tensor(tf.constant(image), 1).numpy()):
         np.testing.assert_array_equal(found, pillow(image))
         assert found.dtype == np.uint8
@@ -30,7 +31,7 @@ def test_grey_is_what_pillow_makes_in_both_forms():
 
 
 def test_a_mean_of_grey_is_that_of_the_pixels():
-    images = np.stack([stored.noisy(i) for i in range(9)])
+    images = np.stack([sets.noisy(i) for i in range(9)])
     (found,) = grey.statistic(images.mean((0, 1, 2)) / 255, 1)
     assert abs(found - grey.array(images, 1).mean() / 255) < 0.5 / 255
     assert grey.statistic((0.5, 0.5, 0.5), 1) == (0.5,)
@@ -43,16 +44,16 @@ def test_a_mean_of_grey_is_that_of_the_pixels():
 def test_a_set_is_read_in_grey_in_every_way(tmp_path, encoded, is_held, size):
     if encoded and not size:
         return
-    pixels = [stored.noisy(i) for i in range(12)]
-    images = [stored.png(image) for image in pixels] if encoded else pixels
-    manifest = stored.write(tmp_path, images)
+    pixels = [sets.noisy(i) for i in range(12)]
+    images = [sets.png(image) for image in pixels] if encoded else pixels
+    manifest = sets.write(tmp_path, images)
     seen = {}
     for channels in (0, 1):
         how = reading.Reading(
             image_size=size,
             channels=channels,
             is_held=is_held,
-            offsets=stored.all_offsets(tmp_path, manifest),
+            offsets=sets.all_offsets(tmp_path, manifest),
         )
         test = pipeline.splits(str(tmp_path), manifest, 3, how)["test"]
         batch = pipeline.evaluation(test, global_batch_size=7)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from sam_pod.data import example_fields, features, framing, records
+from sam_pod.data.stored import example_fields, features, framing, records
 
 if TYPE_CHECKING:
-    from sam_pod.data import manifest as manifest_lib
+    from sam_pod.data.stored import manifest as manifest_lib
 
 _BATCH = 2048
 

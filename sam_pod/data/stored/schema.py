@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sam_pod import errors
-from sam_pod.data import records
+from sam_pod.data.stored import records
 
 VERSION = 3
 ENCODINGS = ("raw", "encoded")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod.data import records
+from sam_pod.data.stored import records
 
 SHAPE = (7, 5, 3)
 

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import fitting, framing, names, offsets, records, schema
+from sam_pod.data.stored import fitting, framing, names, offsets, records, schema
 from sam_pod.process import signals
 from sam_pod.storage import files
 

@@ -3,7 +3,7 @@ import copy
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import schema
+from sam_pod.data.stored import schema
 
 
 def make_shard(name):

@@ -16,11 +16,12 @@ import tensorflow as tf
 
 from sam_pod import continuing, dataset, errors, main, session, spread, workdir
 from sam_pod import state as state_lib
-from sam_pod.data import images, notes, numpy_arrays, opening, scans, shards, survey
+from sam_pod.data import notes, opening, scans, shards, survey
+from sam_pod.data.sources import images, numpy_arrays
 from sam_pod.data.stored import manifest
 from sam_pod.storage import files
 from tests import fixtures, runs, train_test
-from tests.data import packing_test
+from tests.data.sources import packing_test
 
 ROUNDS = 40  # Of each kind of file.
 _DEEP = "[" * 100_000 + "]" * 100_000

@@ -24,8 +24,8 @@ cd "$root"
 case " $* " in
 *" --slow "*)
   install_extra libtpu sam_pod/preflight/libtpu.lock
-  install_extra pyarrow sam_pod/data/parquet.lock
-  install_extra tensorflow_datasets sam_pod/data/tfds.lock
+  install_extra pyarrow sam_pod/data/sources/parquet.lock
+  install_extra tensorflow_datasets sam_pod/data/sources/tfds.lock
   ;;
 esac
 case "$*" in

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 
 from sam_pod import errors
-from sam_pod.data import tfrecord_files
+from sam_pod.data.sources import tfrecord_files
 from sam_pod.data.stored import features, schema
 from sam_pod.storage import files
 

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 import tqdm
 
 from sam_pod import errors, redaction
-from sam_pod.data import commands, prepare_flags, sources
+from sam_pod.data import commands, prepare_flags
+from sam_pod.data.sources import table
 from sam_pod.data.stored import names
 from sam_pod.storage import files, new_folder, schemes, turns
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from sam_pod.data import shards
     from sam_pod.data.stored import manifest as manifest_lib
 
-READERS = sources.READERS
+READERS = table.READERS
 
 _EXAMPLES_PER_PROCESS = 10_000  # A process needs seconds to start.
 _BYTES_PER_PROCESS = 64 << 20
@@ -73,7 +74,7 @@ def prepare(
         UserError: the source, an example of it, or the output is not as it must be.
     """
     caller = caller or turns.Caller()
-    request = sources.Request(
+    request = table.Request(
         source=source, output=output, check=caller.check, say=caller.say
     )
     return prepare_with(dataset, request, num_shards=num_shards).manifest
@@ -81,7 +82,7 @@ def prepare(
 
 def prepare_with(
     dataset: str,
-    request: sources.Request,
+    request: table.Request,
     *,
     name: str = "",
     encoding: str = "",
@@ -113,7 +114,7 @@ def prepare_with(
 
     choice = shards.Options(encoding=encoding or reader.encoding, **options)
     shards.check(num_shards, choice)
-    found = sources.read(dataset, request)
+    found = table.read(dataset, request)
     if name:
         found = dataclasses.replace(found, name=name)
     total = sum(split.num_examples for split in found.splits.values())
@@ -186,7 +187,7 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
         print(__doc__ + prepare_flags.help_text(READERS))
         return
     start = time.monotonic()
-    request = sources.Request(
+    request = table.Request(
         source=values.source,
         output=values.output,
         labels=values.labels,

@@ -36,7 +36,7 @@ from collections.abc import Iterable
 from absl import flags
 
 from sam_pod import errors
-from sam_pod.data import split_names
+from sam_pod.data.sources import split_names
 from sam_pod.process import path_flags
 
 _HELP = {"-h", "--help", "-help", "--helpshort", "--helpfull"}

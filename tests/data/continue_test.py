@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import images, shard_writer, shards
+from sam_pod.data import shard_writer, shards
+from sam_pod.data.sources import images
 from sam_pod.data.stored import manifest
 from tests.data import made
 

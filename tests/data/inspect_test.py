@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import images, inspect, shards, survey
+from sam_pod.data import inspect, shards, survey
+from sam_pod.data.sources import images
 from sam_pod.data.stored import manifest
 from sam_pod.process import signals
 from sam_pod.storage import files

@@ -5,8 +5,9 @@ import collections
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import image_tree, images, label_table, split_names
-from tests.data import images_test, made
+from sam_pod.data.sources import image_tree, images, label_table, split_names
+from tests.data import made
+from tests.data.sources import images_test
 
 PNG = made.png(made.image(0, (2, 2, 3)))
 WNIDS = ("n01440764", "n02084071")

@@ -131,7 +131,7 @@ def test_a_bad_image_gets_one_line(tmp_path):
 # The command itself, but 500 digits are followed by a wait.
 STALLED = """
 import dataclasses, sys
-from sam_pod.data import digits, prepare
+from sam_pod.data.sources import digits; from sam_pod.data import prepare
 
 read = digits.read
 

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import cifar10, prepare, sources
+from sam_pod.data import prepare
+from sam_pod.data.sources import cifar10, table
 from sam_pod.data.stored import manifest
 
 
@@ -141,7 +142,7 @@ def test_the_output_is_looked_at_before_the_source(tmp_path, monkeypatch):
 
 def test_a_data_set_can_be_given_a_name(tmp_path):
     tree = make_images(tmp_path / "tree", ["ant", "bee"])
-    request = sources.Request(source=str(tree), output=str(tmp_path / "set"))
+    request = table.Request(source=str(tree), output=str(tmp_path / "set"))
     prepare.prepare_with("images", request, name="insects")
     assert manifest.read(tmp_path / "set").name == "insects"
     with pytest.raises(errors.UserError, match=r"`data\.name` is 'insects'"):
@@ -169,7 +170,7 @@ def test_imagenet_stays_encoded_unless_something_else_is_asked():
     ],
 )
 def test_options_that_cannot_be_are_refused(tmp_path, options, reason):
-    request = sources.Request(source="", output=str(tmp_path / "set"))
+    request = table.Request(source="", output=str(tmp_path / "set"))
     with pytest.raises(errors.UserError, match=reason):
         prepare.prepare_with("digits", request, **options)
     assert not os.listdir(tmp_path)

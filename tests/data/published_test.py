@@ -9,8 +9,9 @@ import pytest
 import scipy.io
 
 from sam_pod import errors
-from sam_pod.data import pickled, sources, split_names
-from tests.data import idx_test, made
+from sam_pod.data.sources import pickled, split_names, table
+from tests.data import made
+from tests.data.sources import idx_test
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (15, 32, 32, 3), np.uint8)
 LABELS = np.arange(15) % 10
@@ -33,10 +34,10 @@ NAMES = {
 
 
 def read(name, path, **wish):
-    request = sources.Request(
+    request = table.Request(
         source=str(path), output=str(path) + " out", splits=split_names.Wish(**wish)
     )
-    return sources.read(name, request)
+    return table.read(name, request)
 
 
 def rows(images):

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import arrays, shards
+from sam_pod.data import shards
+from sam_pod.data.sources import arrays
 from sam_pod.data.stored import fitting, framing, manifest, offsets, records, schema
 
 SHAPE = (7, 5, 3)

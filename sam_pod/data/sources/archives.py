@@ -1,0 +1,339 @@
+"""What is asked of a file or an archive before its content is trusted."""
+
+import contextlib
+import errno
+import hashlib
+import io
+import lzma
+import os
+import posixpath
+import re
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import BinaryIO, NamedTuple
+
+from sam_pod import errors
+from sam_pod.data.sources import litter, packing
+
+# What a broken archive makes its reader raise.
+FAULTS = (
+    *(OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError),
+    *(zipfile.BadZipFile,),
+)
+# Both are needed: the first follows symbolic links alone.
+_REPACK = "Pack it again with `tar --dereference --hard-dereference`"
+
+
+class Entry(NamedTuple):
+    """A file or a folder in an archive."""
+
+    name: str
+    offset: int  # Byte at which it starts; in a zip its header.
+    size: int  # Unpacked; -1 of a folder.
+    link: str = ""  # For a link: the path in the archive to which it leads.
+    packed: tuple[int, ...] = ()  # In a zip: its bytes, the method and the CRC-32.
+    # Of a sparse file: where the bytes that are there belong, and how many they are.
+    chunks: tuple[tuple[int, int], ...] = ()
+
+
+def file_sha256(path: str) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    checksum = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                checksum.update(block)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return checksum.hexdigest()
+
+
+@contextlib.contextmanager
+def readable(path: str, *others: type[Exception]) -> Iterator[None]:
+    """Say in one line why a source cannot be read.
+
+    Args:
+        path: To name.
+        others: What is raised of its content, beside FAULTS.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        yield
+    except (*FAULTS, *others) as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: str, error: Exception) -> errors.UserError:
+    """Return the error for a source that cannot be read."""
+    reason = getattr(error, "strerror", None) or errors.reason(error)
+    return errors.UserError(
+        f"Cannot read {path} ({reason}): check the path, its permissions and, for an "
+        "archive, that its download was complete."
+    )
+
+
+def own_path(archive: str, member: tarfile.TarInfo) -> str:
+    """Return the path of a member of an archive whose files are read by name.
+
+    Raises:
+        UserError: as `member_path`, or the member is a link, which nobody published.
+    """
+    if member.islnk() or member.issym():
+        raise errors.UserError(
+            f"{archive} has a member {member.name!r} that is a link; the published "
+            "archive has none. Fetch it again from where the data set came from."
+        )
+    return member_path(archive, member)
+
+
+def member_path(archive: str, member: tarfile.TarInfo) -> str:
+    """Return the path of a member within its archive, without './'.
+
+    Raises:
+        UserError: the path leaves the archive's folder, or it is a device.
+    """
+    path = checked_path(archive, member.name)
+    is_link = member.islnk() or member.issym()
+    if not (member.isfile() or member.isdir() or is_link):
+        raise no_file(archive, member.name)
+    return path
+
+
+def checked_path(archive: str, name: str) -> str:
+    """Return the path of a member within its archive, without './'.
+
+    Nothing is ever unpacked; such an archive is no data set that anyone published.
+
+    Raises:
+        UserError: the path leaves the archive's folder.
+    """
+    is_absolute = name.startswith("/") or re.match(r"[A-Za-z]:/", name)
+    if is_absolute or ".." in name.split("/"):
+        raise errors.UserError(
+            f"{archive} has a member {name!r} that escapes its folder; a path "
+            "must be relative and without '..'. Do not use this archive."
+        )
+    return posixpath.normpath(name)
+
+
+def no_file(archive: str, name: str) -> errors.UserError:
+    """Return the error for a member that is no file, no folder and no link."""
+    return errors.UserError(
+        f"{archive} has a member {name!r} that is a device or a pipe; only files and "
+        "folders are read. Leave it out when you pack the archive."
+    )
+
+
+def _target(archive: str, member: tarfile.TarInfo) -> str:
+    """Return the path in the archive to which a link leads; '' for what is none."""
+    if member.islnk():  # It names another member.
+        return checked_path(archive, member.linkname)
+    if member.issym():
+        return target(archive, member.name, member.linkname)
+    return ""
+
+
+def target(archive: str, name: str, link: str) -> str:
+    """Return the path in the archive to which a symbolic link leads.
+
+    Raises:
+        UserError: it leads out of the archive.
+    """
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(name), link))
+    if link.startswith("/") or path.split("/")[0] == "..":
+        raise errors.UserError(
+            f"{archive} has a member {name!r} that escapes its folder, for it is a "
+            f"link to {link!r}. {_REPACK}, or unpack it and pass the folder."
+        )
+    return path
+
+
+def followed(place: str, entries: Callable[[], Iterator[Entry]]) -> Iterator[Entry]:
+    """Yield the entries of an archive, and at the end what its links lead to.
+
+    Args:
+        place: The name to use in an error.
+        entries: Yields those of the archive, as often as it is called.
+
+    Raises:
+        UserError: a link leads to no file of the archive; or as `entries`.
+    """
+    links = {}
+    for entry in entries():
+        if not entry.link:
+            yield entry
+        elif not litter.is_folder(entry.name):
+            links[entry.name] = entry.link
+    if not links:
+        return
+    ends = {name: _end(name, links) for name in links}
+    wanted = set(ends.values())
+    found = {e.name: e for e in entries() if e.name in wanted and not e.link}
+    lost = [name for name, end in ends.items() if end not in found]
+    lost += [name for name in ends if name not in lost and found[ends[name]].size < 0]
+    if lost:
+        raise errors.UserError(
+            f"{place} has a member {lost[0]!r} that is a link to "
+            f"{links[lost[0]]!r}, which is no file in it ({len(lost):,} in all). "
+            f"{_REPACK}, or unpack it and pass the folder."
+        )
+    for name, end in ends.items():
+        yield found[end]._replace(name=name)
+
+
+def _end(name: str, links: Mapping[str, str]) -> str:
+    """Return where a chain of links ends; '' where it goes round."""
+    seen = set()
+    while name in links:
+        if name in seen:
+            return ""
+        seen.add(name)
+        name = links[name]
+    return name
+
+
+def fingerprint(paths: Iterable[str]) -> str:
+    """Return what is another text when one of these files may have changed."""
+    checksum = hashlib.sha256()
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        checksum.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
+    return checksum.hexdigest()
+
+
+def random_access(path: str, scratch: str) -> str:
+    """Return a path at which the bytes of a file can be read, unpacked.
+
+    Args:
+        path: Of a file that is packed, as `packing` says, or not.
+        scratch: A folder that exists, for a file without a name: what is unpacked goes
+            with this process, however that ends, and is there for its children.
+
+    Raises:
+        OSError, EOFError, zlib.error, lzma.LZMAError: it cannot be read or unpacked.
+        UserError: it is packed in a way that cannot be undone here.
+    """
+    return packing.unpack(path, path, lambda content: unnamed_copy(content, scratch))
+
+
+def unnamed_copy(content: BinaryIO, scratch: str) -> str:
+    """Return the path of a copy that goes with this process; see `random_access`.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    copy = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115
+    try:
+        shutil.copyfileobj(content, copy, 1 << 20)
+        copy.flush()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise errors.UserError(
+            f"No space is left to unpack the source, which is done in {scratch}: free "
+            "some, or unpack it elsewhere and pass the folder."
+        ) from error
+    _COPIES.append(copy)
+    return f"/proc/{os.getpid()}/fd/{copy.fileno()}"
+
+
+_COPIES: list[BinaryIO] = []  # Kept open.
+
+
+def members(
+    archive: str, path: str, start: int = 0, size: int | None = None
+) -> Iterator[tuple[str, int, int]]:
+    """Yield name, byte offset in the file and size of what is in an unpacked tar.
+
+    The size of a folder is -1. No more than one member is held in memory.
+
+    Args:
+        archive: The name to use in an error.
+        path: Where it can be read.
+        start: Byte at which the archive starts in the file: one may hold others.
+        size: Its bytes; all that follow.
+
+    Raises:
+        UserError: it is broken, or has a member that escapes or lies in pieces.
+    """
+    for entry in followed(archive, lambda: tar_entries(archive, path, start, size)):
+        if entry.chunks:
+            raise errors.UserError(
+                f"{archive} has a member {entry.name!r} that is stored with holes: "
+                "pack it again without `tar --sparse`."
+            )
+        yield entry[:3]
+
+
+def tar_entries(
+    archive: str, path: str, start: int = 0, size: int | None = None
+) -> Iterator[Entry]:
+    """Yield what is in an unpacked tar, its links as such; see `members`.
+
+    Raises:
+        UserError: it is broken, or has a member that escapes.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb"))
+            size = os.fstat(file.fileno()).st_size - start if size is None else size
+            region = io.BufferedReader(_Region(file, start, size), 512)
+            tar = stack.enter_context(tarfile.open(fileobj=region, mode="r:"))
+            while member := tar.next():
+                tar.members.clear()
+                yield Entry(
+                    member_path(archive, member),
+                    start + member.offset_data,
+                    member.size if member.isfile() else -1,
+                    _target(archive, member),
+                    chunks=tuple(member.sparse or ()),
+                )
+            # tarfile takes a broken header for the end; the end is a block of zeros.
+            end = os.pread(file.fileno(), tarfile.BLOCKSIZE, start + tar.offset)
+            if end[: size - tar.offset].strip(b"\0"):
+                raise tarfile.ReadError(f"a broken header at byte {tar.offset}")
+            if tar.offset >= size:
+                raise tarfile.ReadError(f"it is cut short at byte {tar.offset}")
+        except errors.UserError:
+            raise
+        except (*FAULTS, ValueError) as error:
+            raise unreadable(archive, error) from error
+
+
+class _Region(io.RawIOBase):
+    """Part of a file, as a file that is read."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._handle, self._start, self._size = file.fileno(), start, size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
+        self._position = base[whence] + offset
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:
+        wanted = max(0, min(len(buffer), self._size - self._position))
+        block = os.pread(self._handle, wanted, self._start + self._position)
+        buffer[: len(block)] = block
+        self._position += len(block)
+        return len(block)

@@ -1,0 +1,211 @@
+"""What says the classes of images that lie flat: a table beside them, or --labels.
+
+Tables are looked for beside the images and above them, by names that speak of the split
+(train.csv, LOC_val_solution.csv, val_annotations.txt) or of labels (labels.csv).
+--labels names a table, a text with the class of each image in the order of their
+names, or ImageNet's devkit.
+"""
+
+import functools
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from sam_pod import errors
+from sam_pod.data.sources import archives, devkit, image_tree, label_table, split_names
+from sam_pod.data.sources import listing as listing_lib
+
+Names = Callable[[], Mapping[int, str]]
+
+_TABLES = (".csv", ".tsv", ".txt")
+_SPEAK = frozenset(
+    {"label", "labels", "annotation", "annotations", "metadata", "targets", "classes"}
+)
+_SPEAK_NOT = frozenset({"sample", "submission", "boxes", "mapping", "readme"})
+
+
+def of_group(
+    tree: image_tree.Tree,
+    group: image_tree.Group,
+    meaning: str,
+    names: tuple[Names, Names],
+    columns: label_table.Columns,
+    known: frozenset[str] = frozenset(),
+) -> label_table.Found | None:
+    """Return what a table beside the images says of them; None where there is none.
+
+    Args:
+        tree: In which they lie.
+        group: Of them.
+        meaning: Which split they may be, '' for any.
+        names: Give those of its images, and of all images, by their numbers.
+        columns: That are asked for.
+        known: The classes, where they are known: then no other counts.
+
+    Raises:
+        UserError: two tables speak of them, or one cannot be read.
+    """
+    own, every = names
+    found = []
+    for path, content, is_of_split in _beside(tree, group, meaning):
+        table = label_table.Table(path, content)
+        answer = table.look(own() if is_of_split else every(), columns, known)
+        if answer and (answer := answer.within(own())):
+            found.append(answer)
+    if len(found) > 1:
+        paths = " and ".join(answer.path for answer in found)
+        raise errors.UserError(
+            f"{paths} both say classes of the images of {group.name!r} in "
+            f"{tree.listing.place}: choose one with --labels=FILE."
+        )
+    return found[0] if found else None
+
+
+def of_file(
+    path: str,
+    names: Mapping[int, str],
+    columns: label_table.Columns,
+    known: frozenset[str] = frozenset(),
+    *,
+    in_order: bool = False,
+) -> label_table.Found | None:
+    """Return what the file --labels says of some images; None where it is of others.
+
+    Args:
+        path: Of the file.
+        names: Of each image, its path.
+        columns: That are asked for.
+        known: The classes, where they are known.
+        in_order: Whether it may be the classes alone, in the order of the names.
+
+    Raises:
+        UserError: it cannot be read, or is not as it must be.
+    """
+    values = devkit.read(path)
+    if values is None:
+        try:
+            with open(path, "rb") as file:
+                table = label_table.Table(path, file.read())
+        except OSError as error:
+            raise archives.unreadable(path, error) from error
+        if found := table.look(names, columns, known):
+            return found
+        values = table.tokens
+    if not in_order or values is None:
+        return None
+    if len(values) != len(names):
+        raise errors.UserError(
+            f"{path} has {len(values)} labels, but there are {len(names)} images; "
+            "there must be one for each, or a table of their names and classes."
+        )
+    order = _order(path, names)
+    faults = [
+        f"label {line} of {path} is {value[:40]!r}, which is no class of train"
+        for line, value in enumerate(values, 1)
+        if known and value not in known
+    ]
+    labels = dict(zip(order, values, strict=True))
+    decision = f"in {path}, in the order of the images' names"
+    return label_table.Found(path, labels, {}, decision, faults)
+
+
+def _order(path: str, names: Mapping[int, str]) -> list[int]:
+    """Return images in the order of their names.
+
+    Raises:
+        UserError: letter by letter it is another order than by the numbers in them.
+    """
+    order = sorted(names, key=names.__getitem__)
+    counted = sorted(names, key=lambda i: (_by_numbers(names[i]), names[i]))
+    for image, other in zip(order, counted, strict=True):
+        if image != other:
+            raise errors.UserError(
+                f"{path} has labels in the order of the images' names, which is not "
+                f"clear: letter by letter {names[image]} comes before {names[other]}, "
+                "by their numbers after it. Say the classes in a table with the names "
+                "of the images, such as a csv of file,label."
+            )
+    return order
+
+
+def _by_numbers(name: str) -> list[str | int]:
+    """Return a key that sorts '2.png' before '10.png'."""
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if number % 2 else part for number, part in enumerate(parts)]
+
+
+def names_of(
+    tree: image_tree.Tree, groups: Iterable[image_tree.Group]
+) -> dict[int, str]:
+    """Return the paths of the images of some groups, below the prefix."""
+    names, prefix = tree.listing.names, tree.prefix
+    return {
+        index: names[index].removeprefix(prefix)
+        for group in groups
+        for index in group.files
+    }
+
+
+def _beside(
+    tree: image_tree.Tree, group: image_tree.Group, meaning: str
+) -> Iterator[tuple[str, bytes, bool]]:
+    """Yield the tables that may speak of a group's images.
+
+    Path, content, and whether it speaks of no others.
+    """
+    outer = itertools.accumulate(f"{part}/" for part in tree.prefix.split("/") if part)
+    folders = {"", *outer}
+    names = tree.listing.names
+    folders |= {f"{names[index].rpartition('/')[0]}/" for index in group.flat}
+    if group.name != image_tree.WHOLE:
+        folders.add(f"{tree.prefix}{group.name}/")
+    for path, read in _files(tree, folders):
+        stem = os.path.splitext(os.path.basename(path))[0]
+        words = set(split_names.words(stem))
+        split = split_names.mentioned(stem)
+        speaks = split == (meaning or "train") if split else words & _SPEAK
+        if speaks and not words & _SPEAK_NOT:
+            is_inside = f"/{group.name}/" in f"/{path}"
+            yield (*read(), bool(split) or is_inside)
+
+
+def _files(
+    tree: image_tree.Tree, folders: set[str]
+) -> Iterator[tuple[str, Callable[[], tuple[str, bytes]]]]:
+    """Yield the path of each text in some folders, and what reads it."""
+    listing = tree.listing
+    if os.path.isdir(listing.path):
+        for folder in sorted(folders):
+            if not os.path.isdir(os.path.join(listing.path, folder)):
+                continue  # A split that a list says, and no folder.
+            with os.scandir(os.path.join(listing.path, folder)) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+            for entry in found:
+                if _is_text(entry.name) and entry.is_file():
+                    path = os.path.normpath(entry.path)
+                    yield path, functools.partial(_read, path)
+        return
+    for index, (name, size) in enumerate(
+        zip(listing.names, listing.sizes, strict=True)
+    ):
+        folder, slash, _ = name.rpartition("/")
+        if _is_text(name) and size >= 0 and folder + slash in folders:
+            yield name, functools.partial(_read_entry, listing, index)
+
+
+def _is_text(name: str) -> bool:
+    return name.lower().endswith(_TABLES)
+
+
+def _read(path: str) -> tuple[str, bytes]:
+    try:
+        with open(path, "rb") as file:
+            return path, file.read()
+    except OSError as error:
+        raise archives.unreadable(path, error) from error
+
+
+def _read_entry(listing: listing_lib.Listing, index: int) -> tuple[str, bytes]:
+    said = f"{listing.names[index]} in {listing.place}"
+    return said, listing_lib.content(listing, index)

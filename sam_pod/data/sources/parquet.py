@@ -1,0 +1,195 @@
+"""Parquet files as the Hugging Face hub has them.
+
+A column of images (encoded, in a struct or plain; paths; or lists of pixels) and one of
+labels; the names of the classes may be in the metadata of the file. Which split a file
+is of says its name (train-00000-of-00002.parquet) or its folder (train/0000.parquet).
+"""
+
+import functools
+import itertools
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from sam_pod import errors
+from sam_pod.data.sources import (
+    archives,
+    extras,
+    held_out,
+    label_values,
+    labels,
+    parquet_columns,
+    parquet_labels,
+    parquet_rows,
+    split_names,
+)
+from sam_pod.data.stored import records
+
+if TYPE_CHECKING:
+    import pyarrow.parquet
+
+
+LOCK = "parquet.lock"
+
+
+def read(
+    folder: str,
+    image: str = parquet_columns.IMAGE,
+    label: str = parquet_columns.LABEL,
+    wish: split_names.Wish | None = None,
+) -> records.Source:
+    """Return the source in a folder of Parquet files.
+
+    Args:
+        folder: Files in folders below it count as well.
+        image: Name of the column of images.
+        label: Name of the column of labels.
+        wish: Which files are which split.
+
+    Raises:
+        UserError: no pyarrow, no such files, or columns that are not as they must be.
+    """
+    extras.load("pyarrow.parquet", LOCK)
+    groups = _find(folder)
+    first, columns = _columns(groups, parquet_columns.Columns(image, label))
+    looked: dict[str, label_values.Found | None] = {}
+
+    def found(group: str) -> label_values.Found | None:
+        if group not in looked:
+            looked[group] = parquet_labels.found(groups[group], columns.label)
+        return looked[group]
+
+    def has_labels(group: str) -> bool:
+        there = found(group)
+        return there is not None and not there.is_missing
+
+    choice = split_names.choose(
+        {name: functools.partial(has_labels, name) for name in groups},
+        wish or split_names.Wish(),
+        folder,
+    )
+    names = {split: choice.names[split] for split in records.present(choice.names)}
+    classes = labels.decide(
+        folder,
+        f"Column {columns.label!r}",
+        {split: found(name) for split, name in names.items()},
+        _class_names(first, columns.label),
+    )
+    decisions = [
+        *columns.decisions,
+        *choice.decisions,
+        *(line for name in names.values() for line in _spread(folder, groups[name])),
+        *classes.decisions,
+    ]
+    splits = {
+        split: _split(folder, groups[name], columns, classes)
+        for split, name in names.items()
+    }
+    if choice.test_share:
+        splits["train"], splits["test"], line = held_out.take(
+            splits["train"],
+            choice.test_share,
+            labels=parquet_labels.classes_of(
+                groups[names["train"]], columns.label, classes
+            ),
+        )
+        decisions.append(line)
+    paths = itertools.chain(*(groups[name] for name in names.values()))
+    return records.Source(
+        name="parquet",
+        classes=classes.names,
+        kind="parquet",
+        place=folder,
+        fingerprint=archives.fingerprint(paths),
+        channels=_channels(splits["train"]),
+        splits=splits,
+        decisions=tuple(decisions),
+    )
+
+
+def _find(folder: str) -> dict[str, list[str]]:
+    """Return the paths of the files by the group that their names tell."""
+    if not os.path.isdir(folder):
+        raise errors.UserError(
+            f"`source` is {folder!r}; for parquet it must be a folder of files such as "
+            "train-00000-of-00001.parquet and test-00000-of-00001.parquet."
+        )
+    paths = sorted(
+        os.path.join(parent, name)
+        for parent, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if name.endswith(".parquet") and name[0] not in "._"
+    )
+    if not paths:
+        raise errors.UserError(
+            f"{folder} has no Parquet file; there must be some such as "
+            "train-00000-of-00001.parquet and test-00000-of-00001.parquet."
+        )
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        below = os.path.relpath(path, folder)
+        found.setdefault(split_names.group_of_file(below) or _stem(below), [])
+        found[split_names.group_of_file(below) or _stem(below)].append(path)
+    return found
+
+
+def _stem(path: str) -> str:
+    """Return the name of a file without numbers, or that of its folder."""
+    parent, name = os.path.split(path)
+    stem = re.sub(r"[-_.]?\d+([-_]of[-_]\d+)?$", "", name.split(".")[0])
+    return stem or os.path.basename(parent) or name
+
+
+def _columns(
+    groups: Mapping[str, Sequence[str]], asked: parquet_columns.Columns
+) -> tuple["pyarrow.Schema", parquet_columns.Columns]:
+    """Return the schema of a file to train on, and its columns."""
+    roles = split_names.roles(groups)
+    first = next((name for name in groups if roles[name] == "train"), min(groups))
+    path = groups[first][0]
+    with parquet_labels.opened(path) as file:
+        schema = file.schema_arrow
+        texts = [field.name for field in schema if "string" in str(field.type)]
+        rows = next(file.iter_batches(1, columns=texts), None) if texts else None
+    row = rows.to_pylist()[0] if rows is not None and len(rows) else {}
+    return schema, parquet_columns.choose(schema, row, path, asked)
+
+
+def _class_names(schema: "pyarrow.Schema", label: str) -> tuple[str, ...]:
+    """Return what the metadata call the classes, nothing if they do not say."""
+    names = parquet_columns.fields(schema).get(label, {}).get("names")
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def _spread(folder: str, paths: Sequence[str]) -> Iterator[str]:
+    """Yield a line where files of one split lie in several folders."""
+    parents = sorted({os.path.relpath(os.path.dirname(path), folder) for path in paths})
+    if len(parents) > 1:
+        group = split_names.group_of_file(os.path.relpath(paths[0], folder))
+        yield (
+            f"The files of {group!r} lie in {len(parents)} folders "
+            f"({', '.join(parents)[:120]}): all of them are taken."
+        )
+
+
+def _split(
+    folder: str,
+    paths: Sequence[str],
+    columns: parquet_columns.Columns,
+    classes: labels.Classes,
+) -> records.Split:
+    found = tuple(parquet_rows.look(folder, path, columns) for path in paths)
+    return records.Split(
+        sum(file.num_rows for file in found),
+        sum(file.num_bytes for file in found),
+        functools.partial(parquet_rows.Rows, folder, found, columns, classes),
+    )
+
+
+def _channels(train: records.Split) -> int:
+    """Return the channels of images that come as pixels; others have three."""
+    for item in train.read(0, train.num_examples):
+        if not item.fault:
+            return 3 if isinstance(item.image, bytes) else item.image.shape[2]
+    return 3

@@ -1,0 +1,247 @@
+"""TFRecord files of others as a source: compressed, with raw pixels, any labels.
+
+Which split a file is of says its name or its folder, as with Parquet.
+"""
+
+import dataclasses
+import functools
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import errors
+from sam_pod.data.sources import (
+    archives,
+    held_out,
+    label_values,
+    labels,
+    split_names,
+    tfrecord_files,
+)
+from sam_pod.data.stored import example_fields, framing, offsets, records
+
+_LABELS = 1 << 12  # Labels in memory at a time.
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    name: str  # In the folder of the source.
+    path: str  # Where its records lie, unpacked.
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scanned:
+    file: _File
+    offsets: np.ndarray  # As returned by `offsets.of_scan`.
+
+
+def read(
+    folder: str,
+    scratch: str,
+    asked: example_fields.Fields,
+    wish: split_names.Wish | None = None,
+) -> records.Source:
+    """Return the source in a folder of TFRecord files.
+
+    Args:
+        folder: Files in folders below it count as well.
+        scratch: A folder for what must be unpacked.
+        asked: Which features are read.
+        wish: Which files are which split.
+
+    Raises:
+        UserError: no such files, one is damaged, or examples are not as they must be.
+    """
+    found, packed, others = tfrecord_files.find(folder)
+    groups = {
+        group: [
+            _File(os.path.relpath(path, folder), tfrecord_files.unpacked(path, scratch))
+            if path in packed
+            else _File(os.path.relpath(path, folder), path)
+            for path in paths
+        ]
+        for group, paths in found.items()
+    }
+    fields = _fields(folder, groups, asked)
+    look = functools.cache(lambda group: _scan(folder, groups[group], fields))
+    choice = split_names.choose(
+        {
+            name: functools.partial(lambda name: not look(name)[1].is_missing, name)
+            for name in groups
+        },
+        wish or split_names.Wish(),
+        folder,
+    )
+    names = {split: choice.names[split] for split in records.present(choice.names)}
+    what = f"Feature {fields.label!r}"
+    chosen = {split: look(name)[1] for split, name in names.items()}
+    classes = labels.decide(folder, what, chosen)
+    splits = {
+        split: _split(folder, look(name)[0], fields, classes)
+        for split, name in names.items()
+    }
+    decisions = [*fields.decisions, *choice.decisions, *classes.decisions]
+    if others:
+        decisions.append(f"{others:,} files are no TFRecords, and left out.")
+    if choice.test_share:
+        train = splits["train"]
+        every = [item.label for item in train.read(0, train.num_examples)]
+        splits["train"], splits["test"], line = held_out.take(
+            train, choice.test_share, labels=every
+        )
+        decisions.append(line)
+    (first,) = splits["train"].read(0, 1)
+    return records.Source(
+        name="tfrecord",
+        classes=classes.names,
+        kind="tfrecord",
+        place=folder,
+        fingerprint=archives.fingerprint(
+            path for paths in found.values() for path in paths
+        ),
+        channels=3 if isinstance(first.image, bytes) else first.image.shape[2],
+        splits=splits,
+        decisions=tuple(decisions),
+    )
+
+
+def _fields(
+    folder: str, groups: dict[str, list[_File]], asked: example_fields.Fields
+) -> example_fields.Fields:
+    """Return which features are read, by the first example to train on."""
+    roles = split_names.roles(groups)
+    group = next((name for name in groups if roles[name] == "train"), min(groups))
+    for file in groups[group]:
+        first = tf.data.TFRecordDataset(file.path).take(1)
+        for serialized in first.as_numpy_iterator():
+            where = f"Example 0 of {os.path.join(folder, file.name)}"
+            return example_fields.choose(_features(serialized, where), where, asked)
+    raise errors.UserError(f"The files of {group!r} in {folder} hold no examples.")
+
+
+def _features(serialized: bytes, where: str) -> example_fields.Features:
+    try:
+        return tf.train.Example.FromString(serialized).features.feature
+    except Exception as error:  # The class is protobuf's own, by its implementation.
+        raise errors.UserError(f"{where} is no tf.train.Example.") from error
+
+
+def _scan(
+    folder: str, files: Sequence[_File], fields: example_fields.Fields
+) -> tuple[list[_Scanned], label_values.Found]:
+    """Return where the records of some files are, and which labels they have."""
+    found, scanned, some = label_values.Found(), [], []
+
+    def keep(label: object) -> None:
+        if label is None:
+            found.nulls(1)
+        else:
+            some.append(label)
+        if len(some) >= _LABELS:
+            flush()
+
+    def flush() -> None:
+        if some:
+            found.add(_array(some))
+            some.clear()
+
+    for file in files:
+        path = os.path.join(folder, file.name)
+        count = 0
+
+        def visit(content: bytes, starts: list[int], path: str = path) -> None:
+            nonlocal count
+            if not starts:
+                return
+            with framing.in_memory(content) as dataset:
+                try:
+                    for serialized in dataset.as_numpy_iterator():
+                        features = _features(serialized, f"Example {count} of {path}")
+                        keep(example_fields.label(features, fields))
+                        count += 1
+                except tf.errors.DataLossError as error:
+                    raise archives.unreadable(path, error) from error
+
+        scan = framing.scan(file.path, visit)
+        if scan.fault:
+            raise errors.UserError(
+                f"{path} is {scan.fault} at byte {scan.offset} of {scan.num_bytes}: "
+                "copy it again from where the data set came from."
+            )
+        scanned.append(_Scanned(file, offsets.of_scan(scan)))
+    flush()
+    return scanned, found
+
+
+def _array(some: Sequence) -> np.ndarray:
+    """Return labels as one array: of objects where they are of different lengths."""
+    if len({np.shape(label) for label in some}) == 1:
+        return np.asarray(some)
+    array = np.empty(len(some), object)
+    array[:] = some
+    return array
+
+
+def _split(
+    folder: str,
+    files: Sequence[_Scanned],
+    fields: example_fields.Fields,
+    classes: labels.Classes,
+) -> records.Split:
+    counts = [len(file.offsets) - 1 for file in files]
+    read = functools.partial(_read, folder, files, fields, classes)
+    size = sum(int(file.offsets[-1]) for file in files)
+    return records.Split(sum(counts), size, read)
+
+
+def _read(
+    folder: str,
+    files: Sequence[_Scanned],
+    fields: example_fields.Fields,
+    classes: labels.Classes,
+    start: int,
+    stop: int,
+) -> "_Rows":
+    parts, first = [], 0
+    for file in files:
+        count = len(file.offsets) - 1
+        begin, end = max(start - first, 0), min(stop - first, count)
+        if begin < end:
+            parts.append((file.file, begin, file.offsets[begin : end + 1]))
+        first += count
+    return _Rows(folder, tuple(parts), fields, classes)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """Some examples: of some files, from a number on, records that start there."""
+
+    folder: str
+    parts: tuple[tuple[_File, int, np.ndarray], ...]
+    fields: example_fields.Fields
+    classes: labels.Classes
+
+    def __iter__(self) -> Iterator[records.Item]:
+        for file, first, places in self.parts:
+            path = os.path.join(self.folder, file.name)
+            try:
+                with open(file.path, "rb") as opened:
+                    ends = itertools.pairwise(places.tolist())
+                    for index, (start, end) in enumerate(ends, first):
+                        opened.seek(start + 12)  # Behind the length and its checksum.
+                        content = opened.read(end - start - framing.FRAME_BYTES)
+                        yield self._item(content, f"{file.name} example {index}")
+            except OSError as error:
+                raise archives.unreadable(path, error) from error
+
+    def _item(self, serialized: bytes, key: str) -> records.Item:
+        where = f"{key} in {self.folder}"
+        features = _features(serialized, where)
+        image = example_fields.image(features, self.fields, where)
+        (label,) = self.classes.of(
+            _array([example_fields.label(features, self.fields)])
+        )
+        return records.Item(image, label, key)

@@ -10,7 +10,8 @@ import tensorflow as tf
 from absl import logging
 
 from sam_pod import dataset, errors
-from sam_pod.data import faults, pipeline, prepare
+from sam_pod.data import faults, pipeline
+from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
@@ -60,10 +61,10 @@ def _prepare_in_turn(name: str, directory: str, caller: turns.Caller) -> None:
         turns.wait(directory, caller)
         return
     wish = ["prepare", f"--dataset={name}", f"--source={sources[name]}"]
-    with prepare.turn([*wish, f"--output={directory}"], caller) as is_ours:
+    with job.turn([*wish, f"--output={directory}"], caller) as is_ours:
         if is_ours and _is_empty(directory):
             logging.info("Preparing %s in %s.", name, directory)
-            prepare.prepare(name, sources[name], directory, caller=caller)
+            job.prepare(name, sources[name], directory, caller=caller)
 
 
 def check_reach(data: dataset.DataSet, runtime: Runtime) -> None:

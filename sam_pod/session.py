@@ -35,7 +35,8 @@ from sam_pod import inputs as inputs_lib
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
 from sam_pod.config import keys as config_lib
-from sam_pod.data import pipeline, prepare
+from sam_pod.data import pipeline
+from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.input_range import decision, first_layer, looks
 from sam_pod.machines import groups, replicas, tpu
@@ -311,7 +312,7 @@ def check_names(config: ml_collections.ConfigDict, num_replicas: int) -> None:
     errors.lookup({"sam": None}, config.sam.variant, "sam.variant")
     groups.size(config.sam.sync, num_replicas)
     if not dataset.is_foreign(config):
-        prepare.check_name(config.data.name, config.data.dir)
+        job.check_name(config.data.name, config.data.dir)
     table.check_name(config.model.name)
     optimizers.build(config)
     schedules.build(config, steps_per_epoch=1)

@@ -10,7 +10,8 @@ from sam_pod import losses, optimizers, schedules, step
 from sam_pod import recipe as recipe_lib
 from sam_pod import state as state_lib
 from sam_pod.config import keys as config_lib
-from sam_pod.data import augment, shards
+from sam_pod.data import augment
+from sam_pod.data.prepare import shards
 from sam_pod.data.sources import arrays
 from sam_pod.data.stored import records
 from sam_pod.machines import groups

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from sam_pod import inputs
 from sam_pod.config import keys as config_lib
-from sam_pod.data import prepare
+from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest
 from sam_pod.machines import workers
 from sam_pod.storage import turns
@@ -48,7 +48,7 @@ def test_a_run_waits_for_data_that_the_command_prepares(tmp_path, caplog):
     waits = threading.Event()
     caller = turns.Caller()
     wish = ["prepare", "--dataset=digits", "--name=images"]
-    with prepare.turn([*wish, f"--output={tmp_path / 'set'}"], caller) as is_ours:
+    with job.turn([*wish, f"--output={tmp_path / 'set'}"], caller) as is_ours:
         assert is_ours
 
         class Waits(logging.Handler):
@@ -61,7 +61,7 @@ def test_a_run_waits_for_data_that_the_command_prepares(tmp_path, caplog):
         thread = threading.Thread(target=prepare_missing, args=(config,))
         thread.start()
         assert waits.wait(60)
-        prepare.prepare("digits", "", str(tmp_path / "set"))
+        job.prepare("digits", "", str(tmp_path / "set"))
     thread.join()
     logging.getLogger("absl").removeHandler(handler)
     assert "is making" in caplog.text

@@ -327,10 +327,10 @@ def test_a_missing_right_is_named(server, proxy):
 
 
 def test_prepare_writes_to_a_bucket_as_to_a_disk(server, tmp_path):
-    from sam_pod.data import prepare
+    from sam_pod.data.prepare import job
 
     folder = tmp_path / "digits"
-    prepare.main(["", "--dataset=digits", f"--output={folder}"])
+    job.main(["", "--dataset=digits", f"--output={folder}"])
     command = ["--dataset=digits", f"--output=s3://{s3_server.BUCKET}/digits"]
     environment = {**s3_server.environment(server.url), "TMPDIR": str(tmp_path)}
 

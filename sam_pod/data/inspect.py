@@ -17,8 +17,7 @@ from collections.abc import Callable
 from absl import flags
 
 from sam_pod import errors
-from sam_pod.data import commands
-from sam_pod.process import path_flags
+from sam_pod.process import data_commands, path_flags
 from sam_pod.storage import schemes
 
 
@@ -88,7 +87,7 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
 def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
     advice = "the same command starts it anew."
-    return commands.run(lambda check: _run(argv, check), advice)
+    return data_commands.run(lambda check: _run(argv, check), advice)
 
 
 if __name__ == "__main__":

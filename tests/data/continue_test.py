@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import shard_writer, shards
+from sam_pod.data.prepare import shard_writer, shards
 from sam_pod.data.sources import images
 from sam_pod.data.stored import manifest
 from tests.data import made

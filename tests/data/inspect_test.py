@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import inspect, shards, survey
+from sam_pod.data import inspect, survey
+from sam_pod.data.prepare import shards
 from sam_pod.data.sources import images
 from sam_pod.data.stored import manifest
 from sam_pod.process import signals

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from sam_pod.data import shards
+from sam_pod.data.prepare import shards
 from tests.data import made
 
 SIZES = (2_000, 20_000)
 # Prepares in one process; prints its peak in KiB before there is a source, and after.
 CODE = """
 import sys
-from sam_pod.data.pictures import decoding; from sam_pod.data.sources import images; from sam_pod.data import shards
+from sam_pod.data.pictures import decoding; from sam_pod.data.sources import images; from sam_pod.data.prepare import shards
 
 def peak():  # Not getrusage's, in which that of the parent counts.
     with open("/proc/self/status") as file:

@@ -18,9 +18,10 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import class_sheet, reading, samples, shards
-from sam_pod.data.pictures import decoding, headers, signatures, tallies
+from sam_pod.data import class_sheet, reading
+from sam_pod.data.pictures import decoding, headers, signatures
 from sam_pod.data.pictures import rules as rules_lib
+from sam_pod.data.prepare import samples, shards, tallies
 from sam_pod.data.sources import images
 from sam_pod.data.stored import manifest, records
 from tests.data import sets

@@ -15,7 +15,7 @@ import termios
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import prepare
+from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def test_importing_it_defines_no_flags_and_loads_no_tensorflow():
     code = """
 import sys
 from absl import flags
-from sam_pod.data import prepare
+from sam_pod.data.prepare import job as prepare
 assert "dataset" not in flags.FLAGS and "output" not in flags.FLAGS
 assert "tensorflow" not in sys.modules
 """
@@ -131,7 +131,7 @@ def test_a_bad_image_gets_one_line(tmp_path):
 # The command itself, but 500 digits are followed by a wait.
 STALLED = """
 import dataclasses, sys
-from sam_pod.data.sources import digits; from sam_pod.data import prepare
+from sam_pod.data.sources import digits; from sam_pod.data.prepare import job as prepare
 
 read = digits.read
 
@@ -157,7 +157,7 @@ sys.exit(prepare.main(sys.argv))
 @pytest.mark.slow
 def test_signals_interrupt_it_and_it_continues(tmp_path):
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-    prepare.prepare("digits", "", str(tmp_path / "undisturbed"))
+    job.prepare("digits", "", str(tmp_path / "undisturbed"))
     with contextlib.ExitStack() as stack:
         children = {
             number: stack.enter_context(
@@ -192,7 +192,7 @@ def test_signals_interrupt_it_and_it_continues(tmp_path):
         assert not (tmp_path / number.name).exists()
         first = partial / "train-00000-of-00008.tfrecord"
         written = os.stat(first)
-        prepare.prepare("digits", "", str(tmp_path / number.name))
+        job.prepare("digits", "", str(tmp_path / number.name))
         assert not partial.exists()
         now = os.stat(tmp_path / number.name / first.name)
         assert now.st_mtime_ns == written.st_mtime_ns  # Not written twice.
@@ -257,7 +257,7 @@ except KeyboardInterrupt:
 def test_a_bug_gets_a_traceback_and_70():
     code = """
 import sys
-from sam_pod.data import prepare
+from sam_pod.data.prepare import job as prepare
 def broken(*arguments, **more):
     raise KeyError("a bug")
 prepare.prepare_with = broken

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sam_pod import errors, session
-from sam_pod.data import pipeline, shards
+from sam_pod.data import pipeline
+from sam_pod.data.prepare import shards
 from sam_pod.data.sources import digits
 from sam_pod.data.stored import manifest
 from sam_pod.lowering import private

@@ -8,7 +8,8 @@ import pytest
 from launch import gke, preflight
 from sam_pod import errors, main
 from sam_pod.config import keys
-from sam_pod.data import inspect, prepare_flags
+from sam_pod.data import inspect
+from sam_pod.data.prepare import flags
 from sam_pod.export import __main__ as export
 from sam_pod.machines import accelerators
 from sam_pod.preflight import __main__ as preflight_main
@@ -64,7 +65,7 @@ def test_every_flag_and_key_that_is_a_path_takes_it(home):
         f"{home}/{name}" for name in "wed"
     ]
     argv = ["--dataset=images", "--source=~/s", "--output", "~/o", "--labels=~/l"]
-    values = prepare_flags.parse(["prepare", *argv], ["images"])
+    values = flags.parse(["prepare", *argv], ["images"])
     assert flags_of(values, "source", "output", "labels") == [
         f"{home}/{name}" for name in "sol"
     ]

@@ -1,7 +1,7 @@
 import numpy as np
 from sklearn import datasets
 
-from sam_pod.data import shards
+from sam_pod.data.prepare import shards
 from sam_pod.data.sources import digits
 from sam_pod.data.stored import manifest
 

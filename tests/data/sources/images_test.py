@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import shards
 from sam_pod.data.pictures import decoding
+from sam_pod.data.prepare import shards
 from sam_pod.data.sources import images
 from sam_pod.data.stored import manifest
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import shards
+from sam_pod.data.prepare import shards
 from sam_pod.data.sources import numpy_arrays, table
 from sam_pod.data.stored import manifest
 from tests.data import made

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import shards
+from sam_pod.data.prepare import shards
 from sam_pod.data.sources import split_names, tfds
 from sam_pod.data.stored import manifest
 from tests.data import made

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import prepare, shards
+from sam_pod.data.prepare import job, shards
 from sam_pod.data.sources import split_names, tfrecords
 from sam_pod.data.stored import example_fields, manifest
 from tests.data import made
@@ -193,7 +193,7 @@ def test_the_command_prepares_a_compressed_set_as_several_processes_do(tmp_path)
     pictures = labelled(lambda i: i % 3 + 1, lambda i: made.image(i).tobytes(), **SIZES)
     folder = make(tmp_path / "source", pictures, kind="GZIP")
     argv = ["prepare", "--dataset=tfrecord", f"--source={folder}"]
-    assert prepare.main([*argv, f"--output={tmp_path}/one", "--num_shards=2"]) == 0
+    assert job.main([*argv, f"--output={tmp_path}/one", "--num_shards=2"]) == 0
     found = manifest.read(tmp_path / "one")
     manifest.verify(tmp_path / "one", found)
     assert found.classes == ("1", "2", "3") and found.image_shape == (6, 4, 3)

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import pipeline, reading, shards
+from sam_pod.data import pipeline, reading
+from sam_pod.data.prepare import shards
 from sam_pod.data.sources import images as images_lib
 from sam_pod.data.stored import grey
 from tests.data import made, sets

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import shards
+from sam_pod.data.prepare import shards
 from sam_pod.data.sources import arrays
 from sam_pod.data.stored import fitting, framing, manifest, offsets, records, schema
 

@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import noise as noise_lib
-from sam_pod.data import pixel_sums, processes
-from sam_pod.data.pictures import careful, decoding, tallies
+from sam_pod.data.pictures import careful, decoding
 from sam_pod.data.pictures import rules as rules_lib
+from sam_pod.data.prepare import noise as noise_lib
+from sam_pod.data.prepare import pixel_sums, processes, tallies
 from sam_pod.data.stored import framing, grey, offsets, records
 from sam_pod.storage import files
 

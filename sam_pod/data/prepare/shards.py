@@ -13,10 +13,16 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 
 from sam_pod import errors
-from sam_pod.data import noise as noise_lib
-from sam_pod.data import pixel_sums, processes, samples, shard_plan, shard_writer
 from sam_pod.data.pictures import rules as rules_lib
-from sam_pod.data.pictures import tallies
+from sam_pod.data.prepare import noise as noise_lib
+from sam_pod.data.prepare import (
+    pixel_sums,
+    processes,
+    samples,
+    shard_plan,
+    shard_writer,
+    tallies,
+)
 from sam_pod.data.stored import grey, names, records, schema
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.process import signals

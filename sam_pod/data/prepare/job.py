@@ -14,7 +14,6 @@ which), 42 interrupted: the same command continues, as it does after any kill.
 import contextlib
 import dataclasses
 import os
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -22,15 +21,16 @@ from typing import TYPE_CHECKING
 import tqdm
 
 from sam_pod import errors, redaction
-from sam_pod.data import commands, prepare_flags
+from sam_pod.data.prepare import flags
 from sam_pod.data.sources import table
 from sam_pod.data.stored import names
-from sam_pod.storage import files, new_folder, schemes, turns
+from sam_pod.process import data_commands
+from sam_pod.storage import files, new_folder, turns
 
 # Whatever needs TensorFlow is imported where it is used: --help and a wrong flag
 # answer at once, and `main` can say first how TensorFlow shall behave.
 if TYPE_CHECKING:
-    from sam_pod.data import shards
+    from sam_pod.data.prepare import shards
     from sam_pod.data.stored import manifest as manifest_lib
 
 READERS = table.READERS
@@ -110,7 +110,7 @@ def prepare_with(
         raise errors.UserError(
             f"`num_processes` is {num_processes}; it must be 0 or above."
         )
-    from sam_pod.data import shards
+    from sam_pod.data.prepare import shards
 
     choice = shards.Options(encoding=encoding or reader.encoding, **options)
     shards.check(num_shards, choice)
@@ -155,11 +155,11 @@ def turn(
     Raises:
         UserError: the other process has failed, or prepares it otherwise.
     """
-    values = prepare_flags.parse(argv, READERS)
+    values = flags.parse(argv, READERS)
     new_folder.check(values.output)  # Before a folder is made.
     # In a bucket it is made on the local disk first: this machine's processes wait.
     place = new_folder.partial(values.output).removesuffix(".partial")
-    return turns.turn(place, prepare_flags.wanted(values), caller)
+    return turns.turn(place, flags.wanted(values), caller)
 
 
 def summary(output: str, manifest: "manifest_lib.Manifest", seconds: float) -> str:
@@ -182,9 +182,9 @@ def summary(output: str, manifest: "manifest_lib.Manifest", seconds: float) -> s
 
 
 def _run(argv: list[str], check: Callable[[], object]) -> None:
-    values = prepare_flags.parse(argv, READERS)
+    values = flags.parse(argv, READERS)
     if values is None:
-        print(__doc__ + prepare_flags.help_text(READERS))
+        print(__doc__ + flags.help_text(READERS))
         return
     start = time.monotonic()
     request = table.Request(
@@ -193,8 +193,8 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
         labels=values.labels,
         image_column=values.image_column,
         label_column=values.label_column,
-        image_shape=prepare_flags.image_shape(values),
-        splits=prepare_flags.wish(values),
+        image_shape=flags.image_shape(values),
+        splits=flags.wish(values),
         check=check,
         say=lambda line: redaction.tell(f"{line}\n"),
     )
@@ -229,8 +229,4 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
 def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
     advice = "the same command continues."
-    return commands.run(lambda check: _run(argv, check), advice)
-
-
-if __name__ == "__main__":
-    schemes.leave(main(sys.argv))
+    return data_commands.run(lambda check: _run(argv, check), advice)

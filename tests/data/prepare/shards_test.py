@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import shard_plan, shard_writer, shards
+from sam_pod.data.prepare import shard_plan, shard_writer, shards
 from sam_pod.data.stored import manifest, records
 
 SHAPE = (6, 4, 3)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import shard_writer
+from sam_pod.data.prepare import shard_writer
 from sam_pod.data.stored import records, schema
 from sam_pod.storage import files, new_folder
 

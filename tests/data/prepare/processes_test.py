@@ -8,9 +8,11 @@ import psutil
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import processes
+from sam_pod.data.prepare import processes
 
-REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+REPOSITORY = os.path.dirname(
+    os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+)
 
 
 def nothing(*arguments):
@@ -88,7 +90,7 @@ def test_what_progress_raises_ends_the_processes():
 
 CODE = """
 from tests.data import processes_test as here
-from sam_pod.data import processes
+from sam_pod.data.prepare import processes
 
 if __name__ == "__main__":
     processes.run(here.hang, iter([1, 2]), 2, here.nothing, here.nothing)

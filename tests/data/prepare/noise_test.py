@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import noise
+from sam_pod.data.prepare import noise
 
 
 def flips(rate, seed=0, size=20_000, classes=10):

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import prepare
+from sam_pod.data.prepare import job
 from sam_pod.data.sources import cifar10, table
 from sam_pod.data.stored import manifest
 
@@ -42,14 +42,14 @@ def make_archive(path):
 
 @pytest.mark.parametrize("source", ["", "embedded"])
 def test_digits_are_prepared(tmp_path, source):
-    written = prepare.prepare("digits", source, str(tmp_path / "set"), num_shards=3)
+    written = job.prepare("digits", source, str(tmp_path / "set"), num_shards=3)
     assert (written.name, len(written.splits["train"])) == ("digits", 3)
     manifest.verify(tmp_path / "set", manifest.read(tmp_path / "set"))
 
 
 def test_images_of_any_classes_are_prepared(tmp_path):
     tree = make_images(tmp_path / "tree", ["ant", "bee"])
-    written = prepare.prepare("images", str(tree), str(tmp_path / "set"))
+    written = job.prepare("images", str(tree), str(tmp_path / "set"))
     assert (written.name, written.classes) == ("images", ("ant", "bee"))
     assert written.num_examples("train") == 6
     assert written.source["kind"] == "images"
@@ -57,7 +57,7 @@ def test_images_of_any_classes_are_prepared(tmp_path):
 
 def test_cifar10_is_prepared_from_images_of_its_classes(tmp_path):
     tree = make_images(tmp_path / "tree", cifar10.CLASSES)
-    written = prepare.prepare("cifar10", str(tree), str(tmp_path / "set"))
+    written = job.prepare("cifar10", str(tree), str(tmp_path / "set"))
     assert (written.name, written.source["kind"]) == ("cifar10", "images")
     assert written.classes == cifar10.CLASSES
 
@@ -65,7 +65,7 @@ def test_cifar10_is_prepared_from_images_of_its_classes(tmp_path):
 def test_cifar10_of_other_classes_is_refused(tmp_path):
     tree = make_images(tmp_path / "tree", ["ant", "bee"])
     with pytest.raises(errors.UserError, match=r"classes ant, bee; .*--dataset=images"):
-        prepare.prepare("cifar10", str(tree), str(tmp_path / "set"))
+        job.prepare("cifar10", str(tree), str(tmp_path / "set"))
     assert os.listdir(tmp_path) == ["tree"]
 
 
@@ -74,10 +74,10 @@ def test_cifar10_is_prepared_from_the_archive(tmp_path, monkeypatch, name):
     archive = make_archive(tmp_path / name)
     checksum = hashlib.sha256(archive.read_bytes()).hexdigest()
     with pytest.raises(errors.UserError, match=f"SHA-256 {checksum}; it must be c4a38"):
-        prepare.prepare("cifar10", str(archive), str(tmp_path / "set"))
+        job.prepare("cifar10", str(archive), str(tmp_path / "set"))
     trusting = functools.partial(cifar10.read_archive, sha256=checksum)
     monkeypatch.setattr(cifar10, "read_archive", trusting)
-    written = prepare.prepare("cifar10", str(archive), str(tmp_path / "set"))
+    written = job.prepare("cifar10", str(archive), str(tmp_path / "set"))
     assert (written.name, written.image_shape) == ("cifar10", (32, 32, 3))
     assert written.source == {"kind": "cifar-10-binary", "sha256": checksum}
     assert (written.num_examples("train"), written.num_examples("test")) == (10, 2)
@@ -87,7 +87,7 @@ def test_an_empty_archive_is_refused(tmp_path):
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz"):
         pass
     with pytest.raises(errors.UserError, match="has no images of train"):
-        prepare.prepare("cifar10", str(tmp_path / "a.tar.gz"), str(tmp_path / "set"))
+        job.prepare("cifar10", str(tmp_path / "a.tar.gz"), str(tmp_path / "set"))
 
 
 def test_cifar10_is_downloaded_beside_the_output(tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_cifar10_is_downloaded_beside_the_output(tmp_path, monkeypatch):
     monkeypatch.setattr(cifar10, "read_archive", trusting)
     monkeypatch.setattr(cifar10, "SHA256", checksum)
     monkeypatch.setattr(cifar10, "URL", archive.as_uri())
-    prepare.prepare("cifar10", "download", f"{tmp_path}/data/cifar10/")
+    job.prepare("cifar10", "download", f"{tmp_path}/data/cifar10/")
     assert sorted(os.listdir(tmp_path / "data")) == [cifar10.FILE_NAME, "cifar10"]
 
 
@@ -117,7 +117,7 @@ def test_cifar10_is_downloaded_beside_the_output(tmp_path, monkeypatch):
 )
 def test_what_is_asked_for_wrongly_is_refused(tmp_path, dataset, source, reason):
     with pytest.raises(errors.UserError, match=reason):
-        prepare.prepare(dataset, source, str(tmp_path / "set"))
+        job.prepare(dataset, source, str(tmp_path / "set"))
     assert not os.listdir(tmp_path)
 
 
@@ -128,7 +128,7 @@ def test_without_a_network_nothing_is_left(tmp_path, monkeypatch):
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/archive"
         monkeypatch.setattr(cifar10, "URL", url)
         with pytest.raises(errors.UserError, match=r"Cannot download .*resnet20\.py:"):
-            prepare.prepare("cifar10", "download", str(tmp_path / "cifar10"))
+            job.prepare("cifar10", "download", str(tmp_path / "cifar10"))
     assert not os.listdir(tmp_path)
 
 
@@ -137,23 +137,23 @@ def test_the_output_is_looked_at_before_the_source(tmp_path, monkeypatch):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "notes.txt").write_text("mine")
     with pytest.raises(errors.UserError, match="already holds files"):
-        prepare.prepare("cifar10", "download", str(tmp_path / "set"))
+        job.prepare("cifar10", "download", str(tmp_path / "set"))
 
 
 def test_a_data_set_can_be_given_a_name(tmp_path):
     tree = make_images(tmp_path / "tree", ["ant", "bee"])
     request = table.Request(source=str(tree), output=str(tmp_path / "set"))
-    prepare.prepare_with("images", request, name="insects")
+    job.prepare_with("images", request, name="insects")
     assert manifest.read(tmp_path / "set").name == "insects"
     with pytest.raises(errors.UserError, match=r"`data\.name` is 'insects'"):
-        prepare.check_name("insects", str(tmp_path / "elsewhere"))
-    prepare.check_name("insects", str(tmp_path / "set"))
-    for name in prepare.READERS:
-        prepare.check_name(name, str(tmp_path / "elsewhere"))
+        job.check_name("insects", str(tmp_path / "elsewhere"))
+    job.check_name("insects", str(tmp_path / "set"))
+    for name in job.READERS:
+        job.check_name(name, str(tmp_path / "elsewhere"))
 
 
 def test_imagenet_stays_encoded_unless_something_else_is_asked():
-    encodings = {name: reader.encoding for name, reader in prepare.READERS.items()}
+    encodings = {name: reader.encoding for name, reader in job.READERS.items()}
     assert {n for n, e in encodings.items() if e == "encoded"} == {"imagenet"}
 
 
@@ -172,5 +172,5 @@ def test_imagenet_stays_encoded_unless_something_else_is_asked():
 def test_options_that_cannot_be_are_refused(tmp_path, options, reason):
     request = table.Request(source="", output=str(tmp_path / "set"))
     with pytest.raises(errors.UserError, match=reason):
-        prepare.prepare_with("digits", request, **options)
+        job.prepare_with("digits", request, **options)
     assert not os.listdir(tmp_path)

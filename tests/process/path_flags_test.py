@@ -8,7 +8,7 @@ import pytest
 from launch import gke, preflight
 from sam_pod import errors, main
 from sam_pod.config import keys
-from sam_pod.data import inspect
+from sam_pod.data.inspect import __main__ as inspect
 from sam_pod.data.prepare import flags
 from sam_pod.export import __main__ as export
 from sam_pod.machines import accelerators

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import inspect, survey
+from sam_pod.data.inspect import __main__ as inspect
+from sam_pod.data.inspect import survey
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import images
 from sam_pod.data.stored import manifest
@@ -121,7 +122,7 @@ def test_images_of_any_size_and_broken_ones_are_shown(prepared, tmp_path):
 
 
 def inspect_sheet(read, samples):
-    from sam_pod.data import class_sheet
+    from sam_pod.data.inspect import class_sheet
 
     return class_sheet.draw(read, samples)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import PIL.Image
 import tensorflow as tf
 
-from sam_pod.data import pixel_check
+from sam_pod.data.inspect import pixel_check
 from sam_pod.data.stored import manifest as manifest_lib
 
 MAX_CLASSES = 16  # That samples are kept of, evenly spread.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import pixel_check
+from sam_pod.data.inspect import pixel_check
 from sam_pod.data.prepare import shards
 from sam_pod.data.stored import manifest, records
 from tests.data import sets

@@ -8,7 +8,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from sam_pod.data import survey
+from sam_pod.data.inspect import survey
 from sam_pod.data.pictures import decoding
 from sam_pod.data.stored import manifest as manifest_lib
 

@@ -34,7 +34,7 @@ def report(directory: str, output: str, check: Callable[[], object]) -> str:
     """
     import tensorflow as tf
 
-    from sam_pod.data import class_sheet, survey
+    from sam_pod.data.inspect import class_sheet, survey
     from sam_pod.data.stored import manifest as manifest_lib
 
     manifest = manifest_lib.read(directory)

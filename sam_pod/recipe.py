@@ -6,7 +6,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from sam_pod import optimizers, schedules
-from sam_pod.data import augment, ranges
+from sam_pod.data import augment
+from sam_pod.data.augment import ranges
 from sam_pod.models import network as network_lib
 
 Preprocess = Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]

@@ -6,7 +6,8 @@ import jaxlib
 
 from sam_pod import dataset, metrics, result
 from sam_pod.config import keys as config_lib
-from sam_pod.data import augment, ranges
+from sam_pod.data import augment
+from sam_pod.data.augment import ranges
 from sam_pod.export import keras_models, plain_keras
 from sam_pod.export.trained import Trained
 from sam_pod.lowering.programs import Program, Tensor

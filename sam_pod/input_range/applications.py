@@ -4,7 +4,7 @@ import re
 
 import keras
 
-from sam_pod.data import ranges
+from sam_pod.data.augment import ranges
 from sam_pod.models import front
 
 # By what their names begin with: the module whose `preprocess_input` their weights

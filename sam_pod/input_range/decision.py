@@ -8,7 +8,7 @@ import ml_collections
 from absl import logging
 
 from sam_pod import errors
-from sam_pod.data import ranges
+from sam_pod.data.augment import ranges
 from sam_pod.input_range import evidence
 from sam_pod.input_range.looks import Pixels
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from sam_pod.data import ranges
+from sam_pod.data.augment import ranges
 from sam_pod.input_range import applications
 from sam_pod.input_range import looks as looks_lib
 from sam_pod.input_range.looks import Look

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sam_pod.data import ranges
+from sam_pod.data.augment import ranges
 from sam_pod.models import front
 from sam_pod.models import network as network_lib
 

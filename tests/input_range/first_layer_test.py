@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod.data import augment, ranges
+from sam_pod.data import augment
+from sam_pod.data.augment import ranges
 from sam_pod.input_range import first_layer
 from sam_pod.models import network
 from tests import fixtures

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import passes
-from sam_pod.data import pipeline
+from sam_pod.data.input import pipeline
 from sam_pod.recipe import Recipe
 
 NUM_EXAMPLES = 32  # At most.

@@ -9,8 +9,8 @@ import ml_collections
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import dataset, errors
-from sam_pod.data import faults, pipeline
+from sam_pod import errors
+from sam_pod.data.input import culprit, dataset, pipeline
 from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.machines.runtime import Runtime
@@ -131,14 +131,14 @@ def naming_faults(
     """
     try:
         yield
-    except faults.OF_CONTENT as error:
+    except culprit.OF_CONTENT as error:
         if "GetNext" not in str(error):
             raise
         reader = split.reader
         records = reader.records
         # What is held was read all at once.
         suspects = range(len(records)) if split.how.is_held else rows()
-        found = faults.first(records, reader.parse, suspects, split=reader.stored)
+        found = culprit.first(records, reader.parse, suspects, split=reader.stored)
         if not found:
             raise
         raise errors.UserError(found) from error

@@ -21,7 +21,6 @@ from sam_pod import (
     augmentation,
     contact_sheet,
     continuing,
-    dataset,
     errors,
     event_files,
     identity,
@@ -35,7 +34,7 @@ from sam_pod import inputs as inputs_lib
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
 from sam_pod.config import keys as config_lib
-from sam_pod.data import pipeline
+from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.input_range import decision, first_layer, looks

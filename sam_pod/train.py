@@ -20,7 +20,7 @@ from sam_pod import inputs as inputs_lib
 from sam_pod import session as session_lib
 from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
-from sam_pod.data import pipeline
+from sam_pod.data.input import pipeline
 from sam_pod.machines import groups
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers

@@ -11,7 +11,7 @@ from sam_pod import metrics, session, step
 from sam_pod import state as state_lib
 from sam_pod.config import keys as config_lib
 from sam_pod.config import rules
-from sam_pod.data import pipeline
+from sam_pod.data.input import pipeline
 from tests import fixtures
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import contact_sheet, dataset, passes, session, step
+from sam_pod import contact_sheet, passes, session, step
 from sam_pod import state as state_lib
-from sam_pod.data import pipeline
+from sam_pod.data.input import dataset, pipeline
 from tests import fixtures, runs
 from tests.train_test import run
 

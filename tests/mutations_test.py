@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import continuing, dataset, errors, main, session, spread, workdir
+from sam_pod import continuing, errors, main, session, spread, workdir
 from sam_pod import state as state_lib
-from sam_pod.data import notes, opening, scans
+from sam_pod.data.input import dataset, notes, opening, scans
 from sam_pod.data.inspect import survey
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import images, numpy_arrays

@@ -98,7 +98,7 @@ def place(address, data):
 
     from sam_pod import optimizers
     from sam_pod import state as state_lib
-    from sam_pod.data import pipeline
+    from sam_pod.data.input import pipeline
     from sam_pod.data.stored import manifest as manifest_lib
     from sam_pod.machines import runtime, tpu
     from tests import fixtures

@@ -244,7 +244,7 @@ def test_a_record_is_asked_for_by_its_own_bytes(server, proxy, tmp_path):
     told = in_process(
         """
         import tensorflow as tf
-        from sam_pod.data.stored import framing; from sam_pod.data.stored import offsets; from sam_pod.data import random_access
+        from sam_pod.data.stored import framing; from sam_pod.data.stored import offsets; from sam_pod.data.input import random_access
         at = "s3://bucket/records"
         files.check_scheme(at, "`data.dir`")
         with tf.io.TFRecordWriter("local") as writer:

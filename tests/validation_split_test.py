@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import dataset, errors
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.config import rules
-from sam_pod.data import pipeline
+from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import arrays
 from sam_pod.data.stored import manifest as manifest_lib

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import dataset, step
 from sam_pod import state as state_lib
+from sam_pod import step
 from sam_pod.config import keys as config_lib
-from sam_pod.data import augment, pipeline
+from sam_pod.data import augment
+from sam_pod.data.input import dataset, pipeline
 from sam_pod.machines import groups
 from sam_pod.storage import files
 from tests import fixtures, runs

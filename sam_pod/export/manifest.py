@@ -4,10 +4,11 @@ from typing import Any
 
 import jaxlib
 
-from sam_pod import dataset, metrics, result
+from sam_pod import metrics, result
 from sam_pod.config import keys as config_lib
 from sam_pod.data import augment
 from sam_pod.data.augment import ranges
+from sam_pod.data.input import dataset
 from sam_pod.export import keras_models, plain_keras
 from sam_pod.export.trained import Trained
 from sam_pod.lowering.programs import Program, Tensor

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import ml_collections
 
-from sam_pod import augmentation, dataset, errors
+from sam_pod import augmentation, errors
 from sam_pod.config import keys as config_lib
+from sam_pod.data.input import dataset
 from sam_pod.preflight import (
     checks,
     compiler,

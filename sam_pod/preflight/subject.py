@@ -12,9 +12,9 @@ from collections.abc import Collection
 
 import ml_collections
 
-from sam_pod import dataset, errors, session
+from sam_pod import errors, session
 from sam_pod.config import keys as config_lib
-from sam_pod.data import pipeline
+from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.lowering import programs
 from sam_pod.recipe import Recipe

@@ -1,7 +1,8 @@
 """Try again what storage has failed to do, for a bounded time.
 
 The clients of s3:// and gs:// try again by themselves, for seconds; that of http://
-does not. This is for what lasts longer, and for it. In a dataset: data/attempts.py.
+does not. This is for what lasts longer, and for it. In a dataset it is
+data/input/attempts.py.
 """
 
 import time

@@ -17,10 +17,10 @@ import sys
 
 import tensorflow as tf
 
-from sam_pod import dataset
 from sam_pod.config import keys as config_lib
-from sam_pod.data import augment, pipeline
+from sam_pod.data import augment
 from sam_pod.data.augment import geometry
+from sam_pod.data.input import dataset, pipeline
 from tests.bench import input_turns
 
 

@@ -20,7 +20,8 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod.config import keys as config_lib
-from sam_pod.data import augment, pipeline
+from sam_pod.data import augment
+from sam_pod.data.input import pipeline
 from tests import fixtures
 
 BATCHES = 100

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import pipeline
+from sam_pod.data.input import pipeline
 from sam_pod.data.stored import framing, manifest
 from sam_pod.storage import files
 from tests import fixtures

@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import reading
+from sam_pod.data.input import reading
 from sam_pod.data.inspect import class_sheet
 from sam_pod.data.pictures import decoding, headers, signatures
 from sam_pod.data.pictures import rules as rules_lib

@@ -4,7 +4,7 @@ import re
 
 import tensorflow as tf
 
-from sam_pod.data import pipeline
+from sam_pod.data.input import pipeline
 from sam_pod.data.stored import manifest
 from tests import runs
 

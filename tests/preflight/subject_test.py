@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sam_pod import errors, session
-from sam_pod.data import pipeline
+from sam_pod.data.input import pipeline
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import digits
 from sam_pod.data.stored import manifest

@@ -23,7 +23,7 @@ from sam_pod.data.augment import color, erasing, geometry, mixing, policies
 # Uniform numbers that every example has: crop row, crop column, flip, brightness.
 NUM_DRAWS = 4
 NAMES = (
-    "inception",  # Done by the input, with the flip: data/reading.py, data/views.py.
+    "inception",  # Done by the input, with the flip: see data/input/views.py.
     "crop",
     "flip",
     "autoaugment",

@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import pipeline, reading
+from sam_pod.data.input import pipeline, reading
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import images as images_lib
 from sam_pod.data.stored import grey
 from tests.data import made, sets
-from tests.data.reading_test import take
+from tests.data.input.reading_test import take
 
 
 def pillow(image):

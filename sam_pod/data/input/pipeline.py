@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import crops, reading
+from sam_pod.data.input import crops, reading
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.data.stored import records
 from sam_pod.machines import groups

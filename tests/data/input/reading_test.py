@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import crops, pipeline, reading
+from sam_pod.data.input import crops, pipeline, reading
 from tests.data import sets
 
 TRAIN, TEST, HELD_OUT = 103, 29, 19

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from sam_pod import errors
-from sam_pod.data import patterns, random_access, scans, statistics
+from sam_pod.data.input import patterns, random_access, scans, statistics
 from sam_pod.data.pictures import decoding
 from sam_pod.data.stored import features, fitting, framing, records
 from sam_pod.data.stored import manifest as manifest_lib

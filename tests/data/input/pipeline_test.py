@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import pipeline
+from sam_pod.data.input import pipeline
 from tests import fixtures
 
 TRAIN, TEST, HELD_OUT = 103, 29, 23

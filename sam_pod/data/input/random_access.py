@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from sam_pod.data import attempts
+from sam_pod.data.input import attempts
 from sam_pod.storage import files
 
 

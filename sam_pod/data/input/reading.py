@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import attempts, crops, random_access, views
+from sam_pod.data.input import attempts, crops, random_access, views
 from sam_pod.data.stored import features, grey
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.storage import files

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod.data import crops, views
+from sam_pod.data.input import crops, views
 from tests.data import sets
 
 ENCODED = views.Stored("encoded", (0, 0, 3))

@@ -10,7 +10,8 @@ import tensorflow as tf
 from absl import logging
 
 from sam_pod import errors
-from sam_pod.data import augment, foreign, opening, pipeline, reading
+from sam_pod.data import augment
+from sam_pod.data.input import foreign, opening, pipeline, reading
 from sam_pod.data.stored import features, grey, records
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.machines import host_memory

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import faults, notes, patterns, random_access
+from sam_pod.data.input import culprit, notes, patterns, random_access
 from sam_pod.data.pictures import decoding
 from sam_pod.data.stored import features, records
 from sam_pod.data.stored import manifest as manifest_lib
@@ -77,8 +77,8 @@ def _statistics_of(
         for parts in images.as_numpy_iterator():
             for sum_, part in zip(total, parts, strict=True):
                 sum_ += part.astype(object)
-    except faults.OF_CONTENT as error:
-        found = faults.first(sample, sums, rows, split="train")
+    except culprit.OF_CONTENT as error:
+        found = culprit.first(sample, sums, rows, split="train")
         if not found:
             raise
         raise errors.UserError(

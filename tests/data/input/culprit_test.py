@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod.data import faults, random_access, reading
+from sam_pod.data.input import culprit, random_access, reading
 from tests.data import sets
 
 
@@ -18,7 +18,7 @@ def reader(tmp_path):
 
 
 def first(reader, rows):
-    return faults.first(reader.records, reader.parse, rows, split="train")
+    return culprit.first(reader.records, reader.parse, rows, split="train")
 
 
 def flip(path, byte):

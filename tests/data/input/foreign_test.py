@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data import foreign, pipeline, random_access, reading
+from sam_pod.data.input import foreign, pipeline, random_access, reading
 from sam_pod.data.stored import features, framing
 from tests.data import sets
-from tests.data.reading_test import take
+from tests.data.input.reading_test import take
 
 IMAGENET = features.Features("image/encoded", "image/class/label", -1)
 TRAIN, TEST = 41, 13

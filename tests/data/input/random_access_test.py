@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod.data import random_access
+from sam_pod.data.input import random_access
 from sam_pod.data.stored import offsets
 from tests.data import sets
 

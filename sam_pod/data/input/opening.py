@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sam_pod import errors
-from sam_pod.data import scans
+from sam_pod.data.input import scans
 from sam_pod.data.stored import framing, offsets, schema
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.storage import files

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
-from sam_pod.data import random_access
+from sam_pod.data.input import random_access
 from sam_pod.storage import files
 
 # What TensorFlow raises where the content of a file is not as it must be; also

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod.data import attempts
+from sam_pod.data.input import attempts
 from sam_pod.storage import retries
 
 

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from sam_pod import dataset, errors
+from sam_pod import errors
+from sam_pod.data.input import dataset
 from sam_pod.machines import host_memory
 from tests import runs
-from tests.data import foreign_test, sets
+from tests.data import sets
+from tests.data.input import foreign_test
 from tests.train_test import run
 
 IMAGES = [sets.jpeg(sets.noisy(i, (10 + i % 3, 12))) for i in range(130)]
@@ -133,7 +135,8 @@ def test_a_run_on_files_of_others(tmp_path):
 
 
 def test_a_corrupt_record_ends_a_run_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr("sam_pod.data.opening.VERIFY_BYTES", 0)  # As of a large set.
+    # As if the set were large.
+    monkeypatch.setattr("sam_pod.data.input.opening.VERIFY_BYTES", 0)
     config = encoded_config(tmp_path, **{"data.memory_fraction": 0.0})
     data = dataset.load(config)
     path, start, _ = data.splits(20)["train"].reader.records.place(50)

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from sam_pod.data import notes
+from sam_pod.data.input import notes
 from sam_pod.data.stored import framing, offsets
 from sam_pod.storage import files
 

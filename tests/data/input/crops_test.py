@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod.data import crops
+from sam_pod.data.input import crops
 
 
 def one_box(height, width, uniform):

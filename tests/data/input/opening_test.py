@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sam_pod import errors
-from sam_pod.data import opening
+from sam_pod.data.input import opening
 from sam_pod.data.stored import framing, manifest, offsets
 from tests.data import sets
 

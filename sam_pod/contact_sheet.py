@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import passes
 from sam_pod.data.input import pipeline
-from sam_pod.recipe import Recipe
+from sam_pod.step import passes
+from sam_pod.step.recipe import Recipe
 
 NUM_EXAMPLES = 32  # At most.
 _COLUMNS = 8

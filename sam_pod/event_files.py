@@ -15,8 +15,9 @@ import tensorflow as tf
 from absl import logging
 from google.protobuf import message
 
-from sam_pod import errors, metrics
+from sam_pod import errors
 from sam_pod.data.stored import framing
+from sam_pod.step import metrics
 from sam_pod.storage import files, objects
 
 # By split, the last step of which a point stays. What each run writes before its first

@@ -8,9 +8,9 @@ import ml_collections
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import metrics, progress
 from sam_pod.config import keys as config_lib
 from sam_pod.models import network as network_lib
+from sam_pod.step import metrics, progress
 
 VERSION = "0.1.0"
 

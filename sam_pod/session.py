@@ -24,14 +24,11 @@ from sam_pod import (
     errors,
     event_files,
     identity,
-    optimizers,
-    schedules,
     spread,
     surroundings,
     writers,
 )
 from sam_pod import inputs as inputs_lib
-from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
 from sam_pod.config import keys as config_lib
 from sam_pod.data.input import dataset, pipeline
@@ -43,7 +40,9 @@ from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
 from sam_pod.models import ends, image_layers, model_file, table
 from sam_pod.process import watchdog
-from sam_pod.recipe import Recipe
+from sam_pod.step import optimizers, schedules
+from sam_pod.step import state as state_lib
+from sam_pod.step.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,16 +15,17 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from sam_pod import continuing, errors, metrics, pace, progress, result, step
+from sam_pod import continuing, errors, pace, result
 from sam_pod import inputs as inputs_lib
 from sam_pod import session as session_lib
-from sam_pod import state as state_lib
 from sam_pod import workdir as workdir_lib
 from sam_pod.data.input import pipeline
 from sam_pod.machines import groups
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
 from sam_pod.process import signals, watchdog
+from sam_pod.step import algorithm, metrics, progress
+from sam_pod.step import state as state_lib
 
 # Batches that may be asked for before their step: by the executor, and in buffers.
 _STEPS_AHEAD = 32
@@ -204,7 +205,7 @@ def _train_loop(session: session_lib.Session, start_step: int) -> pace.PacedLoop
                 step=number,
             )
 
-    loop = step.compile_train(strategy, session.state, session.recipe)
+    loop = algorithm.compile_train(strategy, session.state, session.recipe)
     return _paced(session, loop, input_fn, ("train", upcoming))
 
 
@@ -212,7 +213,7 @@ def _evaluation_loop(session: session_lib.Session, name: str) -> pace.PacedLoop:
     input_fn = pipeline.evaluation(
         session.splits[name], global_batch_size=session.config.global_batch_size
     )
-    loop = step.compile_evaluation(
+    loop = algorithm.compile_evaluation(
         session.runtime.strategy, session.state, session.recipe
     )
     split = session.splits[name]
@@ -221,7 +222,7 @@ def _evaluation_loop(session: session_lib.Session, name: str) -> pace.PacedLoop:
 
 def _paced(
     session: session_lib.Session,
-    loop: step.Loop,
+    loop: algorithm.Loop,
     input_fn: pipeline.InputFn,
     reads: tuple[str, Callable[[], Iterable[int]]],
 ) -> pace.PacedLoop:
@@ -236,7 +237,7 @@ def _paced(
     """
     config, (name, rows) = session.config, reads
     batches = session.runtime.strategy.distribute_datasets_from_function(
-        lambda context: step.stamped(input_fn(context))
+        lambda context: algorithm.stamped(input_fn(context))
     )
 
     @contextlib.contextmanager

@@ -15,9 +15,10 @@ import tensorflow as tf
 from absl import logging
 from clu import metric_writers, parameter_overview
 
-from sam_pod import errors, metrics
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.machines.runtime import Runtime
+from sam_pod.step import metrics
 from sam_pod.storage import outbox
 
 

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import checkpoint_folder, optimizers
-from sam_pod import state as state_lib
+from sam_pod import checkpoint_folder
+from sam_pod.step import optimizers
+from sam_pod.step import state as state_lib
 from sam_pod.storage import files
-from tests import fixtures, state_test
+from tests import fixtures
+from tests.step import state_test
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import metrics, session, step
-from sam_pod import state as state_lib
+from sam_pod import session
 from sam_pod.config import keys as config_lib
 from sam_pod.config import rules
 from sam_pod.data.input import pipeline
+from sam_pod.step import algorithm, metrics
+from sam_pod.step import state as state_lib
 from tests import fixtures
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
@@ -48,9 +49,9 @@ def test_takes_a_step(recipe, dtype, rho, tmp_path):
         split, global_batch_size=4, seed=config.seed, start_step=0
     )
     batches = strategy.distribute_datasets_from_function(
-        lambda context: step.stamped(input_fn(context))
+        lambda context: algorithm.stamped(input_fn(context))
     )
-    loop = step.compile_train(strategy, state, built)
+    loop = algorithm.compile_train(strategy, state, built)
     rows = loop(iter(batches), tf.constant(2, tf.int64))[0].numpy()
     assert np.isfinite(rows).all()
     report = dict(zip(metrics.TRAIN, rows[0], strict=True))

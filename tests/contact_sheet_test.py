@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import contact_sheet, passes, session, step
-from sam_pod import state as state_lib
+from sam_pod import contact_sheet, session
 from sam_pod.data.input import dataset, pipeline
+from sam_pod.step import algorithm, passes
+from sam_pod.step import state as state_lib
 from tests import fixtures, runs
 from tests.train_test import run
 
@@ -62,13 +63,13 @@ def test_it_shows_the_first_batch_of_training_on_two_replicas(tmp_path, monkeypa
         with tf.control_dependencies([noted]):
             return [part._replace(images=tf.identity(part.images))]
 
-    monkeypatch.setattr(step.passes, "micro_batches", spy)
+    monkeypatch.setattr(algorithm.passes, "micro_batches", spy)
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
     input_fn = pipeline.training(split, global_batch_size=16, seed=0, start_step=0)
     batches = strategy.distribute_datasets_from_function(
-        lambda context: step.stamped(input_fn(context))
+        lambda context: algorithm.stamped(input_fn(context))
     )
-    loop = step.compile_train(strategy, state, recipe)
+    loop = algorithm.compile_train(strategy, state, recipe)
     rows = loop(iter(batches), tf.constant(2, tf.int64))[0].numpy()
     assert np.isfinite(rows).all()
     assert sorted(seen) == list(range(16))

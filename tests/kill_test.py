@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import checkpoint_folder
-from sam_pod import state as state_lib
+from sam_pod.step import state as state_lib
 
 ROOT = pathlib.Path(__file__).parent.parent
 SHAPES = [(400, 1000), (7,), (300, 1000), (3, 5)]

@@ -96,11 +96,11 @@ def place(address, data):
     import tensorflow as tf
     from tensorflow.python.framework.config import is_op_determinism_enabled
 
-    from sam_pod import optimizers
-    from sam_pod import state as state_lib
     from sam_pod.data.input import pipeline
     from sam_pod.data.stored import manifest as manifest_lib
     from sam_pod.machines import runtime, tpu
+    from sam_pod.step import optimizers
+    from sam_pod.step import state as state_lib
     from tests import fixtures
 
     with without_chips():

@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
-from sam_pod import metrics
 from sam_pod.config import keys as config_lib
 from sam_pod.config import rules
 from sam_pod.models import batch_norm
+from sam_pod.step import metrics
 from tests import fixtures
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import optimizers, step
-from sam_pod import state as state_lib
 from sam_pod.lowering import execute, made_up_tpu, private, programs
 from sam_pod.machines import groups, replicas
 from sam_pod.models import batch_norm
+from sam_pod.step import algorithm, optimizers
+from sam_pod.step import state as state_lib
 from tests import fixtures
 
 CORES, BATCH = 4, 16
@@ -227,7 +227,7 @@ def test_inside_strategy_run_the_graph_holds_what_the_lowered_program_does():
     state = state_lib.create(made_up, recipe.network, recipe.optimizer)
 
     def replica(images, labels):
-        values, report = step.replica_step(state.read(), (images, labels), recipe)
+        values, report = algorithm.replica_step(state.read(), (images, labels), recipe)
         state.write(values)
         return report
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import state as state_lib
-from sam_pod import step
 from sam_pod.config import keys as config_lib
 from sam_pod.data import augment
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.machines import groups
+from sam_pod.step import algorithm
+from sam_pod.step import state as state_lib
 from sam_pod.storage import files
 from tests import fixtures, runs
 from tests.data import sets
@@ -105,8 +105,8 @@ class Trainer:
         recipe = fixtures.augmented_recipe(net, "crop,brightness")
         self.state = state_lib.create(self.strategy, recipe.network, recipe.optimizer)
         self.first = state_lib.to_arrays(self.state)
-        self.loop = step.compile_train(self.strategy, self.state, recipe)
-        self.test_loop = step.compile_evaluation(self.strategy, self.state, recipe)
+        self.loop = algorithm.compile_train(self.strategy, self.state, recipe)
+        self.test_loop = algorithm.compile_evaluation(self.strategy, self.state, recipe)
         self.group = groups.size(recipe.sync, replicas)
 
     def results(self, data):
@@ -128,7 +128,7 @@ class Trainer:
 
     def _run(self, loop, input_fn, steps):
         batches = self.strategy.distribute_datasets_from_function(
-            lambda context: step.stamped(input_fn(context))
+            lambda context: algorithm.stamped(input_fn(context))
         )
         return loop(iter(batches), tf.constant(steps, tf.int64))[0].numpy()
 

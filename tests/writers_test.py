@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, metrics, writers
+from sam_pod import errors, writers
 from sam_pod.machines import runtime, workers
+from sam_pod.step import metrics
 
 ROW = np.arange(len(metrics.TRAIN)) / 10
 SPEED = {metrics.EXAMPLES_PER_SECOND: 123.4, metrics.WAIT_FRACTION: 0.256}

@@ -4,9 +4,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from sam_pod import state as state_lib
 from sam_pod.export import plain_keras
-from sam_pod.recipe import Recipe
+from sam_pod.step import state as state_lib
+from sam_pod.step.recipe import Recipe
 
 
 class _Serving(tf.Module):

@@ -4,7 +4,7 @@ from typing import Any
 
 import jaxlib
 
-from sam_pod import metrics, result
+from sam_pod import result
 from sam_pod.config import keys as config_lib
 from sam_pod.data import augment
 from sam_pod.data.augment import ranges
@@ -12,6 +12,7 @@ from sam_pod.data.input import dataset
 from sam_pod.export import keras_models, plain_keras
 from sam_pod.export.trained import Trained
 from sam_pod.lowering.programs import Program, Tensor
+from sam_pod.step import metrics
 
 SCHEMA_VERSION = 1
 # The first with full promises of compatibility; jaxlib 0.4.34 knows 0.9.0 to 1.7.5.

@@ -10,7 +10,7 @@ from absl import logging
 
 from sam_pod.input_range.decision import KEY
 from sam_pod.models import front
-from sam_pod.recipe import Recipe
+from sam_pod.step.recipe import Recipe
 
 _SMALLEST, _LARGEST = 0.02, 10.0  # Deviations that a layer can learn from.
 _APART = 5.0  # Of training's and evaluation's.

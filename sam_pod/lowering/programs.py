@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import errors, metrics, step
-from sam_pod import state as state_lib
+from sam_pod import errors
 from sam_pod.lowering import made_up_tpu
-from sam_pod.recipe import Recipe
+from sam_pod.step import algorithm, metrics
+from sam_pod.step import state as state_lib
+from sam_pod.step.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +82,7 @@ def train_step(
     def replica(*tensors: tf.Tensor) -> list[tf.Tensor]:
         *flat, images, labels = tensors
         before = tf.nest.pack_sequence_as(values, flat)
-        after, report = step.replica_step(before, (images, labels), recipe)
+        after, report = algorithm.replica_step(before, (images, labels), recipe)
         return [*tf.nest.flatten(after), report]
 
     report = Tensor("metrics", "metrics", (len(metrics.TRAIN),), "float32")
@@ -111,7 +112,7 @@ def evaluation(
     def replica(*tensors: tf.Tensor) -> list[tf.Tensor]:
         *flat, images, labels, mask = tensors
         state = tf.nest.pack_sequence_as(values, flat)
-        return [step.replica_evaluation(state, (images, labels, mask), recipe)]
+        return [algorithm.replica_evaluation(state, (images, labels, mask), recipe)]
 
     return _program(
         replica,

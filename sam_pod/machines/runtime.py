@@ -13,7 +13,7 @@ from sam_pod.machines import cluster as cluster_lib
 from sam_pod.machines import devices, tpu
 from sam_pod.machines.workers import Workers
 from sam_pod.process import deadline, proxies
-from sam_pod.state import HOST_DEVICE
+from sam_pod.step.state import HOST_DEVICE
 
 # What TensorFlow says of workers whose TF_CONFIGs differ.
 _OTHER_CLUSTER = ("Unexpected task registered", "is joining a group with size")

@@ -20,11 +20,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sam_pod import errors
-from sam_pod import state as state_lib
 from sam_pod.machines import groups
 from sam_pod.preflight import runners
 from sam_pod.preflight.subject import Subject
-from sam_pod.recipe import Recipe
+from sam_pod.step import state as state_lib
+from sam_pod.step.recipe import Recipe
 
 # Of ||a - b|| / ||b||. Orders of summation differ, more so in bfloat16; a gradient that
 # is reduced twice, or not at all, is off by 0.5 or more.

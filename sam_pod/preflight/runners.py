@@ -8,11 +8,11 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import metrics, optimizers, step
-from sam_pod import state as state_lib
 from sam_pod.lowering import execute, programs
 from sam_pod.machines import groups
-from sam_pod.recipe import Recipe
+from sam_pod.step import algorithm, metrics, optimizers
+from sam_pod.step import state as state_lib
+from sam_pod.step.recipe import Recipe
 
 GRADIENT = "preflight_gradient"  # The name of its slot.
 
@@ -96,7 +96,7 @@ class Alone:
 
         @tf.function(jit_compile=True, autograph=False)
         def run(values, images, labels):  # noqa: ANN001
-            new, report = step.replica_step(values, (images, labels), keeping)
+            new, report = algorithm.replica_step(values, (images, labels), keeping)
             return new.slots[GRADIENT], report
 
         self._run = run

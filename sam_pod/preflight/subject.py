@@ -17,7 +17,7 @@ from sam_pod.config import keys as config_lib
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.lowering import programs
-from sam_pod.recipe import Recipe
+from sam_pod.step.recipe import Recipe
 
 NAMES = ("SAM step", "plain step", "evaluation")
 

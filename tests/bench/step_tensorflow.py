@@ -12,11 +12,11 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import optimizers, schedules, step
-from sam_pod import state as state_lib
 from sam_pod.config import keys as config_lib
 from sam_pod.data import augment
 from sam_pod.models import table
+from sam_pod.step import algorithm, optimizers, schedules
+from sam_pod.step import state as state_lib
 
 
 def main():
@@ -26,7 +26,7 @@ def main():
     tf.config.experimental.enable_op_determinism()
     config = config_lib.load("configs/resnet20.py")
     augmentation = augment.build(config.data.augment, augment.Options())
-    recipe = step.Recipe(
+    recipe = algorithm.Recipe(
         network=table.build("resnet20", (32, 32, 3), 10, dtype=dtype),
         optimizer=optimizers.build(config),
         schedule=schedules.build(config, 100),
@@ -38,11 +38,11 @@ def main():
     )
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
-    loop = step.compile_train(strategy, state, recipe)
+    loop = algorithm.compile_train(strategy, state, recipe)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (int(batch_size), 32, 32, 3), dtype=np.uint8)
     labels = rng.integers(0, 10, int(batch_size)).astype(np.int32)
-    data = step.stamped(tf.data.Dataset.from_tensors((images, labels)).repeat())
+    data = algorithm.stamped(tf.data.Dataset.from_tensors((images, labels)).repeat())
     iterator = iter(strategy.experimental_distribute_dataset(data))
     one = tf.constant(1, tf.int64)
     for _ in sys.stdin:

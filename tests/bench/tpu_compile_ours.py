@@ -13,9 +13,9 @@ def build_recipe(dtype, rho):
     """Return the step's recipe: no augmentation, so that both sides do the same."""
     import tensorflow as tf
 
-    from sam_pod import optimizers, recipe, schedules
     from sam_pod.data import augment
     from sam_pod.models import table
+    from sam_pod.step import optimizers, recipe, schedules
 
     exact = dtype == "float64"
 
@@ -89,18 +89,20 @@ def run(recipe, images, labels, num_replicas):
     import numpy as np
     import tensorflow as tf
 
-    from sam_pod import state as state_lib
-    from sam_pod import step
+    from sam_pod.step import algorithm
+    from sam_pod.step import state as state_lib
 
     devices = [f"CPU:{i}" for i in range(num_replicas)]
     strategy = tf.distribute.MirroredStrategy(
         devices, cross_device_ops=tf.distribute.ReductionToOneDevice()
     )
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
-    loop = step.compile_train(strategy, state, recipe)
+    loop = algorithm.compile_train(strategy, state, recipe)
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).unbatch()
     batches = batches.batch(images.shape[1] // num_replicas, drop_remainder=True)
-    data = strategy.distribute_datasets_from_function(lambda _: step.stamped(batches))
+    data = strategy.distribute_datasets_from_function(
+        lambda _: algorithm.stamped(batches)
+    )
     reports, _ = loop(iter(data), tf.constant(len(images), tf.int64))
     names = flax_names(recipe.network)
     variables = [*state.weights, *state.stats]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, optimizers
+from sam_pod import errors
 from sam_pod.lowering import execute, programs
+from sam_pod.step import optimizers
 from tests import fixtures
 
 REPLICAS, BATCH = 4, 4

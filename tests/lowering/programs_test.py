@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, metrics
+from sam_pod import errors
 from sam_pod.data import augment
 from sam_pod.lowering import private, programs
 from sam_pod.models import network
+from sam_pod.step import metrics
 from tests import fixtures
 
 REPLICAS, BATCH, SHAPE = 4, 3, (6, 6, 3)

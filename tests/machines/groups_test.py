@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, optimizers
+from sam_pod import errors
 from sam_pod.machines import groups, replicas
 from sam_pod.models import batch_norm, network
+from sam_pod.step import optimizers
 from tests import fixtures
 
 BATCH = 24

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sam_pod import errors, optimizers
+from sam_pod import errors
 from sam_pod.machines import groups, replicas
 from sam_pod.models import batch_norm
 from sam_pod.preflight import execution, runners, subject
+from sam_pod.step import optimizers
 from tests import fixtures, runs
 
 REPLICAS, BATCH = 4, 16

@@ -10,11 +10,12 @@ import tempfile
 import keras
 import tensorflow as tf
 
-from sam_pod import optimizers, passes, sam
+from sam_pod import sam
 from sam_pod.lowering import programs
 from sam_pod.machines import replicas
 from sam_pod.models import network
 from sam_pod.preflight import compiler, measured, topologies
+from sam_pod.step import optimizers, passes
 from tests import fixtures
 
 REPLICAS, BATCH, SHAPE = 4, 4, (6, 6, 3)

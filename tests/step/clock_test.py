@@ -5,7 +5,7 @@ import time
 import pytest
 import tensorflow as tf
 
-from sam_pod import clock
+from sam_pod.step import clock
 
 
 @pytest.mark.parametrize("compiled", [False, True])

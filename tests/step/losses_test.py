@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sam_pod import losses
+from sam_pod.step import losses
 
 
 def test_cross_entropy_and_correct_equal_numpy():

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import losses
+from sam_pod.step import losses
 
 # What the training step reports of each step, in this order.
 TRAIN = (

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sam_pod import metrics
+from sam_pod.step import metrics
 
 
 def test_means_count_every_example_once_whatever_stands_in_the_padding():

@@ -5,8 +5,9 @@ import math
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, schedules
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
+from sam_pod.step import schedules
 
 
 def build(name, warmup=0.0):

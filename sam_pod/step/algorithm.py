@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-from sam_pod import clock, metrics, passes, sam
-from sam_pod import state as state_lib
+from sam_pod import sam
 from sam_pod.machines import groups, replicas
-from sam_pod.recipe import Recipe
+from sam_pod.step import clock, metrics, passes
+from sam_pod.step import state as state_lib
+from sam_pod.step.recipe import Recipe
 
 # loop(iterator of `stamped` batches, num_steps) -> one row of float32 per step,
 # `[num_steps, width]`, and the seconds that each waited for its batch, `[num_steps]`.

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, optimizers
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
+from sam_pod.step import optimizers
 
 SHAPES = [(3, 4), (4,), (2, 2, 3, 1)]
 CASES = {

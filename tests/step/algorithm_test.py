@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import metrics, optimizers, passes, sam, step
-from sam_pod import state as state_lib
+from sam_pod import sam
 from sam_pod.machines import groups
 from sam_pod.models import network
+from sam_pod.step import algorithm, metrics, optimizers, passes
+from sam_pod.step import state as state_lib
 from tests import fixtures, numpy_net
 
 
@@ -212,7 +213,7 @@ def test_dropout_masks_are_equal_in_both_passes_and_differ_between_replicas():
         state.step.assign(step_number)
 
         def fn():
-            step.replica_step(state.read(), (images, labels), recipe)
+            algorithm.replica_step(state.read(), (images, labels), recipe)
             first, second = spy.seen.pop(threading.get_ident())
             return tf.stack([first != 0, second != 0])
 
@@ -294,13 +295,13 @@ def test_both_passes_see_the_same_augmented_batch_and_evaluation_sees_none():
     recipe = fixtures.augmented_recipe(spy, EVERYTHING)
     ((x, y),) = fixtures.batches(1, 8)
     state = state_lib.create(one(), spy, recipe.optimizer)
-    step.replica_step(state.read(), (tf.constant(x), tf.constant(y)), recipe)
+    algorithm.replica_step(state.read(), (tf.constant(x), tf.constant(y)), recipe)
     first, second = images_seen
     assert first is second
     np.testing.assert_array_less(0.1, np.abs(first - x / 255).max((1, 2, 3)))
     images_seen.clear()
     mask = tf.ones([8])
-    step.replica_evaluation(
+    algorithm.replica_evaluation(
         state.read(), (tf.constant(x), tf.constant(y), mask), recipe
     )
     np.testing.assert_allclose(images_seen[0], x / 255, atol=1e-6)
@@ -331,7 +332,7 @@ def test_without_augmentation_the_graph_is_that_of_hard_labels():
 
     @tf.function
     def traced(images, labels):
-        return step.replica_step(state.read(), (images, labels), recipe)
+        return algorithm.replica_step(state.read(), (images, labels), recipe)
 
     graph = traced.get_concrete_function(
         tf.TensorSpec((8, 6, 6, 3), tf.uint8), tf.TensorSpec((8,), tf.int32)
@@ -384,10 +385,10 @@ def test_the_loop_does_not_change_the_result():
     whole, rows = fixtures.train(one(), recipe, data)
     strategy = one()
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
-    loop = step.compile_train(strategy, state, recipe)
+    loop = algorithm.compile_train(strategy, state, recipe)
     images, labels = (np.concatenate(part) for part in zip(*data, strict=True))
     dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8, True)
-    dataset = step.stamped(dataset)
+    dataset = algorithm.stamped(dataset)
     iterator = iter(strategy.experimental_distribute_dataset(dataset))
     parts = [loop(iterator, tf.constant(n, tf.int64))[0].numpy() for n in (1, 3, 2)]
     np.testing.assert_array_equal(np.concatenate(parts), rows)
@@ -422,9 +423,9 @@ def test_a_loop_tells_how_long_its_steps_waited_for_input(replicas):
         def input_fn(context):
             del context
             pairs = tf.data.Dataset.from_tensors((tf.ones([4]), tf.ones([4])))
-            return step.stamped(slow(pairs.repeat(), input_seconds / replicas))
+            return algorithm.stamped(slow(pairs.repeat(), input_seconds / replicas))
 
-        loop = step.compile_loop(strategy, replica_fn, 2)
+        loop = algorithm.compile_loop(strategy, replica_fn, 2)
         iterator = iter(strategy.distribute_datasets_from_function(input_fn))
         loop(iterator, tf.constant(1, tf.int64))  # Compiles.
         start = time.monotonic()

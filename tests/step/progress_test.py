@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from sam_pod import progress
+from sam_pod.step import progress
 
 RULE = {"plateau_factor": 0.5, "plateau_patience": 3, "plateau_min_delta": 1e-4}
 

@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from sam_pod import accumulation, losses, optimizers, sam
-from sam_pod import state as state_lib
+from sam_pod import sam
 from sam_pod.data import augment
 from sam_pod.machines import groups, replicas
-from sam_pod.recipe import Recipe
+from sam_pod.step import accumulation, losses, optimizers
+from sam_pod.step import state as state_lib
+from sam_pod.step.recipe import Recipe
 
 # What a random number is for: the first part of its key.
 _DROPOUT, _AUGMENT = 1, 2

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import checkpoint_folder, errors, optimizers, progress
-from sam_pod import state as state_lib
+from sam_pod import checkpoint_folder, errors
+from sam_pod.step import optimizers, progress
+from sam_pod.step import state as state_lib
 from tests import fixtures
 
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from sam_pod import optimizers, schedules
 from sam_pod.data import augment
 from sam_pod.data.augment import ranges
 from sam_pod.models import network as network_lib
+from sam_pod.step import optimizers, schedules
 
 Preprocess = Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]
 Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]

@@ -1,0 +1,1 @@
+"""One optimization step, and the compiled loop around it."""

@@ -27,8 +27,8 @@ from absl import flags
 from launch import restarts, stopping
 from sam_pod import errors
 from sam_pod import main as main_lib
-from sam_pod import workdir as workdir_lib
 from sam_pod.config import keys as config_lib
+from sam_pod.run import workdir as workdir_lib
 
 
 def trainer_command(

@@ -16,12 +16,13 @@ from typing import Any, NoReturn
 from absl import flags, logging
 from ml_collections import config_flags
 
-from sam_pod import continuing, errors
-from sam_pod import workdir as workdir_lib
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.config import rules
 from sam_pod.machines import cluster
 from sam_pod.process import command, exhaustion, notices, path_flags, signals, watchdog
+from sam_pod.run import continuing
+from sam_pod.run import workdir as workdir_lib
 from sam_pod.storage import retries, schemes
 
 
@@ -181,8 +182,9 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
 def _connect_and_run(
     values: flags.FlagValues, workdir: str, stop: threading.Event
 ) -> dict[str, Any]:
-    from sam_pod import surroundings, train
+    from sam_pod import train
     from sam_pod.machines import runtime, tpu
+    from sam_pod.run import surroundings
 
     config = values.config
     address = None

@@ -15,15 +15,16 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from sam_pod import continuing, errors, pace, result
-from sam_pod import inputs as inputs_lib
-from sam_pod import session as session_lib
-from sam_pod import workdir as workdir_lib
+from sam_pod import errors
 from sam_pod.data.input import pipeline
 from sam_pod.machines import groups
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
 from sam_pod.process import signals, watchdog
+from sam_pod.run import continuing, pace, result
+from sam_pod.run import inputs as inputs_lib
+from sam_pod.run import session as session_lib
+from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import algorithm, metrics, progress
 from sam_pod.step import state as state_lib
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import session
 from sam_pod.config import keys as config_lib
 from sam_pod.config import rules
 from sam_pod.data.input import pipeline
+from sam_pod.run import session
 from sam_pod.step import algorithm, metrics
 from sam_pod.step import state as state_lib
 from tests import fixtures

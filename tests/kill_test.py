@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import checkpoint_folder
+from sam_pod.run import checkpoint_folder
 from sam_pod.step import state as state_lib
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import continuing, errors, main, session, spread, workdir
+from sam_pod import errors, main
 from sam_pod.data.input import dataset, notes, opening, scans
 from sam_pod.data.inspect import survey
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import images, numpy_arrays
 from sam_pod.data.stored import manifest
+from sam_pod.run import continuing, session, spread, workdir
 from sam_pod.step import state as state_lib
 from sam_pod.storage import files
 from tests import fixtures, runs, train_test

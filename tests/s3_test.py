@@ -164,7 +164,7 @@ def in_process(code, environment, cwd=None):
     """Run code in a process of its own; return what it gives to `tell`, by line."""
     text = (
         "import json, os, sys\n"
-        "from sam_pod import errors; from sam_pod.storage.schemes import files; from sam_pod.storage.schemes import objects; from sam_pod.storage.schemes import retries; from sam_pod import workdir\n"
+        "from sam_pod import errors; from sam_pod.storage.schemes import files; from sam_pod.storage.schemes import objects; from sam_pod.storage.schemes import retries; from sam_pod.run import workdir\n"
         "def tell(function, *arguments):\n"
         "    try:\n"
         "        told = function(*arguments)\n"

@@ -13,11 +13,11 @@ from absl import logging
 from sam_pod import errors
 from sam_pod.export import keras_models
 from sam_pod.export import manifest as manifest_lib
-from sam_pod.export import trained as trained_lib
-from sam_pod.export.trained import Trained
 from sam_pod.lowering import programs as programs_lib
 from sam_pod.lowering import stablehlo
 from sam_pod.lowering.programs import Program
+from sam_pod.run import trained as trained_lib
+from sam_pod.run.trained import Trained
 from sam_pod.storage import new_folder
 
 # What is raised of a model that has no such form: by us of what does not compile

@@ -4,14 +4,14 @@ from typing import Any
 
 import jaxlib
 
-from sam_pod import result
 from sam_pod.config import keys as config_lib
 from sam_pod.data import augment
 from sam_pod.data.augment import ranges
 from sam_pod.data.input import dataset
 from sam_pod.export import keras_models, plain_keras
-from sam_pod.export.trained import Trained
 from sam_pod.lowering.programs import Program, Tensor
+from sam_pod.run import result
+from sam_pod.run.trained import Trained
 from sam_pod.step import metrics
 
 SCHEMA_VERSION = 1

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import ml_collections
 
-from sam_pod import augmentation, errors
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.data.input import dataset
 from sam_pod.preflight import (
@@ -24,6 +24,7 @@ from sam_pod.preflight import subject as subject_lib
 from sam_pod.preflight.measured import Measured
 from sam_pod.preflight.topologies import Topology
 from sam_pod.process.display import Display
+from sam_pod.run import augmentation
 
 _STEPS = ("SAM step", "plain step")
 _COMPARED = {

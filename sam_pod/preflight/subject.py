@@ -12,11 +12,12 @@ from collections.abc import Collection
 
 import ml_collections
 
-from sam_pod import errors, session
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.lowering import programs
+from sam_pod.run import session
 from sam_pod.step.recipe import Recipe
 
 NAMES = ("SAM step", "plain step", "evaluation")

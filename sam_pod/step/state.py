@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import checkpoint_folder, errors
+from sam_pod import errors
 from sam_pod.process import signals
+from sam_pod.run import checkpoint_folder
 from sam_pod.step import optimizers, progress
 
 if TYPE_CHECKING:

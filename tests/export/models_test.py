@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import session
 from sam_pod.data.stored import manifest as data_manifest
 from sam_pod.export import folder as export
 from sam_pod.models import table
+from sam_pod.run import session
 from tests import runs, train_test
 from tests.export import elsewhere, trained
 

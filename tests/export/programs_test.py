@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import session
 from sam_pod.config import keys as config_lib
 from sam_pod.data.stored import manifest as data_manifest
 from sam_pod.export import folder as export
 from sam_pod.lowering import programs
+from sam_pod.run import session
 from sam_pod.step import algorithm, metrics
 from tests import fixtures, runs, train_test
 from tests.export import elsewhere, trained

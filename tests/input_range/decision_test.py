@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, session
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.config import rules
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.input_range import decision
 from sam_pod.models import front
 from sam_pod.process import signals
+from sam_pod.run import session
 from tests import fixtures, runs
 from tests.train_test import StopAfter, run
 

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from sam_pod import errors, identity, workdir
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
-from sam_pod.export import trained
 from sam_pod.models import model_file
 from sam_pod.process import signals
+from sam_pod.run import identity, trained, workdir
 from sam_pod.storage import files
 from tests import runs, train_test
 from tests.data import sets

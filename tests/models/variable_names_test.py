@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 
 from sam_pod.export import folder as export
-from sam_pod.export import keras_models, trained
+from sam_pod.export import keras_models
 from sam_pod.models import network, table, variable_names
 from sam_pod.process import signals
+from sam_pod.run import trained
 from tests import runs, train_test
 
 SHAPE = (8, 8, 3)

@@ -10,8 +10,9 @@ import sys
 import keras
 import pytest
 
-from sam_pod import errors, session
+from sam_pod import errors
 from sam_pod.preflight import __main__ as main_lib
+from sam_pod.run import session
 from tests import runs
 from tests.lowering.programs_test import in_python, odd_model
 from tests.preflight.programs import needs_libtpu

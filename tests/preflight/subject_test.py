@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from sam_pod import errors, session
+from sam_pod import errors
 from sam_pod.data.input import pipeline
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import digits
 from sam_pod.data.stored import manifest
 from sam_pod.lowering import private
 from sam_pod.preflight import subject
+from sam_pod.run import session
 from tests import runs
 
 SHAPE = subject.Shape((8, 8, 3), 4, 100)

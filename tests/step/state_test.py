@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import checkpoint_folder, errors
+from sam_pod import errors
+from sam_pod.run import checkpoint_folder
 from sam_pod.step import optimizers, progress
 from sam_pod.step import state as state_lib
 from tests import fixtures

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import contact_sheet, session
 from sam_pod.data.input import dataset, pipeline
+from sam_pod.run import contact_sheet, session
 from sam_pod.step import algorithm, passes
 from sam_pod.step import state as state_lib
 from tests import fixtures, runs

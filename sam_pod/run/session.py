@@ -17,19 +17,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import (
-    augmentation,
-    contact_sheet,
-    continuing,
-    errors,
-    event_files,
-    identity,
-    spread,
-    surroundings,
-    writers,
-)
-from sam_pod import inputs as inputs_lib
-from sam_pod import workdir as workdir_lib
+from sam_pod import errors, event_files
 from sam_pod.config import keys as config_lib
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.prepare import job
@@ -40,6 +28,17 @@ from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
 from sam_pod.models import ends, image_layers, model_file, table
 from sam_pod.process import watchdog
+from sam_pod.run import (
+    augmentation,
+    contact_sheet,
+    continuing,
+    identity,
+    spread,
+    surroundings,
+    writers,
+)
+from sam_pod.run import inputs as inputs_lib
+from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import optimizers, schedules
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe

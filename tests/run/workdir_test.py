@@ -6,8 +6,9 @@ import os
 
 import pytest
 
-from sam_pod import errors, workdir
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
+from sam_pod.run import workdir
 from sam_pod.storage import files
 
 

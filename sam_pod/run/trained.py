@@ -8,11 +8,12 @@ import keras
 import ml_collections
 import tensorflow as tf
 
-from sam_pod import checkpoint_folder, errors, session
-from sam_pod import workdir as workdir_lib
+from sam_pod import errors
 from sam_pod.config import rules
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.stored import manifest as manifest_lib
+from sam_pod.run import checkpoint_folder, session
+from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
 

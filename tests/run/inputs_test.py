@@ -5,11 +5,11 @@ import threading
 
 import tensorflow as tf
 
-from sam_pod import inputs
 from sam_pod.config import keys as config_lib
 from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest
 from sam_pod.machines import workers
+from sam_pod.run import inputs
 from sam_pod.storage import turns
 
 

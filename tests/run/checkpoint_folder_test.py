@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import checkpoint_folder
+from sam_pod.run import checkpoint_folder
 from sam_pod.step import optimizers
 from sam_pod.step import state as state_lib
 from sam_pod.storage import files

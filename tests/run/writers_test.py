@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, writers
+from sam_pod import errors
 from sam_pod.machines import runtime, workers
+from sam_pod.run import writers
 from sam_pod.step import metrics
 
 ROW = np.arange(len(metrics.TRAIN)) / 10

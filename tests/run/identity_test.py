@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from sam_pod import errors, identity
+import sam_pod
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.machines import workers
+from sam_pod.run import identity
 from tests import fixtures
 
 
@@ -63,7 +65,7 @@ def test_other_code_is_another_identity(monkeypatch, tmp_path):
     package = tmp_path / "sam_pod"
     package.mkdir()
     (package / "a.py").write_text("x = 1\n")
-    monkeypatch.setattr(identity, "__file__", str(package / "identity.py"))
+    monkeypatch.setattr(sam_pod, "__file__", str(package / "__init__.py"))
     before = identity.code_digest()
     assert identity.code_digest() == before
     (package / "a.py").write_text("x = 2\n")

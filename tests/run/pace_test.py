@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from sam_pod import pace
+from sam_pod.run import pace
 
 
 class Clock:

@@ -2,9 +2,10 @@
 
 import pytest
 
-from sam_pod import augmentation, errors
+from sam_pod import errors
 from sam_pod.config import keys
 from sam_pod.data import augment
+from sam_pod.run import augmentation
 from tests import fixtures
 
 KEYS = {  # A value of each, other than the default.

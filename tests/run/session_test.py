@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import pytest
 
-from sam_pod import errors, session, surroundings
+from sam_pod import errors
 from sam_pod.machines import runtime, workers
 from sam_pod.process import signals
+from sam_pod.run import session, surroundings
 from sam_pod.step import optimizers, state
 from tests import fixtures, runs
 from tests.train_test import StopAfter, run

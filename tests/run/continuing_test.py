@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from sam_pod import continuing, errors, main, spread, workdir
+from sam_pod import errors, main
 from sam_pod.config import keys as config_lib
+from sam_pod.run import continuing, spread, workdir
 
 NONE = frozenset()
 

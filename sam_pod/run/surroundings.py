@@ -16,7 +16,8 @@ from typing import Any
 from absl import logging
 
 import sam_pod
-from sam_pod import errors, identity, result
+from sam_pod import errors
+from sam_pod.run import identity, result
 from sam_pod.storage import files
 
 FILE = "surroundings.json"

@@ -11,9 +11,10 @@ from typing import Any
 
 import ml_collections
 
-from sam_pod import checkpoint_folder, errors
-from sam_pod import spread as spread_lib
-from sam_pod import workdir as workdir_lib
+from sam_pod import errors
+from sam_pod.run import checkpoint_folder
+from sam_pod.run import spread as spread_lib
+from sam_pod.run import workdir as workdir_lib
 from sam_pod.storage import files
 
 HINT = (

@@ -9,6 +9,7 @@ from typing import Any
 import ml_collections
 import tensorflow as tf
 
+import sam_pod
 from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.machines.workers import Workers
@@ -44,7 +45,7 @@ def _is_file(key: str, value: Any) -> bool:
 
 def code_digest() -> str:
     """Return the first digits of a SHA-256 over the files of this package."""
-    root = os.path.dirname(__file__)
+    root = os.path.dirname(sam_pod.__file__)
     total = hashlib.sha256()
     for folder, subfolders, files in os.walk(root):
         subfolders.sort()

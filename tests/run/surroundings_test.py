@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from sam_pod import surroundings
 from sam_pod.process import command
+from sam_pod.run import surroundings
 from tests import runs
 
 

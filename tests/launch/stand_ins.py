@@ -7,7 +7,7 @@ launcher was started tell the workers of each other.
 import json
 import sys
 
-from launch import restarts, stopping
+from launch.workers import restarts, stopping
 
 PRELUDE = """
 import json, os, pathlib, signal, subprocess, sys, time

@@ -5,7 +5,8 @@ import pwd
 
 import pytest
 
-from launch import gke, preflight
+from launch import checks
+from launch.gke import __main__ as gke
 from sam_pod import errors, main
 from sam_pod.config import keys
 from sam_pod.data.inspect import __main__ as inspect
@@ -112,7 +113,7 @@ def test_a_user_who_is_not_there_is_one_line(argument):
 def test_paths_of_other_machines_are_not_expanded_here(home, capsys):
     chip = accelerators.parse("v5litepod-4")
     words = ["--workdir=~/w", "--config.data.dir=~/d"]
-    sent = preflight.trainer_arguments([RECIPE, *words], chip)
+    sent = checks.trainer_arguments([RECIPE, *words], chip)
     assert sent[1:] == tuple(words)
     assert "`data.dir` is ~/d: of the home folder there." in capsys.readouterr().err
     for key, value in (("config.data.dir", "~/d"), ("config.model.name", "~/m.keras")):

@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from launch import processes
+from launch.workers import processes
 from sam_pod.process import proxies
 from tests import runs
 

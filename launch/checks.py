@@ -1,0 +1,173 @@
+"""Refuse, before anything costs money, what the trainer would refuse on the slice."""
+
+import contextlib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import ml_collections
+
+from launch.tpu import trainer
+from sam_pod import errors
+from sam_pod import main as main_lib
+from sam_pod.config import keys as config_lib
+from sam_pod.machines import accelerators
+from sam_pod.models import model_file
+from sam_pod.process import path_flags
+
+_GRACE_SECONDS = 10.0
+
+
+def trainer_arguments(
+    arguments: Sequence[str], accelerator: accelerators.Accelerator
+) -> tuple[str, ...]:
+    """Return the trainer's arguments as they hold on the slice.
+
+    Raises:
+        UserError: the trainer would refuse them there.
+        SystemExit: after showing the trainer's help.
+    """
+    values, recipe = main_lib.parse(["sam_pod.main", *arguments], here=False)
+    if values.tpu:
+        raise errors.UserError(
+            f"--tpu={values.tpu} is not needed: the launcher names the slice's hosts."
+        )
+    _check_workdir(values.workdir, accelerator)
+    _check_reach("config.data.dir", values.config.data.dir, accelerator)
+    for what, place in (
+        ("--workdir", values.workdir),
+        ("`data.dir`", values.config.data.dir),
+    ):
+        if place.startswith("~"):
+            print(f"{what} is {place}: of the home folder there.", file=sys.stderr)
+    check_replicas(values.config, accelerator.replicas)
+    path, mark, variant = recipe.partition(":")
+    _, rest = main_lib._split_recipe(list(arguments))
+    rest += _model_there(values.config.model.name)
+    return (f"--config={_shipped('--config', path)}{mark}{variant}", *rest)
+
+
+def compile_words(
+    arguments: Sequence[str],
+    accelerator: accelerators.Accelerator,
+    data: Sequence[str] = (),
+) -> list[str]:
+    """Return the command that compiles a run for a slice, and checks what it finds.
+
+    Args:
+        arguments: The trainer's, as they hold on this machine.
+        accelerator: The slice.
+        data: Flags that describe data which this machine does not see.
+    """
+    where = f"--accelerator_type={accelerator.name}"
+    return [sys.executable, "-m", "sam_pod.preflight", where, *data, *arguments]
+
+
+def compile_run(words: Sequence[str]) -> int:
+    """Run what `compile_words` returned, and return its exit code.
+
+    It says itself what is wrong. When this process is interrupted it is, too, and is
+    waited for: it has processes and files of its own to end with.
+    """
+    path = [str(trainer.ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+    process = subprocess.Popen(words, env=environment)
+    try:
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_SECONDS)
+        process.kill()
+        process.wait()
+        raise
+
+
+def is_remote(path: str) -> bool:
+    """Return whether every host reads the same at this path."""
+    return re.fullmatch(r"gs://[^/]+(/.*)?", path, re.DOTALL) is not None
+
+
+def check_replicas(config: ml_collections.ConfigDict, num_replicas: int) -> None:
+    """Refuse a config that does not fit so many replicas of a TPU.
+
+    Raises:
+        UserError: with the key, and what would fit.
+    """
+    strategy = config.runtime.strategy
+    if strategy not in ("auto", "tpu"):
+        raise errors.UserError(
+            f"`runtime.strategy` is {strategy!r}; on a TPU it must be 'auto' or 'tpu'."
+        )
+    config_lib.per_replica_batch_size(
+        config.global_batch_size,
+        num_replicas,
+        config.accumulate_steps * config.sam.micro_batches,
+    )
+    if config.sam.sync not in ("global", "replica", "norm"):
+        # Only now: TensorFlow takes seconds to import, and talks.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from sam_pod.machines import groups
+
+        groups.size(config.sam.sync, num_replicas)
+
+
+def _check_workdir(workdir: str, accelerator: accelerators.Accelerator) -> None:
+    if not workdir:
+        raise errors.UserError(
+            "No --workdir; give --workdir=gs://BUCKET/FOLDER, so that the run can be "
+            "continued on another slice."
+        )
+    _check_bucket("--workdir", workdir)
+    if not is_remote(workdir) and accelerator.is_pod:
+        raise errors.UserError(
+            f"--workdir={workdir} is not on gs://, and {accelerator.name} has "
+            f"{accelerator.hosts} hosts that all write there; give "
+            "--workdir=gs://BUCKET/FOLDER."
+        )
+
+
+def _check_bucket(flag: str, path: str) -> None:
+    if path.startswith("gs://") and not is_remote(path):
+        raise errors.UserError(
+            f"{flag}={path} names no bucket; give {flag}=gs://BUCKET/FOLDER."
+        )
+
+
+def _check_reach(key: str, path: str, accelerator: accelerators.Accelerator) -> None:
+    _check_bucket(f"--{key}", path)
+    if accelerator.is_pod and not is_remote(path):
+        raise errors.UserError(
+            f"`{key.removeprefix('config.')}` is {path!r}, which the "
+            f"{accelerator.hosts} hosts of {accelerator.name} cannot read; copy the "
+            f"prepared data to a bucket and give --{key}=gs://BUCKET/FOLDER."
+        )
+
+
+def _model_there(name: str) -> list[str]:
+    """Return the flag that names a model's file on the slice; none for a name."""
+    if not model_file.is_path(name) or is_remote(name):
+        return []
+    inside = _shipped("--config.model.name", name)
+    model_file.read(name)
+    return [] if inside == name else [f"--config.model.name={inside}"]
+
+
+def _shipped(flag: str, path: str) -> str:
+    """Return a file's path in the project's folder on the slice."""
+    # The file to ship is on this machine, and so is a `~` in its name.
+    try:
+        here = pathlib.Path(os.path.abspath(path_flags.expand(path)))
+    except ValueError as error:
+        raise errors.UserError(f"{flag}={path}: {error}.") from error
+    if here.is_relative_to(trainer.ROOT):
+        inside = here.relative_to(trainer.ROOT)
+        if inside.parts[0] in trainer.SHIPPED:
+            return str(inside)
+    raise errors.UserError(
+        f"{flag}={path} is not shipped to the slice: move the file to "
+        f"{trainer.ROOT / 'configs'}."
+    )

@@ -1,0 +1,1 @@
+"""A TPU slice of Google Kubernetes Engine."""

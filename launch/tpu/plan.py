@@ -1,0 +1,239 @@
+"""The story of a launch as a script: what --dry_run prints."""
+
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Sequence
+
+from launch.tpu import commands, runtimes, trainer
+
+# Stands for gcloud's own project where none is given, and for the hosts' addresses,
+# which are known once the slice is there.
+PROJECT = "project-of-gcloud"
+_TPU = "grpc://hosts-of-the-slice"
+_WIDTH = 88
+_ARCHIVE = os.path.join(tempfile.gettempdir(), trainer.ARCHIVE)
+_EXIT = 'exit "${code:-42}"'
+# The coordinator's last line tells the trainer's exit code.
+_CODE = (
+    r"""tee /dev/stderr | sed -n 's/^{"state": "ended", "code": \([-0-9]*\).*/\1/p'"""
+)
+
+
+def up(
+    place: commands.Place,
+    request: commands.Request,
+    arguments: Sequence[str],
+    *,
+    before: Sequence[str] = (),
+    is_pod: bool,
+    down_when_done: bool,
+) -> str:
+    """Return what `up` runs where nothing is there yet, as a script for bash.
+
+    Args:
+        place: Where the slice will be.
+        request: What is asked for.
+        arguments: The trainer's, as they hold on the slice.
+        before: A command of this machine that comes first.
+        is_pod: Whether the slice has several hosts.
+        down_when_done: Whether nothing is left in the end.
+    """
+    compiles = ["", "# Compile the run for the slice, and check it.", _line(before)]
+    once = _bring_up(place, request) + _install(place, request.runtime_version, is_pod)
+    lines = [
+        "# What `up` runs when all goes well, and when the slice is lost. Besides, it",
+        "# uses a slice that is there, and connects again after a broken connection.",
+        *_besides(place),
+        *(compiles if before else []),
+        "",
+        "# A slice of this name must not be there: both must be NOT_FOUND.",
+        *(f"if {line}; then exit 1; fi" for line in _describe(place)),
+        *_pack(),
+    ]
+    if arguments:
+        once += ["", *_train(place, arguments, is_pod), "", *_again(place, request)]
+        lines += ["while true; do", *_indent(once), "done"]
+    else:
+        lines += [*once, "code=0"]
+    if down_when_done:
+        lines += _done(place, request.queued)
+    return _script(place, [*lines, _EXIT])
+
+
+def run(
+    place: commands.Place,
+    version: str,
+    arguments: Sequence[str],
+    *,
+    is_pod: bool,
+    down_when_done: bool,
+) -> str:
+    """Return what `run` runs on a slice that is READY, as a script for bash."""
+    version = version or (runtimes.POD if is_pod else runtimes.SINGLE_HOST)
+    lines = [
+        "# What `run` runs when all goes well.",
+        *_besides(place),
+        *_pack(),
+        *_install(place, version, is_pod),
+        "",
+        *_train(place, arguments, is_pod),
+        *(_done(place, queued=True) if down_when_done else []),
+    ]
+    return _script(place, [*lines, _EXIT])
+
+
+def down(place: commands.Place) -> str:
+    """Return what `down` runs where everything is there, as a script for bash."""
+    return _script(place, _down(place, queued=True))
+
+
+def lines(place: commands.Place, *several: Sequence[str]) -> str:
+    """Return commands that only ask, as a script for bash."""
+    return _script(place, [_line(words) for words in several])
+
+
+def _script(place: commands.Place, lines: Sequence[str]) -> str:
+    own = place.project == PROJECT
+    project = ["project=$(gcloud config get-value project)", ""] if own else []
+    head = ["(  # A subshell, so that all of it can be pasted.", "set -euo pipefail"]
+    return "\n".join([*head, *project, *lines, ")"])
+
+
+def _describe(place: commands.Place) -> list[str]:
+    queued, node = commands.describe_queued(place), commands.describe_node(place)
+    return [_line(queued), _line(node)]
+
+
+def _besides(place: commands.Place) -> list[str]:
+    look, clean = trainer.status_line(), trainer.clean_line()
+    parts = (
+        ("Does a trainer run there already?", commands.ssh(place, "0", look)),
+        ("Before another start on the same hosts:", commands.ssh(place, "all", clean)),
+        (
+            "For a queued resource that cannot be deleted otherwise:",
+            commands.delete_queued(place, force=True),
+        ),
+    )
+    return [
+        f"# {line}"
+        for title, words in parts
+        for line in (title, *(f"  {part}" for part in _line(words).split("\n")))
+    ]
+
+
+def _done(place: commands.Place, queued: bool) -> list[str]:
+    return ["", "# Nothing is left that costs money.", *_down(place, queued)]
+
+
+def _pack() -> list[str]:
+    note = "# The project as it is here, with changes that are not committed."
+    return ["", note, _line(trainer.pack(_ARCHIVE)), ""]
+
+
+def _bring_up(place: commands.Place, request: commands.Request) -> list[str]:
+    state = commands.describe_node(place, "value(state)")
+    lines = [
+        "# Create it, and wait until it is READY.",
+        _line(commands.create(place, request)),
+    ]
+    if request.queued:
+        queued = commands.describe_queued(place, "value(state.state)")
+        lines.append(_until(queued, "ACTIVE"))
+    return [*lines, _until(state, "READY")]
+
+
+def _install(place: commands.Place, version: str, is_pod: bool) -> list[str]:
+    line = trainer.install_line(version, is_pod)
+    return [
+        "",
+        "# Ship the project to all hosts, and install it there.",
+        _line(commands.copy(place, _ARCHIVE, trainer.ARCHIVE)),
+        _line(commands.ssh(place, "all", line)),
+    ]
+
+
+def _train(place: commands.Place, arguments: Sequence[str], is_pod: bool) -> list[str]:
+    lines = ["# Start the trainer on worker 0, detached; follow its log to its end."]
+    if is_pod:
+        addresses = commands.describe_node(place, "value(networkEndpoints[].ipAddress)")
+        lines += [
+            f"hosts=$({_line(addresses)})",
+            f"tpu=grpc://${{hosts//;/:{commands.TPU_PORT},grpc://}}:{commands.TPU_PORT}",
+        ]
+    command = trainer.train_command(arguments, _TPU if is_pod else "local", is_pod)
+    start = trainer.coordinator_line("start", "--token=1", "--", *command)
+    follow = trainer.coordinator_line("follow", "--at=0")
+    return [
+        *lines,
+        _line(commands.ssh(place, "0", start)),
+        f"code=$({_line(commands.ssh(place, '0', follow))} |\n  {_CODE}) || true",
+    ]
+
+
+def _again(place: commands.Place, request: commands.Request) -> list[str]:
+    return [
+        "# Exit code 42, a death by a signal, or no code because the slice is lost:",
+        "# delete it and begin again.",
+        'case "${code:-42}" in 42 | -*) ;; *) break ;; esac',
+        *_down(place, request.queued),
+    ]
+
+
+def _down(place: commands.Place, queued: bool) -> list[str]:
+    node = commands.describe_node(place, "value(state)")
+    lines = [
+        f"{_line(commands.delete_node(place))} || true",
+        f"while {_line(node)}; do\n  sleep 20\ndone",
+    ]
+    if queued:
+        description = commands.describe_queued(place, "value(state.state)")
+        lines += [
+            f"while {_line(description)}; do",
+            f"  {_line(commands.delete_queued(place))} || sleep 20",
+            "done",
+        ]
+    return lines
+
+
+def _until(words: Sequence[str], state: str) -> str:
+    return f'until [ "$({_line(words)})" = {state} ]; do\n  sleep 20\ndone'
+
+
+def _line(words: Sequence[str]) -> str:
+    """Return a command as lines of bash, with what is known only later put in."""
+    lines, width = [""], 0
+    for word in map(_quote, words):
+        if width and width + len(word) > _WIDTH:
+            lines.append("  ")
+            width = 0
+        lines[-1] += f" {word}" if width else word
+        width += len(word) + 1
+    return " \\\n".join(lines)
+
+
+def _quote(word: str) -> str:
+    """Return a word quoted for bash, on one line, and a flag outside the quotes."""
+    if word == f"--project={PROJECT}":
+        return '--project="$project"'
+    flag = re.match(r"--[a-z-]+=", word)
+    if flag:
+        return flag.group() + _quote(word[flag.end() :])
+    if word.isprintable():
+        return shlex.quote(word).replace(_TPU, "'\"$tpu\"'")
+    escaped = "".join(
+        f"\\{c}" if c in "\\'" else c if c.isprintable() else _escape(c) for c in word
+    )
+    return f"$'{escaped}'".replace(_TPU, "'\"$tpu\"$'")
+
+
+def _escape(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
+
+
+def _indent(lines: Sequence[str]) -> list[str]:
+    return [
+        "\n".join(f"  {part}" for part in line.split("\n")) if line else ""
+        for line in lines
+    ]

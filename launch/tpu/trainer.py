@@ -1,0 +1,217 @@
+"""The trainer on a slice: ship the project, start it on worker 0, follow its log."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from launch.tpu import commands, gcloud, provision, runtimes
+from launch.tpu import slice as slice_lib
+from sam_pod import errors
+
+ROOT = pathlib.Path(__file__).parent.parent
+# What is shipped, as it is in the working folder: changes that are not committed too.
+SHIPPED = ("sam_pod", "launch", "configs", "pyproject.toml", "requirements.lock")
+ARCHIVE = "sam_pod.tar.gz"
+HOME = "sam_pod"  # The project's folder in a worker's home.
+_COORDINATOR = "launch/remote/coordinator.py"
+_SILENCE_SECONDS = 90.0  # Six times what the coordinator's word that it lives takes.
+_HOSTS_SECONDS = 3600.0  # A host that is lost without a word ends no connection.
+_MOST_RECONNECTS = 20  # In a row, to a slice that is said to be READY.
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How an attempt ended."""
+
+    code: int | None  # The trainer's exit code, minus its signal; None for a loss.
+    slice_is_lost: bool = False
+
+
+def pack(archive: str) -> list[str]:
+    """Return the command that packs what is shipped."""
+    return [
+        *("tar", "--create", "--gzip", f"--file={archive}", "--exclude=__pycache__"),
+        *(f"--directory={ROOT}", *SHIPPED),
+    ]
+
+
+def install_line(runtime_version: str, is_pod: bool) -> str:
+    """Return the line of shell that unpacks and installs on a worker."""
+    version = runtimes.tensorflow_version(runtime_version)
+    libtpu = [] if is_pod else [runtimes.LIBTPU, runtimes.LIBTPU_PAGE]
+    return commands.remote(
+        ["mkdir", "-p", HOME],
+        ["rm", "-rf", *(f"{HOME}/{name}" for name in SHIPPED)],
+        ["tar", "--extract", "--gzip", f"--file={ARCHIVE}", f"--directory={HOME}"],
+        ["bash", f"{HOME}/launch/remote/install.sh", version, *libtpu],
+    )
+
+
+def clean_line() -> str:
+    """Return the line of shell that frees a worker's chips for another start."""
+    return commands.remote(["bash", f"{HOME}/launch/remote/clean.sh"])
+
+
+def train_command(arguments: Sequence[str], tpu: str, is_pod: bool) -> list[str]:
+    """Return the command that trains, in the project's folder on worker 0."""
+    return [
+        "env",
+        *(f"{key}={value}" for key, value in runtimes.environment(is_pod).items()),
+        *(".venv/bin/python", "-m", "sam_pod.main"),
+        *arguments,
+        f"--tpu={tpu}",
+    ]
+
+
+def coordinator_line(*words: str) -> str:
+    """Return the line of shell that asks the coordinator's script for something."""
+    return commands.remote(["python3", f"{HOME}/{_COORDINATOR}", *words])
+
+
+def status_line() -> str:
+    """Return the line that tells the run's state, also where nothing is installed."""
+    return f"test ! -e {HOME}/{_COORDINATOR} || {coordinator_line('status')}"
+
+
+def install(place: commands.Place, runtime_version: str, is_pod: bool) -> None:
+    """Ship the project to all workers and install it there.
+
+    Raises:
+        GcloudError: it failed, on any of them.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        archive = os.path.join(folder, ARCHIVE)
+        subprocess.run(pack(archive), check=True)
+        provision.say(f"Shipping {ROOT}, with changes that are not committed.")
+        words = commands.copy(place, archive, ARCHIVE)
+        gcloud.call(words, timeout_seconds=_HOSTS_SECONDS)
+    provision.say("Installing on all workers; minutes where nothing is there yet ...")
+    line = install_line(runtime_version, is_pod)
+    gcloud.call(commands.ssh(place, "all", line), timeout_seconds=_HOSTS_SECONDS)
+
+
+def clean(place: commands.Place) -> None:
+    """Free the chips of all workers of what an earlier attempt left.
+
+    Raises:
+        GcloudError: it failed, on any of them.
+    """
+    line = clean_line()
+    gcloud.call(commands.ssh(place, "all", line), timeout_seconds=_HOSTS_SECONDS)
+
+
+def state(place: commands.Place) -> dict[str, Any]:
+    """Return the state of the run on worker 0, as the coordinator's script tells it.
+
+    Raises:
+        GcloudError: worker 0 could not be asked.
+    """
+    answer = gcloud.call(commands.ssh(place, "0", status_line()))
+    for line in answer.splitlines():
+        found = _parse(line.encode())
+        if "state" in found:
+            return found
+    return {"state": "none"}
+
+
+def start(place: commands.Place, command: Sequence[str], token: str) -> None:
+    """Start the trainer, detached from the connection.
+
+    Args:
+        place: Of the slice.
+        command: Of the trainer.
+        token: Of this attempt. A start that comes twice starts once.
+
+    Raises:
+        GcloudError: worker 0 could not be reached, or another trainer runs there.
+    """
+    line = coordinator_line("start", f"--token={token}", "--", *command)
+    gcloud.call(commands.ssh(place, "0", line))
+
+
+def follow(the_slice: provision.Slice) -> Ending:
+    """Print the trainer's log until it has ended, over as many connections as it takes.
+
+    Raises:
+        SliceGone: somebody deleted the slice.
+    """
+    at, reconnects = 0, 0
+    while True:
+        before = at
+        for frame in _frames(the_slice.place, at):
+            if "text" in frame:
+                reconnects = 0
+                at = _show(frame, at)
+            elif frame.get("state") == "ended":
+                return Ending(frame["code"])
+            elif frame.get("state") in ("none", "vanished"):
+                return Ending(None)
+        reconnects = 0 if at > before else reconnects + 1
+        seen, _, _ = the_slice.look()
+        step = slice_lib.next_step(seen, was_ready=True)
+        if step is slice_lib.Step.GONE:
+            raise provision.SliceGone
+        if step is not slice_lib.Step.USE:
+            provision.say(f"Lost {the_slice.place.name}: {seen}.")
+            return Ending(None, slice_is_lost=True)
+        if reconnects > _MOST_RECONNECTS:
+            provision.say(f"{the_slice.place.name} is READY and cannot be reached.")
+            return Ending(None, slice_is_lost=True)
+        provision.say("The connection broke; the trainer goes on. Connecting again ...")
+        time.sleep(the_slice.poll_seconds)
+
+
+def _frames(place: commands.Place, at: int) -> Iterator[dict[str, Any]]:
+    """Yield what `coordinator.py follow` prints, until the connection ends."""
+    words = commands.ssh(place, "0", coordinator_line("follow", f"--at={at}"))
+    rest = b""
+    with gcloud.start(words, stderr=subprocess.DEVNULL) as process:
+        poll = select.poll()
+        poll.register(process.stdout)
+        while poll.poll(_SILENCE_SECONDS * 1000):
+            data = os.read(process.stdout.fileno(), 1 << 16)
+            if not data:
+                return
+            *lines, rest = (rest + data).split(b"\n")
+            yield from filter(None, map(_parse, lines))
+
+
+def _show(frame: dict[str, Any], at: int) -> int:
+    """Print what of the frame was not printed yet; return where the log goes on.
+
+    gcloud repeats the command when its connection breaks: text comes twice then.
+    """
+    data = frame["text"].encode(errors="surrogateescape")
+    new = data[max(0, at - frame["at"]) :]
+    with contextlib.suppress(OSError):
+        sys.stdout.buffer.write(new)
+        sys.stdout.flush()
+    return max(at, frame["at"] + len(data))
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """Return a line of the coordinator's; {} for anything else, as half of one."""
+    with contextlib.suppress(ValueError):
+        content = json.loads(line)
+        if isinstance(content, dict):
+            return content
+    return {}
+
+
+def refuse_busy(place: commands.Place, found: dict[str, Any]) -> errors.UserError:
+    """Return the error for a slice on which another trainer runs."""
+    stop = f"python3 {HOME}/{_COORDINATOR} stop"
+    return errors.UserError(
+        f"Another trainer runs on {place.name} ({gcloud.quote(found['command'])}); see "
+        f"it with `{provision.launcher('logs', place)}`, or stop it with "
+        f"`{provision.launcher('ssh', place)} -- {stop}`."
+    )

@@ -1,0 +1,139 @@
+"""Train on several processes of this machine: worker 0 is the chief.
+
+python -m launch.workers --num_workers=2 -- --config=configs/resnet20.py:digits
+
+What follows `--` goes to `python -m sam_pod.main` in each worker, with
+--config.runtime.strategy=multiworker unless it or the recipe chooses another, and with
+one --workdir for all. A line [1] ... is worker 1's.
+
+When a worker ends with 42 (interrupted, a peer lost) or dies of a signal, the others
+may take --grace_seconds to end; then all start again from the last checkpoint, after
+1, 2, 4 ... 60 seconds. Restarts are counted from 0 again after a run of 15 minutes, or
+of 3 times `checkpoint.every_seconds` if that is longer. Ctrl-C or SIGTERM saves and
+stops all workers; once more, a second later, kills them.
+
+Exit codes: 0 done; 1 the user's error, one line on stderr; 42 interrupted, or restarted
+too often: run the same command again, with the --workdir it names, and it continues;
+anything else is a bug, with its traceback.
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import ml_collections
+from absl import flags
+
+from launch.workers import restarts, stopping
+from sam_pod import errors
+from sam_pod import main as main_lib
+from sam_pod.config import keys as config_lib
+from sam_pod.run import workdir as workdir_lib
+
+
+def trainer_command(
+    arguments: Sequence[str],
+) -> tuple[list[str], ml_collections.ConfigDict]:
+    """Return the command of a worker, with what all must share, and its config.
+
+    Raises:
+        UserError: the trainer would refuse the arguments.
+        SystemExit: after showing the trainer's help.
+    """
+    # Parsed here, a mistake is told once and not by every worker.
+    values, recipe = main_lib.parse(["sam_pod.main", *arguments])
+    command = [sys.executable, "-m", "sam_pod.main", *arguments]
+    if not values.workdir:
+        made = workdir_lib.make_new(main_lib.new_name(recipe))
+        command.append(f"--workdir={made}")
+    named = any(a.lstrip("-").startswith("config.runtime.strategy") for a in arguments)
+    default = config_lib.defaults().runtime.strategy
+    if not named and values.config.runtime.strategy == default:
+        command.append("--config.runtime.strategy=multiworker")
+    return command, values.config
+
+
+def _flags() -> flags.FlagValues:
+    values, rule = flags.FlagValues(), restarts.Rule()
+    flags.DEFINE_integer(
+        "num_workers", None, "Processes to start.", 1, flag_values=values
+    )
+    flags.DEFINE_list(
+        "ports", [], "A port for each worker; by default free ones.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "max_restarts", rule.max_restarts, "In a row.", 0, flag_values=values
+    )
+    flags.DEFINE_float(
+        "grace_seconds",
+        rule.grace_seconds,
+        "For the others to end once a worker has failed, and again after SIGTERM.",
+        0.0,
+        flag_values=values,
+    )
+    return values
+
+
+def _ports(texts: Sequence[str], num_workers: int) -> list[int]:
+    if not texts:
+        return []
+    valid = all(text.isdecimal() and 0 < int(text) < 2**16 for text in texts)
+    ports = {int(text) for text in texts} if valid else ()
+    if len(ports) != num_workers or len(texts) != num_workers:
+        raise errors.UserError(
+            f"--ports={','.join(texts)} must be {num_workers} different numbers from 1 "
+            "to 65535, one for each worker."
+        )
+    return [int(text) for text in texts]
+
+
+def _run(argv: Sequence[str], requests: stopping.Requests) -> int:
+    values = _flags()
+    ours, mark, rest = _split(argv)
+    if {"-h", "--help", "-help", "--helpshort", "--helpfull"} & set(ours):
+        print(__doc__ + values.get_help())
+        return 0
+    if not mark:
+        raise errors.UserError(
+            "No `--`; the trainer's arguments follow it: python -m launch.workers "
+            "--num_workers=2 -- --config=configs/resnet20.py:digits"
+        )
+    unknown = values(ours)[1:]
+    if unknown:
+        raise errors.UserError(f"{unknown[0]!r} is no flag; --help lists them.")
+    if values.num_workers is None:
+        raise errors.UserError("--num_workers is missing; --help shows an example.")
+    ports = _ports(values.ports, values.num_workers)
+    command, config = trainer_command(rest)
+    rule = restarts.Rule(
+        values.max_restarts,
+        values.grace_seconds,
+        max(restarts.Rule.stable_seconds, 3 * config.checkpoint.every_seconds),
+    )
+    return restarts.run_workers(command, values.num_workers, requests, rule, ports)
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], bool, list[str]]:
+    """Return what precedes the first `--`, whether there is one, and what follows."""
+    arguments = list(argv)
+    if "--" not in arguments:
+        return arguments, False, []
+    at = arguments.index("--")
+    return arguments[:at], True, arguments[at + 1 :]
+
+
+def main(argv: list[str]) -> int:
+    """Run the command line and return its exit code."""
+    requests = stopping.Requests()
+    try:
+        return _run(argv, requests)
+    except (errors.UserError, flags.Error) as error:
+        print("Error:", " ".join(str(error).split()), file=sys.stderr)
+        return 1
+    except Exception:
+        traceback.print_exc()
+        return 70
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -164,7 +164,8 @@ def in_process(code, environment, cwd=None):
     """Run code in a process of its own; return what it gives to `tell`, by line."""
     text = (
         "import json, os, sys\n"
-        "from sam_pod import errors; from sam_pod.storage.schemes import files; from sam_pod.storage.schemes import objects; from sam_pod.storage.schemes import retries; from sam_pod.run import workdir\n"
+        "from sam_pod import errors\nfrom sam_pod.run import workdir\n"
+        "from sam_pod.storage import files, objects, retries\n"
         "def tell(function, *arguments):\n"
         "    try:\n"
         "        told = function(*arguments)\n"
@@ -244,7 +245,8 @@ def test_a_record_is_asked_for_by_its_own_bytes(server, proxy, tmp_path):
     told = in_process(
         """
         import tensorflow as tf
-        from sam_pod.data.stored import framing; from sam_pod.data.stored import offsets; from sam_pod.data.input import random_access
+        from sam_pod.data.stored import framing, offsets
+        from sam_pod.data.input import random_access
         at = "s3://bucket/records"
         files.check_scheme(at, "`data.dir`")
         with tf.io.TFRecordWriter("local") as writer:

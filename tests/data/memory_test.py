@@ -13,7 +13,9 @@ SIZES = (2_000, 20_000)
 # Prepares in one process; prints its peak in KiB before there is a source, and after.
 CODE = """
 import sys
-from sam_pod.data.pictures import decoding; from sam_pod.data.sources import images; from sam_pod.data.prepare import shards
+from sam_pod.data.pictures import decoding
+from sam_pod.data.prepare import shards
+from sam_pod.data.sources import images
 
 def peak():  # Not getrusage's, in which that of the parent counts.
     with open("/proc/self/status") as file:

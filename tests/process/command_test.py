@@ -87,14 +87,15 @@ def test_an_error_before_any_signal_is_its_own(capsys):
     [
         # `| head` has gone, or a terminal was closed: the log's reader, not the work.
         ("command.log_to_stdout(); [logging.info('x') for _ in range(3)]", 0),
-        ("raise interrupts.Interrupted", 42),
+        ("raise signals.Interrupted", 42),
     ],
 )
 def test_nobody_has_to_read_what_is_written(code, ending):
     program = f"""
 import sys
 from absl import logging
-from sam_pod.process import command; from sam_pod.process import signals as interrupts; from sam_pod.storage import schemes as storage
+from sam_pod.process import command, signals
+from sam_pod.storage import schemes as storage
 def action():
     sys.stdin.read()
     {code}

@@ -14,13 +14,13 @@ import pytest
 import tensorflow as tf
 from tensorboard_plugin_profile.convert import raw_to_tool_data
 
-from sam_pod import errors, event_files, train
+from sam_pod import errors, train
 from sam_pod.config import keys as config_lib
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.machines import runtime
 from sam_pod.models import network, table
 from sam_pod.process import signals
-from sam_pod.run import pace
+from sam_pod.run import event_files, pace
 from sam_pod.step import metrics
 from sam_pod.step import state as state_lib
 from tests import fixtures, runs

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import errors, event_files
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.prepare import job
@@ -32,6 +32,7 @@ from sam_pod.run import (
     augmentation,
     contact_sheet,
     continuing,
+    event_files,
     identity,
     spread,
     surroundings,

@@ -102,7 +102,7 @@ def test_an_unknown_scheme_is_refused():
 
 def test_tensorflow_is_imported_for_remote_paths_alone(tmp_path):
     code = (
-        "import sys; from sam_pod.storage.schemes import files; "
+        "import sys; from sam_pod.storage import files; "
         f"files.write({str(tmp_path / 'x')!r}, 'x'); files.names({str(tmp_path)!r}); "
         "assert 'tensorflow' not in sys.modules"
     )

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import event_files
 from sam_pod.data.stored import framing
 from sam_pod.machines import runtime
-from sam_pod.run import writers
+from sam_pod.run import event_files, writers
 from sam_pod.step import metrics
 from sam_pod.storage import files
 from tests import runs

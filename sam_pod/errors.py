@@ -1,11 +1,7 @@
 """Errors that the user caused and can mend: one line, exit code 1, no traceback."""
 
-import contextlib
 import difflib
-import errno
-import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from sam_pod import redaction
@@ -15,15 +11,6 @@ T = TypeVar("T")
 
 class UserError(ValueError):
     """Tell the user what is wrong, which rule it breaks and what to do, in one line."""
-
-
-class StorageLost(Exception):
-    """Remote storage kept failing: the run is left as it is, to be continued."""
-
-    def __init__(self, path: str, error: Exception, seconds: float) -> None:
-        super().__init__(
-            f"{redaction.redact(path)} has failed for {seconds:.0f} s: {reason(error)}"
-        )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -44,160 +31,24 @@ def lookup(table: Mapping[str, T], name: str, key: str) -> T:
     raise UserError(f"`{key}` is {name!r}; it must be one of {sorted(table)}.{hint}")
 
 
-@contextlib.contextmanager
-def storage(path: str, action: str = "write") -> Iterator[None]:
-    """Turn trouble with what is stored under `path` into an error of ours.
-
-    Local, that is a full disk or a missing right while writing: TensorFlow and Python
-    report it by different types, with the words of the operating system in both.
-    Remote, what does not pass by itself is the user's, and the rest StorageLost.
-
-    Args:
-        path: Of a file or a folder.
-        action: As of `remote`.
-    """
-    try:
-        yield
-    except (UserError, StorageLost):
-        raise
-    except Exception as error:
-        if "://" in path:
-            if _names(error) & _LASTING or _azure_status(error):
-                raise UserError(remote(path, error, action)) from error
-            if is_transient(error):
-                raise StorageLost(path, error, 0) from error
-            raise
-        words = next((w for w in _STORAGE_TROUBLE if w in str(error)), None)
-        if words is None:
-            raise
-        raise UserError(
-            f"Cannot write under {path}: {words}. Mend that and run the same command "
-            "again; what was saved before is intact."
-        ) from error
-
-
-def remote(path: str, error: Exception, action: str) -> str:
-    """Return in one line why a remote path cannot be used, and what helps.
-
-    Args:
-        path: Local ones are named as well.
-        error: Of TensorFlow.
-        action: What was refused: 'read', 'list', 'write' or 'delete'.
-    """
-    if is_refused(error):
-        remedy = _permission(path, action)
-    elif "://" in path:
-        remedy = "check the path, the permissions and the network"
-    else:
-        remedy = "check the path and the permissions"
-    return f"Cannot use {redaction.redact(path)} ({reason(error)}): {remedy}."
-
-
 def reason(error: Exception) -> str:
     """Return what an error says, on one line and without credentials."""
     return redaction.redact(" ".join(str(error).split()))[:300].rstrip(".")
 
 
-def is_refused(error: Exception) -> bool:
-    """Return whether a right is missing."""
-    return bool(_names(error) & _REFUSED) or _azure_status(error) in ("401", "403")
-
-
-def is_transient(error: Exception) -> bool:
-    """Return whether TensorFlow's file systems may not raise this a moment later."""
-    passes = bool(_names(error) & _TRANSIENT) and not is_out_of_memory(error)
-    return passes and not _azure_status(error)
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that a device or this machine has no memory left."""
-    names, words = _names(error), str(error).lower()
+    names, words = type_names(error), str(error).lower()
     return "MemoryError" in names or (
         bool(names & _KINDS_OF_MEMORY) and any(w in words for w in _WORDS_OF_MEMORY)
     )
 
 
-def _azure_status(error: Exception) -> str:
-    """Return the 4xx that a client for az:// got, which raises it as InternalError."""
-    found = re.search(r"\(Status: (4\d\d) ", str(error))
-    return found[1] if found else ""
-
-
-def _permission(path: str, action: str) -> str:
-    scheme = path.partition("://")[0]
-    if scheme == "gs":
-        role = "objectViewer" if action in ("read", "list") else "objectAdmin"
-        return f"give this machine's service account roles/storage.{role} on it"
-    if scheme == "s3":
-        if not _has_s3_credentials():
-            return (
-                f"to {action} it needs credentials, and there are none: set "
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-            )
-        return f"give these credentials the permission {_S3_PERMISSIONS[action]} on it"
-    return f"give these credentials the right to {action} it"
-
-
-def _has_s3_credentials() -> bool:
-    """Return whether something says where credentials come from."""
-    variables = (
-        "AWS_ACCESS_KEY_ID",
-        "AWS_PROFILE",
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    )
-    default = os.path.expanduser("~/.aws/credentials")
-    file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", default)
-    return any(map(os.environ.get, variables)) or os.path.exists(file)
-
-
-def _names(error: BaseException) -> set[str]:
+def type_names(error: BaseException) -> set[str]:
     # By name, because importing TensorFlow takes seconds.
     return {kind.__name__ for kind in type(error).__mro__}
 
 
-_S3_PERMISSIONS = {
-    "read": "s3:GetObject",
-    "list": "s3:ListBucket",
-    "write": "s3:PutObject",
-    "delete": "s3:DeleteObject",
-}
-_REFUSED = {"PermissionDeniedError", "UnauthenticatedError"}
-# An answer of 5xx and a broken connection are the last two in the client for s3://.
-_TRANSIENT = {
-    "UnavailableError",
-    "AbortedError",
-    "DeadlineExceededError",
-    "ResourceExhaustedError",
-    "InternalError",
-    "UnknownError",
-}
-_LASTING = _REFUSED | {
-    "AlreadyExistsError",
-    "FailedPreconditionError",
-    "InvalidArgumentError",
-    "NotFoundError",
-    "UnimplementedError",
-}
-_STORAGE_TROUBLE = (
-    *(
-        os.strerror(code)
-        for code in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EFBIG,
-            errno.EROFS,
-            errno.EACCES,
-            errno.EPERM,
-            errno.ENOTDIR,
-            errno.EEXIST,
-            errno.EISDIR,
-            errno.ENOENT,
-        )
-    ),
-    "is not a directory",  # TensorFlow's own words.
-)
 # What TensorFlow, XLA and CUDA say; buckets and gRPC use these types for other things.
 _WORDS_OF_MEMORY = (
     "oom when allocating",

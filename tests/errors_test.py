@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
+from sam_pod.storage import faults
 
 
 def test_lookup_names_the_key_the_choices_and_the_nearest():
@@ -25,7 +26,7 @@ def test_lookup_names_the_key_the_choices_and_the_nearest():
 )
 def test_storage_trouble_is_the_users(error):
     with pytest.raises(errors.UserError, match="Cannot write under /here"):  # noqa: SIM117
-        with errors.storage("/here"):
+        with faults.explained("/here"):
             raise error
 
 
@@ -47,12 +48,12 @@ FORBIDDEN = (
 )
 def test_trouble_with_a_bucket_is_the_users(error, words):
     with pytest.raises(errors.UserError, match=words) as raised:  # noqa: SIM117
-        with errors.storage("gs://bucket/run"):
+        with faults.explained("gs://bucket/run"):
             raise error(None, None, FORBIDDEN)
     assert "Cannot use gs://bucket/run (Error executing" in str(raised.value)
     assert "storage.objects.create" in str(raised.value)
     assert "\n" not in str(raised.value)
-    with pytest.raises(error), errors.storage("/local"):
+    with pytest.raises(error), faults.explained("/local"):
         raise error(None, None, FORBIDDEN)
 
 
@@ -66,15 +67,18 @@ def test_trouble_with_a_bucket_is_the_users(error, words):
     ],
 )
 def test_what_may_pass_by_itself_is_a_loss_of_storage(error):
-    with pytest.raises(errors.StorageLost) as raised, errors.storage("gs://bucket/run"):
+    with (
+        pytest.raises(faults.StorageLost) as raised,
+        faults.explained("gs://bucket/run"),
+    ):
         raise error
     assert str(raised.value) == "gs://bucket/run has failed for 0 s: 503 with a body"
-    with pytest.raises(type(error)), errors.storage("/here"):
+    with pytest.raises(type(error)), faults.explained("/here"):
         raise error
 
 
 def test_what_is_not_of_storage_goes_through():
-    with pytest.raises(KeyError), errors.storage("gs://bucket/run"):
+    with pytest.raises(KeyError), faults.explained("gs://bucket/run"):
         raise KeyError("No such key")
 
 
@@ -93,7 +97,7 @@ def test_what_is_not_of_storage_goes_through():
 def test_the_right_that_is_missing_is_named(monkeypatch, path, action, words):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     refused = tf.errors.PermissionDeniedError(None, None, "AccessDenied: no")
-    assert words in errors.remote(path, refused, action)
+    assert words in faults.remote(path, refused, action)
 
 
 def test_missing_credentials_are_named(monkeypatch, tmp_path):
@@ -101,19 +105,19 @@ def test_missing_credentials_are_named(monkeypatch, tmp_path):
         monkeypatch.delenv(f"AWS_{name}", raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     refused = tf.errors.PermissionDeniedError(None, None, "AccessDenied: no")
-    line = errors.remote("s3://b/x", refused, "read")
+    line = faults.remote("s3://b/x", refused, "read")
     assert "to read it needs credentials, and there are none" in line
     assert "AWS_ACCESS_KEY_ID" in line
 
 
 def test_an_error_of_the_users_stays_as_it_is():
     with pytest.raises(errors.UserError, match=r"^No such file or directory: x$"):  # noqa: SIM117
-        with errors.storage("/here"):
+        with faults.explained("/here"):
             raise errors.UserError("No such file or directory: x")
 
 
 def test_other_errors_pass_through():
-    with pytest.raises(KeyError), errors.storage("/here"):
+    with pytest.raises(KeyError), faults.explained("/here"):
         raise KeyError("No such key")
 
 
@@ -122,11 +126,11 @@ def test_other_errors_pass_through():
     [
         ("403 AuthorizationFailure", errors.UserError, "the right to list it"),
         ("404 ContainerNotFound", errors.UserError, "check the path"),
-        ("503 ServerBusy", errors.StorageLost, "has failed"),
+        ("503 ServerBusy", faults.StorageLost, "has failed"),
     ],
 )
 def test_what_azure_answers_is_told_from_its_words(status, kind, words):
     """Its client calls everything an internal error."""
     error = tf.errors.InternalError(None, None, f"Failed to get x (Status: {status} y)")
-    with pytest.raises(kind, match=words), errors.storage("az://a/c/x", "list"):
+    with pytest.raises(kind, match=words), faults.explained("az://a/c/x", "list"):
         raise error

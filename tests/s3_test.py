@@ -165,11 +165,11 @@ def in_process(code, environment, cwd=None):
     text = (
         "import json, os, sys\n"
         "from sam_pod import errors\nfrom sam_pod.run import workdir\n"
-        "from sam_pod.storage import files, objects, retries\n"
+        "from sam_pod.storage import faults, files, objects, retries\n"
         "def tell(function, *arguments):\n"
         "    try:\n"
         "        told = function(*arguments)\n"
-        "    except (errors.UserError, errors.StorageLost) as error:\n"
+        "    except (errors.UserError, faults.StorageLost) as error:\n"
         "        told = f'{type(error).__name__}: {error}'\n"
         "    print(json.dumps(told), flush=True)\n"
         f"{textwrap.dedent(code)}\nos._exit(0)\n"

@@ -2,9 +2,8 @@
 
 import os
 
-from sam_pod import errors
 from sam_pod.models import model_file
-from sam_pod.storage import files
+from sam_pod.storage import faults, files
 
 # Not what was trained: a checkpoint has that, and an export.
 _NAMES = {model_file.KERAS: "initial.keras", model_file.H5: "initial.h5"}
@@ -17,7 +16,7 @@ def write(workdir: str, file: model_file.ModelFile) -> None:
         UserError: the disk is full.
     """
     path = os.path.join(workdir, _NAMES[file.kind])
-    with errors.storage(workdir):
+    with faults.explained(workdir):
         if not files.exists(path) or files.size(path) != len(file.content):
             files.write_bytes(path, file.content)
 
@@ -26,7 +25,7 @@ def find(workdir: str, digest: str) -> str:
     """Return the path of the copy that has this digest; '' where there is none."""
     for name in _NAMES.values():
         path = os.path.join(workdir, name)
-        with errors.storage(path, "read"):
+        with faults.explained(path, "read"):
             content = files.read_bytes(path)
         if content and model_file.sha256(content) == digest:
             return path

@@ -12,7 +12,7 @@ import zipfile
 
 from sam_pod import errors
 from sam_pod.process import path_flags
-from sam_pod.storage import files
+from sam_pod.storage import faults, files
 
 KERAS, H5 = "keras", "h5"
 CONFIG = "config.json"
@@ -68,7 +68,7 @@ def is_there(name: str) -> bool:
     if not files.is_remote(path):
         return os.path.exists(path)
     files.check_scheme(path, "`model.name`")
-    with errors.storage(path, "read"):
+    with faults.explained(path, "read"):
         return files.exists(path)
 
 
@@ -120,7 +120,7 @@ def _local(path: str) -> bytes:
 @functools.lru_cache(maxsize=1)
 def _remote(path: str) -> bytes:
     files.check_scheme(path, "`model.name`")
-    with errors.storage(path, "read"):
+    with faults.explained(path, "read"):
         content = files.read_bytes(path)
         if content is not None:
             return content

@@ -27,6 +27,7 @@ from sam_pod import errors
 from sam_pod.lowering import private, stablehlo
 from sam_pod.lowering.programs import Program
 from sam_pod.preflight.topologies import Topology
+from sam_pod.storage import faults
 
 LOCK_FILE = pathlib.Path(__file__).with_name("libtpu.lock")
 # libtpu must neither ask a metadata server where it is nor hold its lock on the chips.
@@ -192,7 +193,7 @@ class _Running:
     def __init__(self, key: str, job: Job) -> None:
         self.key, self.job = key, job
         self._started = time.monotonic()
-        with errors.storage(tempfile.gettempdir()):
+        with faults.explained(tempfile.gettempdir()):
             self._folder = pathlib.Path(tempfile.mkdtemp(prefix="sam_pod_compile_"))
             self._ask()
         root = str(pathlib.Path(__file__).parents[2])

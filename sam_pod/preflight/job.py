@@ -25,6 +25,7 @@ from sam_pod.preflight.measured import Measured
 from sam_pod.preflight.topologies import Topology
 from sam_pod.process.display import Display
 from sam_pod.run import augmentation
+from sam_pod.storage import faults
 
 _STEPS = ("SAM step", "plain step")
 _COMPARED = {
@@ -260,14 +261,14 @@ def _check_writable(options: Options) -> None:
                 "that you may write to."
             )
     if options.hlo:
-        with errors.storage(options.hlo):
+        with faults.explained(options.hlo):
             os.makedirs(options.hlo, exist_ok=True)
         if not os.access(options.hlo, os.W_OK):
             raise errors.UserError(f"--hlo={options.hlo} cannot be written to.")
 
 
 def _keep(programs: Mapping[str, Measured], folder: pathlib.Path, at: Topology) -> None:
-    with errors.storage(str(folder)):
+    with faults.explained(str(folder)):
         for name, measured in programs.items():
             stem = f"{at.name.replace(':', '-')}-{name.replace(' ', '-')}"
             lowered = measured.lowered_text
@@ -277,10 +278,10 @@ def _keep(programs: Mapping[str, Measured], folder: pathlib.Path, at: Topology) 
 
 def _write(found: dict, options: Options) -> None:
     if options.output:
-        with errors.storage(options.output):
+        with faults.explained(options.output):
             _replace(options.output, json.dumps(found, indent=2) + "\n")
     if options.html:
-        with errors.storage(options.html):
+        with faults.explained(options.html):
             _replace(options.html, page.html(found))
 
 

@@ -15,6 +15,7 @@ from absl import flags, logging
 import sam_pod
 from sam_pod import errors, redaction
 from sam_pod.process import exhaustion, keras_settings, proxies, signals
+from sam_pod.storage import faults
 
 EXIT_USER_ERROR, EXIT_BUG = 1, 70
 
@@ -29,7 +30,7 @@ def run(action: Callable[[], object]) -> int:
         return EXIT_USER_ERROR
     except signals.Interrupted:
         return signals.EXIT_CODE
-    except errors.StorageLost as error:
+    except faults.StorageLost as error:
         redaction.tell(f"{error}. Run the same command again.\n")
         return signals.EXIT_CODE
     except Exception as error:

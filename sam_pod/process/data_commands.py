@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sam_pod import errors, redaction
 from sam_pod.process import exhaustion, proxies, signals
+from sam_pod.storage import faults
 
 
 def run(action: Callable[[Callable[[], object]], object], advice: str) -> int:
@@ -33,7 +34,7 @@ def run(action: Callable[[Callable[[], object]], object], advice: str) -> int:
             line = " ".join(str(error).splitlines())
             redaction.tell(f"Error: {line}\n")
             return 1
-        if isinstance(error, errors.StorageLost):
+        if isinstance(error, faults.StorageLost):
             redaction.tell(f"{error}. The same command continues.\n")
             return signals.EXIT_CODE
         if errors.is_out_of_memory(error):

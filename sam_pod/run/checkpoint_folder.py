@@ -15,8 +15,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 
-from sam_pod import errors
-from sam_pod.storage import files
+from sam_pod.storage import faults, files
 
 
 def name(step: int, validated_epochs: int) -> str:
@@ -31,7 +30,7 @@ def paths(directory: str) -> list[str]:
         UserError: the folder cannot be read.
     """
     found = {}
-    with errors.storage(directory, "list"):
+    with faults.explained(directory, "list"):
         for file in files.names(directory):
             if match := re.fullmatch(r"(ckpt-(\d+)-(\d+))\.index", file):
                 found[int(match[3]), int(match[2])] = match[1]
@@ -52,7 +51,7 @@ def add(
     Raises:
         UserError: the disk is full or not writable; what was there stays.
     """
-    with errors.storage(directory):
+    with faults.explained(directory):
         if files.is_remote(directory):
             _add_remote(directory, name, write)
         else:
@@ -72,7 +71,7 @@ def local(path: str) -> Iterator[str]:
         return
     directory, prefix = os.path.split(path)
     with tempfile.TemporaryDirectory(prefix="sam_pod-") as copy:
-        with errors.storage(directory, "read"):
+        with faults.explained(directory, "read"):
             for file in files.names(directory):
                 if file.startswith(f"{prefix}."):
                     files.download(f"{directory}/{file}", os.path.join(copy, file))
@@ -85,7 +84,7 @@ def set_aside(path: str) -> None:
     Raises:
         UserError: the folder is not writable.
     """
-    with errors.storage(os.path.dirname(path)):
+    with faults.explained(os.path.dirname(path)):
         files.rename(f"{path}.index", f"{path}.unreadable")
 
 
@@ -104,7 +103,7 @@ def _add_local(directory: str, name: str, write: Callable[[str], object]) -> Non
 def _add_remote(directory: str, name: str, write: Callable[[str], object]) -> None:
     files.make_folders(directory)
     with tempfile.TemporaryDirectory(prefix="sam_pod-") as aside:
-        with errors.storage(aside):
+        with faults.explained(aside):
             write(os.path.join(aside, name))
         for file in files.names(aside):  # The data, then the index.
             files.upload(os.path.join(aside, file), f"{directory}/{file}")

@@ -15,7 +15,7 @@ from sam_pod import errors
 from sam_pod.run import checkpoint_folder
 from sam_pod.run import spread as spread_lib
 from sam_pod.run import workdir as workdir_lib
-from sam_pod.storage import files
+from sam_pod.storage import faults, files
 
 HINT = (
     "To train it for longer, run the same command with a higher --config.num_epochs "
@@ -109,7 +109,7 @@ def note_spread(workdir: str, new: spread_lib.Spread) -> None:
         step, _ = done(workdir)
         changes = [*changes, {"step": step, "from": old.to_json()}]
     content = {**new.to_json(), "changes": changes}
-    with errors.storage(workdir):
+    with faults.explained(workdir):
         files.write(
             os.path.join(workdir, workdir_lib.REPLICAS),
             json.dumps(content, indent=2) + "\n",

@@ -18,7 +18,7 @@ from google.protobuf import message
 from sam_pod import errors
 from sam_pod.data.stored import framing
 from sam_pod.step import metrics
-from sam_pod.storage import files, objects
+from sam_pod.storage import faults, files, objects
 
 # By split, the last step of which a point stays. What each run writes before its first
 # step belongs to "train".
@@ -74,7 +74,7 @@ def cut(workdir: str, last: Limits) -> None:
         StorageLost: the bucket's service does not answer.
     """
     points = num_files = 0
-    with errors.storage(workdir):
+    with faults.explained(workdir):
         for name in filter(_NAME.fullmatch, files.names(workdir)):
             try:
                 found = _cut_file(os.path.join(workdir, name), last)

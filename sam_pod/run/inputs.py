@@ -16,7 +16,7 @@ from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
 from sam_pod.process import signals
-from sam_pod.storage import files, turns
+from sam_pod.storage import faults, files, turns
 
 
 def prepare_missing(
@@ -110,7 +110,7 @@ def reading(directory: str) -> Iterator[None]:
     except tf.errors.OpError as error:
         # The name of the operation by which a loop takes a batch.
         if files.is_remote(directory) and "GetNext" in str(error):
-            with errors.storage(directory, "read"):
+            with faults.explained(directory, "read"):
                 raise
         raise
 

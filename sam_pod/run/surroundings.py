@@ -16,9 +16,8 @@ from typing import Any
 from absl import logging
 
 import sam_pod
-from sam_pod import errors
 from sam_pod.run import identity, result
-from sam_pod.storage import files
+from sam_pod.storage import faults, files
 
 FILE = "surroundings.json"
 
@@ -77,14 +76,14 @@ def note(workdir: str) -> None:
             "those of a run that was not interrupted.",
             "; ".join(_differences(before[-1], now)),
         )
-    with errors.storage(workdir):
+    with faults.explained(workdir):
         files.write(path, json.dumps([*before, now], indent=2) + "\n")
 
 
 def _read(path: str) -> list[dict[str, Any]]:
     """Return what a workdir has; of an older version's or a broken file nothing."""
     try:
-        with errors.storage(path, "read"):
+        with faults.explained(path, "read"):
             content = files.parse_json(files.read(path) or "[]")
     except (OSError, ValueError):
         return []

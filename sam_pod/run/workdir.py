@@ -15,7 +15,7 @@ from absl import logging
 from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.models import model_copy, model_file, own_code
-from sam_pod.storage import files
+from sam_pod.storage import faults, files
 
 CONFIG = "config.json"
 INPUTS = "inputs.json"  # Digests of the data and of the model's file.
@@ -44,7 +44,7 @@ def check(
         UserError: naming the keys that differ, or that this version does not know.
     """
     files.check_scheme(workdir, "--workdir", to_write=True)
-    with errors.storage(workdir, "list"):
+    with faults.explained(workdir, "list"):
         if files.exists(workdir) and not files.is_folder(workdir):
             raise errors.UserError(f"--workdir={workdir} is a file; give a folder.")
     path = os.path.join(workdir, CONFIG)
@@ -83,7 +83,7 @@ def make_new(path: str) -> str:
     Raises:
         UserError: it cannot be made.
     """
-    with errors.storage(path):
+    with faults.explained(path):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         for number in itertools.count(1):
             name = path if number == 1 else f"{path}-{number}"
@@ -231,7 +231,7 @@ def begin(
         UserError: the folder cannot be written, another process uses it, or an input
             has changed.
     """
-    with errors.storage(workdir):
+    with faults.explained(workdir):
         files.make_folders(workdir)
         files.check_rights(workdir)
         lock = _lock(workdir)
@@ -279,7 +279,7 @@ def write_result(workdir: str, result: dict[str, Any]) -> None:
     Raises:
         UserError: the disk is full.
     """
-    with errors.storage(workdir):
+    with faults.explained(workdir):
         files.write(os.path.join(workdir, RESULT), json.dumps(result, indent=2) + "\n")
 
 
@@ -290,7 +290,7 @@ def read_json(path: str) -> dict[str, Any] | None:
         UserError: it cannot be read, or holds something else.
     """
     try:
-        with errors.storage(path, "read"):
+        with faults.explained(path, "read"):
             text = files.read(path)
         if text is None:
             return None
@@ -298,7 +298,7 @@ def read_json(path: str) -> dict[str, Any] | None:
         if not isinstance(content, dict):
             raise ValueError("it holds no JSON object")
         return content
-    except (errors.UserError, errors.StorageLost):
+    except (errors.UserError, faults.StorageLost):
         raise
     except (OSError, ValueError) as error:
         raise errors.UserError(

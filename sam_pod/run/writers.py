@@ -15,11 +15,10 @@ import tensorflow as tf
 from absl import logging
 from clu import metric_writers, parameter_overview
 
-from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.machines.runtime import Runtime
 from sam_pod.step import metrics
-from sam_pod.storage import outbox
+from sam_pod.storage import faults, outbox
 
 
 class Writer:
@@ -94,7 +93,7 @@ class Writer:
             yield
             return
         logging.info("Profiling into %s.", self._workdir)
-        with errors.storage(self._outbox.folder):
+        with faults.explained(self._outbox.folder):
             tf.profiler.experimental.start(self._outbox.folder)
             try:
                 yield
@@ -105,12 +104,12 @@ class Writer:
     def _written(self) -> Iterator[None]:
         # CLU writes through at any call, so any call can meet a full disk.
         folder = self._outbox.folder if self._outbox else self._workdir
-        with self._runtime.host_scope(), errors.storage(folder):
+        with self._runtime.host_scope(), faults.explained(folder):
             yield
 
     def _send(self) -> None:
         if self._outbox:
-            with errors.storage(self._workdir):
+            with faults.explained(self._workdir):
                 self._outbox.send()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:

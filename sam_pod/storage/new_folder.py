@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 
 from sam_pod import errors
-from sam_pod.storage import files, remote_folder
+from sam_pod.storage import faults, files, remote_folder
 
 
 def check(output: str) -> str:
@@ -104,7 +104,7 @@ def _partial_folder(
     with _lock(folder):
         try:
             yield folder
-        except (*kept_on, errors.StorageLost):
+        except (*kept_on, faults.StorageLost):
             raise
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

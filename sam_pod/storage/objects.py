@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from sam_pod import errors
-from sam_pod.storage import retries, schemes
+from sam_pod.storage import faults, retries, schemes
 
 T = TypeVar("T")
 
@@ -228,8 +228,8 @@ def _do(path: str, action: str, function: Callable[[], T]) -> T:
     try:
         return retries.persist(function, path)
     except Exception as error:
-        if errors.is_refused(error):
-            raise errors.UserError(errors.remote(path, error, action)) from error
+        if faults.is_refused(error):
+            raise errors.UserError(faults.remote(path, error, action)) from error
         raise
 
 

@@ -10,7 +10,7 @@ import os
 import tempfile
 
 from sam_pod import errors
-from sam_pod.storage import files
+from sam_pod.storage import faults, files
 
 LAST = "manifest.json"
 _MARKER = ".incomplete"
@@ -33,7 +33,7 @@ def check(output: str) -> str:
     """
     files.check_scheme(output, "`output`", to_write=True)
     output = output.rstrip("/")
-    with errors.storage(output, "list"):
+    with faults.explained(output, "list"):
         if not _names_of_interrupted(output):
             files.check_rights(output)
     return output
@@ -57,7 +57,7 @@ def send(folder: str, output: str) -> None:
         UserError: a right is missing, or somebody has written there meanwhile.
         StorageLost: the service does not answer; the local folder stays as it is.
     """
-    with errors.storage(output):
+    with faults.explained(output):
         if _names_of_interrupted(output):
             files.remove_folder(output)
         files.make_folders(output)

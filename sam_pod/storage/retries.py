@@ -12,6 +12,7 @@ from typing import TypeVar
 from absl import logging
 
 from sam_pod import errors
+from sam_pod.storage import faults
 
 T = TypeVar("T")
 
@@ -58,13 +59,13 @@ def persist(action: Callable[[], T], path: str) -> T:
         try:
             return action()
         except Exception as error:
-            if not errors.is_transient(error):
+            if not faults.is_transient(error):
                 raise
             waited = time.monotonic() - start
             in_vain = pause is None or waited + pause > _Policy.seconds
             if in_vain or _Policy.has_given_up:
                 _Policy.has_given_up = True
-                raise errors.StorageLost(path, error, waited) from error
+                raise faults.StorageLost(path, error, waited) from error
             logging.warning(
                 "%s fails (%s); trying again in %g s.",
                 path,

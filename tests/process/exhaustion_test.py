@@ -7,6 +7,7 @@ import tensorflow as tf
 from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.process import command, exhaustion
+from sam_pod.storage import faults
 
 
 def real_error():
@@ -80,8 +81,8 @@ def test_this_machine_without_memory_is_one_line():
 @pytest.mark.parametrize("name", OUT_OF_MEMORY)
 def test_a_device_without_memory_is_no_storage_that_fails(name):
     """Else a run on data in a bucket would be started again, for ever."""
-    assert not errors.is_transient(OUT_OF_MEMORY[name]())
-    assert errors.is_transient(OTHERS["a bucket"])
+    assert not faults.is_transient(OUT_OF_MEMORY[name]())
+    assert faults.is_transient(OTHERS["a bucket"])
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -3,8 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors
-from sam_pod.storage import retries
+from sam_pod.storage import faults, retries
 
 
 @pytest.fixture(autouse=True)
@@ -43,14 +42,14 @@ def test_what_passes_by_itself_is_tried_again(waits, caplog):
 
 def test_it_is_given_up_after_the_time_that_was_set(waits):
     retries.limit_to(10)
-    with pytest.raises(errors.StorageLost) as raised:
+    with pytest.raises(faults.StorageLost) as raised:
         retries.persist(failing(100), "s3://b/x")
     assert sum(waits) == 10
     assert "s3://b/x has failed for 10 s: HTTP 503 of https://" in str(raised.value)
     assert "secret" not in str(raised.value)
     assert "abc" not in str(raised.value)
     # And once only: leaving is not to wait again at each thing it would write.
-    with pytest.raises(errors.StorageLost):
+    with pytest.raises(faults.StorageLost):
         retries.persist(failing(100), "s3://b/y")
     assert sum(waits) == 10
 

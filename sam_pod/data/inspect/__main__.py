@@ -18,7 +18,7 @@ from absl import flags
 
 from sam_pod import errors
 from sam_pod.process import data_commands, path_flags
-from sam_pod.storage import schemes
+from sam_pod.storage import faults, schemes
 
 
 def report(directory: str, output: str, check: Callable[[], object]) -> str:
@@ -52,7 +52,7 @@ def report(directory: str, output: str, check: Callable[[], object]) -> str:
             with tf.io.gfile.GFile(output, "wb") as file:
                 file.write(picture)
         except tf.errors.OpError as error:
-            raise errors.UserError(errors.remote(output, error, "write")) from error
+            raise errors.UserError(faults.remote(output, error, "write")) from error
         lines.append(f"Contact sheet: {output}")
     return "\n".join(lines)
 

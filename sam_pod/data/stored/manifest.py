@@ -19,7 +19,7 @@ import tensorflow as tf
 from sam_pod import errors
 from sam_pod.data.stored import fitting, framing, names, offsets, records, schema
 from sam_pod.process import signals
-from sam_pod.storage import files
+from sam_pod.storage import faults, files
 
 FILE_NAME = "manifest.json"
 
@@ -204,7 +204,7 @@ def usable(path: str) -> Iterator[None]:
     except (OSError, tf.errors.OpError) as error:
         if signals.is_lost_worker(error):
             raise
-        raise errors.UserError(errors.remote(path, error, "read")) from error
+        raise errors.UserError(faults.remote(path, error, "read")) from error
 
 
 def check_exists(path: str) -> None:

@@ -19,7 +19,7 @@ from ml_collections import config_flags
 from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.config import rules
-from sam_pod.machines import cluster
+from sam_pod.machines import cluster, lost
 from sam_pod.process import command, exhaustion, notices, path_flags, signals, watchdog
 from sam_pod.run import continuing
 from sam_pod.run import workdir as workdir_lib
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
             )
             raise
         except Exception as error:
-            if signals.is_lost_worker(error):
+            if lost.is_lost_worker(error):
                 _leave_lost(error, workdir)
             raise
         finally:
@@ -60,7 +60,7 @@ def _leave_lost(error: Exception, workdir: str) -> NoReturn:
     logging.info(
         "A worker or its storage is lost (%s). Continue with the same command and "
         "--workdir=%s",
-        signals.reason_of_loss(error),
+        lost.reason_of_loss(error),
         shlex.quote(workdir),
     )
     python_logging.shutdown()

@@ -26,24 +26,6 @@ _ALWAYS = (signal.SIGINT, signal.SIGTERM)
 _NAMES = ("HUP", "QUIT", "USR1", "USR2", "ALRM", "XCPU", "PWR")
 _OTHERS = tuple(s for s in signal.Signals if s.name.removeprefix("SIG") in _NAMES)
 
-# What TensorFlow raises when another machine, or the storage, is gone.
-_LOST = {
-    "UnavailableError",
-    "AbortedError",
-    "DeadlineExceededError",
-    "StorageLost",  # Ours.
-}
-# What it raises for that at other times, told by its words.
-_LOST_IN_WORDS = {"CancelledError", "FailedPreconditionError", "InternalError"}
-_WORDS_OF_LOSS = (
-    "connection reset",
-    "failed to connect",
-    "heartbeat",
-    "incarnation",
-    "socket closed",
-    "collective ops is aborted",
-)
-
 
 class Interrupted(Exception):
     """The run was asked to stop; what it had done is saved."""
@@ -63,25 +45,6 @@ def is_second(number: int, seconds: float) -> bool:
     the limit of CPU time the kernel sends SIGXCPU every second.
     """
     return number != signal.SIGXCPU and seconds >= SAME_REQUEST_SECONDS
-
-
-def is_lost_worker(error: BaseException) -> bool:
-    """Return whether an error says that another machine of the run is gone.
-
-    Nothing can be saved then: the variables were on it, or wait for it.
-    """
-    names = {kind.__name__ for kind in type(error).__mro__}
-    words = str(error).lower()
-    return bool(names & _LOST) or (
-        bool(names & _LOST_IN_WORDS) and any(w in words for w in _WORDS_OF_LOSS)
-    )
-
-
-def reason_of_loss(error: BaseException) -> str:
-    """Return the line of an error that says what was lost, cut to 200 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = (x for x in lines if any(w in x.lower() for w in _WORDS_OF_LOSS))
-    return next(telling, " ".join(lines))[:200]
 
 
 def watch() -> threading.Event:

@@ -13,6 +13,7 @@ from sam_pod import errors
 from sam_pod.data.input import culprit, dataset, pipeline
 from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest as manifest_lib
+from sam_pod.machines import lost
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
 from sam_pod.process import signals
@@ -87,7 +88,7 @@ def check_reach(data: dataset.DataSet, runtime: Runtime) -> None:
             with tf.device(device):
                 seen = look()
         except tf.errors.OpError as error:
-            if signals.is_lost_worker(error):
+            if lost.is_lost_worker(error):
                 raise
             seen = b""
         if seen != expected:

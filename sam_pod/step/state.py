@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import logging
 
 from sam_pod import errors
-from sam_pod.process import signals
+from sam_pod.machines import lost
 from sam_pod.run import checkpoint_folder
 from sam_pod.step import optimizers, progress
 
@@ -204,7 +204,7 @@ class Checkpoints:
             except errors.UserError:
                 raise
             except Exception as error:  # Damaged files raise many types.
-                if signals.is_lost_worker(error):
+                if lost.is_lost_worker(error):
                     raise
                 logging.warning(
                     "Checkpoint %s cannot be read (%s); trying the one before.",
@@ -238,7 +238,7 @@ class Checkpoints:
         except errors.UserError:
             raise
         except Exception as error:
-            if signals.is_lost_worker(error):
+            if lost.is_lost_worker(error):
                 raise
             raise errors.UserError(
                 f"The best checkpoint in {self._best_directory} cannot be read; delete "

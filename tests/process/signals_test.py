@@ -8,6 +8,7 @@ import sys
 import pytest
 import tensorflow as tf
 
+from sam_pod.machines import lost
 from sam_pod.process import signals
 from tests import runs
 
@@ -123,14 +124,14 @@ def test_a_request_that_comes_twice_at_once_is_one(busy):
     ],
 )
 def test_which_errors_mean_a_lost_worker(kind, words, is_lost):
-    assert signals.is_lost_worker(kind(None, None, words)) == is_lost
+    assert lost.is_lost_worker(kind(None, None, words)) == is_lost
 
 
 def test_the_reason_of_a_loss_is_the_line_that_tells():
     text = "Graph execution error:\n\n  File x\n\nCollective ops is aborted by: y\nmore"
     error = tf.errors.UnavailableError(None, None, text)
-    assert signals.reason_of_loss(error) == "Collective ops is aborted by: y"
-    assert signals.reason_of_loss(ValueError("a\n b")) == "a b"
+    assert lost.reason_of_loss(error) == "Collective ops is aborted by: y"
+    assert lost.reason_of_loss(ValueError("a\n b")) == "a b"
 
 
 ANEW = """

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.data.stored import fitting, framing, names, offsets, records, schema
-from sam_pod.process import signals
+from sam_pod.machines import lost
 from sam_pod.storage import faults, files
 
 FILE_NAME = "manifest.json"
@@ -202,7 +202,7 @@ def usable(path: str) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        if signals.is_lost_worker(error):
+        if lost.is_lost_worker(error):
             raise
         raise errors.UserError(faults.remote(path, error, "read")) from error
 

@@ -1,0 +1,42 @@
+"""Which errors mean that another machine of the run, or its storage, is gone."""
+
+# What TensorFlow raises when another machine, or the storage, is gone.
+_LOST = {
+    "UnavailableError",
+    "AbortedError",
+    "DeadlineExceededError",
+    "StorageLost",  # Ours.
+}
+
+
+# What it raises for that at other times, told by its words.
+_LOST_IN_WORDS = {"CancelledError", "FailedPreconditionError", "InternalError"}
+
+
+_WORDS_OF_LOSS = (
+    "connection reset",
+    "failed to connect",
+    "heartbeat",
+    "incarnation",
+    "socket closed",
+    "collective ops is aborted",
+)
+
+
+def is_lost_worker(error: BaseException) -> bool:
+    """Return whether an error says that another machine of the run is gone.
+
+    Nothing can be saved then: the variables were on it, or wait for it.
+    """
+    names = {kind.__name__ for kind in type(error).__mro__}
+    words = str(error).lower()
+    return bool(names & _LOST) or (
+        bool(names & _LOST_IN_WORDS) and any(w in words for w in _WORDS_OF_LOSS)
+    )
+
+
+def reason_of_loss(error: BaseException) -> str:
+    """Return the line of an error that says what was lost, cut to 200 characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = (x for x in lines if any(w in x.lower() for w in _WORDS_OF_LOSS))
+    return next(telling, " ".join(lines))[:200]

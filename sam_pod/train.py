@@ -21,12 +21,11 @@ from sam_pod.machines import groups
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
 from sam_pod.process import signals, watchdog
-from sam_pod.run import continuing, pace, result
+from sam_pod.run import checkpoints, continuing, pace, result
 from sam_pod.run import inputs as inputs_lib
 from sam_pod.run import session as session_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import algorithm, metrics, progress
-from sam_pod.step import state as state_lib
 
 # Batches that may be asked for before their step: by the executor, and in buffers.
 _STEPS_AHEAD = 32
@@ -60,7 +59,7 @@ def run(
     try:
         fit(session)
         return test(session)
-    except state_lib.NotFinite as error:
+    except checkpoints.NotFinite as error:
         raise _not_finite(f"variable {error.name}", np.nan, session) from error
     finally:
         # The lock last: a save that goes on writes into the folder that it holds.

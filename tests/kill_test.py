@@ -18,6 +18,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod.run import checkpoint_folder
+from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.step import state as state_lib
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -40,7 +41,7 @@ def count(directory, saves):
     """Count on from the newest checkpoint, saving twice at each turn."""
     state = make_state()
     step = compile_step(state)
-    checkpoints = state_lib.Checkpoints(directory, state)
+    checkpoints = checkpoints_lib.Checkpoints(directory, state)
     checkpoints.restore_latest()
     print(os.getpid(), flush=True)
     for _ in itertools.count() if saves == "all" else range(int(saves)):
@@ -174,7 +175,7 @@ def check(directory):
     for path in checkpoint_folder.paths(f"{directory}/best"):
         assert_is_at(read(path), int(path.split("-")[-2]))
     state = make_state()
-    whole = state_lib.Checkpoints(directory, state).restore_latest()
+    whole = checkpoints_lib.Checkpoints(directory, state).restore_latest()
     assert whole == bool(paths)
     step = int(state.step.numpy())
     for variable in (*state.weights, *state.stats, *state.slots["momentum"]):

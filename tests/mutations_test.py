@@ -20,7 +20,7 @@ from sam_pod.data.inspect import survey
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import images, numpy_arrays
 from sam_pod.data.stored import manifest
-from sam_pod.run import continuing, session, spread, workdir
+from sam_pod.run import checkpoints, continuing, session, spread, workdir
 from sam_pod.step import state as state_lib
 from sam_pod.storage import files
 from tests import fixtures, runs, train_test
@@ -312,7 +312,7 @@ def test_checkpoints(finished):
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
 
     def restore(copy):
-        state_lib.Checkpoints(str(copy), state).restore_latest()
+        checkpoints.Checkpoints(str(copy), state).restore_latest()
 
     survives(restore, folder, 30)
 

@@ -20,9 +20,8 @@ from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.machines import runtime
 from sam_pod.models import network, table
 from sam_pod.process import signals
-from sam_pod.run import event_files, pace
+from sam_pod.run import checkpoints, event_files, pace
 from sam_pod.step import metrics
-from sam_pod.step import state as state_lib
 from tests import fixtures, runs
 
 
@@ -186,7 +185,7 @@ def test_points_that_no_checkpoint_knew_of_are_there_once(whole, tmp_path, monke
     folder, workdir, _ = whole
     config = runs.small_config(folder)
     again = tmp_path / "run"
-    original = state_lib.Checkpoints.save
+    original = checkpoints.Checkpoints.save
     for saves in (0, 0, 3):
         left = iter(range(saves))
 
@@ -196,7 +195,7 @@ def test_points_that_no_checkpoint_knew_of_are_there_once(whole, tmp_path, monke
             original(self)
 
         with monkeypatch.context() as patch:
-            patch.setattr(state_lib.Checkpoints, "save", killed)
+            patch.setattr(checkpoints.Checkpoints, "save", killed)
             with pytest.raises(KeyboardInterrupt):
                 run(config, again)
     run(config, again)
@@ -310,9 +309,9 @@ def test_a_run_with_dropout_on_2_replicas_continues_bit_for_bit(tmp_path):
 
 def test_saves_by_wall_time(tmp_path, monkeypatch):
     saved = []
-    save = state_lib.Checkpoints.save
+    save = checkpoints.Checkpoints.save
     monkeypatch.setattr(
-        state_lib.Checkpoints,
+        checkpoints.Checkpoints,
         "save",
         lambda self: (saved.append(int(self._state.step.numpy())), save(self)),
     )

@@ -13,10 +13,12 @@ from sam_pod.machines import cluster as cluster_lib
 from sam_pod.machines import devices, tpu
 from sam_pod.machines.workers import Workers
 from sam_pod.process import deadline, proxies
-from sam_pod.step.state import HOST_DEVICE
 
 # What TensorFlow says of workers whose TF_CONFIGs differ.
 _OTHER_CLUSTER = ("Unexpected task registered", "is joining a group with size")
+
+# This process's own CPU, where there is one process.
+HOST_DEVICE = "/job:localhost/replica:0/task:0/device:CPU:0"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,6 +38,7 @@ from sam_pod.run import (
     surroundings,
     writers,
 )
+from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import inputs as inputs_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import optimizers, schedules
@@ -58,7 +59,7 @@ class Session:
     epoch_steps: int
     recipe: Recipe
     state: state_lib.TrainState
-    checkpoints: state_lib.Checkpoints
+    checkpoints: checkpoints_lib.Checkpoints
     writer: writers.Writer
     log: writers.ProgressLog
 
@@ -257,11 +258,11 @@ def _change_of_epochs(
 
 def _restore(
     workdir: str, config: ml_collections.ConfigDict, runtime: Runtime, recipe: Recipe
-) -> tuple[state_lib.TrainState, state_lib.Checkpoints, bool]:
+) -> tuple[state_lib.TrainState, checkpoints_lib.Checkpoints, bool]:
     """Return the state, its checkpoints, and whether it comes from one of them."""
     workers = runtime.workers
     state = state_lib.create(runtime.strategy, recipe.network, recipe.optimizer)
-    checkpoints = state_lib.Checkpoints(
+    checkpoints = checkpoints_lib.Checkpoints(
         os.path.join(workdir, workdir_lib.CHECKPOINTS),
         state,
         host_device=runtime.host_device,

@@ -13,6 +13,7 @@ from sam_pod.config import rules
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.run import checkpoint_folder, session
+from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
@@ -100,13 +101,15 @@ def build_recipe(
 
 
 def _folder(directory: str, which: str) -> str:
-    return os.path.join(directory, state_lib.BEST) if which == "best" else directory
+    return (
+        os.path.join(directory, checkpoints_lib.BEST) if which == "best" else directory
+    )
 
 
 def _restore(directory: str, which: str, recipe: Recipe) -> Checkpoint:
     strategy = tf.distribute.get_strategy()
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
-    checkpoints = state_lib.Checkpoints(directory, state, enabled=False)
+    checkpoints = checkpoints_lib.Checkpoints(directory, state, enabled=False)
     if which == "best":
         checkpoints.restore_best()
         name = os.path.basename(checkpoint_folder.paths(_folder(directory, which))[-1])

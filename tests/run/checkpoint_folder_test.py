@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod.run import checkpoint_folder
+from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.step import optimizers
 from sam_pod.step import state as state_lib
 from sam_pod.storage import files
@@ -21,7 +22,7 @@ def state():
 def test_a_bucket_is_a_folder(state, request, caplog):
     root = f"ram://{request.node.name}"
     directory = f"{root}/run/checkpoints"
-    checkpoints = state_lib.Checkpoints(directory, state)
+    checkpoints = checkpoints_lib.Checkpoints(directory, state)
     assert not checkpoints.restore_latest()
     for number in (8, 9, 10):
         state_test.fill(state, number)
@@ -54,7 +55,7 @@ def test_a_bucket_is_a_folder(state, request, caplog):
 
 
 def test_storage_that_does_not_answer_is_no_damage(state, tmp_path, monkeypatch):
-    checkpoints = state_lib.Checkpoints(str(tmp_path), state)
+    checkpoints = checkpoints_lib.Checkpoints(str(tmp_path), state)
     checkpoints.save()
     checkpoints.wait()
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.run import checkpoint_folder
+from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.step import optimizers, progress
 from sam_pod.step import state as state_lib
 from tests import fixtures
@@ -57,7 +58,7 @@ MOMENTS = [("fsync", 1), ("fsync", 2), ("rename", 1), ("rename", 2), ("rmdir", 1
 @pytest.mark.parametrize("saved_before", [0, 1, 3])
 def test_killed_within_a_save(state, tmp_path, monkeypatch, name, call, saved_before):
     directory = str(tmp_path / "checkpoints")
-    checkpoints = state_lib.Checkpoints(directory, state)
+    checkpoints = checkpoints_lib.Checkpoints(directory, state)
     for number in range(1, saved_before + 1):
         fill(state, number)
         checkpoints.save()
@@ -70,7 +71,9 @@ def test_killed_within_a_save(state, tmp_path, monkeypatch, name, call, saved_be
     fill(state, 77)
     whole = name == "rmdir"  # By then the index has its name.
     expected = 9 if whole else saved_before
-    assert state_lib.Checkpoints(directory, state).restore_latest() == (expected > 0)
+    assert checkpoints_lib.Checkpoints(directory, state).restore_latest() == (
+        expected > 0
+    )
     assert_is(state, expected or 77)
     # The next save is none the worse for it, and sweeps up.
     fill(state, 10)
@@ -84,7 +87,7 @@ def test_killed_within_a_save(state, tmp_path, monkeypatch, name, call, saved_be
 
 @pytest.mark.parametrize("call", [1, 2])
 def test_killed_while_old_ones_are_deleted(state, tmp_path, monkeypatch, call):
-    checkpoints = state_lib.Checkpoints(str(tmp_path), state)
+    checkpoints = checkpoints_lib.Checkpoints(str(tmp_path), state)
     for number in (1, 2):
         fill(state, number)
         checkpoints.save()
@@ -103,7 +106,7 @@ def test_killed_while_old_ones_are_deleted(state, tmp_path, monkeypatch, call):
 
 
 def test_the_last_two_and_the_best_are_kept(state, tmp_path):
-    checkpoints = state_lib.Checkpoints(str(tmp_path), state)
+    checkpoints = checkpoints_lib.Checkpoints(str(tmp_path), state)
     for number in (1, 2, 3):
         fill(state, number)
         checkpoints.save()
@@ -117,7 +120,7 @@ def test_the_last_two_and_the_best_are_kept(state, tmp_path):
 
 
 def test_before_and_after_a_validation_are_two_checkpoints(state, tmp_path):
-    checkpoints = state_lib.Checkpoints(str(tmp_path), state)
+    checkpoints = checkpoints_lib.Checkpoints(str(tmp_path), state)
     fill(state, 10)
     checkpoints.save()
     state.write_progress(progress.Progress(validated_epochs=1.0, best_loss=0.5))
@@ -129,7 +132,7 @@ def test_before_and_after_a_validation_are_two_checkpoints(state, tmp_path):
 
 
 def test_steps_are_ordered_as_numbers(state, tmp_path):
-    checkpoints = state_lib.Checkpoints(str(tmp_path), state)
+    checkpoints = checkpoints_lib.Checkpoints(str(tmp_path), state)
     for number in (9, 10):
         fill(state, number)
         checkpoints.save()
@@ -142,7 +145,7 @@ def test_steps_are_ordered_as_numbers(state, tmp_path):
 def test_a_damaged_newest_falls_back_and_is_saved_again(
     state, tmp_path, caplog, damage, part
 ):
-    checkpoints = state_lib.Checkpoints(str(tmp_path), state)
+    checkpoints = checkpoints_lib.Checkpoints(str(tmp_path), state)
     for number in (1, 2):
         fill(state, number)
         checkpoints.save()
@@ -164,7 +167,7 @@ def test_a_damaged_newest_falls_back_and_is_saved_again(
 
 def test_a_folder_that_cannot_be_written_is_the_users(state, tmp_path):
     (tmp_path / "file").write_text("")
-    checkpoints = state_lib.Checkpoints(str(tmp_path / "file"), state)
+    checkpoints = checkpoints_lib.Checkpoints(str(tmp_path / "file"), state)
     checkpoints.save()
     with pytest.raises(errors.UserError, match="Cannot write under"):
         checkpoints.wait()
@@ -193,7 +196,7 @@ def held(monkeypatch):
 
 
 def test_a_save_returns_at_once_and_writes_what_was_then(state, tmp_path, held):
-    checkpoints = state_lib.Checkpoints(str(tmp_path), state)
+    checkpoints = checkpoints_lib.Checkpoints(str(tmp_path), state)
     fill(state, 1)
     checkpoints.save()
     assert not checkpoint_folder.paths(str(tmp_path))
@@ -212,11 +215,11 @@ def test_a_save_returns_at_once_and_writes_what_was_then(state, tmp_path, held):
 
 def test_the_copy_is_on_the_host_and_only_where_it_is_saved(state, tmp_path):
     device = "/job:localhost/replica:0/task:0/device:CPU:3"
-    checkpoints = state_lib.Checkpoints(str(tmp_path), state, host_device=device)
+    checkpoints = checkpoints_lib.Checkpoints(str(tmp_path), state, host_device=device)
     assert {v.device for v in tf.nest.flatten(vars(checkpoints._copy))} == {device}
     checkpoints.save()
     assert {v.device for v in tf.nest.flatten(vars(checkpoints._copy))} == {device}
-    other = state_lib.Checkpoints(str(tmp_path / "other"), state, enabled=False)
+    other = checkpoints_lib.Checkpoints(str(tmp_path / "other"), state, enabled=False)
     other.save()
     other.save_best()
     other.wait()
@@ -226,11 +229,13 @@ def test_the_copy_is_on_the_host_and_only_where_it_is_saved(state, tmp_path):
 @pytest.mark.parametrize("part", ["weights", "stats"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_not_finite_is_not_saved(state, tmp_path, part, value):
-    checkpoints = state_lib.Checkpoints(str(tmp_path), state)
+    checkpoints = checkpoints_lib.Checkpoints(str(tmp_path), state)
     variable = getattr(state, part)[-1]
     variable.assign(tf.tensor_scatter_nd_update(variable, [[0]], [value]))
     for save in (checkpoints.save, checkpoints.save_best):
-        with pytest.raises(state_lib.NotFinite, match=variable.name.split(":")[0]):
+        with pytest.raises(
+            checkpoints_lib.NotFinite, match=variable.name.split(":")[0]
+        ):
             save()
     checkpoints.wait()
     assert not list(tmp_path.iterdir())
@@ -259,7 +264,7 @@ def test_arrays_carry_everything_to_another_state(state):
 def test_replicas_hold_the_same_and_restore_the_same(tmp_path):
     strategy = fixtures.mirrored(3)
     state = state_lib.create(strategy, fixtures.small_model(), optimizers.sgd())
-    checkpoints = state_lib.Checkpoints(str(tmp_path), state)
+    checkpoints = checkpoints_lib.Checkpoints(str(tmp_path), state)
     fill(state, 4)
     checkpoints.save()
     fill(state, 5)

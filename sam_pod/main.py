@@ -23,7 +23,7 @@ from sam_pod.machines import cluster, lost
 from sam_pod.process import command, exhaustion, notices, path_flags, signals, watchdog
 from sam_pod.run import continuing
 from sam_pod.run import workdir as workdir_lib
-from sam_pod.storage import retries, schemes
+from sam_pod.storage import retries
 
 
 def main(argv: list[str]) -> int:
@@ -218,4 +218,4 @@ def _tensorboard() -> str:
 
 
 if __name__ == "__main__":
-    schemes.leave(main(sys.argv))
+    command.leave(main(sys.argv))

@@ -24,7 +24,6 @@ from absl import flags
 
 from sam_pod import errors
 from sam_pod.process import command, path_flags
-from sam_pod.storage import schemes
 
 
 def main(argv: list[str]) -> int:
@@ -94,4 +93,4 @@ def _export(argv: list[str], check: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    schemes.leave(main(sys.argv))
+    command.leave(main(sys.argv))

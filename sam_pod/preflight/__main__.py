@@ -27,7 +27,6 @@ from sam_pod import errors
 from sam_pod import main as main_lib
 from sam_pod.preflight import topologies
 from sam_pod.process import command, path_flags
-from sam_pod.storage import schemes
 
 _DEFAULT_EXECUTE_REPLICAS = 4
 
@@ -134,4 +133,4 @@ def _run(argv: list[str], check: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    schemes.leave(main(sys.argv))
+    command.leave(main(sys.argv))

@@ -6,15 +6,12 @@ client for s3:// aborts the process at Python's exit: see `leave`.
 """
 
 import functools
-import logging
 import os
 import re
 import socket
-import sys
 import urllib.parse
 import urllib.request
 import warnings
-from typing import NoReturn
 
 from sam_pod import errors, redaction
 
@@ -84,25 +81,6 @@ def check_credentials(value: str, name: str) -> None:
             "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, TF_AZURE_STORAGE_KEY, "
             "GOOGLE_APPLICATION_CREDENTIALS)."
         )
-
-
-def leave(code: int) -> NoReturn:
-    """Exit with the code.
-
-    After any call to s3:// the process would abort in its last moments, with another
-    code: then Python's own end is left out, once all is written.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            # Nobody reads it any more. Python would end with 120 for that.
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, stream.fileno())
-    if "tensorflow_io" not in sys.modules:
-        sys.exit(code)
-    logging.shutdown()
-    os._exit(code)
 
 
 def endpoint(path: str) -> tuple[str, int] | None:

@@ -99,7 +99,7 @@ from sam_pod.storage import schemes as storage
 def action():
     sys.stdin.read()
     {code}
-storage.leave(command.run(action))
+command.leave(command.run(action))
 """
     process = subprocess.Popen(
         [sys.executable, "-c", program],

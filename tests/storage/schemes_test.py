@@ -139,6 +139,7 @@ def test_hadoop_that_is_not_there_is_told():
 
 LOADS = """
 import sys
+from sam_pod.process import command
 from sam_pod.storage import files; from sam_pod.storage import schemes as storage
 for path in ("data/x", "gs://b/x", "oss://c/x"):
     try:
@@ -146,7 +147,7 @@ for path in ("data/x", "gs://b/x", "oss://c/x"):
     except Exception as error:
         print(error)
     print("tensorflow_io" in sys.modules)
-storage.leave(3)
+command.leave(3)
 """
 
 

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from absl import flags
 
 from sam_pod import errors
-from sam_pod.process import data_commands, path_flags
-from sam_pod.storage import faults, schemes
+from sam_pod.process import command, data_commands, path_flags
+from sam_pod.storage import faults
 
 
 def report(directory: str, output: str, check: Callable[[], object]) -> str:
@@ -91,4 +91,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    schemes.leave(main(sys.argv))
+    command.leave(main(sys.argv))

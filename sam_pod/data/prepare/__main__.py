@@ -3,7 +3,7 @@
 import sys
 
 from sam_pod.data.prepare import job
-from sam_pod.storage import schemes
+from sam_pod.process import command
 
 if __name__ == "__main__":
-    schemes.leave(job.main(sys.argv))
+    command.leave(job.main(sys.argv))

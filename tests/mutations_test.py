@@ -19,7 +19,7 @@ from sam_pod.data.input import dataset, notes, opening, scans
 from sam_pod.data.inspect import survey
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import images, numpy_arrays
-from sam_pod.data.stored import manifest
+from sam_pod.data.stored import manifest, verify
 from sam_pod.run import checkpoints, continuing, session, spread, workdir
 from sam_pod.step import state as state_lib
 from sam_pod.storage import files
@@ -138,7 +138,7 @@ def test_a_prepared_set(tmp_path, monkeypatch):
         made = manifest.read(str(copy))
         opening.read(str(copy), made)
         found = survey.Survey(made)
-        manifest.verify(str(copy), made, found.look)
+        verify.check(str(copy), made, found.look)
         survey.lines(made, found)
 
     # Every byte is told of, whether all are read or sizes and indexes alone.

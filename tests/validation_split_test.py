@@ -10,8 +10,7 @@ from sam_pod.config import rules
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import arrays
-from sam_pod.data.stored import manifest as manifest_lib
-from sam_pod.data.stored import records
+from sam_pod.data.stored import records, verify
 from tests import runs
 from tests.data import sets
 from tests.train_test import run
@@ -116,4 +115,4 @@ def test_its_files_are_checked_as_the_others_are(tmp_path):
     file = tmp_path / "set" / made.splits["validation"][1].file
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     with pytest.raises(errors.UserError, match="validation-00001-of-00002"):
-        manifest_lib.verify(tmp_path / "set", made)
+        verify.check(tmp_path / "set", made)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.data.input import pipeline
-from sam_pod.data.stored import framing, manifest
+from sam_pod.data.stored import framing, manifest, verify
 from sam_pod.storage import files
 from tests import fixtures
 
@@ -28,7 +28,7 @@ def folder(original, tmp_path):
 def refusal(name):
     """Return the one line with which the data set is refused."""
     with pytest.raises(errors.UserError) as raised:
-        manifest.verify(name, manifest.read(name))
+        verify.check(name, manifest.read(name))
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
@@ -51,7 +51,7 @@ def test_a_bucket_is_read_to_its_examples(folder, bucket):
     name = bucket()
     read = manifest.read(name)
     assert read == manifest.read(folder)
-    assert manifest.verify(name, read)
+    assert verify.check(name, read)
     batches = []
     for directory in (name, str(folder)):
         split = pipeline.splits(directory, read, 8)["train"]
@@ -86,7 +86,7 @@ def test_each_byte_is_read_once(original, monkeypatch):
             yield block
 
     monkeypatch.setattr(framing, "_blocks", counted)
-    manifest.verify(original, manifest.read(original))
+    verify.check(original, manifest.read(original))
     assert sum(read) == sum(p.stat().st_size for p in original.glob("*.tfrecord"))
 
 
@@ -105,5 +105,5 @@ def test_a_service_that_does_not_answer_is_not_the_users(
 
     monkeypatch.setattr(framing, "_blocks", refuse)
     with pytest.raises(shown, match=words) as raised:
-        manifest.verify(original, manifest.read(original))
+        verify.check(original, manifest.read(original))
     assert ("\n" in str(raised.value)) == (shown is not errors.UserError)

@@ -12,7 +12,7 @@ import pytest
 from sam_pod import errors
 from sam_pod.data.prepare import shard_writer, shards
 from sam_pod.data.sources import images
-from sam_pod.data.stored import manifest
+from sam_pod.data.stored import verify
 from tests.data import made
 
 COUNTS = {"train/ant": 30, "train/bee": 30, "test/ant": 20, "test/bee": 20}
@@ -84,7 +84,7 @@ def test_a_finished_shard_that_changed_is_made_anew(tmp_path, tree, end, fault):
         path.unlink()
     else:
         path.write_bytes(content if fault == "flip" else content[:-1])
-    manifest.verify(tmp_path / "set", write(tree, tmp_path / "set").manifest)
+    verify.check(tmp_path / "set", write(tree, tmp_path / "set").manifest)
     write(tree, tmp_path / "other")
     assert contents(tmp_path / "set") == contents(tmp_path / "other")
 

@@ -11,7 +11,7 @@ from sam_pod import errors
 from sam_pod.data.pictures import decoding
 from sam_pod.data.prepare import noise, shards
 from sam_pod.data.sources import images
-from sam_pod.data.stored import manifest, offsets
+from sam_pod.data.stored import manifest, offsets, verify
 from tests.data import made
 
 COUNTS = {"train/ant": 5, "train/bee": 4, "test/ant": 2, "test/bee": 3}
@@ -51,7 +51,7 @@ def add_sizes(tree):
 def test_encoded_images_are_kept_byte_for_byte(tmp_path, tree):
     add_sizes(tree)
     report = write(tree, tmp_path / "set", encoding="encoded")
-    manifest.verify(tmp_path / "set", report.manifest)
+    verify.check(tmp_path / "set", report.manifest)
     assert report.manifest.image_encoding == "encoded"
     assert report.manifest.image_shape == (0, 0, 3)
     for split in ("train", "test"):
@@ -91,7 +91,7 @@ def test_sizes_that_differ_name_both_remedies(tmp_path, tree):
 def test_images_of_any_size_become_squares(tmp_path, tree):
     add_sizes(tree)
     report = write(tree, tmp_path / "set", image_size=6)
-    manifest.verify(tmp_path / "set", report.manifest)
+    verify.check(tmp_path / "set", report.manifest)
     assert report.manifest.image_shape == (6, 6, 3)
     contents = [path.read_bytes() for path in sorted((tree / "train").rglob("*.*"))]
     for image, stored in zip(
@@ -107,7 +107,7 @@ def test_noise_is_kept_beside_the_true_label(tmp_path):
         tmp_path / "tree", {f"train/{c}": 60 for c in "abc"} | {"test/a": 9}
     )
     written = write(tree, tmp_path / "set", label_noise=0.4, noise_seed=5).manifest
-    manifest.verify(tmp_path / "set", written)
+    verify.check(tmp_path / "set", written)
     assert written.label_noise == {"rate": 0.4, "seed": 5}
     true = [i // 60 for i in range(180)]
     assert values(tmp_path / "set", "train", "true_label") == true
@@ -152,7 +152,7 @@ def test_bad_images_are_left_out_and_listed(tmp_path, tree, encoding, num_proces
         tree, tmp_path / "set", num_processes, encoding=encoding, skip_bad=True
     )
     assert report.skipped == ("train/ant/0002x.png", "test/bee/zz.jpg")
-    manifest.verify(tmp_path / "set", report.manifest)
+    verify.check(tmp_path / "set", report.manifest)
     assert report.manifest.num_examples("train") == 9
     for split, stored in expected.items():
         assert values(tmp_path / "set", split, "image") == stored

@@ -14,7 +14,7 @@ import numpy as np
 
 from sam_pod import errors
 from sam_pod.data.input import scans
-from sam_pod.data.stored import framing, offsets, schema
+from sam_pod.data.stored import framing, offsets, schema, verify
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.storage import files
 
@@ -40,7 +40,7 @@ def read(
     """
     shards = [shard for part in manifest.splits.values() for shard in part]
     if sum(shard.num_bytes for shard in shards) <= VERIFY_BYTES:
-        return manifest_lib.verify(directory, manifest)
+        return verify.check(directory, manifest)
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         list(pool.map(lambda shard: _check_size(directory, shard), shards))
         if all(shard.index_crc32 is not None for shard in shards):
@@ -96,7 +96,7 @@ def _scanned(
 
     def look(path: str) -> framing.Scan:
         shard = shards[os.path.basename(path)]
-        return manifest_lib.scan_shard(path, shard, split, manifest)
+        return verify.scan_shard(path, shard, split, manifest)
 
     kind = f"{split} of {manifest.digest()}"
     found = scans.scan(directory, list(shards), look, kind=kind, check=check)

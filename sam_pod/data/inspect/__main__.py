@@ -36,6 +36,7 @@ def report(directory: str, output: str, check: Callable[[], object]) -> str:
 
     from sam_pod.data.inspect import class_sheet, survey
     from sam_pod.data.stored import manifest as manifest_lib
+    from sam_pod.data.stored import verify
 
     manifest = manifest_lib.read(directory)
     found = survey.Survey(manifest)
@@ -44,7 +45,7 @@ def report(directory: str, output: str, check: Callable[[], object]) -> str:
         check()
         found.look(split, content, starts)
 
-    manifest_lib.verify(directory, manifest, look)
+    verify.check(directory, manifest, look)
     lines = survey.lines(manifest, found)
     if output:
         picture = class_sheet.draw(manifest, found.samples)

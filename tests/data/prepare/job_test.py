@@ -12,7 +12,7 @@ import tensorflow as tf
 from sam_pod import errors
 from sam_pod.data.prepare import job
 from sam_pod.data.sources import cifar10, table
-from sam_pod.data.stored import manifest
+from sam_pod.data.stored import manifest, verify
 
 
 def make_images(root, classes):
@@ -44,7 +44,7 @@ def make_archive(path):
 def test_digits_are_prepared(tmp_path, source):
     written = job.prepare("digits", source, str(tmp_path / "set"), num_shards=3)
     assert (written.name, len(written.splits["train"])) == ("digits", 3)
-    manifest.verify(tmp_path / "set", manifest.read(tmp_path / "set"))
+    verify.check(tmp_path / "set", manifest.read(tmp_path / "set"))
 
 
 def test_images_of_any_classes_are_prepared(tmp_path):

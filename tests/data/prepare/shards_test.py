@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.data.prepare import shard_plan, shard_writer, shards
-from sam_pod.data.stored import manifest, records
+from sam_pod.data.stored import manifest, records, verify
 
 SHAPE = (6, 4, 3)
 CLASSES = ("ant", "bee", "cow")
@@ -90,7 +90,7 @@ def test_a_validation_split_is_stored_where_there_is_one(tmp_path):
         "test": 7,
         "validation": 5,
     }
-    assert set(manifest.verify(tmp_path / "set", made)) == set(splits)
+    assert set(verify.check(tmp_path / "set", made)) == set(splits)
     images, _ = read_split(tmp_path / "set", "validation")
     np.testing.assert_array_equal(images.reshape(-1, *SHAPE), make_images(5, 2))
 
@@ -109,7 +109,7 @@ def test_decisions_are_stored_and_are_no_part_of_the_data(tmp_path):
 @pytest.mark.parametrize("num_shards", [1, 3, 7, 8, 100])
 def test_shards_differ_by_one_example_at_most(tmp_path, num_shards):
     written = shards.write(little(), str(tmp_path / "set"), num_shards=num_shards)
-    manifest.verify(tmp_path / "set", written)
+    verify.check(tmp_path / "set", written)
     for split, size in (("train", 20), ("test", 7)):
         sizes = [shard.num_examples for shard in written.splits[split]]
         assert len(sizes) == min(num_shards, size)

@@ -6,7 +6,7 @@ import pytest
 from sam_pod import errors
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import cifar100
-from sam_pod.data.stored import manifest
+from sam_pod.data.stored import verify
 from tests.data import made
 
 NAMES = ["apple", "aquarium_fish", "baby", "bear", "beaver"]
@@ -44,7 +44,7 @@ def test_the_labels_are_the_fine_ones(tmp_path):
     np.testing.assert_array_equal(found, IMAGES)
     assert [item.label for item in train + test] == [*range(90, 100), *range(20, 25)]
     made.check_random_access(source)
-    manifest.verify(tmp_path / "set", shards.write(source, str(tmp_path / "set")))
+    verify.check(tmp_path / "set", shards.write(source, str(tmp_path / "set")))
 
 
 def test_the_official_checksum_is_the_default(tmp_path):

@@ -3,7 +3,7 @@ from sklearn import datasets
 
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import digits
-from sam_pod.data.stored import manifest
+from sam_pod.data.stored import verify
 
 
 def test_the_images_are_those_of_scikit_learn_in_their_order():
@@ -27,7 +27,7 @@ def test_the_images_are_those_of_scikit_learn_in_their_order():
 def test_the_digits_can_be_prepared(tmp_path):
     source = digits.read()
     written = shards.write(source, str(tmp_path / "set"))
-    manifest.verify(tmp_path / "set", written)
+    verify.check(tmp_path / "set", written)
     assert (written.name, written.image_shape) == ("digits", (8, 8, 1))
     assert written.classes == tuple("0123456789")
     assert source.sha256 == digits.read().sha256

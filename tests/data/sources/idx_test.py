@@ -4,7 +4,7 @@ import pytest
 from sam_pod import errors
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import idx
-from sam_pod.data.stored import manifest
+from sam_pod.data.stored import verify
 from tests.data import made
 
 TRAIN = np.random.default_rng(0).integers(0, 256, (12, 28, 28), np.uint8)
@@ -38,7 +38,7 @@ def test_images_and_labels_are_those_of_the_files(tmp_path, name, packed):
         assert [i.label for i in found] == [i % 10 for i in range(len(images))]
     made.check_random_access(source)
     written = shards.write(source, str(tmp_path / "set"))
-    manifest.verify(tmp_path / "set", written)
+    verify.check(tmp_path / "set", written)
     assert written.image_shape == (28, 28, 1)
 
 

@@ -8,7 +8,7 @@ import scipy.io
 from sam_pod import errors
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import devkit, imagenet, images
-from sam_pod.data.stored import manifest
+from sam_pod.data.stored import verify
 from tests.data import made
 
 WNIDS = ("n01440764", "n01443537", "n02084071")
@@ -110,7 +110,7 @@ def test_images_stay_as_they_are_whatever_their_size(tmp_path):
     report = shards.write_with(source, str(tmp_path / "set"), 2, options)
     written = report.manifest
     assert (written.image_encoding, written.image_shape) == ("encoded", (0, 0, 3))
-    manifest.verify(tmp_path / "set", written)
+    verify.check(tmp_path / "set", written)
 
 
 def refusal(*arguments):

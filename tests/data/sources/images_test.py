@@ -12,7 +12,7 @@ from sam_pod import errors
 from sam_pod.data.pictures import decoding
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import images
-from sam_pod.data.stored import manifest
+from sam_pod.data.stored import manifest, verify
 
 REAL = pathlib.Path(__file__).parents[3].parent / "shared/data/cifar10-jpeg.tar"
 CLASSES = ("ant", "bee")
@@ -307,7 +307,7 @@ def test_all_of_cifar10_as_jpeg(tmp_path):
         pytest.skip("needs ../shared/data/cifar10-jpeg.tar")
     source = images.read(str(REAL))
     written = shards.write(source, str(tmp_path / "set"))
-    manifest.verify(tmp_path / "set", written)
+    verify.check(tmp_path / "set", written)
     sizes = [written.num_examples(split) for split in ("train", "test")]
     assert (sizes, written.image_shape) == ([50_000, 10_000], (32, 32, 3))
     assert written.classes[0] == "airplane" and written.classes[9] == "truck"

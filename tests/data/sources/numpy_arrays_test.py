@@ -4,7 +4,7 @@ import pytest
 from sam_pod import errors
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import numpy_arrays, table
-from sam_pod.data.stored import manifest
+from sam_pod.data.stored import verify
 from tests.data import made
 
 
@@ -42,7 +42,7 @@ def test_images_and_labels_are_those_of_the_arrays(tmp_path, name, shape):
         assert labels == arrays[f"y_{split}"].ravel().tolist()
     made.check_random_access(source)
     written = shards.write(source, str(tmp_path / "set"), num_shards=2)
-    manifest.verify(tmp_path / "set", written)
+    verify.check(tmp_path / "set", written)
     assert written.image_shape == (*shape, 1)[:3]
 
 
@@ -51,7 +51,7 @@ def test_images_and_labels_are_those_of_the_arrays(tmp_path, name, shape):
 def test_other_processes_open_the_arrays_by_themselves(tmp_path, name):
     source = numpy_arrays.read(write(tmp_path / name, make((5, 4))), str(tmp_path))
     report = shards.write_with(source, str(tmp_path / "set"), 2, num_processes=2)
-    manifest.verify(tmp_path / "set", report.manifest)
+    verify.check(tmp_path / "set", report.manifest)
 
 
 @pytest.mark.parametrize("name", ["set.npz", "folder"])

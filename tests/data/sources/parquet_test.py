@@ -5,7 +5,7 @@ import pytest
 
 from sam_pod import errors
 from sam_pod.data.prepare import shards
-from sam_pod.data.stored import manifest
+from sam_pod.data.stored import manifest, verify
 from tests.data import made
 
 pyarrow = pytest.importorskip(
@@ -86,7 +86,7 @@ def test_it_is_prepared_by_several_processes(tmp_path):
         shards.write_with(source, f"{tmp_path}/{count}", 3, num_processes=count)
     for path in (tmp_path / "1").iterdir():
         assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes()
-    manifest.verify(tmp_path / "1", manifest.read(tmp_path / "1"))
+    verify.check(tmp_path / "1", manifest.read(tmp_path / "1"))
 
 
 def test_classes_without_names_are_numbered(tmp_path):
@@ -154,7 +154,7 @@ def test_a_null_image_is_refused_with_its_row_or_left_out(
     assert report.manifest.num_examples("train") == 3
     assert report.skipped == tuple(f"{s}-00000-of-00001.parquet row 0"
                                    for s in ("train", "test"))  # fmt: skip
-    manifest.verify(place, report.manifest)
+    verify.check(place, report.manifest)
 
 
 def test_labels_that_are_not_there_are_counted(tmp_path):

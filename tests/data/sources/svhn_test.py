@@ -5,7 +5,7 @@ import scipy.io
 from sam_pod import errors
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import svhn
-from sam_pod.data.stored import manifest
+from sam_pod.data.stored import verify
 from tests.data import made
 
 IMAGES = {
@@ -33,7 +33,7 @@ def test_examples_come_first_and_ten_is_zero(tmp_path, folder):
         assert labels == [i * 3 % 10 for i in range(len(images))]
     made.check_random_access(source)
     written = shards.write(source, str(tmp_path / "set"))
-    manifest.verify(tmp_path / "set", written)
+    verify.check(tmp_path / "set", written)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import tensorflow as tf
 from sam_pod import errors
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import split_names, tfds
-from sam_pod.data.stored import manifest
+from sam_pod.data.stored import verify
 from tests.data import made
 
 
@@ -61,7 +61,7 @@ def test_images_come_as_they_are_stored(tmp_path, folder):
     found = {item.image for item in made.items(source, "train")}
     assert len(found) == 13
     written = shards.write(source, str(tmp_path / "set"), num_shards=2)
-    manifest.verify(tmp_path / "set", written)
+    verify.check(tmp_path / "set", written)
     pixels = np.stack([made.image(i) for i in range(13)]) / 255
     mean = pixels.mean(axis=(0, 1, 2))
     np.testing.assert_allclose(written.mean, mean, rtol=1e-12)

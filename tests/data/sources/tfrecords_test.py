@@ -9,7 +9,7 @@ import tensorflow as tf
 from sam_pod import errors
 from sam_pod.data.prepare import job, shards
 from sam_pod.data.sources import split_names, tfrecords
-from sam_pod.data.stored import example_fields, manifest
+from sam_pod.data.stored import example_fields, manifest, verify
 from tests.data import made
 
 COUNT = 6
@@ -195,7 +195,7 @@ def test_the_command_prepares_a_compressed_set_as_several_processes_do(tmp_path)
     argv = ["prepare", "--dataset=tfrecord", f"--source={folder}"]
     assert job.main([*argv, f"--output={tmp_path}/one", "--num_shards=2"]) == 0
     found = manifest.read(tmp_path / "one")
-    manifest.verify(tmp_path / "one", found)
+    verify.check(tmp_path / "one", found)
     assert found.classes == ("1", "2", "3") and found.image_shape == (6, 4, 3)
     shards.write_with(read(folder), f"{tmp_path}/two", 2, num_processes=2)
     for path in (tmp_path / "one").glob("*.tfrecord"):

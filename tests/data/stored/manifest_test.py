@@ -11,7 +11,15 @@ import tensorflow as tf
 from sam_pod import errors
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import arrays
-from sam_pod.data.stored import fitting, framing, manifest, offsets, records, schema
+from sam_pod.data.stored import (
+    fitting,
+    framing,
+    manifest,
+    offsets,
+    records,
+    schema,
+    verify,
+)
 
 SHAPE = (7, 5, 3)
 CLASSES = ("ant", "bee", "cow")
@@ -71,7 +79,7 @@ def first_shard(folder):
 def refusal(folder):
     """Return the one line with which the data set is refused."""
     with pytest.raises(errors.UserError) as raised:
-        manifest.verify(folder, manifest.read(folder))
+        verify.check(folder, manifest.read(folder))
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
@@ -82,7 +90,7 @@ def test_what_is_read_is_what_was_written(tmp_path):
     assert read == written
     assert read.to_json() == (tmp_path / "set" / "manifest.json").read_text()
     assert (read.num_examples("train"), read.num_examples("test")) == (40, 13)
-    found = manifest.verify(str(tmp_path / "set"), read)
+    found = verify.check(str(tmp_path / "set"), read)
     assert {
         split: sum(map(len, part)) - len(part) for split, part in found.items()
     } == {
@@ -278,7 +286,7 @@ IMAGE = b"\7" * 105
 def test_an_example_that_does_not_fit_is_named(folder, record, reason):
     path, offset = rewrite(folder, 6, record)
     with pytest.raises(errors.UserError, match=reason) as raised:
-        manifest.verify(folder, manifest.read(folder))
+        verify.check(folder, manifest.read(folder))
     assert f"Example 6 of {path}, at byte {offset}, " in str(raised.value)
 
 
@@ -348,7 +356,7 @@ def test_a_set_of_schema_1_is_read_and_keeps_its_digest(folder):
         None,
     )
     assert read.splits["train"][0].index_crc32 is None
-    manifest.verify(folder, read)
+    verify.check(folder, read)
     data = json.loads((folder / "manifest.json").read_text())
     canonical = json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
     assert read.digest() == hashlib.sha256(canonical).hexdigest()
@@ -366,7 +374,7 @@ def make_encoded(folder, noise=None):
 
 def test_encoded_images_are_not_decoded_to_verify_them(folder):
     make_encoded(folder)
-    manifest.verify(folder, manifest.read(folder))
+    verify.check(folder, manifest.read(folder))
     path, offset = rewrite(folder, 6, example(image=[b""], label=[1]))
     index(folder, path)
     text = refusal(folder)

@@ -25,7 +25,8 @@ from sam_pod.run import checkpoints, continuing, pace, result
 from sam_pod.run import inputs as inputs_lib
 from sam_pod.run import session as session_lib
 from sam_pod.run import workdir as workdir_lib
-from sam_pod.step import algorithm, metrics, progress
+from sam_pod.step import loop as loop_lib
+from sam_pod.step import metrics, progress
 
 # Batches that may be asked for before their step: by the executor, and in buffers.
 _STEPS_AHEAD = 32
@@ -205,7 +206,7 @@ def _train_loop(session: session_lib.Session, start_step: int) -> pace.PacedLoop
                 step=number,
             )
 
-    loop = algorithm.compile_train(strategy, session.state, session.recipe)
+    loop = loop_lib.compile_train(strategy, session.state, session.recipe)
     return _paced(session, loop, input_fn, ("train", upcoming))
 
 
@@ -213,7 +214,7 @@ def _evaluation_loop(session: session_lib.Session, name: str) -> pace.PacedLoop:
     input_fn = pipeline.evaluation(
         session.splits[name], global_batch_size=session.config.global_batch_size
     )
-    loop = algorithm.compile_evaluation(
+    loop = loop_lib.compile_evaluation(
         session.runtime.strategy, session.state, session.recipe
     )
     split = session.splits[name]
@@ -222,7 +223,7 @@ def _evaluation_loop(session: session_lib.Session, name: str) -> pace.PacedLoop:
 
 def _paced(
     session: session_lib.Session,
-    loop: algorithm.Loop,
+    loop: loop_lib.Loop,
     input_fn: pipeline.InputFn,
     reads: tuple[str, Callable[[], Iterable[int]]],
 ) -> pace.PacedLoop:
@@ -237,7 +238,7 @@ def _paced(
     """
     config, (name, rows) = session.config, reads
     batches = session.runtime.strategy.distribute_datasets_from_function(
-        lambda context: algorithm.stamped(input_fn(context))
+        lambda context: loop_lib.stamped(input_fn(context))
     )
 
     @contextlib.contextmanager

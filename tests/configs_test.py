@@ -11,7 +11,8 @@ from sam_pod.config import keys as config_lib
 from sam_pod.config import rules
 from sam_pod.data.input import pipeline
 from sam_pod.run import session
-from sam_pod.step import algorithm, metrics
+from sam_pod.step import loop as loop_lib
+from sam_pod.step import metrics
 from sam_pod.step import state as state_lib
 from tests import fixtures
 
@@ -49,9 +50,9 @@ def test_takes_a_step(recipe, dtype, rho, tmp_path):
         split, global_batch_size=4, seed=config.seed, start_step=0
     )
     batches = strategy.distribute_datasets_from_function(
-        lambda context: algorithm.stamped(input_fn(context))
+        lambda context: loop_lib.stamped(input_fn(context))
     )
-    loop = algorithm.compile_train(strategy, state, built)
+    loop = loop_lib.compile_train(strategy, state, built)
     rows = loop(iter(batches), tf.constant(2, tf.int64))[0].numpy()
     assert np.isfinite(rows).all()
     report = dict(zip(metrics.TRAIN, rows[0], strict=True))

@@ -13,7 +13,8 @@ from sam_pod.data.sources import arrays
 from sam_pod.data.stored import records
 from sam_pod.machines import groups
 from sam_pod.models import batch_norm, network
-from sam_pod.step import algorithm, losses, optimizers, schedules
+from sam_pod.step import loop as loop_lib
+from sam_pod.step import losses, optimizers, schedules
 from sam_pod.step import recipe as recipe_lib
 from sam_pod.step import state as state_lib
 
@@ -125,7 +126,7 @@ def batches(count, size, shape=(6, 6, 3), classes=5, seed=0):
 def train(strategy, recipe, global_batches):
     """Run the compiled step on global batches; return (state, rows of metrics)."""
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
-    loop = algorithm.compile_train(strategy, state, recipe)
+    loop = loop_lib.compile_train(strategy, state, recipe)
 
     def input_fn(context):
         count = context.num_replicas_in_sync
@@ -138,7 +139,7 @@ def train(strategy, recipe, global_batches):
         images = np.concatenate([x[row] for x, _ in global_batches for row in rows])
         labels = np.concatenate([y[row] for _, y in global_batches for row in rows])
         data = tf.data.Dataset.from_tensor_slices((images, labels))
-        return algorithm.stamped(data.batch(size, drop_remainder=True))
+        return loop_lib.stamped(data.batch(size, drop_remainder=True))
 
     iterator = iter(strategy.distribute_datasets_from_function(input_fn))
     rows, _ = loop(iterator, tf.constant(len(global_batches), tf.int64))

@@ -13,7 +13,7 @@ from sam_pod.config import keys as config_lib
 from sam_pod.data import augment
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.machines import groups
-from sam_pod.step import algorithm
+from sam_pod.step import loop as loop_lib
 from sam_pod.step import state as state_lib
 from sam_pod.storage import files
 from tests import fixtures, runs
@@ -105,8 +105,8 @@ class Trainer:
         recipe = fixtures.augmented_recipe(net, "crop,brightness")
         self.state = state_lib.create(self.strategy, recipe.network, recipe.optimizer)
         self.first = state_lib.to_arrays(self.state)
-        self.loop = algorithm.compile_train(self.strategy, self.state, recipe)
-        self.test_loop = algorithm.compile_evaluation(self.strategy, self.state, recipe)
+        self.loop = loop_lib.compile_train(self.strategy, self.state, recipe)
+        self.test_loop = loop_lib.compile_evaluation(self.strategy, self.state, recipe)
         self.group = groups.size(recipe.sync, replicas)
 
     def results(self, data):
@@ -128,7 +128,7 @@ class Trainer:
 
     def _run(self, loop, input_fn, steps):
         batches = self.strategy.distribute_datasets_from_function(
-            lambda context: algorithm.stamped(input_fn(context))
+            lambda context: loop_lib.stamped(input_fn(context))
         )
         return loop(iter(batches), tf.constant(steps, tf.int64))[0].numpy()
 

@@ -5,19 +5,15 @@ values of the state to new values; `compile_loop` runs it under a strategy, many
 in one call.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from sam_pod import sam
 from sam_pod.machines import groups, replicas
-from sam_pod.step import clock, metrics, passes
+from sam_pod.step import metrics, passes
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
-
-# loop(iterator of `stamped` batches, num_steps) -> one row of float32 per step,
-# `[num_steps, width]`, and the seconds that each waited for its batch, `[num_steps]`.
-Loop = Callable[[Iterator, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 def replica_step(
@@ -162,97 +158,3 @@ def _report(
         "train/rho": tf.constant(rho),
     }
     return tf.stack([tf.cast(report[name], tf.float32) for name in metrics.TRAIN])
-
-
-def compile_train(
-    strategy: tf.distribute.Strategy, state: state_lib.TrainState, recipe: Recipe
-) -> Loop:
-    """Return the loop that trains: it writes the state, its rows are metrics.TRAIN.
-
-    num_steps is an int64 tensor: an int would retrace.
-    """
-
-    def run(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        values, report = replica_step(state.read(), (images, labels), recipe)
-        state.write(values)
-        return report
-
-    return compile_loop(strategy, run, len(metrics.TRAIN))
-
-
-def compile_evaluation(
-    strategy: tf.distribute.Strategy, state: state_lib.TrainState, recipe: Recipe
-) -> Loop:
-    """Return the loop that evaluates: its rows are the sums of each batch, `[3]`."""
-
-    def run(images: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        return replica_evaluation(state.read(), (images, labels, mask), recipe)
-
-    return compile_loop(strategy, run, 3)
-
-
-def compile_loop(
-    strategy: tf.distribute.Strategy, replica_fn: Callable, width: int
-) -> Loop:
-    """Return the loop that runs all its steps in one call.
-
-    Args:
-        strategy: Under which each step runs, one `replica_fn` per replica.
-        replica_fn: From one batch to a float32 `[width]`, equal on all replicas.
-        width: Of what `replica_fn` returns, stacked by the loop.
-    """
-
-    num_hosts = getattr(strategy.extended, "num_hosts", 1)  # Of a TPU slice.
-    # Neither the step nor its loop has Python conditions of tensors, and to look for
-    # some would read all sources of the step: a third of the time to the first one.
-    replica_fn = tf.autograph.experimental.do_not_convert(replica_fn)
-
-    @tf.function(autograph=False)
-    def loop(iterator: Iterator, num_steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        def step(
-            i: tf.Tensor, rows: tf.TensorArray, waits: tf.TensorArray, since: tf.Tensor
-        ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray, tf.Tensor]:
-            *batch, made = next(iterator)
-            row = strategy.run(replica_fn, args=tuple(batch))
-            local_rows = strategy.experimental_local_results(row)
-            # A step has waited from the end of the one before until its batch was
-            # made, if it was not. It orders nothing: batches are asked for ahead.
-            made = strategy.experimental_local_results(made)
-            made = tf.reduce_max(made[: len(made) // num_hosts])  # By one clock.
-            wait = tf.maximum(made - since, 0.0)
-            since = _time_of(local_rows[0])
-            place = tf.cast(i, tf.int32)
-            waits = waits.write(place, wait)
-            rows = rows.write(place, tf.ensure_shape(local_rows[0], [width]))
-            return i + 1, rows, waits, since
-
-        size = tf.cast(num_steps, tf.int32)
-        _, rows, waits, _ = tf.while_loop(
-            lambda i, *_: i < num_steps,
-            step,
-            (
-                tf.constant(0, tf.int64),
-                tf.TensorArray(tf.float32, size, False, True),
-                tf.TensorArray(tf.float64, size, False, True),
-                clock.seconds(),
-            ),
-            maximum_iterations=size,
-        )
-        return rows.stack(), waits.stack()
-
-    return loop
-
-
-def stamped(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Add to each batch, at its end, the seconds when it was made: loops take such."""
-    batches = batches.map(lambda *batch: (*batch, clock.seconds()))
-    return batches.prefetch(1)  # So that it is made when it can be.
-
-
-def _time_of(tensor: tf.Tensor) -> tf.Tensor:
-    """Return the seconds when a small tensor could be read here."""
-    # What an accelerator computes is there when its copy is.
-    with tf.device("/device:CPU:0"):
-        copy = tf.identity(tensor)
-        with tf.control_dependencies([copy]):
-            return clock.seconds()

@@ -16,6 +16,7 @@ from sam_pod.config import keys as config_lib
 from sam_pod.data import augment
 from sam_pod.models import table
 from sam_pod.step import algorithm, optimizers, schedules
+from sam_pod.step import loop as loop_lib
 from sam_pod.step import state as state_lib
 
 
@@ -38,11 +39,11 @@ def main():
     )
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
-    loop = algorithm.compile_train(strategy, state, recipe)
+    loop = loop_lib.compile_train(strategy, state, recipe)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (int(batch_size), 32, 32, 3), dtype=np.uint8)
     labels = rng.integers(0, 10, int(batch_size)).astype(np.int32)
-    data = algorithm.stamped(tf.data.Dataset.from_tensors((images, labels)).repeat())
+    data = loop_lib.stamped(tf.data.Dataset.from_tensors((images, labels)).repeat())
     iterator = iter(strategy.experimental_distribute_dataset(data))
     one = tf.constant(1, tf.int64)
     for _ in sys.stdin:

@@ -89,7 +89,7 @@ def run(recipe, images, labels, num_replicas):
     import numpy as np
     import tensorflow as tf
 
-    from sam_pod.step import algorithm
+    from sam_pod.step import loop as loop_lib
     from sam_pod.step import state as state_lib
 
     devices = [f"CPU:{i}" for i in range(num_replicas)]
@@ -97,11 +97,11 @@ def run(recipe, images, labels, num_replicas):
         devices, cross_device_ops=tf.distribute.ReductionToOneDevice()
     )
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
-    loop = algorithm.compile_train(strategy, state, recipe)
+    loop = loop_lib.compile_train(strategy, state, recipe)
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).unbatch()
     batches = batches.batch(images.shape[1] // num_replicas, drop_remainder=True)
     data = strategy.distribute_datasets_from_function(
-        lambda _: algorithm.stamped(batches)
+        lambda _: loop_lib.stamped(batches)
     )
     reports, _ = loop(iter(data), tf.constant(len(images), tf.int64))
     names = flax_names(recipe.network)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.run import contact_sheet, session
 from sam_pod.step import algorithm, passes
+from sam_pod.step import loop as loop_lib
 from sam_pod.step import state as state_lib
 from tests import fixtures, runs
 from tests.train_test import run
@@ -67,9 +68,9 @@ def test_it_shows_the_first_batch_of_training_on_two_replicas(tmp_path, monkeypa
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
     input_fn = pipeline.training(split, global_batch_size=16, seed=0, start_step=0)
     batches = strategy.distribute_datasets_from_function(
-        lambda context: algorithm.stamped(input_fn(context))
+        lambda context: loop_lib.stamped(input_fn(context))
     )
-    loop = algorithm.compile_train(strategy, state, recipe)
+    loop = loop_lib.compile_train(strategy, state, recipe)
     rows = loop(iter(batches), tf.constant(2, tf.int64))[0].numpy()
     assert np.isfinite(rows).all()
     assert sorted(seen) == list(range(16))

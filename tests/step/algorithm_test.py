@@ -14,6 +14,7 @@ from sam_pod import sam
 from sam_pod.machines import groups
 from sam_pod.models import network
 from sam_pod.step import algorithm, metrics, optimizers, passes
+from sam_pod.step import loop as loop_lib
 from sam_pod.step import state as state_lib
 from tests import fixtures, numpy_net
 
@@ -385,10 +386,10 @@ def test_the_loop_does_not_change_the_result():
     whole, rows = fixtures.train(one(), recipe, data)
     strategy = one()
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
-    loop = algorithm.compile_train(strategy, state, recipe)
+    loop = loop_lib.compile_train(strategy, state, recipe)
     images, labels = (np.concatenate(part) for part in zip(*data, strict=True))
     dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8, True)
-    dataset = algorithm.stamped(dataset)
+    dataset = loop_lib.stamped(dataset)
     iterator = iter(strategy.experimental_distribute_dataset(dataset))
     parts = [loop(iterator, tf.constant(n, tf.int64))[0].numpy() for n in (1, 3, 2)]
     np.testing.assert_array_equal(np.concatenate(parts), rows)
@@ -423,9 +424,9 @@ def test_a_loop_tells_how_long_its_steps_waited_for_input(replicas):
         def input_fn(context):
             del context
             pairs = tf.data.Dataset.from_tensors((tf.ones([4]), tf.ones([4])))
-            return algorithm.stamped(slow(pairs.repeat(), input_seconds / replicas))
+            return loop_lib.stamped(slow(pairs.repeat(), input_seconds / replicas))
 
-        loop = algorithm.compile_loop(strategy, replica_fn, 2)
+        loop = loop_lib.compile_loop(strategy, replica_fn, 2)
         iterator = iter(strategy.distribute_datasets_from_function(input_fn))
         loop(iterator, tf.constant(1, tf.int64))  # Compiles.
         start = time.monotonic()

@@ -40,6 +40,7 @@ from sam_pod.run import (
 )
 from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import inputs as inputs_lib
+from sam_pod.run import log as log_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import optimizers, schedules
 from sam_pod.step import state as state_lib
@@ -61,7 +62,7 @@ class Session:
     state: state_lib.TrainState
     checkpoints: checkpoints_lib.Checkpoints
     writer: writers.Writer
-    log: writers.ProgressLog
+    log: log_lib.ProgressLog
 
     def limit(self, what: str) -> contextlib.AbstractContextManager:
         """Bound the time of what needs an answer from other machines."""
@@ -184,7 +185,7 @@ def _set_up(
             sheet = contact_sheet.make(recipe, examples, classes)
             first_layer.check(recipe, images, examples.images, config.model.name)
         writer.contact_sheet(*sheet)
-    log = writers.ProgressLog(config.log_every_seconds, total_steps, epoch_steps)
+    log = log_lib.ProgressLog(config.log_every_seconds, total_steps, epoch_steps)
     return Session(
         config=config,
         workdir=workdir,

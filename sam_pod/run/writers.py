@@ -5,9 +5,7 @@ accelerator from TensorFlow.
 """
 
 import contextlib
-import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import ml_collections
 import numpy as np
@@ -134,71 +132,6 @@ class Writer:
         self._send()
         if self._outbox:
             self._outbox.close()
-
-
-class ProgressLog:
-    """Log where the run stands every few seconds, with a time to go."""
-
-    def __init__(
-        self, every_seconds: float, total_steps: int, epoch_steps: int
-    ) -> None:
-        self._every_seconds = every_seconds
-        self._total_steps = total_steps
-        self._epoch_steps = epoch_steps
-        self._last_line = time.monotonic()
-        self._start: tuple[float, int] | None = None
-
-    def start(self, step: int) -> None:
-        """Note that the step is compiled: from here on its time tells something."""
-        self._start = time.monotonic(), step
-        logging.info("Compiled the step; at step %d/%d.", step, self._total_steps)
-
-    def steps(self, step: int, row: np.ndarray, speed: Mapping[str, float]) -> None:
-        """Log one line if it is time.
-
-        Args:
-            step: The last one.
-            row: Its metrics.
-            speed: By name, the metrics of the loop that it was in.
-        """
-        now = time.monotonic()
-        if not self._is_due(now) and step != self._total_steps:
-            return
-        values: dict[str, Any] = dict(zip(metrics.TRAIN, row.tolist(), strict=True))
-        logging.info(
-            "step %d/%d  epoch %.1f  loss %.4f  accuracy %.3f  sharpness %.4f  "
-            "lr %.2g  %.0f examples/s  input wait %.0f %%  to go %s",
-            step,
-            self._total_steps,
-            step / self._epoch_steps,
-            values["train/loss"],
-            values["train/accuracy"],
-            values["train/sharpness"],
-            values["train/learning_rate"],
-            speed[metrics.EXAMPLES_PER_SECOND],
-            100 * speed[metrics.WAIT_FRACTION],
-            self._time_to_go(now, step),
-        )
-
-    def evaluation(self, name: str, batch: int, num_batches: int) -> None:
-        """Log how far an evaluation is, if it is time."""
-        if self._is_due(time.monotonic()):
-            logging.info("evaluating %s: batch %d/%d", name, batch, num_batches)
-
-    def _is_due(self, now: float) -> bool:
-        if now - self._last_line < self._every_seconds:
-            return False
-        self._last_line = now
-        return True
-
-    def _time_to_go(self, now: float, step: int) -> str:
-        since, first_step = self._start or (now, step)
-        if step == first_step:
-            return "unknown yet"
-        seconds = (now - since) / (step - first_step) * (self._total_steps - step)
-        minutes, seconds = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s"
 
 
 def _as_code(text: str) -> str:

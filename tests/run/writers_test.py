@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.machines import runtime, workers
+from sam_pod.run import log as log_lib
 from sam_pod.run import writers
 from sam_pod.step import metrics
 
@@ -29,7 +30,7 @@ def clock(monkeypatch):
 
 
 def test_a_line_every_few_seconds_with_a_time_to_go(clock, caplog):
-    log = writers.ProgressLog(5.0, total_steps=1000, epoch_steps=100)
+    log = log_lib.ProgressLog(5.0, total_steps=1000, epoch_steps=100)
     with caplog.at_level("INFO", logger="absl"):
         clock.now = 30.0
         log.start(1)
@@ -45,7 +46,7 @@ def test_a_line_every_few_seconds_with_a_time_to_go(clock, caplog):
 
 
 def test_long_runs_show_hours_and_the_last_step_has_a_line(clock, caplog):
-    log = writers.ProgressLog(5.0, total_steps=100_000, epoch_steps=100)
+    log = log_lib.ProgressLog(5.0, total_steps=100_000, epoch_steps=100)
     with caplog.at_level("INFO", logger="absl"):
         log.start(0)
         clock.now = 10.0
@@ -57,7 +58,7 @@ def test_long_runs_show_hours_and_the_last_step_has_a_line(clock, caplog):
 
 
 def test_evaluations_show_where_they_are(clock, caplog):
-    log = writers.ProgressLog(5.0, total_steps=10, epoch_steps=10)
+    log = log_lib.ProgressLog(5.0, total_steps=10, epoch_steps=10)
     with caplog.at_level("INFO", logger="absl"):
         for batch in range(1, 13):
             clock.now += 1.0

@@ -13,7 +13,7 @@ import ml_collections
 from launch.tpu import trainer
 from sam_pod import errors
 from sam_pod import main as main_lib
-from sam_pod.config import keys as config_lib
+from sam_pod.config import batch
 from sam_pod.machines import accelerators
 from sam_pod.models import model_file
 from sam_pod.process import path_flags
@@ -102,7 +102,7 @@ def check_replicas(config: ml_collections.ConfigDict, num_replicas: int) -> None
         raise errors.UserError(
             f"`runtime.strategy` is {strategy!r}; on a TPU it must be 'auto' or 'tpu'."
         )
-    config_lib.per_replica_batch_size(
+    batch.per_replica_batch_size(
         config.global_batch_size,
         num_replicas,
         config.accumulate_steps * config.sam.micro_batches,

@@ -18,7 +18,7 @@ from ml_collections import config_flags
 
 from sam_pod import errors
 from sam_pod.config import keys as config_lib
-from sam_pod.config import rules
+from sam_pod.config import recipes, rules
 from sam_pod.machines import cluster, lost
 from sam_pod.process import command, exhaustion, notices, path_flags, signals, watchdog
 from sam_pod.run import continuing
@@ -103,7 +103,7 @@ def parse(argv: list[str], *, here: bool = True) -> tuple[flags.FlagValues, str]
             "No recipe; give --config=FILE[:VARIANT], such as "
             "--config=configs/resnet20.py:digits."
         )
-    config = config_lib.load(recipe)
+    config = recipes.load(recipe)
     for argument in rest[1:]:
         name = argument.lstrip("-").removeprefix("no").partition("=")[0]
         if argument.startswith("-") and name.startswith("config."):

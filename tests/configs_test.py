@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod.config import keys as config_lib
-from sam_pod.config import rules
+from sam_pod.config import recipes, rules
 from sam_pod.data.input import pipeline
 from sam_pod.run import session
 from sam_pod.step import loop as loop_lib
@@ -33,7 +32,7 @@ def variants():
 )
 @pytest.mark.parametrize("recipe", list(variants()), ids=lambda r: r.rpartition("/")[2])
 def test_takes_a_step(recipe, dtype, rho, tmp_path):
-    config = config_lib.load(recipe)
+    config = recipes.load(recipe)
     rules.validate(config)
     # The batch of the recipe is for an accelerator; the step is the recipe's own.
     config.global_batch_size, config.dtype = 4, dtype
@@ -65,7 +64,7 @@ def test_takes_a_step(recipe, dtype, rho, tmp_path):
 
 
 def test_the_default_recipe_is_the_seeds():
-    config = config_lib.load(f"{CONFIGS}/resnet20.py")
+    config = recipes.load(f"{CONFIGS}/resnet20.py")
     assert (config.optimizer.name, config.optimizer.learning_rate) == ("adam", 1e-3)
     assert (config.global_batch_size, config.num_epochs) == (1024, 100)
     assert config.schedule.name == "plateau"

@@ -5,10 +5,7 @@ them. Nothing here imports TensorFlow, so a bad config is refused in a moment.
 """
 
 import hashlib
-import importlib.util
 import json
-import os
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -184,60 +181,6 @@ def check_key(key: str, path: str = "") -> None:
         raise errors.UserError(f"Unknown config key `{key}`{where}{hint}.")
 
 
-def load(recipe: str) -> ml_collections.ConfigDict:
-    """Return the defaults with the recipe `FILE[:VARIANT]` laid over them, locked.
-
-    Raises:
-        UserError: no such file or variant, an unknown key, a wrong type.
-    """
-    path, _, variant = recipe.partition(":")
-    try:
-        path = path_flags.expand(path)
-    except ValueError as error:
-        raise errors.UserError(f"--config={path}: {error}.") from error
-    if not os.path.isfile(path):
-        raise errors.UserError(
-            f"No recipe at {path!r}; --config takes FILE[:VARIANT], such as "
-            "configs/resnet20.py:sgd."
-        )
-    spec = importlib.util.spec_from_file_location("sam_pod_recipe", path)
-    if spec is None or spec.loader is None:
-        raise errors.UserError(f"The recipe {path!r} is not a Python file (.py).")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise _broken(path, error) from error
-    if not hasattr(module, "get_config"):
-        raise errors.UserError(f"{path} has no get_config(variant) function.")
-    variants = getattr(module, "VARIANTS", ("",))
-    if not (
-        isinstance(variants, list | tuple | set | frozenset | Mapping)
-        and all(isinstance(name, str) for name in variants)
-    ):
-        raise errors.UserError(
-            f"VARIANTS of {path} is {str(variants)[:80]}; it must be a list of texts, "
-            "such as ('', 'small')."
-        )
-    if variant not in variants:
-        guess = errors.nearest(variant, variants)
-        hint = f" Did you mean {guess!r}?" if guess else ""
-        raise errors.UserError(
-            f"{path} has no variant {variant!r}; it has "
-            f"{[name for name in variants if name]}.{hint}"
-        )
-    try:
-        recipe_config = module.get_config(variant)
-    except (Exception, SystemExit) as error:
-        raise _broken(path, error) from error
-    if not isinstance(recipe_config, ml_collections.ConfigDict):
-        raise errors.UserError(
-            f"get_config of {path} returns a {type(recipe_config).__name__}; it must "
-            "return an ml_collections.ConfigDict."
-        )
-    return lay_over_defaults(recipe_config, path)
-
-
 def lay_over_defaults(
     values: Mapping[str, Any] | ml_collections.ConfigDict, path: str
 ) -> ml_collections.ConfigDict:
@@ -258,18 +201,6 @@ def lay_over_defaults(
         check_key(key, path)
         _set(config, key, value, path)
     return config
-
-
-def _broken(path: str, error: Exception) -> errors.UserError:
-    """Return an error that names the line of the recipe, as a traceback would."""
-    line = getattr(error, "lineno", None)
-    for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename == path:
-            line = frame.lineno
-    reason = " ".join(str(getattr(error, "msg", error)).split())
-    return errors.UserError(
-        f"{path}, line {line}: {type(error).__name__}: {reason}. Mend the recipe."
-    )
 
 
 def _set(config: ml_collections.ConfigDict, key: str, value: Any, path: str) -> None:
@@ -320,37 +251,6 @@ def expand_home(config: ml_collections.ConfigDict) -> None:
             _set(config, key, path_flags.expand(value), "the config")
         except ValueError as error:
             raise errors.UserError(f"`{key}` is {value}: {error}.") from error
-
-
-def per_replica_batch_size(
-    global_batch_size: int, num_replicas: int, num_parts: int = 1
-) -> int:
-    """Return the examples that each replica takes of a global batch.
-
-    Args:
-        global_batch_size: Examples per step, over all replicas.
-        num_replicas: That share them.
-        num_parts: Into which each replica splits its own: `sam.micro_batches` times
-            `accumulate_steps`.
-
-    Raises:
-        UserError: the batch does not divide by the replicas and their parts.
-    """
-    divisor = num_replicas * num_parts
-    if global_batch_size % divisor:
-        below = global_batch_size - global_batch_size % divisor
-        above = below + divisor
-        remedy = f"{below} or {above}" if below else f"{above}"
-        parts = (
-            f", times `sam.micro_batches` and `accumulate_steps` ({num_parts})"
-            if num_parts > 1
-            else ""
-        )
-        raise errors.UserError(
-            f"`global_batch_size` ({global_batch_size}) must be divisible by the "
-            f"number of replicas ({num_replicas}){parts}: take {remedy}."
-        )
-    return global_batch_size // num_replicas
 
 
 def to_json(config: ml_collections.ConfigDict) -> str:

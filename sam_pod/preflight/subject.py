@@ -13,7 +13,7 @@ from collections.abc import Collection
 import ml_collections
 
 from sam_pod import errors
-from sam_pod.config import keys as config_lib
+from sam_pod.config import batch
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.lowering import programs
@@ -75,7 +75,7 @@ class Subject:
             UserError: the batch does not divide; names the two nearest.
         """
         config = self.config
-        return config_lib.per_replica_batch_size(
+        return batch.per_replica_batch_size(
             config.global_batch_size,
             num_replicas,
             config.sam.micro_batches * config.accumulate_steps,

@@ -18,7 +18,7 @@ import tensorflow as tf
 from absl import logging
 
 from sam_pod import errors
-from sam_pod.config import keys as config_lib
+from sam_pod.config import batch
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest as manifest_lib
@@ -83,7 +83,7 @@ def set_up(
     with _limit(config, "Comparing the workers"):
         located = workdir_lib.locate(workdir, config)
         identity.check(identity.of(config, _told_model(located)), workers)
-    config_lib.per_replica_batch_size(
+    batch.per_replica_batch_size(
         config.global_batch_size,
         num_replicas,
         config.sam.micro_batches * config.accumulate_steps,

@@ -19,7 +19,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from sam_pod.config import keys as config_lib
+from sam_pod.config import recipes
 from sam_pod.data import augment
 from sam_pod.data.input import pipeline
 from tests import fixtures
@@ -50,7 +50,7 @@ def read(batch_size):
 
 def augmentation(batch_size):
     """Return a function that augments one batch BATCHES times."""
-    config = config_lib.load("configs/resnet20.py")
+    config = recipes.load("configs/resnet20.py")
     apply = augment.build(
         config.data.augment,
         augment.Options(

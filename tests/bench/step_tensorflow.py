@@ -12,7 +12,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from sam_pod.config import keys as config_lib
+from sam_pod.config import recipes
 from sam_pod.data import augment
 from sam_pod.models import table
 from sam_pod.step import algorithm, optimizers, schedules
@@ -25,7 +25,7 @@ def main():
     tf.config.threading.set_intra_op_parallelism_threads(int(threads))
     tf.config.threading.set_inter_op_parallelism_threads(int(threads))
     tf.config.experimental.enable_op_determinism()
-    config = config_lib.load("configs/resnet20.py")
+    config = recipes.load("configs/resnet20.py")
     augmentation = augment.build(config.data.augment, augment.Options())
     recipe = algorithm.Recipe(
         network=table.build("resnet20", (32, 32, 3), 10, dtype=dtype),

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from sam_pod import errors
+from sam_pod.config import batch, recipes
 from sam_pod.config import keys as config_lib
 from sam_pod.config.first_keys import FIRST_KEYS
 
@@ -31,7 +32,7 @@ def recipe(tmp_path, body):
 
 def test_a_recipe_lies_over_the_defaults(tmp_path):
     path = recipe(tmp_path, '{"seed": 3, "sam": {"rho": 1}, "data": {"dir": "x"}}')
-    config = config_lib.load(path)
+    config = recipes.load(path)
     assert (config.seed, config.sam.rho, config.data.dir) == (3, 1.0, "x")
     assert isinstance(config.sam.rho, float)
     assert config.sam.sync == "global"
@@ -52,25 +53,25 @@ def test_a_recipe_lies_over_the_defaults(tmp_path):
 )
 def test_a_wrong_recipe_names_the_key(tmp_path, body, message):
     with pytest.raises(errors.UserError, match=message):
-        config_lib.load(recipe(tmp_path, body))
+        recipes.load(recipe(tmp_path, body))
 
 
 def test_missing_recipes_and_variants(tmp_path):
     with pytest.raises(errors.UserError, match=r"No recipe at 'nowhere\.py'"):
-        config_lib.load("nowhere.py:big")
+        recipes.load("nowhere.py:big")
     path = recipe(tmp_path, "{}")
-    config_lib.load(path + ":big")
+    recipes.load(path + ":big")
     with pytest.raises(errors.UserError, match=r"no variant 'bgi'.*Did you mean 'big'"):
-        config_lib.load(path + ":bgi")
+        recipes.load(path + ":bgi")
     (tmp_path / "recipe.txt").write_text("")
     with pytest.raises(errors.UserError, match="not a Python file"):
-        config_lib.load(str(tmp_path / "recipe.txt"))
+        recipes.load(str(tmp_path / "recipe.txt"))
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(errors.UserError, match="has no get_config"):
-        config_lib.load(str(tmp_path / "empty.py"))
+        recipes.load(str(tmp_path / "empty.py"))
     (tmp_path / "broken.py").write_text("def get_config(:")
     with pytest.raises(errors.UserError, match=r"broken\.py, line 1.*invalid syntax"):
-        config_lib.load(str(tmp_path / "broken.py"))
+        recipes.load(str(tmp_path / "broken.py"))
 
 
 @pytest.mark.parametrize(
@@ -87,27 +88,27 @@ def test_a_recipe_that_breaks_is_one_line(tmp_path, text, message):
     path = tmp_path / "recipe.py"
     path.write_text(text)
     with pytest.raises(errors.UserError, match=message) as raised:
-        config_lib.load(str(path))
+        recipes.load(str(path))
     assert "\n" not in str(raised.value)
 
 
 def test_batches_divide_by_the_replicas():
-    assert config_lib.per_replica_batch_size(12, 4) == 3
+    assert batch.per_replica_batch_size(12, 4) == 3
     with pytest.raises(errors.UserError, match=r"\(10\).*\(4\): take 8 or 12\."):
-        config_lib.per_replica_batch_size(10, 4)
+        batch.per_replica_batch_size(10, 4)
     with pytest.raises(errors.UserError, match=r"take 4\."):
-        config_lib.per_replica_batch_size(2, 4)
-    assert config_lib.per_replica_batch_size(48, 4, 6) == 12
+        batch.per_replica_batch_size(2, 4)
+    assert batch.per_replica_batch_size(48, 4, 6) == 12
     parts = r"\(4\), times `sam\.micro_batches` and `accumulate_steps` \(6\): take 24"
     with pytest.raises(errors.UserError, match=parts):
-        config_lib.per_replica_batch_size(32, 4, 6)
+        batch.per_replica_batch_size(32, 4, 6)
 
 
 def test_a_group_size_may_be_a_number_in_a_recipe(tmp_path):
-    config = config_lib.load(recipe(tmp_path, '{"sam": {"sync": 4}}'))
+    config = recipes.load(recipe(tmp_path, '{"sam": {"sync": 4}}'))
     assert config.sam.sync == "4"
     with pytest.raises(errors.UserError, match=r"`sam\.sync` in .* is True"):
-        config_lib.load(recipe(tmp_path, '{"sam": {"sync": True}}'))
+        recipes.load(recipe(tmp_path, '{"sam": {"sync": True}}'))
 
 
 def test_differences_and_digest_leave_out_what_changes_nothing():

@@ -12,8 +12,7 @@ import ml_collections
 
 from launch.tpu import trainer
 from sam_pod import errors
-from sam_pod import main as main_lib
-from sam_pod.config import batch
+from sam_pod.config import batch, command_line
 from sam_pod.machines import accelerators
 from sam_pod.models import model_file
 from sam_pod.process import path_flags
@@ -30,7 +29,7 @@ def trainer_arguments(
         UserError: the trainer would refuse them there.
         SystemExit: after showing the trainer's help.
     """
-    values, recipe = main_lib.parse(["sam_pod.main", *arguments], here=False)
+    values, recipe = command_line.parse(["sam_pod.main", *arguments], here=False)
     if values.tpu:
         raise errors.UserError(
             f"--tpu={values.tpu} is not needed: the launcher names the slice's hosts."
@@ -45,7 +44,7 @@ def trainer_arguments(
             print(f"{what} is {place}: of the home folder there.", file=sys.stderr)
     check_replicas(values.config, accelerator.replicas)
     path, mark, variant = recipe.partition(":")
-    _, rest = main_lib._split_recipe(list(arguments))
+    _, rest = command_line.split_recipe(list(arguments))
     rest += _model_there(values.config.model.name)
     return (f"--config={_shipped('--config', path)}{mark}{variant}", *rest)
 

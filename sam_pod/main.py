@@ -1,8 +1,4 @@
-"""Train with SAM: python -m sam_pod.main --config=FILE[:VARIANT] [--config.key=value].
-
-Exit codes: 0 done; 1 the user's error, one line on stderr; 42 interrupted, run the same
-command again and it continues; 70 a bug, with its traceback.
-"""
+"""The command that trains: parse, connect, train and exit."""
 
 import logging as python_logging
 import os
@@ -10,17 +6,13 @@ import shlex
 import shutil
 import sys
 import threading
-import time
 from typing import Any, NoReturn
 
 from absl import flags, logging
-from ml_collections import config_flags
 
-from sam_pod import errors
-from sam_pod.config import keys as config_lib
-from sam_pod.config import recipes, rules
+from sam_pod.config import command_line
 from sam_pod.machines import cluster, lost
-from sam_pod.process import command, exhaustion, notices, path_flags, signals, watchdog
+from sam_pod.process import command, exhaustion, notices, signals, watchdog
 from sam_pod.run import continuing
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.storage import retries
@@ -31,8 +23,8 @@ def main(argv: list[str]) -> int:
     stop = signals.watch()
 
     def train() -> None:
-        values, recipe = parse(argv)
-        workdir = values.workdir or workdir_lib.make_new(new_name(recipe))
+        values, recipe = command_line.parse(argv)
+        workdir = values.workdir or workdir_lib.make_new(command_line.new_name(recipe))
         try:
             _train(values, workdir, stop)
         except signals.Interrupted:
@@ -69,89 +61,6 @@ def _leave_lost(error: Exception, workdir: str) -> NoReturn:
     os._exit(signals.EXIT_CODE)
 
 
-def parse(argv: list[str], *, here: bool = True) -> tuple[flags.FlagValues, str]:
-    """Return the flags, among them the resolved `config`, and the recipe's name.
-
-    Args:
-        argv: The command line.
-        here: Whether the run is on this machine, whose home folder `~` then is.
-
-    Raises:
-        UserError: a flag or a key that is unknown, or has a wrong value.
-        SystemExit: after showing the help that was asked for.
-    """
-    recipe, rest = _split_recipe(argv)
-    values = flags.FlagValues()
-    define = path_flags.define if here else flags.DEFINE_string
-    define("workdir", "", "Folder of the run; continues what is there.", values)
-    flags.DEFINE_list(
-        "accept_change",
-        [],
-        "What may be other than in the run that is continued: replicas (another m of "
-        "SAM, another batch of BatchNorm), num_epochs, early_stopping.patience.",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "tpu", "", "A TPU: local, its name, or grpc://HOST:8470,...", values
-    )
-    flags.DEFINE_string("zone", "", "Of the TPU that --tpu names.", values)
-    flags.DEFINE_string("project", "", "Of the TPU that --tpu names.", values)
-    if command.wants_help(rest):
-        _show_help(values)
-    if not recipe:
-        raise errors.UserError(
-            "No recipe; give --config=FILE[:VARIANT], such as "
-            "--config=configs/resnet20.py:digits."
-        )
-    config = recipes.load(recipe)
-    for argument in rest[1:]:
-        name = argument.lstrip("-").removeprefix("no").partition("=")[0]
-        if argument.startswith("-") and name.startswith("config."):
-            config_lib.check_key(name.removeprefix("config."))
-    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=rest)
-    command.parse(values, rest, __doc__)
-    continuing.parse(values.accept_change)
-    if here:
-        config_lib.expand_home(values.config)
-    rules.validate(values.config)
-    return values, recipe
-
-
-def _split_recipe(argv: list[str]) -> tuple[str, list[str]]:
-    """Return the value of --config, and the arguments without it."""
-    recipe, rest = "", []
-    arguments = iter(argv)
-    for argument in arguments:
-        if argument in ("--config", "-config"):
-            recipe = next(arguments, "")
-        elif argument.startswith(("--config=", "-config=")):
-            recipe = argument.partition("=")[2]
-        else:
-            rest.append(argument)
-    return recipe, rest
-
-
-def _show_help(values: flags.FlagValues) -> None:
-    keys = "\n".join(
-        f"  --config.{key}={value!r}"
-        for key, value in config_lib.flatten(config_lib.defaults()).items()
-    )
-    print(
-        f"{__doc__}\n  --config: FILE[:VARIANT], such as configs/resnet20.py:digits"
-        f"{values.get_help()}\n\nConfig keys and their defaults, before the recipe:\n"
-        f"{keys}"
-    )
-    raise SystemExit(0)
-
-
-def new_name(recipe: str) -> str:
-    """Return the name of a folder under runs/, after the recipe and the time."""
-    path, _, variant = recipe.partition(":")
-    name = os.path.splitext(os.path.basename(path))[0]
-    moment = time.strftime("%Y%m%d-%H%M%S")
-    return os.path.join("runs", "-".join(filter(None, (name, variant, moment))))
-
-
 def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> None:
     # TensorFlow is imported here, not above: a bad flag is refused in a moment, and
     # the threads it starts inherit the signal mask.
@@ -159,7 +68,10 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
     command.log_to_stdout()
     logging.info("Workdir: %s", workdir)
     retries.limit_to(values.config.storage.retry_seconds)
-    config, accepted = values.config, continuing.parse(values.accept_change)
+    config, accepted = (
+        values.config,
+        command_line.accepted_changes(values.accept_change),
+    )
     workdir_lib.check(workdir, config, accepted)
     continuing.check_epochs(workdir, config)
     # Of several workers, only the chief's folder tells; all ask it once connected.
@@ -204,7 +116,7 @@ def _connect_and_run(
         notices.watch(stop)
     surroundings.tell()
     replicas = connected.strategy.num_replicas_in_sync
-    accepted = continuing.parse(values.accept_change)
+    accepted = command_line.accepted_changes(values.accept_change)
     with exhaustion.explained(config, replicas):
         return train.run(config, workdir, connected, stop, accepted)
 

@@ -47,7 +47,7 @@ def run(
             the chief's counts.
         runtime: What to run on.
         stop: When set on any worker, the run saves and raises within one loop.
-        accepted: Of `workdir.ACCEPTABLE`.
+        accepted: Of `keys.ACCEPTABLE`.
 
     Raises:
         Interrupted: `stop` was set; the state is saved.

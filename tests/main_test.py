@@ -11,6 +11,7 @@ import time
 import pytest
 
 from sam_pod import main
+from sam_pod.config import command_line
 from tests import runs
 from tests.process import notices_test
 
@@ -156,26 +157,28 @@ def user_error(*arguments, **keywords):
 def test_bad_flags_are_refused_in_one_line(capsys, arguments, message):
     """Without a process each: they are refused before TensorFlow is imported."""
     with pytest.raises(main.errors.UserError) as raised:
-        main.parse(["sam_pod", *arguments])
+        command_line.parse(["sam_pod", *arguments])
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
     del capsys
 
 
 def test_flags_take_effect():
-    values, recipe = main.parse(
+    values, recipe = command_line.parse(
         ["sam_pod", f"--config={RECIPE}:sgd", "--config.sam.rho=0", "--tpu", "local"]
     )
     assert (values.config.sam.rho, values.tpu) == (0.0, "local")
     assert values.config.optimizer.name == "sgd"
     assert recipe == f"{RECIPE}:sgd"
-    values, _ = main.parse(["sam_pod", "--config", RECIPE, "--config.data.dir", "/x y"])
+    values, _ = command_line.parse(
+        ["sam_pod", "--config", RECIPE, "--config.data.dir", "/x y"]
+    )
     assert values.config.data.dir == "/x y"
 
 
 def test_help_lists_the_keys(capsys):
     with pytest.raises(SystemExit) as raised:
-        main.parse(["sam_pod", "--help"])
+        command_line.parse(["sam_pod", "--help"])
     assert raised.value.code == 0
     text = capsys.readouterr().out
     for word in ("--workdir", "--tpu", "--config.sam.rho=0.05", "42"):

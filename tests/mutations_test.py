@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors, main
+from sam_pod import errors
+from sam_pod.config import command_line
 from sam_pod.data.input import dataset, notes, opening, scans
 from sam_pod.data.inspect import survey
 from sam_pod.data.prepare import shards
@@ -369,7 +370,7 @@ def test_a_recipe_that_is_none(tmp_path, text):
         code += "def get_config(v): return ml_collections.ConfigDict()\n"
     path.write_text(code)
     with pytest.raises(errors.UserError) as raised:
-        main.parse(["main", f"--config={path}"])
+        command_line.parse(["main", f"--config={path}"])
     assert RECIPES[text] in str(raised.value)
     assert "\n" not in str(raised.value)
 

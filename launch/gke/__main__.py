@@ -37,7 +37,7 @@ from absl import flags
 from launch import checks
 from launch.gke import jobset
 from sam_pod import errors
-from sam_pod import main as main_lib
+from sam_pod.config import command_line
 from sam_pod.config import keys as config_lib
 from sam_pod.machines import accelerators
 
@@ -102,7 +102,7 @@ def training(
             f"--workdir={values.workdir} must be gs://BUCKET/FOLDER: a pod may start "
             "again on another node."
         )
-    parsed, recipe = main_lib.parse(["sam_pod.main", *arguments], here=False)
+    parsed, recipe = command_line.parse(["sam_pod.main", *arguments], here=False)
     _check_arguments(parsed)
     _check_homes(parsed.config, recipe)
     warnings = _check_config(parsed.config, accelerator)

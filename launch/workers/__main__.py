@@ -26,7 +26,7 @@ from absl import flags
 
 from launch.workers import restarts, stopping
 from sam_pod import errors
-from sam_pod import main as main_lib
+from sam_pod.config import command_line
 from sam_pod.config import keys as config_lib
 from sam_pod.run import workdir as workdir_lib
 
@@ -41,10 +41,10 @@ def trainer_command(
         SystemExit: after showing the trainer's help.
     """
     # Parsed here, a mistake is told once and not by every worker.
-    values, recipe = main_lib.parse(["sam_pod.main", *arguments])
+    values, recipe = command_line.parse(["sam_pod.main", *arguments])
     command = [sys.executable, "-m", "sam_pod.main", *arguments]
     if not values.workdir:
-        made = workdir_lib.make_new(main_lib.new_name(recipe))
+        made = workdir_lib.make_new(command_line.new_name(recipe))
         command.append(f"--workdir={made}")
     named = any(a.lstrip("-").startswith("config.runtime.strategy") for a in arguments)
     default = config_lib.defaults().runtime.strategy

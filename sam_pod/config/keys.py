@@ -284,3 +284,7 @@ def differences(
         for key in sorted(before.keys() | after.keys())
         if key not in FREE_KEYS and before.get(key) != after.get(key)
     ]
+
+
+# What may change where --accept_change names it.
+ACCEPTABLE = ("early_stopping.patience", "num_epochs", "replicas")

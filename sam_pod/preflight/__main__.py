@@ -24,7 +24,7 @@ from collections.abc import Callable
 from absl import flags
 
 from sam_pod import errors
-from sam_pod import main as main_lib
+from sam_pod.config import command_line
 from sam_pod.preflight import topologies
 from sam_pod.process import command, path_flags
 
@@ -100,7 +100,7 @@ def _run(argv: list[str], check: Callable[[], None]) -> None:
         raise errors.UserError(" ".join(str(error).split())) from error
     slices = [*values.topology, *values.accelerator_type]
     targets = list(dict.fromkeys(topologies.parse(text) for text in slices))
-    config = main_lib.parse(rest)[0].config
+    config = command_line.parse(rest)[0].config
     if not targets and not values.execute:
         raise errors.UserError(
             "No slice; give --topology=v5e:4x4 or --accelerator_type=v4-32, or "

@@ -6,7 +6,6 @@ are spread, and how that has changed. Runs of older versions lack it.
 
 import json
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
@@ -26,17 +25,6 @@ HINT_STOPPED = (
     "--config.early_stopping.patience and "
     "--accept_change=early_stopping.patience."
 )
-
-
-def parse(words: Sequence[str]) -> frozenset[str]:
-    """Return the changes that are accepted.
-
-    Raises:
-        UserError: a word that is none of `workdir.ACCEPTABLE`.
-    """
-    for word in words:
-        errors.lookup(dict.fromkeys(workdir_lib.ACCEPTABLE), word, "accept_change")
-    return frozenset(words)
 
 
 def finished(workdir: str, config: ml_collections.ConfigDict) -> dict[str, Any] | None:

@@ -24,8 +24,6 @@ CHECKPOINTS = "checkpoints"
 RESULT = "result.json"
 REPLICAS = "replicas.json"  # Over how many the run is spread; see continuing.py.
 LOCK = ".lock"
-# What may change where --accept_change names it.
-ACCEPTABLE = ("early_stopping.patience", "num_epochs", "replicas")
 
 
 def check(
@@ -38,7 +36,7 @@ def check(
     Args:
         workdir: May hold a run.
         config: Resolved.
-        accepted: Of `ACCEPTABLE`.
+        accepted: Of `keys.ACCEPTABLE`.
 
     Raises:
         UserError: naming the keys that differ, or that this version does not know.
@@ -66,7 +64,7 @@ def check(
     if changed:
         keys = {key for key, _, _ in changed}
         way = ""
-        if keys <= set(ACCEPTABLE):
+        if keys <= set(config_lib.ACCEPTABLE):
             way = (
                 f" To accept the change, add --accept_change={','.join(sorted(keys))}."
             )

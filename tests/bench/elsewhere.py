@@ -17,7 +17,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from sam_pod import main as main_lib
+from sam_pod.config import command_line
 from sam_pod.lowering import programs, stablehlo
 from sam_pod.preflight import subject
 
@@ -30,7 +30,7 @@ def lower(dtype, rho, batch_size):
     arguments += [f"--config.sam.rho={rho}", f"--config.global_batch_size={batch_size}"]
     # What others measure does not augment.
     arguments += ["--config.data.augment=", "--config.data.dir=none"]
-    config = main_lib.parse(arguments)[0].config
+    config = command_line.parse(arguments)[0].config
     recipe = subject.build(config, CIFAR10).recipe(1)
     program = programs.train_step(
         recipe,

@@ -7,8 +7,8 @@ import pytest
 
 from launch import checks
 from launch.gke import __main__ as gke
-from sam_pod import errors, main
-from sam_pod.config import keys
+from sam_pod import errors
+from sam_pod.config import command_line, keys
 from sam_pod.data.inspect import __main__ as inspect
 from sam_pod.data.prepare import flags
 from sam_pod.export import __main__ as export
@@ -56,10 +56,12 @@ def flags_of(values, *names):
 
 
 def test_every_flag_and_key_that_is_a_path_takes_it(home):
-    values, _ = main.parse(["main", RECIPE, "--workdir=~/w", "--config.data.dir=~/d"])
+    values, _ = command_line.parse(
+        ["main", RECIPE, "--workdir=~/w", "--config.data.dir=~/d"]
+    )
     assert flags_of(values, "workdir") == [f"{home}/w"]
     assert values.config.data.dir == f"{home}/d"
-    values, _ = main.parse(["main", RECIPE, "--config.model.name", "~/m.keras"])
+    values, _ = command_line.parse(["main", RECIPE, "--config.model.name", "~/m.keras"])
     assert values.config.model.name == f"{home}/m.keras"
     values = export.parse(["export", "--workdir=~/w", "--output=~/e", "--data_dir=~/d"])
     assert flags_of(values, "workdir", "output", "data_dir") == [
@@ -83,7 +85,7 @@ def test_a_recipe_lies_there_and_names_paths_there(home):
             "import ml_collections\ndef get_config(variant):\n"
             "    return ml_collections.ConfigDict({'data': {'dir': '~/d'}})\n"
         )
-    values, _ = main.parse(["main", "--config=~/recipe.py"])
+    values, _ = command_line.parse(["main", "--config=~/recipe.py"])
     assert values.config.data.dir == f"{home}/d"
 
 
@@ -105,7 +107,7 @@ def test_inspect_takes_it(home, capsys):
 )
 def test_a_user_who_is_not_there_is_one_line(argument):
     with pytest.raises(errors.UserError, match="no user 'nobody-of-this-name'") as told:
-        main.parse(["main", RECIPE, argument])
+        command_line.parse(["main", RECIPE, argument])
     assert argument.partition("=")[0].removeprefix("--config.") in str(told.value)
     assert "\n" not in str(told.value)
 

@@ -6,7 +6,9 @@ import os
 import pytest
 
 from sam_pod import errors, main
+from sam_pod.config import command_line
 from sam_pod.config import keys as config_lib
+from sam_pod.config import keys as keys_lib
 from sam_pod.run import continuing, spread, workdir
 
 NONE = frozenset()
@@ -167,6 +169,6 @@ def test_a_broken_note_is_one_line(tmp_path, text):
 def test_what_may_be_accepted_is_listed():
     recipe = os.path.join(os.path.dirname(main.__file__), "..", "configs/resnet20.py")
     with pytest.raises(errors.UserError, match="Did you mean 'replicas'"):
-        main.parse(["main", f"--config={recipe}", "--accept_change=replica"])
+        command_line.parse(["main", f"--config={recipe}", "--accept_change=replica"])
     keys = config_lib.flatten(config_lib.defaults())
-    assert set(workdir.ACCEPTABLE) - {"replicas"} <= keys.keys()
+    assert set(keys_lib.ACCEPTABLE) - {"replicas"} <= keys.keys()

@@ -10,7 +10,7 @@ from launch import checks
 from launch.tpu import __main__ as tpu
 from launch.tpu import trainer
 from sam_pod import errors
-from sam_pod import main as main_lib
+from sam_pod.config import command_line
 from sam_pod.machines import accelerators
 from tests.launch.stand_in import SLICE, Cloud
 
@@ -160,7 +160,7 @@ def test_a_models_file_is_found_from_any_folder(tmp_path, monkeypatch, cloud):
     assert found[0] == "--config=configs/mine.py:sgd"
     # There, in the project's folder, the last one counts.
     monkeypatch.chdir(tmp_path)
-    values, _ = main_lib.parse(["sam_pod.main", *found])
+    values, _ = command_line.parse(["sam_pod.main", *found])
     assert values.config.model.name == "configs/mine.keras"
     assert checks.trainer_arguments(found, accelerator) == found
 

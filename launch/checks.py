@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import ml_collections
 
-from launch.tpu import trainer
+from launch import checkout
 from sam_pod import errors
 from sam_pod.config import batch, command_line
 from sam_pod.machines import accelerators
@@ -71,7 +71,7 @@ def compile_run(words: Sequence[str]) -> int:
     It says itself what is wrong. When this process is interrupted it is, too, and is
     waited for: it has processes and files of its own to end with.
     """
-    path = [str(trainer.ROOT), os.environ.get("PYTHONPATH", "")]
+    path = [str(checkout.ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
     process = subprocess.Popen(words, env=environment)
     try:
@@ -162,11 +162,11 @@ def _shipped(flag: str, path: str) -> str:
         here = pathlib.Path(os.path.abspath(path_flags.expand(path)))
     except ValueError as error:
         raise errors.UserError(f"{flag}={path}: {error}.") from error
-    if here.is_relative_to(trainer.ROOT):
-        inside = here.relative_to(trainer.ROOT)
-        if inside.parts[0] in trainer.SHIPPED:
+    if here.is_relative_to(checkout.ROOT):
+        inside = here.relative_to(checkout.ROOT)
+        if inside.parts[0] in checkout.SHIPPED:
             return str(inside)
     raise errors.UserError(
         f"{flag}={path} is not shipped to the slice: move the file to "
-        f"{trainer.ROOT / 'configs'}."
+        f"{checkout.ROOT / 'configs'}."
     )

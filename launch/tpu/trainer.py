@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import pathlib
 import select
 import subprocess
 import sys
@@ -13,13 +12,11 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from launch import checkout
 from launch.tpu import commands, gcloud, provision, runtimes
 from launch.tpu import slice as slice_lib
 from sam_pod import errors
 
-ROOT = pathlib.Path(__file__).parent.parent
-# What is shipped, as it is in the working folder: changes that are not committed too.
-SHIPPED = ("sam_pod", "launch", "configs", "pyproject.toml", "requirements.lock")
 ARCHIVE = "sam_pod.tar.gz"
 HOME = "sam_pod"  # The project's folder in a worker's home.
 _COORDINATOR = "launch/remote/coordinator.py"
@@ -40,7 +37,7 @@ def pack(archive: str) -> list[str]:
     """Return the command that packs what is shipped."""
     return [
         *("tar", "--create", "--gzip", f"--file={archive}", "--exclude=__pycache__"),
-        *(f"--directory={ROOT}", *SHIPPED),
+        *(f"--directory={checkout.ROOT}", *checkout.SHIPPED),
     ]
 
 
@@ -50,7 +47,7 @@ def install_line(runtime_version: str, is_pod: bool) -> str:
     libtpu = [] if is_pod else [runtimes.LIBTPU, runtimes.LIBTPU_PAGE]
     return commands.remote(
         ["mkdir", "-p", HOME],
-        ["rm", "-rf", *(f"{HOME}/{name}" for name in SHIPPED)],
+        ["rm", "-rf", *(f"{HOME}/{name}" for name in checkout.SHIPPED)],
         ["tar", "--extract", "--gzip", f"--file={ARCHIVE}", f"--directory={HOME}"],
         ["bash", f"{HOME}/launch/remote/install.sh", version, *libtpu],
     )
@@ -91,7 +88,7 @@ def install(place: commands.Place, runtime_version: str, is_pod: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         archive = os.path.join(folder, ARCHIVE)
         subprocess.run(pack(archive), check=True)
-        provision.say(f"Shipping {ROOT}, with changes that are not committed.")
+        provision.say(f"Shipping {checkout.ROOT}, with changes that are not committed.")
         words = commands.copy(place, archive, ARCHIVE)
         gcloud.call(words, timeout_seconds=_HOSTS_SECONDS)
     provision.say("Installing on all workers; minutes where nothing is there yet ...")

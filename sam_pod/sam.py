@@ -82,7 +82,7 @@ def gradient(
 ) -> SamGradient:
     """Return the SAM gradient, equation 3: the gradient of the loss at w + e(w).
 
-    For one's own loop on one replica; `step.replica_step` puts the same functions
+    For one's own loop on one replica; `algorithm.replica_step` puts the same functions
     together for many.
 
     Args:

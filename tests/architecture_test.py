@@ -1,92 +1,62 @@
-"""The house: imports point down, flags and config stay where they belong."""
+"""The house: rooms on floors, and what only some rooms may do."""
 
 import ast
 import pathlib
+import re
 
 import pytest
 
-PACKAGE = pathlib.Path(__file__).parent.parent / "sam_pod"
-FLOORS = {
-    "errors": 0,
-    "exhaustion": 0,
-    "keras_settings": 0,
-    "proxies": 0,
-    "surroundings": 4,
-    "checkpoint_folder": 0,
-    "spread": 0,
-    "workdir": 2,
-    "continuing": 3,
-    "cluster": 0,
-    "config": 0,
-    "files": 0,
-    "first_keys": 0,
-    "groups": 0,
-    "model_copy": 0,
-    "model_file": 0,
-    "new_folder": 0,
-    "own_code": 0,
-    "path_flags": 0,
-    "redaction": 0,
-    "objects": 0,
-    "remote_folder": 0,
-    "retries": 0,
-    "storage": 0,
-    "tracing": 0,
-    "turns": 0,
-    "rules": 1,
-    "augmentation": 2,
-    "interrupts": 0,
-    "dataset": 2,
-    "workers": 2,
-    "runtime": 3,
-    "identity": 3,
-    "recipe": 2,
-    "metrics": 2,
-    "state": 2,
-    "passes": 3,
-    "result": 3,
-    "event_files": 3,
-    "inputs": 4,
-    "writers": 4,
-    "step": 4,
-    "contact_sheet": 4,
-    "input_range": 4,
-    "session": 5,
-    "lowering": 5,
-    "train": 6,
-    "export": 6,
-    "main": 7,
-    "preflight": 8,  # Its command takes the flags of main's.
-}  # Everything else is on floor 1, where a file imports its own subpackage at most.
-# What other files of floor 0 stand on.
-CELLAR = (
-    "errors",
-    "files",
-    "first_keys",
-    "model_copy",
-    "model_file",
-    "objects",
-    "own_code",
-    "path_flags",
-    "redaction",
-    "remote_folder",
-    "retries",
-    "storage",
-    "turns",
+ROOT = pathlib.Path(__file__).parent.parent
+# From the ground up. A room imports rooms of the floors below it, and itself.
+FLOORS = (
+    ("redaction",),
+    ("errors",),
+    ("sam", "pages"),
+    ("storage",),
+    ("process",),
+    ("machines",),
+    ("config",),
+    ("models",),
+    ("data.pictures",),
+    ("data.stored",),
+    ("data.augment",),
+    ("data.sources",),
+    ("data.prepare",),
+    ("data.input",),
+    ("data.inspect",),
+    ("step",),
+    ("lowering", "input_range"),
+    ("run",),
+    ("train", "export", "preflight"),
+    ("main",),
 )
-SOURCES = sorted(PACKAGE.rglob("*.py"))
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+# What a launcher may import: nothing that computes.
+FOR_LAUNCHERS = {
+    "config",
+    "errors",
+    "machines",
+    "models",
+    "process",
+    "redaction",
+    "run",
+}
+SOURCES = sorted((ROOT / "sam_pod").rglob("*.py"))
+MODULES = sorted(path for path in SOURCES if path.name != "__init__.py")
 
 
 def module_name(path):
-    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(path.relative_to(ROOT / "sam_pod").with_suffix("").parts)
 
 
-def floor(module):
-    return FLOORS.get(module.split(".")[0], 1)
+def room_of(module):
+    """Return the room of 'data.input.views' and the like: 'data.input'."""
+    parts = module.split(".")
+    return ".".join(parts[: 2 if parts[0] == "data" else 1])
 
 
 def imports(path):
-    """Return the modules of this package that a file imports, as 'data.pipeline'."""
+    """Return the modules of this package that a file imports, as 'data.input.views'."""
     modules = {module_name(p).removesuffix(".__init__") for p in SOURCES}
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
@@ -98,15 +68,38 @@ def imports(path):
                 yield full if full in modules else base
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_imports_point_down(path):
-    here = module_name(path)
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_every_module_has_a_room_and_imports_rooms_below_it(path):
+    here = room_of(module_name(path))
+    assert here in FLOOR_OF
     for module in imports(path):
-        inside = module.split(".")[0] == here.split(".")[0] and "." in here
-        cellar = module in CELLAR
-        assert floor(module) < floor(here) or inside or cellar, (
-            f"{here} imports {module}"
-        )
+        there = room_of(module)
+        assert there == here or FLOOR_OF[there] < FLOOR_OF[here], f"{here}: {module}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "launch").rglob("*.py")))
+def test_launchers_import_nothing_that_computes(path):
+    assert {room_of(module) for module in imports(path)} <= FOR_LAUNCHERS
+
+
+def test_the_map_names_every_room_from_the_top_down_and_every_module():
+    text = (ROOT / "WORKSPACE.md").read_text()
+    block = re.search(r"^    sam_pod/ .*\n((?: {6}.*\n)+)", text, re.M)[1]
+    entries = re.split(r"^ {6}(?=\S)", block, flags=re.M)[1:]
+    names = [e.split()[0].removesuffix(".py").strip("/") for e in entries]
+    rooms = [name.replace("/", ".") for name in names]
+    assert sorted(rooms) == sorted(FLOOR_OF)
+    floors = [FLOOR_OF[room] for room in rooms]
+    assert floors == sorted(floors, reverse=True)
+    said = {
+        room: set(re.findall(r"\w+", e)) for room, e in zip(rooms, entries, strict=True)
+    }
+    missing = [
+        module_name(path)
+        for path in MODULES
+        if path.stem not in said[room_of(module_name(path))] and path.stem != "__main__"
+    ]
+    assert not missing
 
 
 def names_used(path):
@@ -117,25 +110,56 @@ def names_used(path):
     }
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_flags_are_read_by_commands_alone(path):
     commands = (
         "main",
-        "command",
-        "data.inspect",
-        "data.prepare",
-        "data.prepare_flags",
+        "config.command_line",
+        "data.inspect.__main__",
+        "data.prepare.flags",
+        "data.prepare.job",
         "export.__main__",
-        "path_flags",
         "preflight.__main__",
+        "process.command",
+        "process.path_flags",
     )
     if module_name(path) not in commands:
         assert "flags" not in names_used(path)
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=module_name)
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_only_replicas_speaks_across_replicas(path):
     text = path.read_text()
-    if module_name(path) != "replicas":
+    if module_name(path) != "machines.replicas":
         for word in ("all_reduce", "get_replica_context", "ReduceOp", "all_gather"):
             assert f"{word}(" not in text, word
+
+
+# Files of others, and of users, that our own text names.
+FOREIGN = {"keras.py", "mine.py", "random.py", "resnet_preprocessing.py"}
+FOREIGN_FOLDERS = ("research/", "autoaugment/", "jax/", "dags/")
+
+
+def own_files():
+    for top in ("sam_pod", "launch", "tests", "configs"):
+        for path in (ROOT / top).rglob("*.py"):
+            yield f"/{path.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize("top", ["sam_pod", "launch"])
+def test_a_file_that_a_text_names_is_there(top):
+    have = list(own_files())
+    for path in sorted((ROOT / top).rglob("*.py")):
+        for name in re.findall(
+            r"(?<![\w/.$*{}-])((?:\w+/)*\w+\.py)\b", path.read_text()
+        ):
+            if name not in FOREIGN and not name.startswith(FOREIGN_FOLDERS):
+                assert any(file.endswith(f"/{name}") for file in have), (path, name)
+
+
+def test_the_package_brings_every_lock():
+    told = (ROOT / "pyproject.toml").read_text()
+    for lock in (ROOT / "sam_pod").rglob("*.lock"):
+        package = ".".join(lock.parent.relative_to(ROOT).parts)
+        line = re.search(rf'^"{re.escape(package)}" = \[(.*)\]$', told, re.M)
+        assert line and f'"{lock.name}"' in line[1], lock

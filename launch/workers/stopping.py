@@ -27,7 +27,7 @@ class Requests:
 
         Returns:
             What the workers shall get: SIGTERM once, whatever came, and SIGKILL for a
-            request that comes `interrupts.SAME_REQUEST_SECONDS` later. SIGINT is not
+            request that comes `signals.SAME_REQUEST_SECONDS` later. SIGINT is not
             passed on: a Python that is still importing would print a traceback.
         """
         received = signal.sigtimedwait(self._awaited, max(0.0, min(seconds, 3600.0)))

@@ -79,7 +79,7 @@ class Chip(Device):
         )
 
 
-# By generation, as in `Accelerator.generation` of launch/accelerators.py.
+# By generation, as in `Accelerator.generation` of machines/accelerators.py.
 CHIPS = {
     # Its page has no figures and refers to CACM. Disagree: JAX with 16e9 bytes of HBM
     # at 716 GB/s, launch-time pages with 45e12 FLOP/s (180 for four chips).

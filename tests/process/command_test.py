@@ -1,5 +1,6 @@
 """What all commands share: exit codes, the line of an error, signals, flags."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -8,9 +9,26 @@ import sys
 import pytest
 from absl import flags
 
+import sam_pod
 from sam_pod import errors
 from sam_pod.process import command, signals
 from tests import runs
+
+
+def test_the_log_shows_our_lines_whatever_room_they_are_of(monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    command.log_to_stdout()
+    (handler,) = logging.root.handlers
+    folder = os.path.dirname(sam_pod.__file__)
+
+    def is_shown(path):
+        return bool(
+            handler.filter(logging.LogRecord("absl", 20, path, 1, "x", None, None))
+        )
+
+    assert is_shown(os.path.join(folder, "run", "session.py"))
+    assert is_shown(os.path.join(folder, "train.py"))
+    assert not is_shown(os.path.join(os.path.dirname(logging.__file__), "x.py"))
 
 
 def raises(error):

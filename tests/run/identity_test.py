@@ -1,5 +1,8 @@
 """What workers must agree on, and how they are told that they do not."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 
@@ -59,6 +62,17 @@ def test_equal_workers_pass_wherever_their_data_lie():
     text = identity.json.dumps(chief, sort_keys=True).encode()
     identity.check(own, Exchange(1, text, [0.0, 0.0]))
     identity.check(chief, Exchange(0, text, [0.0, 0.0]))
+
+
+def test_the_code_of_every_room_belongs_to_the_identity(monkeypatch, tmp_path):
+    own = identity.code_digest()
+    package = tmp_path / "sam_pod"
+    shutil.copytree(os.path.dirname(sam_pod.__file__), package)
+    monkeypatch.setattr(sam_pod, "__file__", str(package / "__init__.py"))
+    assert identity.code_digest() == own
+    with open(package / "step/algorithm.py", "a") as file:
+        file.write("# Another step.\n")
+    assert identity.code_digest() != own
 
 
 def test_other_code_is_another_identity(monkeypatch, tmp_path):

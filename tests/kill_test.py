@@ -5,9 +5,11 @@ and go on changing while a save is written.
 """
 
 import contextlib
+import glob
 import itertools
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
@@ -17,9 +19,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod.run import checkpoint_folder
+from sam_pod.machines import runtime
+from sam_pod.run import checkpoint_folder, event_files, writers
 from sam_pod.run import checkpoints as checkpoints_lib
+from sam_pod.step import metrics
 from sam_pod.step import state as state_lib
+from sam_pod.storage import files
+from tests import runs
 
 ROOT = pathlib.Path(__file__).parent.parent
 SHAPES = [(400, 1000), (7,), (300, 1000), (3, 5)]
@@ -32,7 +38,8 @@ for line in sys.stdin:
     if pid := os.fork():
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
     else:
-        kill_test.count(*line.split())
+        name, *arguments = line.split()
+        getattr(kill_test, name)(*arguments)
         sys.exit()
 """
 
@@ -49,6 +56,30 @@ def count(directory, saves):
         checkpoints.save_best()
         step()
         checkpoints.save()
+
+
+def write_points(directory, saves):
+    """Write points on from the last step noted, and note one at each turn."""
+    noted = files.read(f"{directory}/noted")
+    step, validated = map(int, (noted or "0 0").split())
+    last = event_files.limits(step, validated, None) if noted else event_files.NOTHING
+    event_files.cut(directory, last)
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    writer = writers.Writer(directory, runtime.of(strategy))
+    if not noted:
+        writer.contact_sheet(np.zeros((4, 4, 3), np.uint8), "labels")
+    print(os.getpid(), flush=True)
+    for turn in itertools.count() if saves == "all" else range(int(saves)):
+        if turn % 3 == 2:  # A validation, after a save of the same step or without one.
+            scores = metrics.Evaluation(step, step, 1)
+            writer.evaluation("validation", step, scores)
+            validated = step
+        else:
+            writer.steps(step + 1, step + np.ones((9, len(metrics.TRAIN))))
+            step += 9
+        writer.flush()
+        files.write(f"{directory}/noted", f"{step} {validated}")
+    writer.close()
 
 
 def make_state():
@@ -99,9 +130,9 @@ def read(path):
 class Counter:
     """A process that counts."""
 
-    def __init__(self, counters, directory, saves="all"):
+    def __init__(self, counters, directory, saves="all", name="count"):
         self._counters = counters
-        counters.stdin.write(f"{directory} {saves}\n")
+        counters.stdin.write(f"{name} {directory} {saves}\n")
         counters.stdin.flush()
         self.pid = int(counters.stdout.readline())
 
@@ -207,3 +238,45 @@ def test_the_end_of_the_process_waits_for_the_last_save(counters, tmp_path):
     ]
     assert check(str(tmp_path)) == 4
     assert not (tmp_path / "partial").exists()
+
+
+def beyond(directory):
+    """Return how many points are there that a run will write again."""
+    step, validated = map(int, (files.read(f"{directory}/noted") or "-1 -1").split())
+    limits = {"train": step, "validation": validated}
+    found = 0
+    for path in glob.glob(f"{directory}/events*"):
+        # What of it is torn has no whole points.
+        with contextlib.suppress(tf.errors.DataLossError):
+            for event in tf.compat.v1.train.summary_iterator(path):
+                for value in event.summary.value:
+                    found += event.step > limits[value.tag.partition("/")[0]]
+    return found
+
+
+@pytest.mark.parametrize("kills", [6, pytest.param(60, marks=pytest.mark.slow)])
+def test_each_step_is_once_in_the_event_files_whenever_it_is_killed(
+    counters, tmp_path, kills
+):
+    chance = random.Random(kills)
+    again = 0
+    for number in range(kills):
+        counter = Counter(counters, tmp_path, name="write_points")
+        for _ in range(chance.randrange(4)):
+            seen = files.read(f"{tmp_path}/noted")
+            wait_until(lambda seen=seen: files.read(f"{tmp_path}/noted") != seen)
+        # Anywhere, or when the points are on the disk and the note of them is not.
+        for _ in range(chance.randrange(10_000)):
+            pass
+        if number % 2:
+            wait_until(lambda: any(tmp_path.glob(".partial-*")))
+        counter.kill()
+        for path in tmp_path.glob(".partial-*"):
+            path.unlink()
+        again += beyond(tmp_path)
+    assert Counter(counters, tmp_path, 9, "write_points").wait() == 0
+    points = runs.points(tmp_path)
+    assert len(points) == len(set(points))
+    steps = [step for tag, step in points if tag == "train/loss"]
+    assert sorted(steps) == list(range(1, max(steps) + 1))
+    assert again > kills, "Hardly any was killed within its work."

@@ -6,6 +6,8 @@ is in step.py.
 
 import contextlib
 import dataclasses
+import functools
+import gc
 import json
 import threading
 import time
@@ -14,6 +16,7 @@ from typing import Any
 
 import ml_collections
 import numpy as np
+import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.data.input import pipeline
@@ -82,9 +85,13 @@ def fit(session: session_lib.Session) -> None:
     with session.limit("Starting the input"):
         done, record = int(state.step.numpy()), state.read_progress()
         train_loop = _train_loop(session, done)
-        validation_loop = _evaluation_loop(session, "validation")
     started, saved = time.monotonic() - record.seconds, time.monotonic()
     to_profile = config.profile_steps
+
+    @functools.cache  # Its input is not built before the first step.
+    def validation_loop() -> pace.PacedLoop:
+        with session.limit("Starting the input"):
+            return _evaluation_loop(session, "validation")
 
     def save() -> None:
         nonlocal saved
@@ -100,6 +107,8 @@ def fit(session: session_lib.Session) -> None:
         epoch_end = int(record.validated_epochs + 1) * session.epoch_steps
         if done < epoch_end:
             compiles = not train_loop.is_compiled
+            if compiles:
+                session.log.compiling(_size(state.weights))
             if to_profile and not compiles:
                 with session.writer.profile():
                     ran = train_loop.exactly(min(to_profile, epoch_end - done))
@@ -108,6 +117,12 @@ def fit(session: session_lib.Session) -> None:
                 ran = train_loop(epoch_end - done)
             rows = ran.rows
             _check_steps(rows, done, session)
+            if compiles:
+                session.log.compiled(done + len(rows))
+                host = session.runtime.host_scope()
+                with session.limit("Describing the run"), host:
+                    session.introduce()
+                validation_loop()
             session.writer.steps(done + 1, rows)
             done += len(rows)
             if compiles:
@@ -120,13 +135,14 @@ def fit(session: session_lib.Session) -> None:
                 }
                 session.writer.scalars(done, speed)
                 session.log.steps(done, rows[-1], speed)
-        elif scores := _evaluate(session, "validation", validation_loop):
+        elif scores := _evaluate(session, "validation", validation_loop()):
             record = _after_validation(record, scores, session)
             session.writer.evaluation("validation", done, scores)
             if progress.is_best(record):
                 with session.limit("Saving"):
                     session.checkpoints.save_best()
             save()
+        gc.enable()  # Disabled by main.py until here.
         is_due = time.monotonic() - saved >= config.checkpoint.every_seconds
         with session.limit("Agreeing with the other workers"):
             stops, saves = workers.any(
@@ -176,6 +192,10 @@ def _finished(
     """Return the result of a run that the chief finds finished in its workdir."""
     found = continuing.finished(workdir, config) if workers.is_chief else None
     return json.loads(workers.chiefs_bytes(json.dumps(found).encode()))
+
+
+def _size(variables: Iterable[tf.Variable]) -> int:
+    return sum(variable.shape.num_elements() for variable in variables)
 
 
 def _wait_for_all(session: session_lib.Session) -> None:

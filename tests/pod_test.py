@@ -105,7 +105,7 @@ def test_a_host_that_dies_costs_nothing_but_time(alone, tmp_path):
     ("moment", "key"),
     [
         ("Running on", "watchdog.connect_seconds"),
-        ("Trainable parameters", "watchdog.loop_seconds"),
+        ("Compiling the step", "watchdog.loop_seconds"),
     ],
 )
 def test_a_host_that_stops_answering_before_the_first_step_ends_the_wait(

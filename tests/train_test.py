@@ -16,6 +16,7 @@ from tensorboard_plugin_profile.convert import raw_to_tool_data
 
 from sam_pod import errors, train
 from sam_pod.config import keys as config_lib
+from sam_pod.data.input import pipeline
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.machines import runtime
 from sam_pod.models import network, table
@@ -367,3 +368,29 @@ def test_a_profile_that_cannot_be_written_is_the_users(tmp_path):
     (tmp_path / "run" / "plugins").write_text("")
     with pytest.raises(errors.UserError, match="Cannot write under"):
         run(config, tmp_path / "run")
+
+
+def test_the_first_step_comes_before_what_it_does_not_need(
+    tmp_path, monkeypatch, caplog
+):
+    """That is: TensorBoard's writer, the run's description, evaluation's input."""
+    caplog.set_level("INFO", "absl")
+    evaluation = pipeline.evaluation
+
+    def build(*arguments, **keywords):
+        logging.getLogger("absl").info("builds the input of an evaluation")
+        return evaluation(*arguments, **keywords)
+
+    monkeypatch.setattr(pipeline, "evaluation", build)
+    run(runs.small_config(tmp_path, num_epochs=1), tmp_path / "run")
+    order = [
+        next(i for i, line in enumerate(caplog.messages) if line.startswith(start))
+        for start in (
+            "Compiling the step",
+            "Compiled the step",
+            "Trainable parameters",
+            "builds the input of an evaluation",
+            "step 5  validation",
+        )
+    ]
+    assert order == sorted(order)

@@ -22,10 +22,17 @@ class ProgressLog:
         self._last_line = time.monotonic()
         self._start: tuple[float, int] | None = None
 
-    def start(self, step: int) -> None:
-        """Note that the step is compiled: from here on its time tells something."""
-        self._start = time.monotonic(), step
+    def compiling(self, num_parameters: int) -> None:
+        """Log what the next line is waited for."""
+        logging.info("Compiling the step: %d trainable parameters.", num_parameters)
+
+    def compiled(self, step: int) -> None:
+        """Log the first step of this process, which is the last one done."""
         logging.info("Compiled the step; at step %d/%d.", step, self._total_steps)
+
+    def start(self, step: int) -> None:
+        """Note that steps follow each other from now: their time tells something."""
+        self._start = time.monotonic(), step
 
     def steps(self, step: int, row: np.ndarray, speed: Mapping[str, float]) -> None:
         """Log one line if it is time.

@@ -9,7 +9,7 @@ import functools
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 import ml_collections
@@ -42,7 +42,7 @@ from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import inputs as inputs_lib
 from sam_pod.run import log as log_lib
 from sam_pod.run import workdir as workdir_lib
-from sam_pod.step import optimizers, schedules
+from sam_pod.step import optimizers, passes, schedules
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
 
@@ -63,6 +63,8 @@ class Session:
     checkpoints: checkpoints_lib.Checkpoints
     writer: writers.Writer
     log: log_lib.ProgressLog
+    # Writes what a new run is made of, once its first step is done.
+    introduce: Callable[[], None]
 
     def limit(self, what: str) -> contextlib.AbstractContextManager:
         """Bound the time of what needs an answer from other machines."""
@@ -164,27 +166,13 @@ def _set_up(
     total_steps = config.num_epochs * epoch_steps
     if is_restored:
         logging.info("Continuing after step %d/%d.", state.step.numpy(), total_steps)
-    elif workers.is_chief:
-        writer.setup(config, recipe.network.initial_weights())
-
-        def first_rows() -> np.ndarray:
-            return pipeline.training_rows(
-                splits["train"],
-                global_batch_size=config.global_batch_size,
-                seed=config.seed,
-                step=0,
-            )
-
-        naming = inputs_lib.naming_faults(splits["train"], first_rows)
-        with runtime.host_scope(), inputs_lib.reading(config.data.dir), naming:
-            images, examples = contact_sheet.first(
-                recipe, splits["train"], config.global_batch_size
-            )
+    introduce = _nothing
+    if workers.is_chief and not is_restored:
         with runtime.host_scope():
-            classes = data.manifest.classes
-            sheet = contact_sheet.make(recipe, examples, classes)
-            first_layer.check(recipe, images, examples.images, config.model.name)
-        writer.contact_sheet(*sheet)
+            first = _first_examples(config, splits["train"], recipe)
+        introduce = functools.partial(
+            _introduce, config, recipe, data.manifest.classes, writer, first.examples
+        )
     log = log_lib.ProgressLog(config.log_every_seconds, total_steps, epoch_steps)
     return Session(
         config=config,
@@ -199,7 +187,43 @@ def _set_up(
         checkpoints=checkpoints,
         writer=writer,
         log=log,
+        introduce=introduce,
     )
+
+
+def _nothing() -> None:
+    """Introduce a run that was introduced before, or by another worker."""
+
+
+def _first_examples(
+    config: ml_collections.ConfigDict, split: pipeline.Split, recipe: Recipe
+) -> contact_sheet.First:
+    """Return the first examples of a run; warn where a model cannot learn from them."""
+
+    def first_rows() -> np.ndarray:
+        return pipeline.training_rows(
+            split,
+            global_batch_size=config.global_batch_size,
+            seed=config.seed,
+            step=0,
+        )
+
+    naming = inputs_lib.naming_faults(split, first_rows)
+    with inputs_lib.reading(config.data.dir), naming:
+        first = contact_sheet.first(recipe, split, config.global_batch_size)
+    first_layer.check(recipe, first.images, first.examples.images, config.model.name)
+    return first
+
+
+def _introduce(
+    config: ml_collections.ConfigDict,
+    recipe: Recipe,
+    classes: Sequence[str],
+    writer: writers.Writer,
+    examples: passes.Examples,
+) -> None:
+    writer.setup(config, recipe.network.initial_weights())
+    writer.contact_sheet(*contact_sheet.make(recipe, examples, classes))
 
 
 def _begin(

@@ -1,22 +1,27 @@
 """TensorBoard, through CLU's metric writers, and the progress lines of the log.
 
 CLU imports JAX for types alone; main.py keeps JAX on the CPU so that it never takes an
-accelerator from TensorFlow.
+accelerator from TensorFlow. That takes a second or two, so it is imported at the first
+writing, which comes after the first step.
 """
 
 import contextlib
+import functools
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import ml_collections
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from clu import metric_writers, parameter_overview
 
 from sam_pod.config import keys as config_lib
 from sam_pod.machines.runtime import Runtime
 from sam_pod.step import metrics
-from sam_pod.storage import faults, outbox
+from sam_pod.storage import faults, files, outbox
+
+if TYPE_CHECKING:
+    from clu import metric_writers
 
 
 class Writer:
@@ -30,17 +35,28 @@ class Writer:
         self._workdir = workdir
         self._runtime = runtime
         self._outbox: outbox.Outbox | None = None
-        writers = []
         if runtime.workers.is_chief:
             self._outbox = outbox.Outbox(workdir)
             with self._written():
-                writers.append(metric_writers.SummaryWriter(self._outbox.folder))
-        self._writer = metric_writers.MultiWriter(writers)
+                files.make_folders(self._outbox.folder)
+
+    @functools.cached_property
+    def _writer(self) -> "metric_writers.MultiWriter":
+        from clu import metric_writers  # Heavy: see above.
+
+        folders = [self._outbox.folder] if self._outbox else []
+        return metric_writers.MultiWriter(map(metric_writers.SummaryWriter, folders))
+
+    @property
+    def _has_written(self) -> bool:
+        return "_writer" in vars(self)
 
     def setup(
         self, config: ml_collections.ConfigDict, weights: dict[str, np.ndarray]
     ) -> None:
         """Write what a run is made of: config, parameter overview, hyper-parameters."""
+        from clu import parameter_overview  # Heavy: see above.
+
         overview = parameter_overview.get_parameter_overview(
             weights, include_stats=False
         )
@@ -121,15 +137,17 @@ class Writer:
         Raises:
             UserError: the disk is full.
         """
-        with self._written():
-            self._writer.flush()
-        self._send()
+        if self._has_written:
+            with self._written():
+                self._writer.flush()
+            self._send()
 
     def close(self) -> None:
         """Flush and close."""
-        with self._written():
-            self._writer.close()
-        self._send()
+        if self._has_written:
+            with self._written():
+                self._writer.close()
+            self._send()
         if self._outbox:
             self._outbox.close()
 

@@ -83,7 +83,7 @@ def create(
             stats=[tf.Variable(value, name=name) for name, value in stats.items()],
             slots={
                 slot: [
-                    tf.Variable(tf.zeros_like(value), name=f"{slot}/{name}")
+                    tf.Variable(np.zeros_like(value), name=f"{slot}/{name}")
                     for name, value in weights.items()
                 ]
                 for slot in optimizer.slot_names

@@ -1,0 +1,23 @@
+"""TensorFlow, imported without what a run does not need of it."""
+
+import sys
+
+# Brought by TensorFlow Lite, which converts JAX's functions, and by Keras' wrappers for
+# scikit-learn; both do without. They are nearly a third of the time of the import.
+_NOT_NEEDED = ("jax", "sklearn")
+
+
+def tensorflow() -> None:
+    """Import TensorFlow and Keras, and neither JAX nor scikit-learn with them.
+
+    Who needs these later imports them as ever. It is for commands, before anything
+    else that imports TensorFlow, while there is one thread.
+    """
+    absent = [name for name in _NOT_NEEDED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # None says that there is no such module.
+    try:
+        import keras  # noqa: F401
+        import tensorflow as tf  # noqa: F401
+    finally:
+        for name in absent:
+            del sys.modules[name]

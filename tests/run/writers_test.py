@@ -24,7 +24,7 @@ def alone():
 def clock(monkeypatch):
     clock = types.SimpleNamespace(now=0.0)
     monkeypatch.setattr(
-        writers, "time", types.SimpleNamespace(monotonic=lambda: clock.now)
+        log_lib, "time", types.SimpleNamespace(monotonic=lambda: clock.now)
     )
     return clock
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from sam_pod import main
+from sam_pod import errors, main
 from sam_pod.config import command_line
 from tests import runs
 from tests.process import notices_test
@@ -183,6 +183,18 @@ def test_help_lists_the_keys(capsys):
     text = capsys.readouterr().out
     for word in ("--workdir", "--tpu", "--config.sam.rho=0.05", "42"):
         assert word in text
+
+
+def test_help_of_a_group_explains_its_keys_alone(capsys):
+    with pytest.raises(SystemExit) as raised:
+        command_line.parse(["sam_pod", "--help=sam"])
+    assert raised.value.code == 0
+    text = capsys.readouterr().out
+    assert "--config.sam.rho=0.05\n      Radius of the ascent" in text
+    assert "Must be 0 or above." in text
+    assert "--config.seed" not in text
+    with pytest.raises(errors.UserError, match=r"must be one of .*Did you mean 'sam'"):
+        command_line.parse(["sam_pod", "--help=san"])
 
 
 def test_bad_input_in_one_line_with_nothing_written(small, tmp_path):

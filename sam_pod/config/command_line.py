@@ -8,8 +8,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from sam_pod import errors
+from sam_pod.config import help_text, recipes, rules
 from sam_pod.config import keys as config_lib
-from sam_pod.config import recipes, rules
 from sam_pod.process import command, path_flags
 
 HELP = """\
@@ -58,8 +58,8 @@ def parse(argv: list[str], *, here: bool = True) -> tuple[flags.FlagValues, str]
     )
     flags.DEFINE_string("zone", "", "Of the TPU that --tpu names.", values)
     flags.DEFINE_string("project", "", "Of the TPU that --tpu names.", values)
-    if command.wants_help(rest):
-        _show_help(values)
+    if command.wants_help(rest) or help_text.group(rest):
+        help_text.show(HELP, values.get_help(), help_text.group(rest))
     if not recipe:
         raise errors.UserError(
             "No recipe; give --config=FILE[:VARIANT], such as "
@@ -91,19 +91,6 @@ def split_recipe(argv: list[str]) -> tuple[str, list[str]]:
         else:
             rest.append(argument)
     return recipe, rest
-
-
-def _show_help(values: flags.FlagValues) -> None:
-    keys = "\n".join(
-        f"  --config.{key}={value!r}"
-        for key, value in config_lib.flatten(config_lib.defaults()).items()
-    )
-    print(
-        f"{HELP}\n  --config: FILE[:VARIANT], such as configs/resnet20.py:digits"
-        f"{values.get_help()}\n\nConfig keys and their defaults, before the recipe:\n"
-        f"{keys}"
-    )
-    raise SystemExit(0)
 
 
 def new_name(recipe: str) -> str:

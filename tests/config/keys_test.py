@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from sam_pod import errors
-from sam_pod.config import batch, recipes
+from sam_pod.config import batch, recipes, rows
 from sam_pod.config import keys as config_lib
 from sam_pod.config.first_keys import FIRST_KEYS
 
@@ -140,6 +140,31 @@ def test_a_new_key_at_its_default_changes_no_digest(monkeypatch):
     assert config_lib.digest(config) == whole
     config.model.colour = "red"
     assert config_lib.digest(config) != whole
+
+
+def test_every_key_has_one_row_that_says_what_it_is_for():
+    names = [row.name for row in rows.ROWS]
+    assert len(set(names)) == len(names)
+    assert set(FIRST_KEYS) <= set(names) - config_lib.FREE_KEYS
+    for row in rows.ROWS:
+        assert row.help.endswith("."), row.name
+        assert row.rule.holds(row.default), row.name
+
+
+def test_the_keys_that_may_change_are_those_that_change_no_number():
+    """A list of its own: a row that says so by mistake would continue another run."""
+    assert {
+        "checkpoint.every_seconds",
+        "data.dir",
+        "data.memory_fraction",
+        "log_every_seconds",
+        "profile_steps",
+        "storage.retry_seconds",
+        "watchdog.compile_seconds",
+        "watchdog.connect_seconds",
+        "watchdog.loop_seconds",
+    } == config_lib.FREE_KEYS
+    assert {"runtime.strategy", "runtime.cpu_replicas"} == config_lib.PLACE_KEYS
 
 
 def keys_read(path):

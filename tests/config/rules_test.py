@@ -24,7 +24,7 @@ def test_defaults_are_valid():
         ("optimizer.momentum", 1.0, r"must be in \[0, 1\)"),
         ("schedule.plateau_factor", -0.5, r"must be in \[0, 1\)"),
         ("data.randaugment_magnitude", -1, "must be 0 or above"),
-        ("data.randaugment_magnitude", 11, "must be at most 10"),
+        ("data.randaugment_magnitude", 11, "must be 0 or above, and at most 10"),
         ("data.randaugment_layers", 0, "must be above 0"),
         ("data.cutout_size", 0, "must be above 0"),
         ("data.mixup_alpha", 0.0, "must be above 0"),

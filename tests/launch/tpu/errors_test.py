@@ -6,9 +6,8 @@ import zipfile
 
 import pytest
 
-from launch import checks
+from launch import checkout, checks
 from launch.tpu import __main__ as tpu
-from launch.tpu import trainer
 from sam_pod import errors
 from sam_pod.config import command_line
 from sam_pod.machines import accelerators
@@ -145,7 +144,7 @@ def test_a_recipe_is_found_from_any_folder(tmp_path, monkeypatch, capsys):
 
 
 def test_a_models_file_is_found_from_any_folder(tmp_path, monkeypatch, cloud):
-    monkeypatch.setattr(trainer, "ROOT", tmp_path)
+    monkeypatch.setattr(checkout, "ROOT", tmp_path)
     (tmp_path / "configs").mkdir()
     recipe = tmp_path / "configs/mine.py"
     recipe.write_text((ROOT / "configs/resnet20.py").read_text())

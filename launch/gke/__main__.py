@@ -27,7 +27,6 @@ import dataclasses
 import math
 import re
 import sys
-import traceback
 from collections.abc import Sequence
 
 import ml_collections
@@ -40,6 +39,7 @@ from sam_pod import errors
 from sam_pod.config import command_line
 from sam_pod.config import keys as config_lib
 from sam_pod.machines import accelerators
+from sam_pod.process import command
 
 _LABEL = r"[a-z]([-a-z0-9]*[a-z0-9])?"
 # Of github.com/distribution/reference, without a digest's other algorithms.
@@ -255,7 +255,7 @@ def text(training: jobset.Training) -> str:
 def _run(argv: list[str]) -> int:
     values = _flags()
     at = argv.index("--") if "--" in argv else len(argv)
-    if {"-h", "--help", "-help", "--helpshort", "--helpfull"} & set(argv[:at]):
+    if command.wants_help(argv[:at]):
         print(__doc__ + values.get_help())
         return 0
     unknown = values(argv[:at])[1:]
@@ -275,14 +275,7 @@ def _run(argv: list[str]) -> int:
 
 def main(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
-    try:
-        return _run(argv)
-    except (errors.UserError, flags.Error) as error:
-        print("Error:", " ".join(str(error).split()), file=sys.stderr)
-        return 1
-    except Exception:
-        traceback.print_exc()
-        return 70
+    return command.run(lambda: _run(argv))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,11 @@ import socket
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 
 from launch.workers import processes, stopping
 from sam_pod import errors
-from sam_pod.process import signals
+from sam_pod.process import command, signals
 
 PORT = 8470  # What coordinators expect.
 _MESH_PORT = 8476
@@ -146,17 +145,14 @@ def _is_up(address: str) -> bool:
 def main(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
     requests = stopping.Requests()
-    try:
+
+    def serve() -> int:
         if argv[1:2] != ["--"]:
             raise errors.UserError("No `--`; the trainer's arguments follow it.")
         trainer = [sys.executable, "-m", "sam_pod.main", *argv[2:]]
         return run(read(os.environ), trainer, requests)
-    except errors.UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    except Exception:
-        traceback.print_exc()
-        return 70
+
+    return command.run(serve)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 
 from absl import flags
@@ -38,7 +37,7 @@ from launch.tpu import slice as slice_lib
 from launch.tpu.provision import say
 from sam_pod import errors
 from sam_pod.machines import accelerators
-from sam_pod.process import signals
+from sam_pod.process import command, signals
 
 _COMMANDS = ("up", "status", "run", "logs", "ssh", "down")
 
@@ -182,7 +181,7 @@ def _parse(argv: Sequence[str]) -> tuple[str, flags.FlagValues, list[str]]:
     at = ours.index("--") if "--" in ours else len(ours)
     ours, rest = ours[:at], ours[at + 1 :]
     values = tpu_flags.define()
-    if {"-h", "--help", "-help", "--helpshort", "--helpfull"} & set(ours):
+    if command.wants_help(ours):
         print(__doc__ + values.get_help())
         raise SystemExit(0)
     words = values([argv[0], *ours])[1:]
@@ -199,12 +198,12 @@ def _parse(argv: Sequence[str]) -> tuple[str, flags.FlagValues, list[str]]:
 
 
 def _launch(argv: Sequence[str]) -> int:
-    command, values, rest = _parse(argv)
+    word, values, rest = _parse(argv)
     if not values.dry_run:
         gcloud.check_installed()
-    if command in ("up", "run", "ssh"):
-        return {"up": _up, "run": _run, "ssh": _ssh}[command](values, rest)
-    return {"status": _status, "logs": _logs, "down": _down}[command](values)
+    if word in ("up", "run", "ssh"):
+        return {"up": _up, "run": _run, "ssh": _ssh}[word](values, rest)
+    return {"status": _status, "logs": _logs, "down": _down}[word](values)
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -224,18 +223,8 @@ def main(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
     for number in signals.stops():
         signal.signal(number, _interrupt)
-    try:
-        return _launch(argv)
-    except (errors.UserError, flags.Error) as error:
-        print("Error:", " ".join(str(error).split()), file=sys.stderr)
-        return 1
-    except (gcloud.GcloudError, story.Interrupted) as error:
-        reason = " ".join(str(error).split()) or "interrupted; the same command goes on"
-        print("Error:", reason, file=sys.stderr)
-        return signals.EXIT_CODE
-    except Exception:
-        traceback.print_exc()
-        return 70
+    resumable = (gcloud.GcloudError, story.Interrupted)
+    return command.run(lambda: _launch(argv), resumable)
 
 
 if __name__ == "__main__":

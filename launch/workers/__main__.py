@@ -18,7 +18,6 @@ anything else is a bug, with its traceback.
 """
 
 import sys
-import traceback
 from collections.abc import Sequence
 
 import ml_collections
@@ -28,6 +27,7 @@ from launch.workers import restarts, stopping
 from sam_pod import errors
 from sam_pod.config import command_line
 from sam_pod.config import keys as config_lib
+from sam_pod.process import command
 from sam_pod.run import workdir as workdir_lib
 
 
@@ -42,15 +42,15 @@ def trainer_command(
     """
     # Parsed here, a mistake is told once and not by every worker.
     values, recipe = command_line.parse(["sam_pod.main", *arguments])
-    command = [sys.executable, "-m", "sam_pod.main", *arguments]
+    words = [sys.executable, "-m", "sam_pod.main", *arguments]
     if not values.workdir:
         made = workdir_lib.make_new(command_line.new_name(recipe))
-        command.append(f"--workdir={made}")
+        words.append(f"--workdir={made}")
     named = any(a.lstrip("-").startswith("config.runtime.strategy") for a in arguments)
     default = config_lib.defaults().runtime.strategy
     if not named and values.config.runtime.strategy == default:
-        command.append("--config.runtime.strategy=multiworker")
-    return command, values.config
+        words.append("--config.runtime.strategy=multiworker")
+    return words, values.config
 
 
 def _flags() -> flags.FlagValues:
@@ -90,7 +90,7 @@ def _ports(texts: Sequence[str], num_workers: int) -> list[int]:
 def _run(argv: Sequence[str], requests: stopping.Requests) -> int:
     values = _flags()
     ours, mark, rest = _split(argv)
-    if {"-h", "--help", "-help", "--helpshort", "--helpfull"} & set(ours):
+    if command.wants_help(ours):
         print(__doc__ + values.get_help())
         return 0
     if not mark:
@@ -104,13 +104,13 @@ def _run(argv: Sequence[str], requests: stopping.Requests) -> int:
     if values.num_workers is None:
         raise errors.UserError("--num_workers is missing; --help shows an example.")
     ports = _ports(values.ports, values.num_workers)
-    command, config = trainer_command(rest)
+    words, config = trainer_command(rest)
     rule = restarts.Rule(
         values.max_restarts,
         values.grace_seconds,
         max(restarts.Rule.stable_seconds, 3 * config.checkpoint.every_seconds),
     )
-    return restarts.run_workers(command, values.num_workers, requests, rule, ports)
+    return restarts.run_workers(words, values.num_workers, requests, rule, ports)
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], bool, list[str]]:
@@ -125,14 +125,7 @@ def _split(argv: Sequence[str]) -> tuple[list[str], bool, list[str]]:
 def main(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
     requests = stopping.Requests()
-    try:
-        return _run(argv, requests)
-    except (errors.UserError, flags.Error) as error:
-        print("Error:", " ".join(str(error).split()), file=sys.stderr)
-        return 1
-    except Exception:
-        traceback.print_exc()
-        return 70
+    return command.run(lambda: _run(argv, requests))
 
 
 if __name__ == "__main__":

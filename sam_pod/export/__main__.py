@@ -28,7 +28,7 @@ from sam_pod.process import command, path_flags
 
 def main(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
-    return command.run_anew(lambda check: _export(argv, check))
+    return command.run_at_once(lambda check: _export(argv, check))
 
 
 def parse(argv: list[str]) -> flags.FlagValues:

@@ -33,7 +33,7 @@ _DEFAULT_EXECUTE_REPLICAS = 4
 
 def main(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
-    return command.run_anew(lambda check: _run(argv, check))
+    return command.run_at_once(lambda check: _run(argv, check))
 
 
 def _define() -> flags.FlagValues:

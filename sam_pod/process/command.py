@@ -1,7 +1,8 @@
-"""What the commands of this package share: flags, exit codes, signals, the log.
+"""What all commands and launchers share: flags, exit codes, signals, the log.
 
-Exit codes: 0 done; 1 the user's error, one line on stderr; 42 interrupted; 70 a bug,
-with its traceback. Nothing here imports TensorFlow: a wrong flag is refused at once.
+Exit codes: 0 done; 1 the user's error, one line on stderr; 42 interrupted, the same
+command goes on; 70 a bug, with its traceback. Nothing is printed with credentials in
+it. Nothing here imports TensorFlow: a wrong flag is refused at once.
 """
 
 import logging as python_logging
@@ -19,16 +20,26 @@ from sam_pod.process import exhaustion, keras_settings, proxies, signals
 from sam_pod.storage import faults
 
 EXIT_USER_ERROR, EXIT_BUG = 1, 70
+_GOES_ON = "interrupted; the same command goes on"
 
 
-def run(action: Callable[[], object]) -> int:
-    """Do what a command does, and return its exit code."""
+def run(
+    action: Callable[[], object], resumable: tuple[type[Exception], ...] = ()
+) -> int:
+    """Do what a command does, and return its exit code.
+
+    Args:
+        action: A whole number that it returns is the exit code; otherwise that is 0.
+        resumable: More errors after which the same command goes on.
+    """
     try:
-        action()
-    except errors.UserError as error:
-        line = " ".join(str(error).splitlines())
-        redaction.tell(f"Error: {line}\n")
+        code = action()
+    except (errors.UserError, flags.Error) as error:
+        redaction.tell(f"Error: {_one_line(error)}\n")
         return EXIT_USER_ERROR
+    except resumable as error:
+        redaction.tell(f"Error: {_one_line(error) or _GOES_ON}\n")
+        return signals.EXIT_CODE
     except signals.Interrupted:
         return signals.EXIT_CODE
     except faults.StorageLost as error:
@@ -40,15 +51,23 @@ def run(action: Callable[[], object]) -> int:
             return EXIT_USER_ERROR
         redaction.tell(traceback.format_exc())
         return EXIT_BUG
-    return 0
+    return code if type(code) is int else 0
 
 
-def run_anew(action: Callable[[Callable[[], None]], object]) -> int:
-    """Do what a command does that a signal ends at once, to be started anew.
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).splitlines())
+
+
+def run_at_once(
+    action: Callable[[Callable[[], None]], object],
+    advice: str = "the same command starts it anew.",
+) -> int:
+    """Do what a command does that a signal ends at once.
 
     Args:
         action: Takes a function to call now and then, which raises KeyboardInterrupt
             if a signal came; it is raised at any other place, too.
+        advice: What to say when a signal came.
     """
     interruption = signals.Interruption()
 
@@ -59,7 +78,7 @@ def run_anew(action: Callable[[Callable[[], None]], object]) -> int:
             # An extension that is interrupted raises errors of its own.
             if not interruption.came:
                 raise
-            redaction.tell("Interrupted: the same command starts it anew.\n")
+            redaction.tell(f"Interrupted: {advice}\n")
             raise signals.Interrupted from error
 
     return run(interruptible)

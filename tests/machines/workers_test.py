@@ -112,11 +112,12 @@ def save_plain_model(path):
     keras.Model(images, keras.layers.Dense(4)(x)).save(path)
 
 
+# Either worker, dead or stopped, before, in and after its first loop.
 KILLS = [
-    (worker, number, moment)
-    for worker in (0, 1)
-    for number in (signal.SIGKILL, signal.SIGSTOP)
-    for moment in ("Workdir:", "Compiled the step", "step 60  validation")
+    (0, signal.SIGKILL, "Compiled the step"),
+    (0, signal.SIGSTOP, "step 60  validation"),
+    (1, signal.SIGKILL, "step 60  validation"),
+    (1, signal.SIGSTOP, "Workdir:"),
 ]
 
 

@@ -69,7 +69,7 @@ def action(check):
     except KeyboardInterrupt:
         raise {error}
 
-sys.exit(command.run_anew(action))
+sys.exit(command.run_at_once(action))
 """
 
 
@@ -91,8 +91,8 @@ def test_an_error_before_any_signal_is_its_own(capsys):
     before = {n: signal.getsignal(n) for n in signals.stops()}
     hook = sys.unraisablehook
     try:
-        assert command.run_anew(lambda check: check()) == 0
-        assert command.run_anew(lambda check: os.stat("/nowhere")) == 70
+        assert command.run_at_once(lambda check: check()) == 0
+        assert command.run_at_once(lambda check: os.stat("/nowhere")) == 70
     finally:
         sys.unraisablehook = hook
         for number, handler in before.items():
@@ -164,3 +164,33 @@ def test_flags_are_set_and_help_is_shown(capsys):
     assert raised.value.code == 0
     text = capsys.readouterr().out
     assert "What it does." in text and "--size" in text
+
+
+class Gone(Exception):
+    """What a launcher calls an interruption."""
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "stderr"),
+    [
+        (lambda: 7, 7, ""),
+        (lambda: "text", 0, ""),
+        (raises(Gone("the slice\nis gone")), 42, "Error: the slice is gone\n"),
+        (raises(Gone()), 42, "Error: interrupted; the same command goes on\n"),
+        (raises(flags.Error("no such flag")), 1, "Error: no such flag\n"),
+        (
+            raises(errors.UserError("https://me:secret@host/x")),
+            1,
+            "Error: https://[hidden]@host/x\n",
+        ),
+    ],
+)
+def test_a_launcher_ends_as_a_command_does(capfd, action, code, stderr):
+    assert command.run(action, (Gone,)) == code
+    assert capfd.readouterr().err == stderr
+
+
+def test_a_bug_is_told_without_credentials(capfd):
+    assert command.run(raises(ValueError("https://me:secret@host/x"))) == 70
+    text = capfd.readouterr().err
+    assert "Traceback" in text and "secret" not in text

@@ -146,7 +146,7 @@ def action(check):
         os.kill(os.getpid(), signal.SIGTERM)  # The same request once more.
         print("cleaned up", flush=True)
 
-sys.exit(command.run_anew(action))
+sys.exit(command.run_at_once(action))
 """
 
 

@@ -66,7 +66,7 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
         "Where the contact sheet is written; none if empty.",
         flag_values=values,
     )
-    if {"-h", "--help", "-help", "--helpshort", "--helpfull"} & set(argv):
+    if command.wants_help(argv):
         print(f"{__doc__}{values.get_help()}")
         return
     try:

@@ -37,9 +37,7 @@ from absl import flags
 
 from sam_pod import errors
 from sam_pod.data.sources import split_names
-from sam_pod.process import path_flags
-
-_HELP = {"-h", "--help", "-help", "--helpshort", "--helpfull"}
+from sam_pod.process import command, path_flags
 
 
 def parse(argv: list[str], datasets: Iterable[str]) -> flags.FlagValues | None:
@@ -52,7 +50,7 @@ def parse(argv: list[str], datasets: Iterable[str]) -> flags.FlagValues | None:
     Raises:
         UserError: a flag that is not known, or has no such value, or is missing.
     """
-    if _HELP & set(argv):
+    if command.wants_help(argv):
         return None
     values = _values(datasets)
     try:

@@ -254,7 +254,7 @@ except KeyboardInterrupt:
     assert (done.stderr, done.returncode) == ("", 0)
 
 
-def test_a_bug_gets_a_traceback_and_70():
+def test_a_bug_gets_a_traceback_and_70(tmp_path):
     code = """
 import sys
 from sam_pod.data.prepare import job as prepare
@@ -263,6 +263,7 @@ def broken(*arguments, **more):
 prepare.prepare_with = broken
 sys.exit(prepare.main(sys.argv))
 """
-    done = run([sys.executable, "-c", code, "--dataset=digits", "--output=x"])
+    output = f"--output={tmp_path / 'x'}"
+    done = run([sys.executable, "-c", code, "--dataset=digits", output])
     assert done.returncode == 70
     assert "Traceback" in done.stderr and "a bug" in done.stderr

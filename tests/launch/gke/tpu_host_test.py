@@ -17,7 +17,8 @@ from tests.launch import jobs
 
 RUN = """
 import json, sys
-from launch import stopping, tpu_host
+from launch.gke import tpu_host
+from launch.workers import stopping
 addresses, index, code = json.loads(sys.argv[1])
 tpu_host._GRACE_SECONDS = 0.2
 host = tpu_host.Host(tuple(addresses), index)

@@ -204,11 +204,8 @@ def test_bad_input_in_one_line_with_nothing_written(small, tmp_path):
         *arguments, f"--workdir={workdir}", "--config.seed=1"
     )
     assert "divisible" in user_error(*arguments, new, "--config.runtime.cpu_replicas=3")
-    assert (
-        "no prepared data set"
-        in user_error(*arguments, new, "--config.data.dir=/nowhere")
-        or "no such folder"
-    )
+    nowhere = user_error(*arguments, new, "--config.data.dir=/nowhere")
+    assert "No data set at '/nowhere'" in nowhere
     assert not (tmp_path / "new").exists()
     file = tmp_path / "file"
     file.write_text("")

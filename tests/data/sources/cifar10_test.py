@@ -78,7 +78,8 @@ def test_planes_become_pixels_in_the_official_order(tmp_path):
         assert part.num_examples == PER_FILE * len(names)
         for _ in range(2):  # Each call starts anew.
             items = part.read(0, part.num_examples)
-            images, labels, keys = zip(*items, strict=True)
+            images, labels, keys, faults = zip(*items, strict=True)
+            assert not any(faults)
             assert keys[:2] == (f"{split}/0", f"{split}/1")
             made = [make_examples(name) for name in names]
             np.testing.assert_array_equal(images, np.concatenate([m[0] for m in made]))

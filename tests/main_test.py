@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from sam_pod import errors, main
+from sam_pod import errors
 from sam_pod.config import command_line
 from tests import runs
 from tests.process import notices_test
@@ -156,7 +156,7 @@ def user_error(*arguments, **keywords):
 )
 def test_bad_flags_are_refused_in_one_line(capsys, arguments, message):
     """Without a process each: they are refused before TensorFlow is imported."""
-    with pytest.raises(main.errors.UserError) as raised:
+    with pytest.raises(errors.UserError) as raised:
         command_line.parse(["sam_pod", *arguments])
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)

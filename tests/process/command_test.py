@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from absl import flags
+from absl import logging as absl_logging
 
 import sam_pod
 from sam_pod import errors
@@ -17,6 +18,7 @@ from tests import runs
 
 def test_the_log_shows_our_lines_whatever_room_they_are_of(monkeypatch):
     monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(absl_logging, "set_verbosity", lambda level: None)
     command.log_to_stdout()
     (handler,) = logging.root.handlers
     folder = os.path.dirname(sam_pod.__file__)

@@ -107,6 +107,7 @@ def test_half_a_record_at_the_end_is_cut(tmp_path, missing):
 
 
 def test_points_of_which_nothing_is_written_again_stay_as_they_are(tmp_path, caplog):
+    caplog.set_level("WARNING", "absl")
     write(tmp_path, 1, 5, validated=[4])
     before = contents(tmp_path)
     event_files.cut(str(tmp_path), LIMITS)
@@ -116,6 +117,7 @@ def test_points_of_which_nothing_is_written_again_stay_as_they_are(tmp_path, cap
 
 
 def test_what_others_wrote_stays(tmp_path, caplog):
+    caplog.set_level("WARNING", "absl")
     with tf.summary.create_file_writer(str(tmp_path)).as_default():
         tf.summary.scalar("train/loss", 1.0, step=9)
         for step in (9, 1):
@@ -162,6 +164,7 @@ def tf_record(data):
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_file_that_is_not_clear_stays_and_a_line_says_so(tmp_path, caplog, name):
+    caplog.set_level("WARNING", "absl")
     bad, good = write(tmp_path, 1, 5), write(tmp_path, 6, 9)
     step = 5 if name == "zeros" else 4  # What is cut off anyway may be anything.
     path = type(tmp_path)(bad)

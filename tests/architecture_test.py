@@ -163,3 +163,22 @@ def test_the_package_brings_every_lock():
         package = ".".join(lock.parent.relative_to(ROOT).parts)
         line = re.search(rf'^"{re.escape(package)}" = \[(.*)\]$', told, re.M)
         assert line and f'"{lock.name}"' in line[1], lock
+
+
+def test_code_for_other_processes_imports_modules_that_are_there():
+    """No import of a text is run, or looked at by ruff, before its test is."""
+    modules = {
+        file.removesuffix(".py").removesuffix("/__init__") for file in own_files()
+    }
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        text = path.read_text()
+        for base, names in re.findall(
+            r"from ((?:sam_pod|launch|tests)(?:\.\w+)*) import (\w+(?:, \w+)*)", text
+        ):
+            folder = "/" + base.replace(".", "/")
+            if not (ROOT / folder[1:]).is_dir():
+                assert folder in modules, (path, base)
+                continue
+            for name in names.split(", "):
+                face = (ROOT / folder[1:] / "__init__.py").read_text()
+                assert f"{folder}/{name}" in modules or name in face, (path, base, name)

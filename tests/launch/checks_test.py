@@ -26,9 +26,10 @@ while True:
 """
 LAUNCHER = """
 import sys
-from launch import preflight, tpu
+from launch import checks
+from launch.tpu import __main__ as tpu
 words = sys.argv[1:]
-tpu._launch = lambda argv: preflight.compile_run(words)
+tpu._launch = lambda argv: checks.compile_run(words)
 sys.exit(tpu.main([]))
 """
 PLACE = ["--name=pod", "--zone=us-central2-b", "--project=my-project"]

@@ -89,7 +89,7 @@ def test_what_progress_raises_ends_the_processes():
 
 
 CODE = """
-from tests.data import processes_test as here
+from tests.data.prepare import processes_test as here
 from sam_pod.data.prepare import processes
 
 if __name__ == "__main__":

@@ -45,7 +45,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def type_names(error: BaseException) -> set[str]:
-    # By name, because importing TensorFlow takes seconds.
+    """Return the names of an error's class and of all that it derives from.
+
+    TensorFlow's errors are told by name, because importing it takes seconds.
+    """
     return {kind.__name__ for kind in type(error).__mro__}
 
 

@@ -76,17 +76,15 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
     command.log_to_stdout()
     logging.info("Workdir: %s", workdir)
     retries.limit_to(values.config.storage.retry_seconds)
-    config, accepted = (
-        values.config,
-        command_line.accepted_changes(values.accept_change),
-    )
+    config = values.config
+    accepted = command_line.accepted_changes(values.accept_change)
     workdir_lib.check(workdir, config, accepted)
     continuing.check_epochs(workdir, config)
     # Of several workers, only the chief's folder tells; all ask it once connected.
     is_alone = len(cluster.read().addresses) == 1
     finished = continuing.finished(workdir, config) if is_alone else None
     if finished is None:
-        finished = _connect_and_run(values, workdir, stop)
+        finished = _connect_and_run(values, workdir, stop, accepted)
     else:
         way_on = continuing.way_on(finished, config)
         logging.info("This run is finished already. %s", way_on)
@@ -100,7 +98,10 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
 
 
 def _connect_and_run(
-    values: flags.FlagValues, workdir: str, stop: threading.Event
+    values: flags.FlagValues,
+    workdir: str,
+    stop: threading.Event,
+    accepted: frozenset[str],
 ) -> dict[str, Any]:
     # Imports and traces make millions of objects that stay, at which each collection
     # of garbage would look again: a tenth of the time to the first step.
@@ -128,7 +129,6 @@ def _connect_and_run(
         notices.watch(stop)
     surroundings.tell()
     replicas = connected.strategy.num_replicas_in_sync
-    accepted = command_line.accepted_changes(values.accept_change)
     with exhaustion.explained(config, replicas):
         return train.run(config, workdir, connected, stop, accepted)
 

@@ -58,8 +58,9 @@ def parse(argv: list[str], *, here: bool = True) -> tuple[flags.FlagValues, str]
     )
     flags.DEFINE_string("zone", "", "Of the TPU that --tpu names.", values)
     flags.DEFINE_string("project", "", "Of the TPU that --tpu names.", values)
-    if command.wants_help(rest) or help_text.group(rest):
-        help_text.show(HELP, values.get_help(), help_text.group(rest))
+    group = help_text.group(rest)
+    if group or command.wants_help(rest):
+        help_text.show(HELP, values.get_help(), group)
     if not recipe:
         raise errors.UserError(
             "No recipe; give --config=FILE[:VARIANT], such as "

@@ -11,7 +11,7 @@ def bytecode(hlo: bytes, aliases: Iterable[tuple[int, int]] = ()) -> bytes:
     """Return a serialized HLO module as MLIR's bytecode of StableHLO.
 
     Args:
-        hlo: Of `lower.lower`.
+        hlo: A program's, as in `programs.Program.hlo`.
         aliases: (input, output) pairs that share one buffer: the input is donated.
     """
     with private.MLIR_CONTEXT.get()():

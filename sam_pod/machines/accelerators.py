@@ -22,7 +22,6 @@ GENERATIONS = {
 _PREFIXES = {generation: prefix for prefix, generation in GENERATIONS.items()}
 _PREFIXES["v5lite"] = "v5litepod"
 _TWO_CORES = frozenset({"v2", "v3", "v4", "v5p"})  # Whose names count cores.
-_MEGACORE = frozenset({"v4", "v5p"})
 _CHIPS_PER_HOST = 4
 # v4 and v5p are torn out of a torus in cubes of 4x4x4, or in parts of one cube.
 _CUBE_CHIPS = 64

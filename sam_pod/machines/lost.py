@@ -1,5 +1,7 @@
 """Which errors mean that another machine of the run, or its storage, is gone."""
 
+from sam_pod import errors
+
 # What TensorFlow raises when another machine, or the storage, is gone.
 _LOST = {
     "UnavailableError",
@@ -7,12 +9,8 @@ _LOST = {
     "DeadlineExceededError",
     "StorageLost",  # Ours.
 }
-
-
 # What it raises for that at other times, told by its words.
 _LOST_IN_WORDS = {"CancelledError", "FailedPreconditionError", "InternalError"}
-
-
 _WORDS_OF_LOSS = (
     "connection reset",
     "failed to connect",
@@ -28,7 +26,7 @@ def is_lost_worker(error: BaseException) -> bool:
 
     Nothing can be saved then: the variables were on it, or wait for it.
     """
-    names = {kind.__name__ for kind in type(error).__mro__}
+    names = errors.type_names(error)
     words = str(error).lower()
     return bool(names & _LOST) or (
         bool(names & _LOST_IN_WORDS) and any(w in words for w in _WORDS_OF_LOSS)

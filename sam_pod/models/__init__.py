@@ -1,1 +1,1 @@
-"""TODO"""
+"""Networks: by name, or from the user's own file."""

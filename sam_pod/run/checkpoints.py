@@ -166,9 +166,8 @@ class Checkpoints:
         )
         if os.path.join(directory, name) in checkpoint_folder.paths(directory):
             return
-        arrays = state_lib.to_arrays(
-            self._state
-        )  # From where they are, hence in no scope.
+        # From where they are, hence in no scope.
+        arrays = state_lib.to_arrays(self._state)
         with tf.device(self._host_device):
             state_lib.assign_arrays(self._copy, arrays)
         for variable in (*self._copy.weights, *self._copy.stats):

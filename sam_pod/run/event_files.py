@@ -8,7 +8,6 @@ point to be written again, and a cut that is itself killed is only done once mor
 import dataclasses
 import os
 import re
-import struct
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -39,8 +38,6 @@ TAGS = frozenset(
         *("train/contact_sheet", "train/contact_sheet_labels"),
     ]
 )
-_LENGTH = struct.Struct("<Q")
-_HEADER_BYTES = 12  # Of a record: its length and the checksum of that.
 _TAIL_BYTES = 1 << 13
 
 
@@ -126,9 +123,7 @@ class _Found:
 
 
 def _event(content: bytes, start: int) -> tf.compat.v1.Event:
-    (length,) = _LENGTH.unpack_from(content, start)
-    begin = start + _HEADER_BYTES
-    return tf.compat.v1.Event.FromString(content[begin : begin + length])
+    return tf.compat.v1.Event.FromString(framing.data_of(content, start))
 
 
 def _is_beyond(tag: str, step: int, last: Limits) -> bool:

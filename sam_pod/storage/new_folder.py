@@ -73,14 +73,9 @@ def write(output: str, kept_on: tuple[type[BaseException], ...] = ()) -> Iterato
             os.rename(folder, path)
             files.sync(os.path.dirname(path))
     except Exception as error:
-        if isinstance(error, OSError) or _is_of_tensorflow(error):
+        if isinstance(error, OSError) or "OpError" in errors.type_names(error):
             raise _unwritable(output, error) from error
         raise
-
-
-def _is_of_tensorflow(error: Exception) -> bool:
-    # By name, because importing TensorFlow takes seconds.
-    return "OpError" in {kind.__name__ for kind in type(error).__mro__}
 
 
 def _unwritable(output: str, error: Exception) -> errors.UserError:

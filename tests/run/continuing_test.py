@@ -8,7 +8,6 @@ import pytest
 from sam_pod import errors, main
 from sam_pod.config import command_line
 from sam_pod.config import keys as config_lib
-from sam_pod.config import keys as keys_lib
 from sam_pod.run import continuing, spread, workdir
 
 NONE = frozenset()
@@ -171,4 +170,4 @@ def test_what_may_be_accepted_is_listed():
     with pytest.raises(errors.UserError, match="Did you mean 'replicas'"):
         command_line.parse(["main", f"--config={recipe}", "--accept_change=replica"])
     keys = config_lib.flatten(config_lib.defaults())
-    assert set(keys_lib.ACCEPTABLE) - {"replicas"} <= keys.keys()
+    assert set(config_lib.ACCEPTABLE) - {"replicas"} <= keys.keys()

@@ -98,7 +98,7 @@ def _processes(
     context = multiprocessing.get_context("spawn")
     pipes, started = [], []
     awaited = signals.stops()
-    # They never see the awaited that a terminal sends to all: we end them.
+    # They never see the signals that a terminal sends to all: we end them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
     try:
         for _ in range(count):

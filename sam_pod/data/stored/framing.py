@@ -93,6 +93,13 @@ def scan(
     return Scan(end, checksum, starts, fault, offset)
 
 
+def data_of(content: bytes, start: int) -> bytes:
+    """Return the data of the whole record that starts at a byte of `content`."""
+    length, _ = _HEADER.unpack_from(content, start)
+    first = start + _HEADER.size
+    return content[first : first + length]
+
+
 def starts_at_end(tail: bytes) -> list[int]:
     """Return where records start in the last bytes of a file; [] if it ends in none.
 

@@ -57,7 +57,7 @@ def scan_shard(
     """Read every byte and every example of a shard.
 
     Raises:
-        UserError: as `verify`, but for the index.
+        UserError: as `check`, but for the index.
     """
     with manifest_lib.usable(path):
         manifest_lib.check_exists(path)

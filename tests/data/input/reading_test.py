@@ -76,7 +76,7 @@ def test_training_batches_are_the_same_held_and_streamed(both):
 
 @pytest.mark.parametrize(
     ("both", "name"),
-    zip(LAYOUTS, ("train", "validation", "test", "train"), strict=True),
+    list(zip(LAYOUTS, ("train", "validation", "test", "train"), strict=True)),
     indirect=["both"],
 )
 def test_evaluation_batches_are_the_same_held_and_streamed(both, name):

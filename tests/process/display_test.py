@@ -2,6 +2,7 @@
 
 import io
 import sys
+import types
 
 import pytest
 
@@ -28,7 +29,8 @@ class Screen(io.StringIO):
 @pytest.fixture
 def clock(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
+    clock = types.SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(display, "time", clock)
     return now
 
 

@@ -1,5 +1,7 @@
 """Trying again: what, how often, and when it is given up."""
 
+import types
+
 import pytest
 import tensorflow as tf
 
@@ -15,8 +17,9 @@ def waits(monkeypatch):
         waits.append(seconds)
         now[0] += seconds
 
-    monkeypatch.setattr(retries.time, "sleep", sleep)
-    monkeypatch.setattr(retries.time, "monotonic", lambda: now[0])
+    # A clock of this module alone: threads that others left sleep by the real one.
+    clock = types.SimpleNamespace(sleep=sleep, monotonic=lambda: now[0])
+    monkeypatch.setattr(retries, "time", clock)
     monkeypatch.setattr(retries._Policy, "seconds", 60.0)
     monkeypatch.setattr(retries._Policy, "has_given_up", False)
     return waits

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from sam_pod.config import recipes, rules
 from sam_pod.data.input import pipeline
-from sam_pod.run import session
+from sam_pod.run import build
 from sam_pod.step import loop as loop_lib
 from sam_pod.step import metrics
 from sam_pod.step import state as state_lib
@@ -39,7 +39,7 @@ def test_takes_a_step(recipe, dtype, rho, tmp_path):
     if rho is not None:
         config.sam.rho = rho
     manifest = fixtures.write_data(tmp_path / "data", train=20, test=8, classes=10)
-    built = session.build_recipe(config, manifest, epoch_steps=4)
+    built = build.build_recipe(config, manifest, epoch_steps=4)
     assert built.rho == config.sam.rho
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     state = state_lib.create(strategy, built.network, built.optimizer)

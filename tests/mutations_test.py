@@ -21,7 +21,7 @@ from sam_pod.data.inspect import survey
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import images, numpy_arrays
 from sam_pod.data.stored import manifest, verify
-from sam_pod.run import checkpoints, continuing, session, spread, workdir
+from sam_pod.run import build, checkpoints, continuing, spread, workdir
 from sam_pod.step import state as state_lib
 from sam_pod.storage import files
 from tests import fixtures, runs, train_test
@@ -308,7 +308,7 @@ def test_checkpoints(finished):
     _, run = finished
     folder = run / workdir.CHECKPOINTS
     config = finished[0]
-    recipe = session.build_recipe(config, dataset.read_manifest(config), 5)
+    recipe = build.build_recipe(config, dataset.read_manifest(config), 5)
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     state = state_lib.create(strategy, recipe.network, recipe.optimizer)
 

@@ -17,7 +17,7 @@ from sam_pod.config import batch
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.lowering import programs
-from sam_pod.run import session
+from sam_pod.run import build as build_lib
 from sam_pod.step.recipe import Recipe
 
 NAMES = ("SAM step", "plain step", "evaluation")
@@ -57,10 +57,10 @@ class Subject:
             UserError: as when `main` builds it.
         """
         config, held_out = self.config, dataset.held_out(self.config)
-        session.check_names(config, num_replicas)
+        build_lib.check_names(config, num_replicas)
         splits = pipeline.splits(config.data.dir, self.manifest, held_out)
         steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
-        return session.build_recipe(config, self.manifest, steps, num_replicas)
+        return build_lib.build_recipe(config, self.manifest, steps, num_replicas)
 
     def recipe_alone(self) -> Recipe:
         """Return the recipe of one replica that ascends on all it has."""

@@ -9,7 +9,7 @@ import functools
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 import ml_collections
@@ -20,16 +20,14 @@ from absl import logging
 from sam_pod import errors
 from sam_pod.config import batch
 from sam_pod.data.input import dataset, pipeline
-from sam_pod.data.prepare import job
-from sam_pod.data.stored import manifest as manifest_lib
-from sam_pod.input_range import decision, first_layer, looks
-from sam_pod.machines import groups, replicas, tpu
+from sam_pod.input_range import decision, first_layer
+from sam_pod.machines import groups, tpu
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
-from sam_pod.models import ends, image_layers, model_file, table
+from sam_pod.models import model_file
 from sam_pod.process import watchdog
 from sam_pod.run import (
-    augmentation,
+    build,
     contact_sheet,
     continuing,
     event_files,
@@ -42,7 +40,7 @@ from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import inputs as inputs_lib
 from sam_pod.run import log as log_lib
 from sam_pod.run import workdir as workdir_lib
-from sam_pod.step import optimizers, passes, schedules
+from sam_pod.step import passes, schedules
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
 
@@ -90,7 +88,7 @@ def set_up(
         num_replicas,
         config.sam.micro_batches * config.accumulate_steps,
     )
-    check_names(located, num_replicas)
+    build.check_names(located, num_replicas)
     with runtime.host_scope():
         inputs_lib.prepare_missing(config, workers, stop)
     # Even what happens on this machine may wait for one that does not answer.
@@ -129,7 +127,7 @@ def _set_up(
     splits = data.splits(dataset.held_out(config))
     epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
     with runtime.host_scope():
-        recipe = build_recipe(
+        recipe = build.build_recipe(
             located, data.manifest, epoch_steps, num_replicas, decisions=decisions
         )
     is_new = decisions is None
@@ -324,96 +322,6 @@ def share_state(state: state_lib.TrainState, workers: Workers) -> None:
             np.frombuffer(data[end - a.nbytes : end], a.dtype).reshape(a.shape)
             for a, end in zip(arrays, ends, strict=True)
         ],
-    )
-
-
-def check_names(config: ml_collections.ConfigDict, num_replicas: int) -> None:
-    """Refuse a name that chooses nothing, before any data is read or prepared.
-
-    Raises:
-        UserError: with the key and the nearest name.
-    """
-    errors.lookup({"sam": None}, config.sam.variant, "sam.variant")
-    groups.size(config.sam.sync, num_replicas)
-    if not dataset.is_foreign(config):
-        job.check_name(config.data.name, config.data.dir)
-    table.check_name(config.model.name)
-    optimizers.build(config)
-    schedules.build(config, steps_per_epoch=1)
-    augmentation.check_names(config)
-    decision.check_names(config)
-
-
-def build_recipe(
-    config: ml_collections.ConfigDict,
-    manifest: manifest_lib.Manifest,
-    epoch_steps: int,
-    num_replicas: int = 1,
-    *,
-    decisions: Mapping[str, Any] | None = None,
-) -> Recipe:
-    """Return what the config makes a step of.
-
-    Args:
-        config: Validated.
-        manifest: Of the data.
-        epoch_steps: Steps of an epoch.
-        num_replicas: Of the run.
-        decisions: What the run decided when it began; None before it begins.
-
-    Raises:
-        UserError: a name that is not known, or a model that does not fit the data.
-    """
-    image_shape = dataset.image_shape(config, manifest)
-    manifest = dataset.seen(config, manifest)
-    augmented = augmentation.build(config, manifest, image_shape, num_replicas)
-
-    group_size = groups.size(config.sam.sync, num_replicas)
-    average = functools.partial(replicas.group_mean, size=group_size)
-    shares = config.model.batch_norm == "global" and group_size > 1
-    network = table.build(
-        config.model.name,
-        image_shape,
-        len(manifest.classes),
-        dtype=config.dtype,
-        seed=config.seed,
-        batch_norm_average=average if shares else None,
-        over_all_replicas=group_size == num_replicas,
-        trusted_modules=config.model.trusted_modules,
-    )
-    is_file = config.model.name not in table.MODELS
-    if is_file:
-        begun = decisions is not None
-        classes = len(manifest.classes)
-        ends.check_logits(config.model.name, network, classes, begun=begun)
-        image_layers.check_mixing(config.model.name, network.model, begun=begun)
-    input_range = decision.decide(
-        config,
-        network.model,
-        looks.Pixels(image_shape, tuple(manifest.mean), tuple(manifest.std)),
-        is_file=is_file,
-        stored=decisions,
-    )
-
-    def preprocess(images: tf.Tensor, draws: tf.Tensor | None) -> tf.Tensor:
-        if draws is None:
-            return input_range.of_uint8(images)
-        return input_range.of_unit(augmented.images(images, draws))
-
-    return Recipe(
-        optimizer=optimizers.build(config),
-        schedule=schedules.build(config, epoch_steps),
-        preprocess=preprocess,
-        rho=config.sam.rho,
-        sync=config.sam.sync,
-        weight_decay=config.optimizer.weight_decay,
-        seed=config.seed,
-        micro_batches=config.sam.micro_batches,
-        accumulate_steps=config.accumulate_steps,
-        num_draws=augmented.num_draws,
-        mix=augmented.mix,
-        network=network,
-        input_range=input_range,
     )
 
 

@@ -12,7 +12,7 @@ from sam_pod import errors
 from sam_pod.config import rules
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.stored import manifest as manifest_lib
-from sam_pod.run import checkpoint_folder, session
+from sam_pod.run import build, checkpoint_folder
 from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import state as state_lib
@@ -97,7 +97,7 @@ def build_recipe(
         config = config.copy_and_resolve_references()
         config.sam.sync = "global" if config.sam.sync.isdecimal() else config.sam.sync
     keras.utils.clear_session()  # So that layers have the names that the run gave them.
-    return session.build_recipe(config, data, steps, num_replicas, decisions=decisions)
+    return build.build_recipe(config, data, steps, num_replicas, decisions=decisions)
 
 
 def _folder(directory: str, which: str) -> str:

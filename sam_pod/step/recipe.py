@@ -1,4 +1,4 @@
-"""What a step is made of; session.py builds it from the config."""
+"""What a step is made of; run/build.py builds it from the config."""
 
 import dataclasses
 from collections.abc import Callable

@@ -12,7 +12,7 @@ import tensorflow as tf
 from sam_pod.data.stored import manifest as data_manifest
 from sam_pod.export import folder as export
 from sam_pod.models import table
-from sam_pod.run import session
+from sam_pod.run import build
 from tests import runs, train_test
 from tests.export import elsewhere, trained
 
@@ -48,7 +48,7 @@ def test_each_form_of_the_model_answers_as_the_trainer_does(finished, logits_of)
     images, labels = trained.test_images(config)
     logits = logits_of(folder, images)
     data = data_manifest.read(config.data.dir)
-    recipe = session.build_recipe(config, data, epoch_steps=5)
+    recipe = build.build_recipe(config, data, epoch_steps=5)
     stored = trained.values(workdir)
     parts = [
         [stored[f"{role}/{i}"] for i in range(count)]

@@ -16,7 +16,7 @@ from sam_pod.config import keys as config_lib
 from sam_pod.data.stored import manifest as data_manifest
 from sam_pod.export import folder as export
 from sam_pod.lowering import programs
-from sam_pod.run import session
+from sam_pod.run import build
 from sam_pod.step import algorithm, metrics
 from tests import fixtures, runs, train_test
 from tests.export import elsewhere, trained
@@ -76,7 +76,7 @@ def test_augmentation_and_dropout_are_those_of_the_step(tmp_path):
 
     keras.utils.clear_session()
     data = data_manifest.read(config.data.dir)
-    recipe = session.build_recipe(config, data, epoch_steps=5)
+    recipe = build.build_recipe(config, data, epoch_steps=5)
     compiled = tf.function(
         lambda before, x, y: algorithm.replica_step(before, (x, y), recipe)[0],
         jit_compile=True,

@@ -15,7 +15,7 @@ from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.input_range import decision
 from sam_pod.models import front
 from sam_pod.process import signals
-from sam_pod.run import session
+from sam_pod.run import build
 from tests import fixtures, runs
 from tests.train_test import StopAfter, run
 
@@ -46,7 +46,7 @@ def recipe(folder, *layers, decisions=None, **keys):
     config = runs.small_config(folder, **{"model.name": path, **keys})
     manifest = manifest_lib.read(config.data.dir)
     keras.utils.clear_session()
-    return session.build_recipe(config, manifest, 5, decisions=decisions)
+    return build.build_recipe(config, manifest, 5, decisions=decisions)
 
 
 def seen(built):

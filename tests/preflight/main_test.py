@@ -12,7 +12,7 @@ import pytest
 
 from sam_pod import errors
 from sam_pod.preflight import __main__ as main_lib
-from sam_pod.run import session
+from sam_pod.run import build
 from tests import runs
 from tests.lowering.programs_test import in_python, odd_model
 from tests.preflight.programs import needs_libtpu
@@ -131,16 +131,16 @@ def test_without_libtpu_the_line_that_installs_it(small, monkeypatch):
 
 def test_a_model_that_does_not_lower_is_told_by_layer_and_operation(small, monkeypatch):
     broken = odd_model(in_python)
-    build = session.build_recipe
+    whole = build.build_recipe
 
     def with_broken_model(*arguments):
         return dataclasses.replace(
-            build(*arguments),
+            whole(*arguments),
             network=broken,
             preprocess=lambda images, draws: images[:, :6, :6] / 255,
         )
 
-    monkeypatch.setattr(session, "build_recipe", with_broken_model)
+    monkeypatch.setattr(build, "build_recipe", with_broken_model)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0.7")
     line = refused(small, SLICE)
     assert "EagerPyFunc in my_layer" in line and "Replace that layer" in line

@@ -10,7 +10,7 @@ from sam_pod.data.sources import digits
 from sam_pod.data.stored import manifest
 from sam_pod.lowering import private
 from sam_pod.preflight import subject
-from sam_pod.run import session
+from sam_pod.run import build
 from tests import runs
 
 SHAPE = subject.Shape((8, 8, 3), 4, 100)
@@ -64,7 +64,7 @@ def test_its_recipe_is_the_one_that_main_builds(tmp_path):
     read = manifest.read(config.data.dir)
     splits = pipeline.splits(config.data.dir, read, config.data.validation_examples)
     steps = pipeline.steps_per_epoch(splits["train"], 16)
-    expected = session.build_recipe(config, read, steps, 4)
+    expected = build.build_recipe(config, read, steps, 4)
     found = subject.build(config).recipe(4)
     for field in ("rho", "sync", "weight_decay", "seed", "micro_batches"):
         assert getattr(found, field) == getattr(expected, field), field

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod.data.input import dataset, pipeline
-from sam_pod.run import contact_sheet, session
+from sam_pod.run import build, contact_sheet
 from sam_pod.step import algorithm, passes
 from sam_pod.step import loop as loop_lib
 from sam_pod.step import state as state_lib
@@ -34,7 +34,7 @@ def everything(tmp_path, **more):
 def of(config):
     """Return the recipe and the training split of a config."""
     data = dataset.load(config)
-    return session.build_recipe(config, data.manifest, 5), data.splits(20)["train"]
+    return build.build_recipe(config, data.manifest, 5), data.splits(20)["train"]
 
 
 def sheet_of(recipe, split):

@@ -1,0 +1,109 @@
+"""The step that a config asks for."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+import tensorflow as tf
+
+from sam_pod import errors
+from sam_pod.data.input import dataset
+from sam_pod.data.prepare import job
+from sam_pod.data.stored import manifest as manifest_lib
+from sam_pod.input_range import decision, looks
+from sam_pod.machines import groups, replicas
+from sam_pod.models import ends, image_layers, table
+from sam_pod.run import augmentation
+from sam_pod.step import optimizers, schedules
+from sam_pod.step.recipe import Recipe
+
+
+def check_names(config: ml_collections.ConfigDict, num_replicas: int) -> None:
+    """Refuse a name that chooses nothing, before any data is read or prepared.
+
+    Raises:
+        UserError: with the key and the nearest name.
+    """
+    errors.lookup({"sam": None}, config.sam.variant, "sam.variant")
+    groups.size(config.sam.sync, num_replicas)
+    if not dataset.is_foreign(config):
+        job.check_name(config.data.name, config.data.dir)
+    table.check_name(config.model.name)
+    optimizers.build(config)
+    schedules.build(config, steps_per_epoch=1)
+    augmentation.check_names(config)
+    decision.check_names(config)
+
+
+def build_recipe(
+    config: ml_collections.ConfigDict,
+    manifest: manifest_lib.Manifest,
+    epoch_steps: int,
+    num_replicas: int = 1,
+    *,
+    decisions: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """Return what the config makes a step of.
+
+    Args:
+        config: Validated.
+        manifest: Of the data.
+        epoch_steps: Steps of an epoch.
+        num_replicas: Of the run.
+        decisions: What the run decided when it began; None before it begins.
+
+    Raises:
+        UserError: a name that is not known, or a model that does not fit the data.
+    """
+    image_shape = dataset.image_shape(config, manifest)
+    manifest = dataset.seen(config, manifest)
+    augmented = augmentation.build(config, manifest, image_shape, num_replicas)
+
+    group_size = groups.size(config.sam.sync, num_replicas)
+    average = functools.partial(replicas.group_mean, size=group_size)
+    shares = config.model.batch_norm == "global" and group_size > 1
+    network = table.build(
+        config.model.name,
+        image_shape,
+        len(manifest.classes),
+        dtype=config.dtype,
+        seed=config.seed,
+        batch_norm_average=average if shares else None,
+        over_all_replicas=group_size == num_replicas,
+        trusted_modules=config.model.trusted_modules,
+    )
+    is_file = config.model.name not in table.MODELS
+    if is_file:
+        begun = decisions is not None
+        classes = len(manifest.classes)
+        ends.check_logits(config.model.name, network, classes, begun=begun)
+        image_layers.check_mixing(config.model.name, network.model, begun=begun)
+    input_range = decision.decide(
+        config,
+        network.model,
+        looks.Pixels(image_shape, tuple(manifest.mean), tuple(manifest.std)),
+        is_file=is_file,
+        stored=decisions,
+    )
+
+    def preprocess(images: tf.Tensor, draws: tf.Tensor | None) -> tf.Tensor:
+        if draws is None:
+            return input_range.of_uint8(images)
+        return input_range.of_unit(augmented.images(images, draws))
+
+    return Recipe(
+        optimizer=optimizers.build(config),
+        schedule=schedules.build(config, epoch_steps),
+        preprocess=preprocess,
+        rho=config.sam.rho,
+        sync=config.sam.sync,
+        weight_decay=config.optimizer.weight_decay,
+        seed=config.seed,
+        micro_batches=config.sam.micro_batches,
+        accumulate_steps=config.accumulate_steps,
+        num_draws=augmented.num_draws,
+        mix=augmented.mix,
+        network=network,
+        input_range=input_range,
+    )

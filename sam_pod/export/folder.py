@@ -98,9 +98,7 @@ def _lower(
     logging.info("Lowering the training step on %d x %d images.", num_replicas, share)
     recipe = trained.recipe
     if num_replicas > 1:
-        recipe = trained_lib.build_recipe(
-            trained.located, trained.data, trained.decisions, num_replicas
-        )
+        recipe = trained.recipe_on(num_replicas)
     with _may_fail(manifest_lib.program_file("train_step"), not_made):
         programs["train_step"] = programs_lib.train_step(
             recipe,

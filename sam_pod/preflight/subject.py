@@ -14,7 +14,7 @@ import ml_collections
 
 from sam_pod import errors
 from sam_pod.config import batch
-from sam_pod.data.input import dataset, pipeline
+from sam_pod.data.input import dataset
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.lowering import programs
 from sam_pod.run import build as build_lib
@@ -56,17 +56,12 @@ class Subject:
         Raises:
             UserError: as when `main` builds it.
         """
-        config, held_out = self.config, dataset.held_out(self.config)
-        build_lib.check_names(config, num_replicas)
-        splits = pipeline.splits(config.data.dir, self.manifest, held_out)
-        steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
-        return build_lib.build_recipe(config, self.manifest, steps, num_replicas)
+        build_lib.check_names(self.config, num_replicas)
+        return build_lib.recipe(self.config, self.manifest, num_replicas)
 
     def recipe_alone(self) -> Recipe:
-        """Return the recipe of one replica that ascends on all it has."""
-        config = self.config.copy_and_resolve_references()
-        config.sam.sync = "global"
-        return Subject(config, self.manifest).recipe(1)
+        """Return the recipe of one replica."""
+        return build_lib.recipe_alone(self.config, self.manifest)
 
     def per_replica_batch_size(self, num_replicas: int) -> int:
         """Return the examples of each replica.

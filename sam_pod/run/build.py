@@ -8,7 +8,7 @@ import ml_collections
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data.input import dataset
+from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.input_range import decision, looks
@@ -34,6 +34,51 @@ def check_names(config: ml_collections.ConfigDict, num_replicas: int) -> None:
     schedules.build(config, steps_per_epoch=1)
     augmentation.check_names(config)
     decision.check_names(config)
+
+
+def recipe(
+    config: ml_collections.ConfigDict,
+    manifest: manifest_lib.Manifest,
+    num_replicas: int,
+    *,
+    decisions: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """Return what the config makes a step of, on this data.
+
+    Args:
+        config: Validated.
+        manifest: The data's.
+        num_replicas: The number of replicas that share the global batch.
+        decisions: What the run decided when it began; None before it begins.
+
+    Raises:
+        UserError: as `build_recipe`, or nothing is left to train on.
+    """
+    splits = pipeline.splits(config.data.dir, manifest, dataset.held_out(config))
+    steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
+    return build_recipe(config, manifest, steps, num_replicas, decisions=decisions)
+
+
+def recipe_alone(
+    config: ml_collections.ConfigDict,
+    manifest: manifest_lib.Manifest,
+    *,
+    decisions: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """Return the recipe for one replica, which is a group of any size by itself.
+
+    Args:
+        config: As for `recipe`.
+        manifest: As for `recipe`.
+        decisions: As for `recipe`.
+
+    Raises:
+        UserError: as `recipe`.
+    """
+    if config.sam.sync.isdecimal():  # A size that need not divide one replica.
+        config = config.copy_and_resolve_references()
+        config.sam.sync = "global"
+    return recipe(config, manifest, 1, decisions=decisions)
 
 
 def build_recipe(

@@ -30,6 +30,7 @@ from sam_pod.run import (
     build,
     contact_sheet,
     continuing,
+    digests,
     event_files,
     identity,
     spread,
@@ -99,7 +100,7 @@ def set_up(
 def _told_model(config: ml_collections.ConfigDict) -> dict[str, str]:
     """Return the digests of the model, or why this worker has none."""
     try:
-        return workdir_lib.model_inputs(config)
+        return digests.of_model(config)
     except errors.UserError as error:
         return {"model.name": str(error)}
 
@@ -127,19 +128,14 @@ def _set_up(
     splits = data.splits(dataset.held_out(config))
     epoch_steps = pipeline.steps_per_epoch(splits["train"], config.global_batch_size)
     with runtime.host_scope():
-        recipe = build.build_recipe(
-            located, data.manifest, epoch_steps, num_replicas, decisions=decisions
-        )
+        recipe = build.recipe(located, data.manifest, num_replicas, decisions=decisions)
     is_new = decisions is None
     decisions = {
         **(decisions or {}),
         decision.KEY: recipe.input_range.name,
         dataset.CHANNELS: dataset.channels(located, data.manifest),
     }
-    inputs = {
-        "data.dir": data.manifest.digest(),
-        **workdir_lib.model_inputs(located),
-    }
+    inputs = digests.of_inputs(located, data.manifest.digest())
     identity.check(identity.of(config, {**inputs, **decisions}), workers)
     inputs_lib.check_reach(data, runtime)
     _check_neighbours(config.sam.sync, runtime)

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.config import rules
-from sam_pod.data.input import dataset, pipeline
+from sam_pod.data.input import dataset
 from sam_pod.data.stored import manifest as manifest_lib
-from sam_pod.run import build, checkpoint_folder
+from sam_pod.run import build, checkpoint_folder, digests
 from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import state as state_lib
@@ -46,6 +46,17 @@ class Trained:
         """(H, W, C) of what the model sees."""
         return dataset.image_shape(self.located, self.data)
 
+    def recipe_on(self, num_replicas: int) -> Recipe:
+        """Return what the run makes a step of, on so many replicas.
+
+        Raises:
+            UserError: the run's config does not fit so many.
+        """
+        _name_layers_from_the_start()
+        return build.recipe(
+            self.located, self.data, num_replicas, decisions=self.decisions
+        )
+
 
 def read(workdir: str, which: str, data_dir: str = "") -> Trained:
     """Return the run in a folder, which is left as it is.
@@ -72,32 +83,18 @@ def read(workdir: str, which: str, data_dir: str = "") -> Trained:
         )
     data = dataset.read_manifest(config)
     located = workdir_lib.locate(workdir, config, own_first=True)
-    inputs = {
-        "data.dir": data.digest(),
-        **workdir_lib.model_inputs(located),
-    }
-    workdir_lib.check_inputs(workdir, config, inputs)
+    workdir_lib.check_inputs(workdir, config, digests.of_inputs(located, data.digest()))
     decisions = workdir_lib.read_decisions(workdir) or {}
     located = dataset.as_decided(located, decisions)
-    recipe = build_recipe(located, data, decisions, num_replicas=1)
+    _name_layers_from_the_start()
+    recipe = build.recipe_alone(located, data, decisions=decisions)
     values = _restore(directory, which, recipe)
     return Trained(config, located, data, recipe, decisions, values)
 
 
-def build_recipe(
-    config: ml_collections.ConfigDict,
-    data: manifest_lib.Manifest,
-    decisions: dict[str, Any],
-    num_replicas: int,
-) -> Recipe:
-    """Return what the run makes a step of, on so many replicas."""
-    split = pipeline.splits(config.data.dir, data, dataset.held_out(config))
-    steps = pipeline.steps_per_epoch(split["train"], config.global_batch_size)
-    if num_replicas == 1:  # Alone, a replica is any group; and `sync` a number fits.
-        config = config.copy_and_resolve_references()
-        config.sam.sync = "global" if config.sam.sync.isdecimal() else config.sam.sync
-    keras.utils.clear_session()  # So that layers have the names that the run gave them.
-    return build.build_recipe(config, data, steps, num_replicas, decisions=decisions)
+def _name_layers_from_the_start() -> None:
+    """Let Keras give the layers of a model the names that the run gave them."""
+    keras.utils.clear_session()
 
 
 def _folder(directory: str, which: str) -> str:

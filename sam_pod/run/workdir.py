@@ -14,7 +14,8 @@ from absl import logging
 
 from sam_pod import errors
 from sam_pod.config import keys as config_lib
-from sam_pod.models import model_copy, model_file, own_code
+from sam_pod.models import model_copy, model_file
+from sam_pod.run import digests
 from sam_pod.storage import faults, files
 
 CONFIG = "config.json"
@@ -59,7 +60,7 @@ def check(
     changed = [
         (key, before, now)
         for key, before, now in config_lib.differences(old, config)
-        if key not in free and not _is_same_content(key, now, inputs)
+        if key not in free and not digests.is_same(key, now, inputs)
     ]
     if changed:
         keys = {key for key, _, _ in changed}
@@ -95,28 +96,6 @@ def drop_empty(workdir: str) -> None:
     """Remove a folder that `make_new` has made, if nothing was written to it."""
     with contextlib.suppress(OSError):
         os.rmdir(workdir)
-
-
-# What a run knows by its content, wherever it lies.
-_DIGESTS = {"model.name": model_file.digest, "model.trusted_modules": own_code.digest}
-
-
-def _is_same_content(key: str, value: Any, inputs: dict[str, str]) -> bool:
-    digest = inputs.get(key)
-    return bool(digest) and key in _DIGESTS and _DIGESTS[key](value) == digest
-
-
-def model_inputs(config: ml_collections.ConfigDict) -> dict[str, str]:
-    """Return the digests of a model's file and of the code that it needs.
-
-    Raises:
-        UserError: one is not there, or is no model.
-    """
-    found = {"model.name": model_file.digest(config.model.name)}
-    if config.model.trusted_modules:
-        digest = own_code.digest(config.model.trusted_modules)
-        found["model.trusted_modules"] = digest
-    return found
 
 
 def locate(

@@ -131,7 +131,7 @@ def test_without_libtpu_the_line_that_installs_it(small, monkeypatch):
 
 def test_a_model_that_does_not_lower_is_told_by_layer_and_operation(small, monkeypatch):
     broken = odd_model(in_python)
-    whole = build.build_recipe
+    whole = build.recipe
 
     def with_broken_model(*arguments):
         return dataclasses.replace(
@@ -140,7 +140,7 @@ def test_a_model_that_does_not_lower_is_told_by_layer_and_operation(small, monke
             preprocess=lambda images, draws: images[:, :6, :6] / 255,
         )
 
-    monkeypatch.setattr(build, "build_recipe", with_broken_model)
+    monkeypatch.setattr(build, "recipe", with_broken_model)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0.7")
     line = refused(small, SLICE)
     assert "EagerPyFunc in my_layer" in line and "Replace that layer" in line

@@ -1,17 +1,15 @@
 """Train, validate, save, stop, test: one run from its config to its result.
 
 Reads top to bottom. The host wakes between compiled loops only; what a step computes
-is in step.py.
+is in step/algorithm.py.
 """
 
 import contextlib
-import dataclasses
 import functools
 import gc
 import json
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import ml_collections
@@ -19,20 +17,14 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data.input import pipeline
-from sam_pod.machines import groups
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
-from sam_pod.process import signals, watchdog
-from sam_pod.run import checkpoints, continuing, pace, result
-from sam_pod.run import inputs as inputs_lib
+from sam_pod.process import signals
+from sam_pod.run import checkpoints, continuing, loops, pace, restoring, result
+from sam_pod.run import saver as saver_lib
 from sam_pod.run import session as session_lib
 from sam_pod.run import workdir as workdir_lib
-from sam_pod.step import loop as loop_lib
 from sam_pod.step import metrics, progress
-
-# Batches that may be asked for before their step: by the executor, and in buffers.
-_STEPS_AHEAD = 32
 
 
 def run(
@@ -81,78 +73,75 @@ def fit(session: session_lib.Session) -> None:
         Interrupted: after saving, when asked to stop.
         UserError: the loss is not finite, or the disk is full.
     """
-    config, state, workers = session.config, session.state, session.runtime.workers
-    with session.limit("Starting the input"):
+    config, state = session.config, session.state
+    with session.bounded("Starting the input"):
         done, record = int(state.step.numpy()), state.read_progress()
-        train_loop = _train_loop(session, done)
-    started, saved = time.monotonic() - record.seconds, time.monotonic()
+        train_loop = loops.train_loop(session, done)
+    saver = saver_lib.Saver(session, record)
+    # Its input is not built before the first step.
+    validation_loop = functools.cache(lambda: _evaluation_loop(session, "validation"))
     to_profile = config.profile_steps
 
-    @functools.cache  # Its input is not built before the first step.
-    def validation_loop() -> pace.PacedLoop:
-        with session.limit("Starting the input"):
-            return _evaluation_loop(session, "validation")
-
-    def save() -> None:
-        nonlocal saved
-        # Metrics first: no checkpoint may know of steps that TensorBoard lacks.
-        session.writer.flush()
-        seconds = time.monotonic() - started
-        with session.limit("Saving"):
-            state.write_progress(dataclasses.replace(record, seconds=seconds))
-            session.checkpoints.save()
-        saved = time.monotonic()
-
     while not _is_finished(record, config):
-        epoch_end = int(record.validated_epochs + 1) * session.epoch_steps
-        if done < epoch_end:
-            compiles = not train_loop.is_compiled
-            if compiles:
-                session.log.compiling(_size(state.weights))
-            if to_profile and not compiles:
-                with session.writer.profile():
-                    ran = train_loop.exactly(min(to_profile, epoch_end - done))
-                to_profile = 0
-            else:
-                ran = train_loop(epoch_end - done)
-            rows = ran.rows
-            _check_steps(rows, done, session)
-            if compiles:
-                session.log.compiled(done + len(rows))
-                host = session.runtime.host_scope()
-                with session.limit("Describing the run"), host:
-                    session.introduce()
-                validation_loop()
-            session.writer.steps(done + 1, rows)
-            done += len(rows)
-            if compiles:
-                session.log.start(done)
-            else:
-                rate = ran.steps_per_second * config.global_batch_size
-                speed = {
-                    metrics.EXAMPLES_PER_SECOND: rate,
-                    metrics.WAIT_FRACTION: ran.wait_fraction,
-                }
-                session.writer.scalars(done, speed)
-                session.log.steps(done, rows[-1], speed)
-        elif scores := _evaluate(session, "validation", validation_loop()):
+        left = int(record.validated_epochs + 1) * session.epoch_steps - done
+        if left > 0 and not train_loop.is_compiled:
+            done += _first_steps(session, train_loop, done, left)
+            validation_loop()
+            session.log.start(done)
+        elif left > 0:
+            done += _next_steps(session, train_loop, done, left, to_profile)
+            to_profile = 0
+        elif scores := loops.whole_pass(session, "validation", validation_loop()):
             record = _after_validation(record, scores, session)
             session.writer.evaluation("validation", done, scores)
             if progress.is_best(record):
-                with session.limit("Saving"):
-                    session.checkpoints.save_best()
-            save()
+                saver.save_best()
+            saver.save(record)
         gc.enable()  # Disabled by main.py until here.
-        is_due = time.monotonic() - saved >= config.checkpoint.every_seconds
-        with session.limit("Agreeing with the other workers"):
-            stops, saves = workers.any(
-                session.stop.is_set(), workers.is_chief and is_due
-            )
-        if stops or saves:
-            save()
-        if stops:
-            _wait_for_all(session)
-            raise signals.Interrupted
+        saver.save_if_due_or_stopped(record)
+
+
+def _first_steps(
+    session: session_lib.Session, loop: pace.PacedLoop, done: int, left: int
+) -> int:
+    """Compile the loop and run it for the first time; return how many steps it ran."""
+    session.log.compiling(_size(session.state.weights))
+    rows = loop(left).rows
+    _check_steps(rows, done, session)
+    session.log.compiled(done + len(rows))
+    with session.bounded("Describing the run"), session.runtime.host_scope():
+        session.introduce()
+    session.writer.steps(done + 1, rows)
+    return len(rows)
+
+
+def _next_steps(
+    session: session_lib.Session,
+    loop: pace.PacedLoop,
+    done: int,
+    left: int,
+    to_profile: int,
+) -> int:
+    """Run the loop, under the profiler where asked; return how many steps it ran."""
+    ran = _profiled(session, loop, min(to_profile, left)) if to_profile else loop(left)
+    _check_steps(ran.rows, done, session)
+    session.writer.steps(done + 1, ran.rows)
+    done += len(ran.rows)
+    rate = ran.steps_per_second * session.config.global_batch_size
+    speed = {
+        metrics.EXAMPLES_PER_SECOND: rate,
+        metrics.WAIT_FRACTION: ran.wait_fraction,
+    }
+    session.writer.scalars(done, speed)
+    session.log.steps(done, ran.rows[-1], speed)
+    return len(ran.rows)
+
+
+def _profiled(
+    session: session_lib.Session, loop: pace.PacedLoop, num_steps: int
+) -> pace.Ran:
+    with session.writer.profile():
+        return loop.exactly(num_steps)
 
 
 def test(session: session_lib.Session) -> dict[str, Any]:
@@ -163,16 +152,16 @@ def test(session: session_lib.Session) -> dict[str, Any]:
     """
     workers = session.runtime.workers
     if session.config.early_stopping.restore_best_weights:
-        with session.limit("Restoring the best weights"):
+        with session.bounded("Restoring the best weights"):
             if workers.is_chief:
                 session.checkpoints.restore_best()
-            session_lib.share_state(session.state, workers)
-    with session.limit("Starting the input"):
+            restoring.share_state(session.state, workers)
+    with session.bounded("Starting the input"):
         steps, record = int(session.state.step.numpy()), session.state.read_progress()
-        loop = _evaluation_loop(session, "test")
-    scores = _evaluate(session, "test", loop)
+        loop = loops.evaluation_loop(session, "test")
+    scores = loops.whole_pass(session, "test", loop)
     if scores is None:
-        _wait_for_all(session)
+        saver_lib.wait_for_all(session)
         raise signals.Interrupted
     session.writer.evaluation("test", steps, scores)
     session.writer.flush()
@@ -182,7 +171,7 @@ def test(session: session_lib.Session) -> dict[str, Any]:
     if workers.is_chief:
         summary |= continuing.spread_of(session.workdir)
         workdir_lib.write_result(session.workdir, summary)
-    _wait_for_all(session)
+    saver_lib.wait_for_all(session)
     return summary
 
 
@@ -198,110 +187,9 @@ def _size(variables: Iterable[tf.Variable]) -> int:
     return sum(variable.shape.num_elements() for variable in variables)
 
 
-def _wait_for_all(session: session_lib.Session) -> None:
-    """Return when everything is on the disk and every worker knows it."""
-    with session.limit("Waiting for the last save"):
-        session.checkpoints.wait()
-        session.runtime.workers.barrier()
-
-
-def _train_loop(session: session_lib.Session, start_step: int) -> pace.PacedLoop:
-    config, strategy = session.config, session.runtime.strategy
-    input_fn = pipeline.training(
-        session.splits["train"],
-        global_batch_size=config.global_batch_size,
-        seed=config.seed,
-        start_step=start_step,
-        group_size=groups.size(config.sam.sync, strategy.num_replicas_in_sync),
-        micro_batches=config.sam.micro_batches,
-    )
-
-    def upcoming() -> Iterator[int]:
-        done = int(session.state.step.numpy())
-        for number in range(done, done + _STEPS_AHEAD):
-            yield from pipeline.training_rows(
-                session.splits["train"],
-                global_batch_size=config.global_batch_size,
-                seed=config.seed,
-                step=number,
-            )
-
-    loop = loop_lib.compile_train(strategy, session.state, session.recipe)
-    return _paced(session, loop, input_fn, ("train", upcoming))
-
-
 def _evaluation_loop(session: session_lib.Session, name: str) -> pace.PacedLoop:
-    input_fn = pipeline.evaluation(
-        session.splits[name], global_batch_size=session.config.global_batch_size
-    )
-    loop = loop_lib.compile_evaluation(
-        session.runtime.strategy, session.state, session.recipe
-    )
-    split = session.splits[name]
-    return _paced(session, loop, input_fn, (name, lambda: pipeline.all_rows(split)))
-
-
-def _paced(
-    session: session_lib.Session,
-    loop: loop_lib.Loop,
-    input_fn: pipeline.InputFn,
-    reads: tuple[str, Callable[[], Iterable[int]]],
-) -> pace.PacedLoop:
-    """Return the loop over what `input_fn` gives.
-
-    Args:
-        session: Of the run.
-        loop: Of compiled steps.
-        input_fn: Of its batches.
-        reads: The split that is read, and the rows that may have been asked for when
-            the loop fails.
-    """
-    config, (name, rows) = session.config, reads
-    batches = session.runtime.strategy.distribute_datasets_from_function(
-        lambda context: loop_lib.stamped(input_fn(context))
-    )
-
-    @contextlib.contextmanager
-    def limit(compiles: bool) -> Iterator[None]:
-        bound = session.limit("A loop of steps")
-        if compiles:
-            seconds = config.watchdog.compile_seconds
-            key = "watchdog.compile_seconds"
-            bound = watchdog.limit(seconds, "Compiling a step", key)
-        naming = inputs_lib.naming_faults(session.splits[name], rows)
-        with bound, inputs_lib.reading(config.data.dir), naming:
-            yield
-
-    def agree(num_steps: int) -> int:
-        with session.limit("Agreeing with the other workers"):
-            return session.runtime.workers.chiefs_number(num_steps)
-
-    return pace.PacedLoop(
-        loop,
-        iter(batches),
-        max_steps=config.steps_per_loop,
-        max_seconds=config.log_every_seconds,
-        agree=agree,
-        limit=limit,
-    )
-
-
-def _evaluate(
-    session: session_lib.Session, name: str, loop: pace.PacedLoop
-) -> metrics.Evaluation | None:
-    """Return the means over a whole split, or None when asked to stop on the way."""
-    num_batches = pipeline.evaluation_steps(
-        session.splits[name], session.config.global_batch_size
-    )
-    sums: list[np.ndarray] = []
-    while len(sums) < num_batches:
-        with session.limit("Agreeing with the other workers"):
-            stops = session.runtime.workers.any(session.stop.is_set())[0]
-        if stops:
-            return None
-        sums.extend(loop(num_batches - len(sums)).rows)
-        session.log.evaluation(name, len(sums), num_batches)
-    return metrics.evaluation_means(np.stack(sums))
+    with session.bounded("Starting the input"):
+        return loops.evaluation_loop(session, name)
 
 
 def _after_validation(

@@ -32,7 +32,7 @@ class PacedLoop:
         max_steps: int,
         max_seconds: float,
         agree: Callable[[int], int] = int,
-        limit: Callable[[bool], contextlib.AbstractContextManager] | None = None,
+        bounded: Callable[[bool], contextlib.AbstractContextManager] | None = None,
     ) -> None:
         """Take a compiled loop.
 
@@ -42,14 +42,14 @@ class PacedLoop:
             max_steps: Of one call.
             max_seconds: That one call should take.
             agree: From the number of steps that fit here to that of all workers.
-            limit: From whether the call compiles to what watches over it.
+            bounded: From whether the call compiles to what bounds its time.
         """
         self._loop = loop
         self._iterator = iterator
         self._max_steps = max_steps
         self._max_seconds = max_seconds
         self._agree = agree
-        self._limit = limit or (lambda compiles: contextlib.nullcontext())
+        self._bounded = bounded or (lambda compiles: contextlib.nullcontext())
         self.is_compiled = False
         self._step_seconds: float | None = None
 
@@ -61,7 +61,7 @@ class PacedLoop:
     def exactly(self, num_steps: int) -> Ran:
         """Run `num_steps` steps in one call, however long they take."""
         start = time.monotonic()
-        with self._limit(not self.is_compiled):
+        with self._bounded(not self.is_compiled):
             # A device may run behind; reading the rows waits for it.
             rows, waits = self._loop(self._iterator, tf.constant(num_steps, tf.int64))
             rows, waits = rows.numpy(), waits.numpy()

@@ -14,7 +14,6 @@ from sam_pod import errors
 from sam_pod.machines import runtime, workers
 from sam_pod.process import signals
 from sam_pod.run import session, surroundings
-from sam_pod.step import optimizers, state
 from tests import fixtures, runs
 from tests.train_test import StopAfter, run
 
@@ -150,31 +149,3 @@ def test_groups_of_chips_that_are_apart_get_a_warning(caplog):
     assert not warned(None)
     assert not warned(line)
     assert warned(line[[0, 2, 1, 3]])
-
-
-def test_the_chiefs_state_reaches_another_worker_bit_for_bit():
-    """Through bytes, NaN and negative zero included."""
-    net = fixtures.small_model()
-    strategy = fixtures.mirrored(1)
-    chief, other = (state.create(strategy, net, optimizers.adam()) for _ in range(2))
-    odd = np.full(chief.weights[0].shape, -0.0, np.float32)
-    odd.flat[0] = np.nan
-    chief.weights[0].assign(odd)
-    chief.step.assign(2**40 + 1)
-    sent = []
-
-    class Chief(workers.Workers):
-        def chiefs_bytes(self, data):
-            sent.append(data)
-            return data
-
-    class Other(workers.Workers):
-        def chiefs_bytes(self, data):
-            assert len(data) == len(sent[0])
-            return sent[0]
-
-    session.share_state(chief, Chief(strategy, 0, 2))
-    session.share_state(other, Other(strategy, 1, 2))
-    pairs = zip(state.to_arrays(chief), state.to_arrays(other), strict=True)
-    for mine, theirs in pairs:
-        assert mine.tobytes() == theirs.tobytes()

@@ -1,0 +1,76 @@
+"""The state of a run as its process begins: new or restored, the same everywhere."""
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from sam_pod.machines.runtime import Runtime
+from sam_pod.machines.workers import Workers
+from sam_pod.run import checkpoints as checkpoints_lib
+from sam_pod.run import event_files
+from sam_pod.run import workdir as workdir_lib
+from sam_pod.step import state as state_lib
+from sam_pod.step.recipe import Recipe
+
+
+class Restored(NamedTuple):
+    """A state, and where it is saved."""
+
+    state: state_lib.TrainState
+    checkpoints: checkpoints_lib.Checkpoints
+    is_old: bool  # The chief has it from a checkpoint.
+
+
+def restore(workdir: str, runtime: Runtime, recipe: Recipe) -> Restored:
+    """Return the state of the chief's last checkpoint, or a new one, on every worker.
+
+    Raises:
+        UserError: there are checkpoints and none of them can be read.
+    """
+    workers = runtime.workers
+    state = state_lib.create(runtime.strategy, recipe.network, recipe.optimizer)
+    checkpoints = checkpoints_lib.Checkpoints(
+        os.path.join(workdir, workdir_lib.CHECKPOINTS),
+        state,
+        host_device=runtime.host_device,
+        enabled=workers.is_chief,
+    )
+    is_old = workers.is_chief and checkpoints.restore_latest()
+    share_state(state, workers)
+    return Restored(state, checkpoints, is_old)
+
+
+def share_state(state: state_lib.TrainState, workers: Workers) -> None:
+    """Give every worker the chief's state, bit for bit.
+
+    The workers need no common file system, and no common arithmetic for the initial
+    weights.
+    """
+    if workers.count == 1:
+        return
+    arrays = state_lib.to_arrays(state)
+    data = workers.chiefs_bytes(b"".join(array.tobytes() for array in arrays))
+    ends = np.cumsum([array.nbytes for array in arrays])
+    state_lib.assign_arrays(
+        state,
+        [
+            np.frombuffer(data[end - a.nbytes : end], a.dtype).reshape(a.shape)
+            for a, end in zip(arrays, ends, strict=True)
+        ],
+    )
+
+
+def cut_events(workdir: str, restored: Restored, epoch_steps: int) -> None:
+    """Take from the event files what the state of a run that goes on does not know.
+
+    Raises:
+        UserError: a file or the result cannot be read or written.
+    """
+    epochs = int(restored.state.read_progress().validated_epochs)
+    last = event_files.limits(
+        int(restored.state.step.numpy()),
+        epochs * epoch_steps,
+        workdir_lib.read_result(workdir),
+    )
+    event_files.cut(workdir, last if restored.is_old else event_files.NOTHING)

@@ -1,0 +1,30 @@
+"""A recipe is built alike for whoever asks: training, export, preflight."""
+
+import pytest
+
+from sam_pod import errors
+from sam_pod.data.stored import manifest
+from sam_pod.run import build
+from tests import runs
+
+
+def test_a_recipe_knows_the_steps_of_an_epoch(tmp_path):
+    """100 examples less 20 held out are 5 batches of 16."""
+    config = runs.small_config(tmp_path, **{"schedule.name": "cosine"})
+    data = manifest.read(config.data.dir)
+    found = build.recipe(config, data, 1)
+    expected = build.build_recipe(config, data, 5, 1)
+    other = build.build_recipe(config, data, 6, 1)
+    rates = [float(r.schedule(13, 1.0)) for r in (found, expected, other)]
+    assert rates[0] == rates[1] != rates[2]
+
+
+def test_one_replica_is_a_group_of_any_size_by_itself(tmp_path):
+    config = runs.small_config(tmp_path, **{"sam.sync": "4"})
+    data = manifest.read(config.data.dir)
+    with pytest.raises(errors.UserError, match=r"`sam\.sync` is 4"):
+        build.recipe(config, data, 1)
+    assert build.recipe_alone(config, data).sync == "global"
+    assert config.sam.sync == "4"
+    config.sam.sync = "norm"
+    assert build.recipe_alone(config, data).sync == "norm"

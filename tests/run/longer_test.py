@@ -1,0 +1,41 @@
+"""A run trained for longer says in a line what that does to its learning rate."""
+
+import math
+
+from sam_pod.config import keys as config_lib
+from sam_pod.run import longer, workdir
+
+
+def config_of(schedule, num_epochs):
+    config = config_lib.defaults()
+    config.schedule.name, config.num_epochs = schedule, num_epochs
+    return config
+
+
+def begin(folder, config):
+    """Leave a run with a checkpoint after 2 epochs of 10 steps."""
+    workdir.begin(str(folder), config, {}).close()
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "ckpt-20-2.index").touch()
+
+
+def test_a_cosine_of_another_length_says_both_rates(tmp_path):
+    before, after = config_of("cosine", 4), config_of("cosine", 8)
+    assert longer.change(str(tmp_path / "new"), after, 10) == ""
+    begin(tmp_path, before)
+    assert longer.change(str(tmp_path), before, 10) == ""
+    rates = [
+        after.optimizer.learning_rate * (1 + math.cos(math.pi * 20 / steps)) / 2
+        for steps in (40, 80)
+    ]
+    line = longer.change(str(tmp_path), after, 10)
+    assert line.startswith("`num_epochs` goes from 4 to 8: the cosine")
+    assert line.endswith(f"from {rates[0]:.3g} to {rates[1]:.3g} after step 20.")
+
+
+def test_another_schedule_goes_on_as_it_was(tmp_path):
+    begin(tmp_path, config_of("plateau", 4))
+    line = longer.change(str(tmp_path), config_of("plateau", 8), 10)
+    assert line == (
+        "`num_epochs` goes from 4 to 8; the learning rate goes on as before."
+    )

@@ -12,7 +12,7 @@ from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.models import model_file
 from sam_pod.process import signals
-from sam_pod.run import identity, trained, workdir
+from sam_pod.run import digests, identity, trained, workdir
 from sam_pod.storage import files
 from tests import runs, train_test
 from tests.data import sets
@@ -35,7 +35,7 @@ def configured(name, **values):
 
 
 def begin(folder, config):
-    inputs = {"data.dir": "a", **workdir.model_inputs(config)}
+    inputs = digests.of_inputs(config, "a")
     model = model_file.read(config.model.name)
     workdir.begin(folder, config, inputs, model).close()
 
@@ -81,7 +81,7 @@ def test_a_file_that_is_gone_is_replaced_by_the_runs_own_copy(tmp_path):
     workdir.check(folder, config)
     located = workdir.locate(folder, config)
     assert located.model.name == copy and config.model.name == path
-    assert workdir.model_inputs(located)["model.name"] == digest
+    assert digests.of_model(located)["model.name"] == digest
     # A damaged copy is none; what else is there is not asked for.
     save(copy, seed=1)
     assert workdir.locate(folder, config).model.name == path
@@ -135,15 +135,15 @@ def test_workers_compare_contents_and_not_paths(tmp_path):
     first, second = save(tmp_path / "a.keras"), str(tmp_path / "b.keras")
     os.link(first, second)
     a, b = (
-        identity.of(configured(p), workdir.model_inputs(configured(p)))
+        identity.of(configured(p), digests.of_model(configured(p)))
         for p in (first, second)
     )
     assert identity.differences(a, b) == []
     other = configured(save(tmp_path / "c.keras", seed=1))
-    c = identity.of(other, workdir.model_inputs(other))
+    c = identity.of(other, digests.of_model(other))
     assert "content `model.name`" in identity.differences(a, c)[0]
     own = configured("resnet20")
-    d = identity.of(own, workdir.model_inputs(own))
+    d = identity.of(own, digests.of_model(own))
     assert "config `model.name` is 'resnet20'" in identity.differences(a, d)[0]
 
 

@@ -10,6 +10,7 @@ from sam_pod.data.augment import ranges
 from sam_pod.data.input import dataset
 from sam_pod.export import keras_models, plain_keras
 from sam_pod.lowering.programs import Program, Tensor
+from sam_pod.models import own_code
 from sam_pod.run import result
 from sam_pod.run.trained import Trained
 from sam_pod.step import metrics
@@ -49,6 +50,8 @@ def describe(
         not_made: By file, why this model has no such form.
     """
     config, data, checkpoint = trained.config, trained.data, trained.checkpoint
+    custom = own_code.load(config.model.trusted_modules)
+    own = plain_keras.own_code(trained.recipe.network.model, custom)
     return {
         "schema_version": SCHEMA_VERSION,
         "config_digest": config_lib.digest(config),
@@ -78,10 +81,9 @@ def describe(
             "input": "float32 images, after `scale` and `standardize`",
             "output": "logits",
             "oldest_keras": plain_keras.OLDEST_KERAS,
-            # Empty but for layers of the user's. `import_first` named a module of ours
-            # while the file had layers of ours.
-            "custom_layers": plain_keras.custom_layers(trained.recipe.network.model),
-            "import_first": "",
+            # The user's classes and functions, and the modules that have them.
+            "custom_layers": own.names,
+            "import_first": ",".join(own.modules),
         },
         "not_made": not_made,
         "versions": {**result.versions(), "jaxlib": jaxlib.__version__},

@@ -3,8 +3,8 @@
 import json
 import os
 import zipfile
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import keras
 
@@ -57,6 +57,9 @@ _LATER_KEYS: dict[str, dict[str, tuple[Any, ...]]] = {
     "Resizing": {"antialias": (False,), **_PLACED},
 }
 
+# Python packages whose classes and functions need no import of the user's.
+_NOT_OWN = ("builtins", "keras")
+
 _Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -96,14 +99,42 @@ def save(model: keras.Model, path: str) -> None:
     os.replace(aside, path)
 
 
-def custom_layers(model: keras.Model) -> list[str]:
-    """Return the registered names of layers that are not Keras' own in the file."""
-    found: set[str] = set()
-    for layer in model._flatten_layers(include_self=False):
-        name = keras.saving.get_registered_name(type(layer))
-        if ">" in name and name not in _EQUIVALENTS:
-            found.add(name)
-    return sorted(found)
+class Own(NamedTuple):
+    """The user's code that a file needs."""
+
+    names: list[str]  # Those by which Keras knows its classes and functions, sorted.
+    modules: list[str]  # Python's names of the modules that have them, sorted.
+
+
+def own_code(model: keras.Model, custom: Mapping[str, Any]) -> Own:
+    """Return which code that is neither Keras' nor this package's the file needs.
+
+    Args:
+        model: The model in the file.
+        custom: The user's classes and functions by name.
+    """
+    names: set[str] = set()
+    modules: set[str] = set()
+
+    def look(content: Any) -> None:
+        if isinstance(content, dict):
+            module, name = content.get("module"), content.get("registered_name")
+            if content.get("class_name") == "function":  # The file has its name alone.
+                name = content["config"]
+                found = keras.saving.get_registered_object(name) or custom.get(name)
+                module = getattr(found, "__module__", module)
+            # A Lambda's code has neither: it is in the file itself.
+            if name and module and module.partition(".")[0] not in _NOT_OWN:
+                names.add(name)
+                modules.add(module)
+            content = list(content.values())
+        if isinstance(content, list | tuple):
+            for item in content:
+                look(item)
+
+    content = keras.saving.serialize_keras_object(model)
+    look(_changed(content, _as_keras_own))
+    return Own(sorted(names), sorted(modules))
 
 
 def _identity(variable: keras.Variable) -> tuple[str, tuple[int, ...]]:

@@ -11,10 +11,19 @@ import tensorflow as tf
 
 from sam_pod.data.stored import manifest as data_manifest
 from sam_pod.export import folder as export
-from sam_pod.models import table
+from sam_pod.models import own_code, table
 from sam_pod.run import build
 from tests import runs, train_test
 from tests.export import elsewhere, trained
+
+OWN = """
+import keras
+
+@keras.saving.register_keras_serializable("tests")
+class OwnScale(keras.layers.Layer):
+    def call(self, x):
+        return 0.5 * x
+"""
 
 
 def keras_logits(folder, images):
@@ -92,13 +101,19 @@ def test_the_saved_model_is_what_tensorflow_serving_takes(finished):
 
 
 def test_what_cannot_be_made_of_a_model_leaves_the_rest(tmp_path, caplog):
-    """Images are rotated by an operation that XLA has no kernel for."""
+    """Images are rotated by an operation that XLA has no kernel for.
+
+    They go through a layer of the user's, too, whose module is named.
+    """
+    (tmp_path / "own_scale.py").write_text(OWN)
+    own = own_code.load(str(tmp_path / "own_scale.py"))
     model = tmp_path / "small.keras"
     images = keras.Input((8, 8, 3))
-    x = keras.layers.RandomRotation(0.1)(images)
+    x = own["OwnScale"]()(keras.layers.RandomRotation(0.1)(images))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(x))
     keras.Model(images, keras.layers.Dense(4)(x)).save(model)
-    config = runs.small_config(tmp_path, num_epochs=1)
+    trusted = {"model.trusted_modules": str(tmp_path / "own_scale.py")}
+    config = runs.small_config(tmp_path, num_epochs=1, **trusted)
     train_test.run(config, tmp_path / "run")
     out = tmp_path / "out"
     export.write(str(tmp_path / "run"), str(out))
@@ -109,6 +124,8 @@ def test_what_cannot_be_made_of_a_model_leaves_the_rest(tmp_path, caplog):
     lines = [r.getMessage() for r in caplog.records if "cannot be made" in r.message]
     assert lines == [f"train_step.stablehlo cannot be made: {reason}"]
     assert list(manifest["programs"]) == ["inference"]
+    assert manifest["keras"]["custom_layers"] == ["tests>OwnScale"]
+    assert manifest["keras"]["import_first"] == "own_scale"
     assert not (out / "train_step.stablehlo").exists()
     images, _ = trained.test_images(config)
     served = tf.saved_model.load(str(out / "saved_model" / "1"))

@@ -1,5 +1,6 @@
 """The exported Keras file opens in other releases of Keras, without this package."""
 
+import importlib
 import json
 import os
 import pathlib
@@ -111,6 +112,58 @@ def test_a_key_that_older_releases_lack_stays_where_it_says_something(tmp_path):
     with zipfile.ZipFile(tmp_path / "model.keras") as file:
         layers = json.loads(file.read("config.json"))["config"]["layers"]
     assert layers[1]["config"]["antialias"] is True
+
+
+OWN = """
+import keras
+
+@keras.saving.register_keras_serializable("plain")
+class OwnScale(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+@keras.saving.register_keras_serializable("plain")
+def own_square(x):
+    return x * x
+
+def own_halve(x):
+    return x / 2
+
+class OwnShift(keras.layers.Layer):
+    def call(self, x):
+        return x + 1
+"""
+
+
+def test_the_users_code_that_a_file_needs_is_named_with_its_modules(
+    tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for module in ("plain_first", "plain_second"):
+        (tmp_path / f"{module}.py").write_text(OWN)
+    first, second = map(importlib.import_module, ("plain_first", "plain_second"))
+    images = keras.Input(SHAPE)
+    x = second.OwnScale()(L.Dense(4, activation=second.own_square)(images))
+    model = keras.Model(images, batch_norm.FusedBatchNormalization()(x))
+    own = plain_keras.own_code(
+        keras.Sequential([model, first.OwnShift(), L.Activation(first.own_halve)]),
+        vars(first),
+    )
+    names = ["OwnShift", "own_halve", "plain>OwnScale", "plain>own_square"]
+    assert own == (names, ["plain_first", "plain_second"])
+    assert plain_keras.own_code(wide_model(), {}) == ([], [])
+    plain_keras.save(model, str(tmp_path / "model.keras"))
+    path = tmp_path / "model.keras"
+    registered = keras.saving.get_custom_objects()
+    for name in names[2:]:
+        monkeypatch.delitem(registered, name)
+    with pytest.raises(TypeError, match=r"own_square|OwnScale"):
+        keras.models.load_model(path)
+    for module in plain_keras.own_code(model, {}).modules:
+        monkeypatch.delitem(sys.modules, module)
+        importlib.import_module(module)
+    pixels = np.random.default_rng(1).random((2, *SHAPE), np.float32)
+    np.testing.assert_array_equal(keras.models.load_model(path)(pixels), model(pixels))
 
 
 @pytest.mark.slow

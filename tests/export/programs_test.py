@@ -101,6 +101,7 @@ def test_the_manifest_tells_how_to_call_what_is_there(finished):
         "step": 30,
     }
     assert manifest["keras"]["custom_layers"] == []
+    assert manifest["keras"]["import_first"] == ""
     assert manifest["not_made"] == {}
     assert manifest["versions"]["tensorflow"] == tf.__version__
     program = manifest["programs"]["train_step"]

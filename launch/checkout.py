@@ -3,5 +3,5 @@
 import pathlib
 
 ROOT = pathlib.Path(__file__).parent.parent
-# What is shipped, as it is in the working folder: changes that are not committed too.
+# What is shipped, as it is in the working folder, with changes that are not committed.
 SHIPPED = ("sam_pod", "launch", "configs", "pyproject.toml", "requirements.lock")

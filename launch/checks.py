@@ -57,8 +57,8 @@ def compile_words(
     """Return the command that compiles a run for a slice, and checks what it finds.
 
     Args:
-        arguments: The trainer's, as they hold on this machine.
-        accelerator: The slice.
+        arguments: The trainer's arguments as they hold on this machine.
+        accelerator: The slice's accelerator type.
         data: Flags that describe data which this machine does not see.
     """
     where = f"--accelerator_type={accelerator.name}"
@@ -68,8 +68,8 @@ def compile_words(
 def compile_run(words: Sequence[str]) -> int:
     """Run what `compile_words` returned, and return its exit code.
 
-    It says itself what is wrong. When this process is interrupted it is, too, and is
-    waited for: it has processes and files of its own to end with.
+    The command prints what is wrong. An interrupt of this process reaches it, too, and
+    this process waits for it: it has processes and files of its own to clean up.
     """
     path = [str(checkout.ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
@@ -91,7 +91,7 @@ def is_remote(path: str) -> bool:
 
 
 def check_replicas(config: ml_collections.ConfigDict, num_replicas: int) -> None:
-    """Refuse a config that does not fit so many replicas of a TPU.
+    """Refuse a config that does not fit this number of TPU replicas.
 
     Raises:
         UserError: with the key, and what would fit.

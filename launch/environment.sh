@@ -22,7 +22,7 @@ uv_requirement() {
 }
 
 # `uv pip ...` with the indexes, certificates and proxies that pip uses. A failure is
-# one line, for pip itself is tried next, and tells more if it fails as well.
+# one line, because pip itself is tried next, and prints more if it fails as well.
 #   uv_from_where_pip_does ROOT PYTHON WORDS...
 uv_from_where_pip_does() (
   root=$1 python=$2
@@ -42,7 +42,7 @@ uv_from_where_pip_does() (
   return 1
 )
 
-# Of several that come at once one installs; the rest wait for it, and find all there.
+# Of several processes one installs; the others wait for it, and find everything there.
 make_environment() {
   if is_installed "$1" || ! command -v flock >/dev/null; then
     install_environment "$1"
@@ -67,7 +67,7 @@ install_environment() {
   if is_installed "$root"; then
     return
   fi
-  # What was interrupted is begun again: venv completes a folder that is there.
+  # An interrupted installation starts again: venv completes a folder that is there.
   if [ ! -e "$environment/installed" ]; then
     python=$(find_python) || return 1
     if ! "$python" -m venv "$environment" >/dev/null 2>&1; then
@@ -84,7 +84,7 @@ install_environment() {
       --require-hashes --requirement "$environment/uv.txt" || return 1
   fi
   # Compiled now: where Python may write no bytecode (PYTHONDONTWRITEBYTECODE, a folder
-  # of another user) each start would compile TensorFlow anew, for 12 s instead of 4.
+  # of another user) each start would compile TensorFlow again, for 12 s instead of 4.
   PATH=$PATH:$environment/bin uv_from_where_pip_does "$root" "$python" \
     install --quiet --compile-bytecode --python "$python" \
     --require-hashes --requirement "$root/requirements.lock" ||

@@ -8,7 +8,7 @@ source "$root/launch/environment.sh"
 make_environment "$root"
 # Paths in the arguments, and the new folders runs/ and data/, are the caller's.
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
-# And last of all places for modules is the caller's folder (Python 3.11 and newer).
+# The caller's folder is the last place to look for modules (Python 3.11 and newer).
 export PYTHONSAFEPATH=1
 exec "$root/.venv/bin/python" -m sam_pod.main \
   --config="$root/configs/resnet20.py:digits" "$@"

@@ -2,9 +2,9 @@
 
     eval "$(python launch/mirror.py)"
 
-pip reads its configuration files and PIP_...; uv knows neither. What the user has told
-uv itself stays. Run by any Python with pip; the lines hold passwords, and are for eval
-alone. Nothing here is imported by the trainer.
+pip reads its configuration files and PIP_...; uv knows neither. Settings that the user
+made for uv itself stay. Any Python with pip can run this; the lines hold passwords, so
+give them to eval alone. The trainer imports nothing from here.
 """
 
 import ast
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 # uv asks the first index that has a package, pip all: with hashes, both are safe.
 _BEST = "unsafe-best-match"
-# By pip's option: uv's variables, in any of which a user may have chosen already.
+# uv's variables by pip's option; the user may have set any of them already.
 _LISTS = {
     "extra-index-url": ("UV_INDEX", "UV_EXTRA_INDEX_URL"),
     "find-links": ("UV_FIND_LINKS",),
@@ -42,7 +42,7 @@ def options() -> dict[str, str]:
         text=True,
         check=False,
     ).stdout
-    # Should pip not answer, the environment still counts.
+    # The environment counts even if pip does not answer.
     found = {
         (":env:", name.removeprefix("PIP_").replace("_", "-").lower()): value
         for name, value in os.environ.items()
@@ -71,8 +71,8 @@ def variables(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict[st
     """Return uv's environment variables for pip's options.
 
     Args:
-        pip: Options by name.
-        environment: Of the process; what it says to uv is not said again.
+        pip: pip's options by name.
+        environment: The process's variables; settings for uv among them stay.
     """
     found = {}
     for name, (variable, *others) in {**_ONES, **_LISTS}.items():

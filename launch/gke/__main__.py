@@ -9,7 +9,7 @@ this project in its working directory, tensorflow-tpu in place of tensorflow, an
 recipe at the path that --config names. The cluster needs JobSet 0.6 or newer.
 
 --workdir and `data.dir` are on gs://, since a pod may start again on any node. An
-absolute path as `data.dir` is taken with a warning: the image must hold the data.
+absolute path as `data.dir` gets a warning: the image must hold the data.
 
 The pods start again after exit code 42 and after deaths by SIGTERM, SIGKILL, SIGABRT,
 SIGBUS and SIGSEGV, --max_restarts times in all; a node that is preempted or maintained

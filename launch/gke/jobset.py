@@ -22,8 +22,8 @@ _NODES = {
 }
 _V3_OF_ONE_HOST = "tpu-v3-device"
 _JOB = "train"
-# Codes after which the same command goes on: 42, deaths that another host may not see
-# again, and 255, which a container gets whose node was lost.
+# Codes after which the same command continues: 42, deaths that another host may not see
+# again, and 255, the code of a container whose node was lost.
 RESTART_CODES = sorted(
     {
         signals.EXIT_CODE,
@@ -131,7 +131,7 @@ def _pod_failure_rules(hosts: int) -> list[dict[str, Any]]:
     }
     if hosts > 1:
         return [fail]
-    # A node that is preempted or maintained costs no restart: the pod starts anew.
+    # A node that is preempted or maintained costs no restart: the pod starts again.
     condition = {"type": "DisruptionTarget", "status": "True"}
     return [{"action": "Ignore", "onPodConditions": [condition]}, fail]
 

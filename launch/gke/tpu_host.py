@@ -40,7 +40,7 @@ class Host:
 
     @property
     def server_environment(self) -> dict[str, str]:
-        """Return what TensorFlow's own worker of TPU VMs tells the TPU's library."""
+        """Return what TensorFlow's own worker on TPU VMs sets for the TPU's library."""
         first, own = (
             self.addresses[index].rpartition(":")[0] for index in (0, self.index)
         )
@@ -72,10 +72,11 @@ def run(host: Host, coordinator: Sequence[str], requests: stopping.Requests) -> 
     """Serve this host's chips until the training ends; return the exit code.
 
     Args:
-        host: This one.
-        coordinator: The trainer's command, of which the first host adds --tpu.
-        requests: SIGTERM comes to all hosts at once. The first passes it to the
-            trainer, which needs the others to save: they serve until it is gone.
+        host: This host.
+        coordinator: The trainer's command, to which the first host adds --tpu.
+        requests: Requests to stop. SIGTERM comes to all hosts at once: the first
+            passes it to the trainer, which needs the others to save, so they serve
+            until the first is gone.
     """
     port = host.addresses[host.index].rpartition(":")[2]
     started = [
@@ -121,7 +122,7 @@ def _coordinate(
         if asked:
             trainer.send_signal(asked)
     code = trainer.returncode
-    return 128 - code if code < 0 else code  # As a shell tells of signals.
+    return 128 - code if code < 0 else code  # As a shell reports signals.
 
 
 def _serve(server: subprocess.Popen, first: str, requests: stopping.Requests) -> int:

@@ -1,6 +1,6 @@
 """Serve the chips of this host to a coordinator: python -m launch.gke.tpu_server PORT.
 
-Whoever reaches the port can run anything here: it belongs on a private network.
+Anybody who reaches the port can run anything here: it belongs on a private network.
 """
 
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs on every TPU host before a trainer is started again: ends who holds the chips, so
-# that they are not "in use", and starts the image's gRPC server anew where there is one.
+# Runs on every TPU host before a trainer is started again: ends whatever holds the chips,
+# so that they are not "in use", and restarts the image's gRPC server where there is one.
 set -uo pipefail
 
 shopt -s nullglob

@@ -1,4 +1,4 @@
-"""Runs on a TPU host: starts the trainer, outlives the ssh session, tells its log.
+"""Runs on a TPU host: starts the trainer, outlives the ssh session, prints its log.
 
 python3 coordinator.py start --token=T -- COMMAND ...
 python3 coordinator.py follow --at=BYTE
@@ -33,7 +33,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def start(token: str, command: "list[str]") -> int:
-    """Start the command, detached; do nothing when the token's start is done already.
+    """Start the command, detached; do nothing if this token was started already.
 
     The same start may come twice: gcloud repeats a command whose connection broke.
     """
@@ -131,7 +131,7 @@ def follow(at: int) -> int:
 
 
 def stop() -> int:
-    """Ask the trainer to save and end; it goes on until it has."""
+    """Ask the trainer to save and end; it runs on until it has done so."""
     state, pid = _state(), _read("pid").get("pid")
     if state["state"] != "running" or not pid:
         return _answer(state, NOT_RUNNING)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs on every TPU host, in the project's folder: makes .venv with what
-# requirements.lock says, but TensorFlow, in place of which comes tensorflow-tpu.
+# Runs on every TPU host, in the project's folder: makes a .venv of requirements.lock,
+# with tensorflow-tpu in place of TensorFlow.
 #   install.sh TENSORFLOW_VERSION [LIBTPU_REQUIREMENT PAGE]
 set -euo pipefail
 
@@ -19,8 +19,8 @@ tensorflow_requirement() {
     '/^[^ #]/ { keep = $1 == name } keep' "$root/launch/remote/tensorflow-tpu.lock"
 }
 
-# Where a Python has its packages: a new environment has no pip of its own, and that of
-# the images knows no --python.
+# Where a Python has its packages. A new environment has no pip of its own, and the
+# images' pip knows no --python.
 packages() {
   "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 }

@@ -6,17 +6,17 @@ python -m launch.tpu up --name=pod --zone=us-central2-b --accelerator_type=v4-32
 
 up      Create the slice or use the one that is there, and install the project on all
         its hosts. With trainer's arguments after `--`: first compile the run for the
-        slice and check it (sam_pod.preflight; --nopreflight does not), then train
-        until exit code 0 or 1, and when the slice is lost delete it, create another
-        and continue.
+        slice and check it (sam_pod.preflight; not with --nopreflight), then train
+        until exit code 0 or 1; when the slice is lost, delete it, create another and
+        continue.
 status  Say what there is, what it means and whether it costs money.
 run     Train on the slice that is there; another one is never created.
 logs    Follow the trainer's log, from its beginning.
 ssh     Log in to --worker; a command may follow `--`, as words: bash -c 'ls | wc'.
-down    Delete all there is of this name.
+down    Delete everything of this name.
 
 Ctrl-C ends the launcher alone: the slice stays, the trainer goes on, and the same
-command takes up where it was; once more, a second later, ends it at once. --dry_run
+command continues where it was; a second one, a second later, ends it at once. --dry_run
 prints the commands and runs none.
 
 Exit codes: 0 done; 1 the user's error, one line on stderr; 42 interrupted, or given up:

@@ -1,6 +1,6 @@
 """One launcher at a time for one slice, on one machine.
 
-Two would each delete, after a loss, what the other has just created.
+After a loss each of two launchers would delete what the other has just created.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ def claim(place: commands.Place) -> Iterator[None]:
     """Hold the slice against other launchers of this user on this machine.
 
     Raises:
-        UserError: one holds it.
+        UserError: another launcher holds it.
     """
     name = f"sam_pod-{os.getuid()}-{place.project}-{place.zone}-{place.name}.lock"
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -46,7 +46,7 @@ class Place:
 
     @property
     def launcher_flags(self) -> str:
-        """Return the same as flags of this launcher, and how to reach the hosts."""
+        """Return the same as flags of this launcher, with how to reach the hosts."""
         how = " --internal_ips" if self.internal_ips else ""
         how += " --tunnel_through_iap" if self.tunnel_through_iap else ""
         return f"--name={self.name} --zone={self.zone} --project={self.project}{how}"
@@ -65,7 +65,7 @@ class Request:
 
 def create(place: Place, request: Request) -> list[str]:
     """Return the command that creates the slice, or puts it into the queue."""
-    # gcloud knows --autocheckpoint-enabled in its alpha commands alone.
+    # Only gcloud's alpha commands know --autocheckpoint-enabled.
     track = ["alpha"] if request.autocheckpoint_enabled else []
     if request.queued:
         kind = ["queued-resources", "create", place.name, f"--node-id={place.name}"]
@@ -106,8 +106,8 @@ def delete_queued(place: Place, *, force: bool = False) -> list[str]:
 def ssh(place: Place, worker: str, command: str = "") -> list[str]:
     """Return the command that runs a line of shell on a worker, '0' or 'all'.
 
-    gcloud hands the line to ssh as it is, and ssh to the worker's shell: what is in it
-    is quoted once, for that shell (see `remote`).
+    gcloud hands the line to ssh as it is, and ssh to the worker's shell: its words are
+    quoted once, for that shell (see `remote`).
     """
     line = [f"--command={command}"] if command else []
     return [*_connect(place, "ssh"), place.name, f"--worker={worker}", *line]

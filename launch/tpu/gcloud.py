@@ -14,12 +14,12 @@ from typing import Any
 
 from sam_pod import errors
 
-ANSWER_SECONDS = 300.0  # Of a command that only asks; one that hangs is run again.
+ANSWER_SECONDS = 300.0  # For a command that only asks; one that hangs runs again.
 _GRACE_SECONDS = 3.0
 
 
 class Kind(enum.Enum):
-    """What went wrong, as far as the words of gcloud tell."""
+    """What went wrong, as far as gcloud's words show it."""
 
     NOT_FOUND = "not found"
     EXISTS = "exists already"
@@ -31,7 +31,7 @@ class Kind(enum.Enum):
     OTHER = "failed"
 
 
-# The first pattern that gcloud's stderr has says the kind. The words are the API's:
+# The first pattern found in gcloud's stderr gives the kind. The words are the API's:
 # marin-community/marin issues 3404 (not found) and 1612 (quota), skypilot-org/skypilot
 # issue 4579 and hashicorp/terraform-provider-google issue 21243 (capacity); the last
 # two are gcloud's own.
@@ -69,10 +69,10 @@ def classify(stderr: str, resource: str = "") -> Kind:
     """Return what the stderr of a failed gcloud means.
 
     Args:
-        stderr: All of it.
+        stderr: gcloud's whole stderr.
         resource: The end of the name that was asked for, such as 'nodes/pod'. Only an
-            error that says of this very resource that it is not there is NOT_FOUND: a
-            project or zone that is not there says nothing about it.
+            error saying that this very resource is not there is NOT_FOUND: a missing
+            project or zone proves nothing about it.
     """
     if resource and re.search(
         rf"NOT_FOUND: Resource '[^']*/{re.escape(resource)}' was not found", stderr
@@ -125,9 +125,9 @@ def call(
     """Run a command and return its stdout.
 
     Args:
-        words: The command; no shell sees it.
-        resource: As `classify` takes it.
-        timeout_seconds: None to wait for ever.
+        words: The command's words; no shell sees them.
+        resource: The resource that `classify` looks for in an error.
+        timeout_seconds: The longest wait; None waits for ever.
 
     Raises:
         GcloudError: it failed, or took longer.
@@ -140,7 +140,7 @@ def call(
             raise GcloudError(Kind.OTHER, message) from error
     text = stderr.decode(errors="replace")
     if process.returncode:
-        # `ssh` ends as the command on the host does, and with 255 without a host.
+        # `ssh` returns the exit code of the host's command, and 255 without a host.
         of_host = process.returncode != 255 and "ERROR: (gcloud" not in text
         message = one_line(text, process.returncode)
         raise GcloudError(classify(text, resource), message, of_host=of_host)
@@ -204,7 +204,7 @@ def _brief(words: Sequence[str]) -> str:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """End what runs still, with all that it started."""
+    """End a process that still runs, with all that it started."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             return

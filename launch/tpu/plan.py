@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 from launch.tpu import commands, runtimes, trainer
 
-# Stands for gcloud's own project where none is given, and for the hosts' addresses,
-# which are known once the slice is there.
+# These stand for gcloud's own project where none is given, and for the hosts'
+# addresses, which are known only once the slice is there.
 PROJECT = "project-of-gcloud"
 _TPU = "grpc://hosts-of-the-slice"
 _WIDTH = 88
 _ARCHIVE = os.path.join(tempfile.gettempdir(), trainer.ARCHIVE)
 _EXIT = 'exit "${code:-42}"'
-# The coordinator's last line tells the trainer's exit code.
+# The coordinator's last line has the trainer's exit code.
 _CODE = (
     r"""tee /dev/stderr | sed -n 's/^{"state": "ended", "code": \([-0-9]*\).*/\1/p'"""
 )
@@ -35,8 +35,8 @@ def up(
     Args:
         place: Where the slice will be.
         request: What is asked for.
-        arguments: The trainer's, as they hold on the slice.
-        before: A command of this machine that comes first.
+        arguments: The trainer's arguments as they hold on the slice.
+        before: A command that runs first, on this machine.
         is_pod: Whether the slice has several hosts.
         down_when_done: Whether nothing is left in the end.
     """

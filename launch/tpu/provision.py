@@ -28,16 +28,16 @@ class Hosts:
 
 
 class SliceGone(Exception):
-    """Somebody deleted the slice; creating it again would be against his will."""
+    """Somebody deleted the slice and does not want it created again."""
 
 
 class CreationFailed(Exception):
-    """The slice could not be had this time."""
+    """The slice could not be created this time."""
 
 
 @dataclasses.dataclass
 class Slice:
-    """A slice by name, and how to tell what is done about it."""
+    """A slice by name, and what this launcher has done about it."""
 
     place: commands.Place
     poll_seconds: float = 20.0
@@ -67,9 +67,9 @@ class Slice:
         """Return the slice when it is READY; create it where it is not there.
 
         Args:
-            request: For the slice.
-            known: Whether it was there, as requested, when last looked at: when it is
-                not there now, somebody deleted it.
+            request: The slice that is asked for.
+            known: Whether it was there, as requested, at the last look. If it is not
+                there now, somebody deleted it.
 
         Raises:
             UserError: the name is another slice's, or the request is refused.
@@ -125,7 +125,7 @@ class Slice:
         """Delete node and queued resource, and return when both are not there.
 
         Args:
-            looks: How often in a row nothing must be there.
+            looks: The number of looks in a row that must find nothing.
 
         Raises:
             UserError: deleting is not allowed.
@@ -243,10 +243,10 @@ def _deletion(
     """Return the command that deletes what comes next, or [] to wait.
 
     Args:
-        place: Of the slice.
-        seen: Its states.
-        stuck: How often they were seen.
-        failures: Of deleting, in a row.
+        place: Where the slice is.
+        seen: The states of the slice.
+        stuck: The number of looks that found these states.
+        failures: The number of failed deletions in a row.
     """
     if seen.node and seen.node != "DELETING":
         if seen.queued and failures > 2:

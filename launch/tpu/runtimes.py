@@ -12,7 +12,7 @@ import re
 from sam_pod import errors
 from sam_pod.machines import accelerators
 
-# tensorflow-tpu 2.16 asks for this libtpu, which is only there.
+# tensorflow-tpu 2.16 asks for this libtpu, which only this page has.
 LIBTPU = "libtpu==2.16.0rc0"
 LIBTPU_PAGE = "https://storage.googleapis.com/libtpu-tf-releases/index.html"
 SINGLE_HOST, POD = "tpu-vm-tf-2.16.1-pjrt", "tpu-vm-tf-2.16.1-pod-pjrt"
@@ -34,7 +34,7 @@ class Report:
     why: str
 
 
-# The first that matches the whole name counts. `Good` means that users trained on it:
+# The first that matches the whole name counts. GOOD means that users trained on it:
 # v2 to v5p in stefan-it/model-garden-lms (v4-32) and Google's own tests, v5e in public
 # notes of users; single hosts and pods alike.
 TABLE = (
@@ -97,7 +97,7 @@ def check(
 
 
 def tensorflow_version(version: str) -> str:
-    """Return the version of tensorflow-tpu to install; its gRPC servers' own."""
+    """Return the version of tensorflow-tpu to install: that of the gRPC servers."""
     named = re.match(r"tpu-vm-tf-(\d+\.\d+\.\d+)", version)
     return named.group(1) if named else "2.16.1"
 

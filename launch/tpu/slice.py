@@ -1,7 +1,7 @@
-"""What the states of a slice mean: what to do next, and what to tell its user.
+"""What the states of a slice mean: what to do next, and what its user should know.
 
 A slice is a node (a TPU VM of one or several hosts) and, when it was asked for in the
-queue, a queued resource of the same name that brings the node forth and outlives it.
+queue, a queued resource of the same name that creates the node and outlives it.
 States: cloud.google.com/tpu/docs/reference/rest/v2/projects.locations.nodes and
 projects.locations.queuedResources. Nothing here asks or changes anything.
 """
@@ -72,7 +72,7 @@ def next_step(seen: Seen, *, made_here: bool = False, was_ready: bool = False) -
     """Return what to do about a slice in these states.
 
     Args:
-        seen: Both states, asked for just now.
+        seen: Both states, as just returned by the API.
         made_here: Whether this launcher asked for the slice, successfully.
         was_ready: Whether it has seen the slice READY. A preempted node does not always
             say PREEMPTED (skypilot-org/skypilot issue 1468): after READY, everything
@@ -135,10 +135,11 @@ def explain(seen: Seen) -> str:
 
 
 def differences(node: dict[str, Any], accelerator: str, runtime: str) -> list[str]:
-    """Return how an existing node is another than the one asked for.
+    """Return how an existing node differs from the one asked for.
 
     Args:
-        node: As the API describes it, or the `node` of a queued resource's nodeSpec.
+        node: The API's description of it, or the `node` of a queued resource's
+            nodeSpec.
         accelerator: The accelerator type asked for.
         runtime: The runtime version asked for.
     """

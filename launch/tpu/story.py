@@ -21,18 +21,18 @@ class Interrupted(BaseException):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What is trained, on which slices, and how often it is begun again."""
+    """What is trained, on which slices, and how often it starts again."""
 
     request: commands.Request | None  # None to use the slice that is there, if any.
-    arguments: tuple[str, ...]  # Of the trainer.
+    arguments: tuple[str, ...]  # The trainer's.
     rule: restarts.Rule
 
 
 def train(the_slice: provision.Slice, run: Run) -> int:
     """Train until the trainer has ended for good; return the exit code.
 
-    After exit code 42, or a death by a signal, the trainer is started again where the
-    slice is READY still and the attempt was long; otherwise on a new slice.
+    After exit code 42, or a death by a signal, the trainer starts again: on the same
+    slice if that is still READY and the attempt was long, otherwise on a new one.
 
     Raises:
         UserError: the slice, or the trainer on it, is refused.
@@ -75,7 +75,7 @@ class _Outcome:
     ending: trainer.Ending
     known: bool  # Whether there was a slice.
     seconds: float = 0.0  # How long the trainer was followed.
-    keep: bool = False  # Whether on another slice the same would fail.
+    keep: bool = False  # Whether the same would fail on another slice.
 
 
 def _once(the_slice: provision.Slice, run: Run, known: bool) -> _Outcome:
@@ -117,7 +117,7 @@ def only_bring_up(the_slice: provision.Slice, run: Run) -> int:
 def account_for(
     the_slice: provision.Slice, job: Callable[[], int], *, down_when_done: bool
 ) -> int:
-    """Do a job on a slice; in the end nothing is left, or it is told what is.
+    """Do a job on a slice; at the end nothing is left, or a line says what is.
 
     Raises:
         UserError: the job, or deleting the slice, is refused.

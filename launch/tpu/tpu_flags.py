@@ -127,5 +127,5 @@ def data(values: flags.FlagValues) -> list[str]:
 
 
 def rule(values: flags.FlagValues) -> restarts.Rule:
-    """Return how often, and after which pauses, a run is begun again."""
+    """Return how often, and after which pauses, a run starts again."""
     return restarts.Rule(values.max_restarts, first_pause_seconds=values.pause_seconds)

@@ -20,8 +20,8 @@ from sam_pod import errors
 ARCHIVE = "sam_pod.tar.gz"
 HOME = "sam_pod"  # The project's folder in a worker's home.
 _COORDINATOR = "launch/remote/coordinator.py"
-_SILENCE_SECONDS = 90.0  # Six times what the coordinator's word that it lives takes.
-_HOSTS_SECONDS = 3600.0  # A host that is lost without a word ends no connection.
+_SILENCE_SECONDS = 90.0  # Six times the pause between the coordinator's signs of life.
+_HOSTS_SECONDS = 3600.0  # A host that is lost silently ends no connection.
 _MOST_RECONNECTS = 20  # In a row, to a slice that is said to be READY.
 
 
@@ -75,7 +75,7 @@ def coordinator_line(*words: str) -> str:
 
 
 def status_line() -> str:
-    """Return the line that tells the run's state, also where nothing is installed."""
+    """Return the line that prints the run's state, even where nothing is installed."""
     return f"test ! -e {HOME}/{_COORDINATOR} || {coordinator_line('status')}"
 
 
@@ -97,7 +97,7 @@ def install(place: commands.Place, runtime_version: str, is_pod: bool) -> None:
 
 
 def clean(place: commands.Place) -> None:
-    """Free the chips of all workers of what an earlier attempt left.
+    """Free the chips of all workers from what an earlier attempt left.
 
     Raises:
         GcloudError: it failed, on any of them.
@@ -107,7 +107,7 @@ def clean(place: commands.Place) -> None:
 
 
 def state(place: commands.Place) -> dict[str, Any]:
-    """Return the state of the run on worker 0, as the coordinator's script tells it.
+    """Return the state of the run on worker 0, as the coordinator's script prints it.
 
     Raises:
         GcloudError: worker 0 could not be asked.
@@ -124,9 +124,9 @@ def start(place: commands.Place, command: Sequence[str], token: str) -> None:
     """Start the trainer, detached from the connection.
 
     Args:
-        place: Of the slice.
-        command: Of the trainer.
-        token: Of this attempt. A start that comes twice starts once.
+        place: Where the slice is.
+        command: The trainer's command.
+        token: The name of this attempt; two starts with one name start once.
 
     Raises:
         GcloudError: worker 0 could not be reached, or another trainer runs there.
@@ -196,7 +196,7 @@ def _show(frame: dict[str, Any], at: int) -> int:
 
 
 def _parse(line: bytes) -> dict[str, Any]:
-    """Return a line of the coordinator's; {} for anything else, as half of one."""
+    """Return a line of the coordinator; {} for anything else, such as half a line."""
     with contextlib.suppress(ValueError):
         content = json.loads(line)
         if isinstance(content, dict):

@@ -8,9 +8,9 @@ one --workdir for all. A line [1] ... is worker 1's.
 
 When a worker ends with 42 (interrupted, a peer lost) or dies of a signal, the others
 may take --grace_seconds to end; then all start again from the last checkpoint, after
-1, 2, 4 ... 60 seconds. Restarts are counted from 0 again after a run of 15 minutes, or
-of 3 times `checkpoint.every_seconds` if that is longer. Ctrl-C or SIGTERM saves and
-stops all workers; once more, a second later, kills them.
+1, 2, 4 ... 60 seconds. The count of restarts goes back to 0 after a run of 15 minutes,
+or of 3 times `checkpoint.every_seconds` if that is longer. Ctrl-C or SIGTERM saves and
+stops all workers; a second one, a second later, kills them.
 
 Exit codes: 0 done; 1 the user's error, one line on stderr; 42 interrupted, or restarted
 too often: run the same command again, with the --workdir it names, and it continues;
@@ -40,7 +40,7 @@ def trainer_command(
         UserError: the trainer would refuse the arguments.
         SystemExit: after showing the trainer's help.
     """
-    # Parsed here, a mistake is told once and not by every worker.
+    # Parsing here prints a mistake once, not once for every worker.
     values, recipe = command_line.parse(["sam_pod.main", *arguments])
     words = [sys.executable, "-m", "sam_pod.main", *arguments]
     if not values.workdir:

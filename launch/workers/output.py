@@ -39,7 +39,7 @@ class Output:
         self._write(target, b"[%d] %b\n" % (worker, line))
 
     def _write(self, target: int, data: bytes) -> None:
-        # Our reader may be gone (`| head`), the disk full: a run outlives its log.
+        # The reader may be gone (`| head`) or the disk full: a run outlives its log.
         with self._lock, contextlib.suppress(OSError):
             while data:
                 data = data[os.write(target, data) :]
@@ -48,8 +48,8 @@ class Output:
 class Copier:
     """A thread that copies one pipe of one worker.
 
-    It reads to the end of the pipe or, when processes that the worker left behind
-    hold it open, to what is in it when the worker has ended.
+    It reads to the end of the pipe. If processes that the worker left behind hold the
+    pipe open, it reads what is in it when the worker has ended.
     """
 
     def __init__(self, pipe: IO[bytes], worker: int, target: int, output: Output):

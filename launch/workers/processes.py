@@ -16,8 +16,8 @@ from sam_pod import errors
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None)
-# Below the ports that the system gives to outgoing connections: one of those could be
-# taken between our look and the worker's bind.
+# Below the ports that the system gives to outgoing connections, any of which could be
+# taken between this look and the worker's bind.
 _FREE_PORTS = range(10_000, 32_768)
 
 
@@ -34,7 +34,7 @@ def is_free(port: int) -> bool:
 
 
 def take_ports(count: int, wanted: Sequence[int] = ()) -> list[int]:
-    """Return the wanted ports, or else so many that nobody listens on.
+    """Return the wanted ports, or else that many on which nobody listens.
 
     Raises:
         UserError: a wanted port is in use, or none is left.
@@ -85,7 +85,7 @@ class Workers:
             ]
 
     def reap(self) -> bool:
-        """Note in `codes` who has ended; return whether anybody still runs."""
+        """Note in `codes` which workers have ended; return whether any still runs."""
         for index, process in list(self._running.items()):
             how = os.WEXITED | os.WNOHANG | os.WNOWAIT
             if os.waitid(os.P_PID, process.pid, how) is not None:
@@ -98,15 +98,15 @@ class Workers:
             os.killpg(process.pid, number)
 
     def finish(self) -> None:
-        """Kill who still runs, and copy what all have printed to the last byte."""
+        """Kill the workers that still run, and copy all that was printed."""
         for index in list(self._running):
             self._end(index)
         for copier in self._copiers:
             copier.finish()
 
     def _end(self, index: int) -> None:
-        # A worker takes what it started with it. Its group's number is nobody else's
-        # until it is waited for.
+        # What a worker started ends with it. Nobody else gets the number of its group
+        # before the worker is waited for.
         process = self._running.pop(index)
         os.killpg(process.pid, signal.SIGKILL)
         self.codes[index] = process.wait()
@@ -136,7 +136,7 @@ def _start(
 
 
 def tied_to_us() -> Callable[[], None]:
-    """Return a preexec_fn of a child that this thread starts and outlives."""
+    """Return a preexec_fn for a child that this thread starts and outlives."""
     return functools.partial(_begin, os.getpid())
 
 

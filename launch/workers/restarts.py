@@ -20,9 +20,10 @@ class Rule:
 
     max_restarts: int = 10
     grace_seconds: float = 60.0  # To end by themselves, and again after SIGTERM.
-    # A run that lived so long has got on, and the restarts are counted anew. It must be
-    # longer than the way to the first checkpoint: then one that fails at the same step
-    # each time lives shorter once it has saved before it, and is given up.
+    # A run that lasted this long has made progress, so the count of restarts goes back
+    # to zero. Choose more than the time to the first checkpoint: a run that always
+    # fails at one step then resumes just before it, lasts less than this, and is given
+    # up.
     stable_seconds: float = 900.0
     first_pause_seconds: float = 1.0
 
@@ -35,8 +36,8 @@ class Rule:
 def verdict(codes: Mapping[int, int]) -> int:
     """Return what the exit codes, by worker, mean for all of them.
 
-    Who loses a peer ends with 42 or dies, so any other code tells more: a user's error
-    first, then a bug. 42 says that all can run again.
+    A worker that loses a peer ends with 42 or dies, so any other code says more: a
+    user's error first, then a bug. 42 means that all can run again.
     """
     found = set(codes.values()) - {0}
     bugs = {c for c in found if c > 0} - {EXIT_USER_ERROR, signals.EXIT_CODE}
@@ -59,11 +60,11 @@ def run_workers(
     Each worker finds its place in TF_CONFIG.
 
     Args:
-        command: Of one worker, with its arguments.
-        num_workers: At least 1.
-        requests: To stop: the workers get SIGTERM and are not started again.
-        rule: By default `Rule()`.
-        ports: One for each worker; by default free ones, anew at each start.
+        command: One worker's command, with its arguments.
+        num_workers: The number of workers, at least 1.
+        requests: Requests to stop: the workers get SIGTERM and do not start again.
+        rule: The waits and restarts; by default `Rule()`.
+        ports: A port for each worker; by default free ones, chosen at each start.
 
     Raises:
         UserError: a port is in use, or the command cannot be started.
@@ -100,7 +101,7 @@ def _run_once(
     grace_seconds: float,
     output: output_lib.Output,
 ) -> int:
-    """Wait until all workers have ended, kill who does not, and return the verdict."""
+    """Wait until all workers have ended, kill those that do not; return the verdict."""
     try:
         _wait(workers, requests, grace_seconds, output)
     finally:

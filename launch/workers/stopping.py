@@ -19,14 +19,14 @@ class Requests:
 
     @property
     def came(self) -> bool:
-        """Tell whether this process was asked to stop."""
+        """Return whether this process was asked to stop."""
         return self._asked_at < math.inf
 
     def wait(self, seconds: float) -> signal.Signals | None:
-        """Wait for a request, for a child's end, or so long at most.
+        """Wait for a request or a child's end, at most so long.
 
         Returns:
-            What the workers shall get: SIGTERM once, whatever came, and SIGKILL for a
+            The signal for the workers: SIGTERM once, whatever came, and SIGKILL for a
             request that comes `signals.SAME_REQUEST_SECONDS` later. SIGINT is not
             passed on: a Python that is still importing would print a traceback.
         """

@@ -10,9 +10,9 @@ def per_replica_batch_size(
 
     Args:
         global_batch_size: Examples per step, over all replicas.
-        num_replicas: That share them.
-        num_parts: Into which each replica splits its own: `sam.micro_batches` times
-            `accumulate_steps`.
+        num_replicas: The number of replicas that share them.
+        num_parts: The number of parts into which each replica splits its share:
+            `sam.micro_batches` times `accumulate_steps`.
 
     Raises:
         UserError: the batch does not divide by the replicas and their parts.

@@ -38,8 +38,8 @@ def show(introduction: str, flags_help: str, name: str) -> None:
     """Print the help of a group, or with `name` '' the flags and all groups.
 
     Args:
-        introduction: What the command does.
-        flags_help: Its flags, as absl lists them.
+        introduction: A text that says what the command does.
+        flags_help: The command's flags, as listed by absl.
         name: One of `groups`, or ''.
 
     Raises:

@@ -56,8 +56,8 @@ def check_key(key: str, path: str = "") -> None:
     """Refuse a dotted key that no part of the trainer reads.
 
     Args:
-        key: Such as 'sam.rho'.
-        path: Of the file that has it, or '' for the command line.
+        key: A name such as 'sam.rho'.
+        path: The path of the file that has it, or '' for the command line.
 
     Raises:
         UserError: naming the nearest key that exists.
@@ -152,8 +152,8 @@ def to_json(config: ml_collections.ConfigDict) -> str:
 def digest(config: ml_collections.ConfigDict) -> str:
     """Return the SHA-256 of what the config computes (all but `FREE_KEYS`).
 
-    A key that is newer than `FIRST_KEYS` counts where it is not at its default alone:
-    a run keeps its digest when keys are added.
+    A key that is newer than `FIRST_KEYS` counts only where it is not at its default, so
+    that a run keeps its digest when keys are added.
     """
     default = flatten(defaults())
     fixed = {

@@ -74,5 +74,5 @@ def _broken(path: str, error: Exception) -> errors.UserError:
             line = frame.lineno
     reason = " ".join(str(getattr(error, "msg", error)).split())
     return errors.UserError(
-        f"{path}, line {line}: {type(error).__name__}: {reason}. Mend the recipe."
+        f"{path}, line {line}: {type(error).__name__}: {reason}. Fix the recipe."
     )

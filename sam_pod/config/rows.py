@@ -30,11 +30,11 @@ class Row:
     """One config key."""
 
     name: str
-    default: bool | int | float | str  # Its type is the type of all values.
+    default: bool | int | float | str  # Every value has its type.
     help: str
     rule: Rule = Rule("", lambda value: True)  # Or the builder that reads it has one.
     change: str = FIXED
-    is_path: bool = False  # Or may be one: `~` is the home folder there.
+    is_path: bool = False  # Whether it is or may be a path, in which `~` is expanded.
 
 
 def _one_of(*choices: str) -> Rule:

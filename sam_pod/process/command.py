@@ -1,8 +1,8 @@
 """What all commands and launchers share: flags, exit codes, signals, the log.
 
 Exit codes: 0 done; 1 the user's error, one line on stderr; 42 interrupted, the same
-command goes on; 70 a bug, with its traceback. Nothing is printed with credentials in
-it. Nothing here imports TensorFlow: a wrong flag is refused at once.
+command continues; 70 a bug, with its traceback. Credentials are left out of all that is
+printed. Nothing here imports TensorFlow, so a wrong flag is refused at once.
 """
 
 import logging as python_logging
@@ -29,8 +29,9 @@ def run(
     """Do what a command does, and return its exit code.
 
     Args:
-        action: A whole number that it returns is the exit code; otherwise that is 0.
-        resumable: More errors after which the same command goes on.
+        action: The command's work. A whole number that it returns is the exit code;
+            otherwise that is 0.
+        resumable: Further errors after which the same command continues.
     """
     try:
         code = action()
@@ -62,12 +63,12 @@ def run_at_once(
     action: Callable[[Callable[[], None]], object],
     advice: str = "the same command starts it anew.",
 ) -> int:
-    """Do what a command does that a signal ends at once.
+    """Do the work of a command that a signal ends at once.
 
     Args:
-        action: Takes a function to call now and then, which raises KeyboardInterrupt
-            if a signal came; it is raised at any other place, too.
-        advice: What to say when a signal came.
+        action: The work. It takes a function to call now and then, which raises
+            KeyboardInterrupt if a signal came; any other place may raise it, too.
+        advice: The sentence to print when a signal came.
     """
     interruption = signals.Interruption()
 
@@ -113,7 +114,7 @@ _NO_SAY = ("TF_USE_LEGACY_KERAS", "KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH
 
 
 def set_environment() -> None:
-    """Say how TensorFlow, Keras and JAX shall behave, before they are imported.
+    """Set how TensorFlow, Keras and JAX behave, before they are imported.
 
     Raises:
         UserError: Keras could not be imported.
@@ -121,8 +122,8 @@ def set_environment() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if not os.environ.get("KERAS_BACKEND"):  # Then keras.json would choose one.
         os.environ["KERAS_BACKEND"] = "tensorflow"
-    # Of tf.keras and of Keras' own loops, which nothing here uses; but a value that
-    # does not fit, or a missing package, would end in a traceback.
+    # These belong to tf.keras and to Keras' own loops, which nothing here uses; but a
+    # value that does not fit, or a missing package, would end in a traceback.
     for name in _NO_SAY:
         os.environ.pop(name, None)
     keras_settings.check_file()
@@ -164,14 +165,14 @@ class _Formatter(python_logging.Formatter):
 def leave(code: int) -> NoReturn:
     """Exit with the code.
 
-    After any call to s3:// the process would abort in its last moments, with another
-    code: then Python's own end is left out, once all is written.
+    After work with s3:// Python's own exit could abort the process with another code,
+    so that is left out once everything is written.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            # Nobody reads it any more. Python would end with 120 for that.
+            # Nobody reads the output any more, for which Python would end with 120.
             nothing = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nothing, stream.fileno())
     if "tensorflow_io" not in sys.modules:

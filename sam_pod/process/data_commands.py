@@ -7,7 +7,7 @@ from sam_pod.process import command, proxies
 
 
 def run(action: Callable[[Callable[[], None]], object], advice: str) -> int:
-    """Do what a command does, and return its exit code, as `command.run_at_once`."""
+    """Do what a command does and return its exit code, like `command.run_at_once`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # A training on this machine may need all the memory of its GPU.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")

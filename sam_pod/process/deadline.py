@@ -1,9 +1,9 @@
 """A deadline that holds while a C++ call keeps Python's lock.
 
-TensorFlow connects several workers inside such a call and may wait there for ever; no
-thread of Python's, the watchdog's among them, can run meanwhile. A timer of the
-kernel's can: it raises the real-time signal 42, whose handler is the C library's own
-`_exit`. A handler is called with the number of its signal, so the process ends with 42.
+TensorFlow connects several workers inside such a call and may wait there for ever. No
+Python thread can run meanwhile, the watchdog's included, but a timer of the kernel can:
+it raises the real-time signal 42, whose handler is the C library's own `_exit`. A
+handler is called with the number of its signal, so the process ends with 42.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from sam_pod.process import signals
 
 _CLOCK_MONOTONIC, _SIGEV_SIGNAL = 1, 0
-# For the stacks to be written, before the process ends.
+# Time to write the stacks before the process ends.
 _DUMP_SECONDS = 1
 
 

@@ -1,4 +1,4 @@
-"""Say on stderr what goes on, without filling a log with it."""
+"""Progress on stderr that does not fill a log."""
 
 import shutil
 import sys
@@ -30,7 +30,7 @@ class Display:
             self._printed = time.monotonic()
 
     def clear(self) -> None:
-        """Take away a line that would give way to the next."""
+        """Remove a line that would give way to the next."""
         if self._shown:
             self._write(" " * self._shown + "\r")
             self._shown = 0

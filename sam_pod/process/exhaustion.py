@@ -19,13 +19,13 @@ def of_this_machine(error: Exception) -> str:
 
 @contextlib.contextmanager
 def explained(config: ml_collections.ConfigDict, num_replicas: int) -> Iterator[None]:
-    """Turn what a run raises for lack of memory into an error of the user's.
+    """Turn errors that a run raises for lack of memory into an error of the user's.
 
-    Not one to be restarted after: the same command needs the same memory.
+    No launcher restarts after it: the same command needs the same memory.
 
     Args:
-        config: Of the run.
-        num_replicas: That its batch is dealt out to.
+        config: The run's config.
+        num_replicas: The number of replicas that share its batch.
     """
     try:
         yield
@@ -40,7 +40,7 @@ def explained(config: ml_collections.ConfigDict, num_replicas: int) -> Iterator[
 
 
 def _reason(error: Exception) -> str:
-    # The first line has the shape and the device, what follows is a traceback's.
+    # The first line has the shape and the device; a traceback follows.
     first = str(error).strip().partition("\n")[0]
     return errors.reason(ValueError(first)) or type(error).__name__
 

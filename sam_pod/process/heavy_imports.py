@@ -10,8 +10,8 @@ _NOT_NEEDED = ("jax", "sklearn")
 def tensorflow() -> None:
     """Import TensorFlow and Keras, and neither JAX nor scikit-learn with them.
 
-    Who needs these later imports them as ever. It is for commands, before anything
-    else that imports TensorFlow, while there is one thread.
+    Code that needs these later imports them as usual. Commands call this before
+    anything else imports TensorFlow, while there is one thread.
     """
     absent = [name for name in _NOT_NEEDED if name not in sys.modules]
     sys.modules.update(dict.fromkeys(absent))  # None says that there is no such module.

@@ -1,7 +1,7 @@
-"""Keras' settings, of keras.json or another's code: a run has its own.
+"""Keras' settings: a run has its own, whatever keras.json or a user's code sets.
 
-Keras reads the file when it is imported. What it says would change the layers of a run
-without a word of the run's config.
+Keras reads the file when it is imported. Its settings would change the layers of a run
+without a word in the run's config.
 """
 
 import json
@@ -53,7 +53,7 @@ def _unreadable(path: str, why: str) -> errors.UserError:
 
 
 def settle() -> None:
-    """Give Keras the settings of every run, and say which ones were others."""
+    """Give Keras the settings that every run has, and log those that were different."""
     import keras
 
     config = keras.config

@@ -1,6 +1,6 @@
 """Notices of Google Compute Engine that this machine is about to end.
 
-Its metadata server tells of the preemption of a Spot VM by `instance/preempted`
+Its metadata server announces the preemption of a Spot VM by `instance/preempted`
 (https://cloud.google.com/compute/docs/instances/spot), and of maintenance by
 `instance/maintenance-event`: NONE, TERMINATE_ON_HOST_MAINTENANCE, or
 MIGRATE_ON_HOST_MAINTENANCE, which a run survives
@@ -86,7 +86,7 @@ def _poll(
 
 def _get(host: str, key: str, timeout_seconds: float) -> str | None:
     """Return the value of a key, '' for an error of the server, None without one."""
-    # No proxy and no redirection: what answers is this machine's server or none.
+    # No proxy and no redirection: only this machine's server may answer.
     try:
         connection = http.client.HTTPConnection(host, timeout=timeout_seconds)
         try:

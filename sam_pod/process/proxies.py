@@ -1,10 +1,10 @@
 """Proxies of the environment: none within this machine, named between machines.
 
-gRPC carries what workers and the hosts of a TPU say to each other. It takes the first
+gRPC carries what workers and the hosts of a TPU send to each other. It uses the first
 of grpc_proxy, https_proxy and http_proxy that is set, in small letters, for every host
-that no_grpc_proxy or, where that is not set, no_proxy does not end in. It knows neither
-`*` nor 10.0.0.0/8 there, and no capital letters. The clients of buckets know no_proxy
-and NO_PROXY.
+whose name does not end in an entry of no_grpc_proxy or, where that is not set, of
+no_proxy. It knows neither `*` nor 10.0.0.0/8 there, and no capital letters. The clients
+of buckets know no_proxy and NO_PROXY.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ def spare(hosts: Iterable[str] = ()) -> str:
     Call it before gRPC connects. Without a proxy nothing is changed.
 
     Args:
-        hosts: Names or addresses of all that will be connected to.
+        hosts: Names or addresses of all hosts to connect to.
 
     Returns:
         A sentence that names the proxy, the hosts behind it and what helps; '' when

@@ -1,7 +1,7 @@
 """Signals to stop: the first asks the run to save and end, the second ends it at once.
 
-Schedulers, terminals and users send many kinds, most of which would kill a process that
-does not expect them; here they all ask for the same.
+Schedulers, terminals and users send many kinds of signals, most of which would kill a
+process that does not expect them; here all of them ask for the same.
 """
 
 import os
@@ -15,14 +15,14 @@ from absl import logging
 
 EXIT_CODE = 42  # Run the same command again and it continues.
 SAME_REQUEST_SECONDS = 1.0
-# What asks to stop, even where our parent ignores it, as a shell does SIGINT for what
-# it runs in the background.
+# Signals that ask to stop even where the parent process ignores them; a shell ignores
+# SIGINT for what it runs in the background.
 _ALWAYS = (signal.SIGINT, signal.SIGTERM)
-# What does unless our parent ignores it, as `nohup` does SIGHUP. Slurm, LSF and Grid
-# Engine send SIGUSR1, SIGUSR2 and SIGXCPU, a terminal that is closed SIGHUP, one at
-# Ctrl-\ SIGQUIT, a container's host SIGPWR. SIGPIPE stays ignored, as Python has it: a
-# log that nobody reads is no reason to stop. SIGTSTP and its like suspend as ever.
-# Not every system has all of them.
+# Signals that ask to stop unless the parent ignores them; `nohup` ignores SIGHUP.
+# Slurm, LSF and Grid Engine send SIGUSR1, SIGUSR2 and SIGXCPU; a terminal that is
+# closed sends SIGHUP, Ctrl-\ SIGQUIT, a container's host SIGPWR. SIGPIPE stays ignored,
+# as Python has it: a log that nobody reads is no reason to stop. SIGTSTP and its like
+# still suspend. Not every system has all of them.
 _NAMES = ("HUP", "QUIT", "USR1", "USR2", "ALRM", "XCPU", "PWR")
 _OTHERS = tuple(s for s in signal.Signals if s.name.removeprefix("SIG") in _NAMES)
 
@@ -39,10 +39,10 @@ def stops() -> tuple[signal.Signals, ...]:
 
 
 def is_second(number: int, seconds: float) -> bool:
-    """Return whether a signal insists, so long after the first one.
+    """Return whether a signal is a second request, this long after the first one.
 
-    One request may come twice: `timeout`, say, signals the child and its group. Beyond
-    the limit of CPU time the kernel sends SIGXCPU every second.
+    One request may come twice: `timeout`, for example, signals the child and its group.
+    Beyond the limit of CPU time the kernel sends SIGXCPU every second.
     """
     return number != signal.SIGXCPU and seconds >= SAME_REQUEST_SECONDS
 
@@ -77,10 +77,10 @@ def watch() -> threading.Event:
 class Interruption:
     """Raises KeyboardInterrupt at the first signal; a later one ends the process.
 
-    For what is done anew after an interruption, and not continued.
+    It is for work that starts again after an interruption, instead of continuing.
 
-    Python drops an exception that is raised while its garbage collector calls back,
-    as TensorFlow's libraries make it do: `check` raises it once more.
+    Python drops an exception that is raised while its garbage collector calls back, as
+    happens with TensorFlow's libraries: `check` raises it once more.
     """
 
     def __init__(self) -> None:

@@ -36,10 +36,10 @@ class _Block:
 class Watchdog:
     """One thread for the life of the process, and the blocks that it watches over.
 
-    Its clock counts ticks of the thread, none of them above twice the usual length:
-    time in which the whole process was stopped, or the machine asleep, is not the
-    block's fault. A call that keeps Python's global lock stops the watchdog, too; those
-    of TensorFlow release it.
+    Its clock counts ticks of the thread, none of them above twice the usual length: a
+    block is not charged for time in which the whole process was stopped or the machine
+    asleep. A call that keeps Python's global lock stops the watchdog, too; TensorFlow's
+    calls release it.
     """
 
     def __init__(self) -> None:
@@ -53,8 +53,9 @@ class Watchdog:
         """Exit with 42 unless the context ends within `seconds`, or a tick later.
 
         Args:
-            seconds: Of this process running; contexts may nest, in any thread.
-            what: Begins the sentence that the log gets: 'A loop of steps'.
+            seconds: The limit, in seconds of this process running; contexts may nest,
+                in any thread.
+            what: The beginning of the sentence in the log: 'A loop of steps'.
             key: The config key that raises the limit.
         """
         # A tick more, because some of the current one may have passed already.

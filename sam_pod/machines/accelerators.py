@@ -10,7 +10,7 @@ import itertools
 
 from sam_pod import errors
 
-# By the word before the dash of --accelerator_type.
+# The generations by the word before the dash of --accelerator_type.
 GENERATIONS = {
     "v2": "v2",
     "v3": "v3",
@@ -21,7 +21,7 @@ GENERATIONS = {
 }
 _PREFIXES = {generation: prefix for prefix, generation in GENERATIONS.items()}
 _PREFIXES["v5lite"] = "v5litepod"
-_TWO_CORES = frozenset({"v2", "v3", "v4", "v5p"})  # Whose names count cores.
+_TWO_CORES = frozenset({"v2", "v3", "v4", "v5p"})  # Their names count cores.
 _CHIPS_PER_HOST = 4
 # v4 and v5p are torn out of a torus in cubes of 4x4x4, or in parts of one cube.
 _CUBE_CHIPS = 64
@@ -71,7 +71,7 @@ class Accelerator:
     def hosts(self) -> int:
         """Return how many machines it should have.
 
-        Ask the created slice (its networkEndpoints) for what it does have.
+        Ask the created slice (its networkEndpoints) for how many it has.
         """
         return -(-self.chips // self.chips_per_host)
 

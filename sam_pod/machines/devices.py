@@ -1,7 +1,7 @@
 """Accelerators that this machine has and TensorFlow does not use: said, never silent.
 
-What the drivers show is looked at, not what TensorFlow can load: a wheel without CUDA,
-a driver that is too old and a missing library all end in a list of devices without GPU.
+The drivers are asked, not TensorFlow: a wheel without CUDA, a driver that is too old
+and a missing library all end in a list of devices without GPU.
 """
 
 import glob
@@ -18,7 +18,7 @@ _NVIDIA_SMI = ("nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi")
 _SECONDS = 20.0
 _HIDES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 _GOOGLE = "0x1ae0"
-# Of v2 and v3, v4, v5p, v5e, v6e and v7x; other devices of Google's are no TPUs.
+# The devices of v2 and v3, v4, v5p, v5e, v6e and v7x; other Google devices are no TPUs.
 _TPUS = {"0x0027", "0x005e", "0x0062", "0x0063", "0x006f", "0x0076"}
 
 
@@ -26,8 +26,8 @@ def check(kind: str, cpu_replicas: int) -> None:
     """Say in one line which accelerator of this machine the run leaves alone.
 
     Args:
-        kind: Of the strategy: 'one', 'mirrored' or 'multiworker'.
-        cpu_replicas: Above 1, the CPU is what the user asked for.
+        kind: The kind of the strategy: 'one', 'mirrored' or 'multiworker'.
+        cpu_replicas: The number of CPU replicas; above 1 the user asked for the CPU.
 
     Raises:
         UserError: the strategy is 'mirrored', which is all GPUs, and TensorFlow sees
@@ -74,7 +74,7 @@ def _remedy(found: str) -> str:
 
 
 def gpus() -> str:
-    """Return what of this machine says that it has a GPU; '' when nothing does."""
+    """Return what shows that this machine has a GPU; '' when nothing does."""
     names = _listed_by_nvidia_smi()
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""

@@ -3,13 +3,13 @@
 import os
 
 _LIMITS = (
-    "/sys/fs/cgroup/memory.max",  # Of a container.
+    "/sys/fs/cgroup/memory.max",  # A container's limit.
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",  # Likewise, in older kernels.
 )
 
 
 def total_bytes() -> int:
-    """Return the bytes that this process may have at most."""
+    """Return the most bytes that this process may have."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in _LIMITS:
         try:

@@ -9,7 +9,7 @@ _LOST = {
     "DeadlineExceededError",
     "StorageLost",  # Ours.
 }
-# What it raises for that at other times, told by its words.
+# What it raises for that at other times, recognized by its words.
 _LOST_IN_WORDS = {"CancelledError", "FailedPreconditionError", "InternalError"}
 _WORDS_OF_LOSS = (
     "connection reset",
@@ -24,7 +24,7 @@ _WORDS_OF_LOSS = (
 def is_lost_worker(error: BaseException) -> bool:
     """Return whether an error says that another machine of the run is gone.
 
-    Nothing can be saved then: the variables were on it, or wait for it.
+    Nothing can be saved then: the variables were on that machine, or wait for it.
     """
     names = errors.type_names(error)
     words = str(error).lower()

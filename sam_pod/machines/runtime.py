@@ -14,7 +14,7 @@ from sam_pod.machines import devices, tpu
 from sam_pod.machines.workers import Workers
 from sam_pod.process import deadline, proxies
 
-# What TensorFlow says of workers whose TF_CONFIGs differ.
+# TensorFlow's words about workers whose TF_CONFIGs differ.
 _OTHER_CLUSTER = ("Unexpected task registered", "is joining a group with size")
 
 # This process's own CPU, where there is one process.
@@ -32,7 +32,7 @@ class Runtime:
     host_device: str = HOST_DEVICE
     # The CPUs of the machines that read input, when they are not this one.
     input_devices: tuple[str, ...] = ()
-    # Of each replica's core in a TPU's mesh, `[R, rank]`.
+    # The place of each replica's core in a TPU's mesh, `[R, rank]`.
     coordinates: np.ndarray | None = None
 
     def host_scope(self) -> tf.device:
@@ -67,7 +67,7 @@ def connect(
         deterministic: Ask for kernels that give the same bits every time; costs
             speed on a GPU and nothing measurable on a CPU. A TPU has no others, and to
             ask would have TensorFlow 2.16 refuse to compile max pooling's gradient.
-        connect_seconds: To wait for other workers; then a DeadlineExceededError.
+        connect_seconds: The wait for other workers, before a DeadlineExceededError.
 
     Raises:
         UserError: an unknown kind, or hardware that is not there.

@@ -26,7 +26,7 @@ class Address:
     """Where a TPU is: 'local', its name, or grpc://HOST:8470,... of all its hosts."""
 
     name: str
-    zone: str = ""  # Of a name; asked of the metadata server when empty.
+    zone: str = ""  # The zone of a name; the metadata server is asked when empty.
     project: str = ""
 
     @property
@@ -56,7 +56,7 @@ class Slice:
     strategy: tf.distribute.Strategy
     # The CPUs of the hosts that read input; none when the only host is this machine.
     input_devices: tuple[str, ...]
-    # Of each replica's core in the mesh of chips, `[R, rank]`.
+    # The place of each replica's core in the mesh of chips, `[R, rank]`.
     coordinates: np.ndarray
 
 
@@ -130,8 +130,8 @@ def are_neighbours(coordinates: np.ndarray, group_size: int) -> bool:
     sorts the devices so), which makes consecutive ones neighbours on the usual meshes.
 
     Args:
-        coordinates: Of each replica's core in the mesh, `[R, rank]`.
-        group_size: A divisor of R.
+        coordinates: The place of each replica's core in the mesh, `[R, rank]`.
+        group_size: The replicas of a group, a divisor of R.
     """
     for group in coordinates.reshape(-1, group_size, coordinates.shape[1]):
         reached = np.abs(group[:, None] - group[None]).sum(-1) <= 1

@@ -1,8 +1,8 @@
-"""What the processes of one run tell each other between compiled loops.
+"""What the processes of one run send to each other between compiled loops.
 
 Every worker runs the same program and must come to the same decisions: when to stop,
 how long a loop is, where to continue. They exchange small numbers for that by the
-strategy's own all-reduce. Alone, every answer is one's own.
+strategy's own all-reduce. A process alone gets its own answers.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class Workers:
         return int(self.total([number if self.is_chief else 0])[0])
 
     def chiefs_bytes(self, data: bytes) -> bytes:
-        """Return the chief's bytes, bit for bit; the others' are not looked at."""
+        """Return the chief's bytes, bit for bit; those of the others are ignored."""
         if self.count == 1:
             return data
         size = 0

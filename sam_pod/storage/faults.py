@@ -23,13 +23,14 @@ class StorageLost(Exception):
 def explained(path: str, action: str = "write") -> Iterator[None]:
     """Turn trouble with what is stored under `path` into an error of ours.
 
-    Local, that is a full disk or a missing right while writing: TensorFlow and Python
-    report it by different types, with the words of the operating system in both.
-    Remote, what does not pass by itself is the user's, and the rest StorageLost.
+    For a local path that is a full disk or a missing right while writing, which
+    TensorFlow and Python report by different types, both in the operating system's
+    words. For a remote path, trouble that does not pass by itself is a UserError, and
+    the rest StorageLost.
 
     Args:
-        path: Of a file or a folder.
-        action: As of `remote`.
+        path: The path of a file or a folder.
+        action: What was refused, as in `remote`.
     """
     try:
         yield
@@ -46,7 +47,7 @@ def explained(path: str, action: str = "write") -> Iterator[None]:
         if words is None:
             raise
         raise errors.UserError(
-            f"Cannot write under {path}: {words}. Mend that and run the same command "
+            f"Cannot write under {path}: {words}. Fix that and run the same command "
             "again; what was saved before is intact."
         ) from error
 
@@ -55,8 +56,8 @@ def remote(path: str, error: Exception, action: str) -> str:
     """Return in one line why a remote path cannot be used, and what helps.
 
     Args:
-        path: Local ones are named as well.
-        error: Of TensorFlow.
+        path: The path to name; a local one will do.
+        error: TensorFlow's error.
         action: What was refused: 'read', 'list', 'write' or 'delete'.
     """
     if is_refused(error):

@@ -1,8 +1,8 @@
 """Files on a local disk and objects in a bucket, behind the same few calls.
 
 A path with '://' goes through TensorFlow's file systems (objects.py). Local files are
-on the disk when we say so and are replaced in one step. Nothing can be held against
-other processes in a bucket.
+on the disk once a call has returned, and are replaced in one step. A bucket has no
+locks.
 """
 
 import contextlib
@@ -30,12 +30,12 @@ def check_scheme(path: str, name: str, *, to_write: bool = False) -> None:
     """Refuse a remote path that cannot be served from here; load what serves it.
 
     Args:
-        path: Local or remote.
-        name: Of the flag or the key that it is the value of.
-        to_write: Refuse also what can only be read.
+        path: A local or remote path.
+        name: The flag or the key that has this value.
+        to_write: Whether to refuse what can only be read, too.
 
     Raises:
-        UserError: as of `storage.check`.
+        UserError: as raised by `schemes.check`.
     """
     if not is_remote(path):
         return
@@ -206,7 +206,7 @@ def remove_folder(path: str) -> None:
 def sync(path: str) -> None:
     """Wait until a file or a folder is on the disk, not in the system's memory.
 
-    A remote one is where it belongs as soon as it is closed.
+    A remote file is where it belongs as soon as it is closed.
     """
     if is_remote(path):
         return

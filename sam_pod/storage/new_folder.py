@@ -1,8 +1,8 @@
 """A folder that appears whole or not at all: written aside, then renamed.
 
-What is written aside, in DIR.partial, goes when that fails; it stays after what the
-caller says, and after a kill, for a caller who continues from it. A folder in a bucket
-is written aside on the local disk: see remote_folder.py.
+Work happens in DIR.partial. On failure it is deleted, except after the errors in
+`kept_on` or a kill: then it stays, so that the caller can continue from it. A folder in
+a bucket is made on the local disk first: see remote_folder.py.
 """
 
 import contextlib
@@ -54,9 +54,9 @@ def write(output: str, kept_on: tuple[type[BaseException], ...] = ()) -> Iterato
     """Yield the folder to write in, which becomes `output` when the block ends well.
 
     Args:
-        output: The folder to be.
-        kept_on: After these errors what is written aside stays. When there are any,
-            the folder that is yielded holds what an earlier attempt has left.
+        output: The folder to make.
+        kept_on: Errors after which the work aside stays. If there are any, the folder
+            that is yielded holds what an earlier attempt left.
 
     Raises:
         UserError: `output` is not what `check` takes, or cannot be written.
@@ -90,7 +90,7 @@ def _unwritable(output: str, error: Exception) -> errors.UserError:
 def _partial_folder(
     folder: str, kept_on: tuple[type[BaseException], ...]
 ) -> Iterator[str]:
-    """Make a folder, anew or with what is in it, and delete it if it is not renamed."""
+    """Make a folder, with what is in it if `kept_on`; delete it on any other error."""
     if not kept_on:
         with _lock(folder) as stale:
             if stale:

@@ -1,9 +1,9 @@
 """Objects in a bucket and files behind a URL, through TensorFlow's file systems.
 
-An object appears whole once it is written to its end; its renaming is a copy and a
-deletion. What fails is tried again (retries.py), and a missing right is named. Nothing
-here takes a service that does not answer for one that has no such file: the clients
-of s3:// and http:// do.
+An object appears whole once it is written to its end; renaming one is a copy and a
+deletion. Failures are tried again (retries.py), and a missing right is named. Unlike
+the clients of s3:// and http://, nothing here takes a service that does not answer for
+one that has no such file.
 """
 
 import contextlib
@@ -46,12 +46,11 @@ def is_folder(path: str) -> bool:
 
 
 def names(folder: str) -> list[str]:
-    """Return the sorted names of what is in a folder; none of what cannot be listed."""
+    """Return the sorted names of what is in a folder; none if it cannot be listed."""
     if _is_http(folder):
         return []
 
-    # The public call asks first whether there is a folder, and takes no for an answer
-    # when nobody has answered.
+    # The public call asks first whether there is a folder, and takes silence for a no.
     from tensorflow.python.lib.io import _pywrap_file_io
 
     def children() -> list[str]:
@@ -86,7 +85,7 @@ def blocks(path: str) -> Iterator[bytes]:
                 return block
             raise tf.errors.UnavailableError(None, None, f"it ends at byte {offset}")
         except Exception:
-            file = None  # What it has in its buffer may be anything.
+            file = None  # Its buffer may hold anything.
             raise
 
     while offset < end:
@@ -142,12 +141,12 @@ def check_ranges(path: str) -> None:
 def write(path: str, blocks: Callable[[], Iterator[bytes]]) -> None:
     """Write a file so that at any moment it has its old or its new content.
 
-    Also after a kill. An exception of `blocks`, though, may leave what had been written
-    till then: closing an object's file is what makes the object.
+    This holds after a kill, too. An exception raised by `blocks` may leave what was
+    written until then, because closing an object's file makes the object.
 
     Args:
-        path: Of the file.
-        blocks: Returns its content, at each attempt anew.
+        path: The file's path.
+        blocks: A function that returns the content, called at each attempt.
     """
     in_place = schemes.scheme_of(path) in _STORES
     target = path if in_place else f"{path}.{uuid.uuid4().hex}"
@@ -224,7 +223,7 @@ def remove_folder(path: str) -> None:
 
 
 def _do(path: str, action: str, function: Callable[[], T]) -> T:
-    """Do what a path needs; `action` is the right for it."""
+    """Do something with a path; `action` is the right that it needs."""
     try:
         return retries.persist(function, path)
     except Exception as error:
@@ -238,7 +237,7 @@ def _is_http(path: str) -> bool:
 
 
 def _is_masked(path: str) -> bool:
-    """Return whether its client calls missing what it has failed to ask for."""
+    """Return whether the client calls a file missing when its question has failed."""
     return _is_http(path) or schemes.scheme_of(path) == "s3"
 
 
@@ -261,7 +260,7 @@ def _is_file(path: str) -> bool:
 
 
 def _check_is_missing(path: str) -> None:
-    """Raise what keeps a file from being seen, if it is not that it is missing."""
+    """Raise the error that keeps a file from being seen, unless it is missing."""
     import tensorflow as tf
 
     if _is_masked(path) and _is_file(path):

@@ -1,8 +1,8 @@
-"""Where files are written that belong into a folder which may be in a bucket.
+"""A local place for files that belong in a folder which may be in a bucket.
 
-Files of events grow and are flushed: in a bucket each flush would send the whole file,
-at moments that TensorFlow chooses, and one that fails would leave it damaged. So they
-are written on the local disk and sent when we say.
+Files of events grow and are flushed. In a bucket each flush would send the whole file,
+at moments that TensorFlow chooses, and a failed flush would leave it damaged. So they
+are written on the local disk and sent when `send` is called.
 """
 
 import os
@@ -12,7 +12,7 @@ from sam_pod.storage import files
 
 
 class Outbox:
-    """A local folder, and the remote one to which `send` brings what is new in it."""
+    """A local folder, and the remote one to which `send` copies its new content."""
 
     def __init__(self, target: str) -> None:
         """Take the folder where the files belong; a local one is written directly."""

@@ -1,7 +1,7 @@
 """A folder in a bucket that appears whole: made on the local disk, then copied.
 
-Its manifest is copied last, and until then a marker says that it is not whole: what an
-interrupted copy has left is written anew.
+Its manifest is copied last, and until then a marker says that the folder is not whole:
+the files that an interrupted copy has left are written again.
 """
 
 import contextlib
@@ -74,7 +74,7 @@ def send(folder: str, output: str) -> None:
 
 
 def _names(folder: str) -> list[str]:
-    """Return all files in a folder but hidden ones, which are for who goes on."""
+    """Return all files in a folder but hidden ones, which are for a later attempt."""
     found = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -1,8 +1,8 @@
 """Try again what storage has failed to do, for a bounded time.
 
 The clients of s3:// and gs:// try again by themselves, for seconds; that of http://
-does not. This is for what lasts longer, and for it. In a dataset it is
-data/input/attempts.py.
+does not. This covers http:// and failures that last longer. Inside a dataset
+data/input/attempts.py does it.
 """
 
 import time
@@ -21,8 +21,10 @@ LONGEST_PAUSE_SECONDS = 30.0
 
 
 class _Policy:
-    """For how long, and whether that was in vain once: then it is for all that follows,
-    because a process that leaves must not wait again at each step of leaving.
+    """How long to retry, and whether retrying has already failed once.
+
+    From then on nothing is retried: a process that is shutting down must not wait again
+    at every step.
     """
 
     seconds = 120.0
@@ -30,7 +32,7 @@ class _Policy:
 
 
 def limit_to(seconds: float) -> None:
-    """Set for how long whatever fails is tried again; 0 is once."""
+    """Set for how long failures are tried again; 0 means a single attempt."""
     _Policy.seconds = seconds
 
 
@@ -48,8 +50,8 @@ def persist(action: Callable[[], T], path: str) -> T:
     """Return what `action` returns, once storage does not fail.
 
     Args:
-        action: May be done twice.
-        path: That it works on.
+        action: The work, which may run twice.
+        path: The path that it works on.
 
     Raises:
         StorageLost: it failed for as long as `limit_to` said.

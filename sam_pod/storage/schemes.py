@@ -1,8 +1,8 @@
 """Which file systems there are, and whether what serves a path answers.
 
 gs:// is built into TensorFlow. tensorflow-io brings s3://, http(s)://, az:// and
-hdfs://; it is imported for a path of theirs alone, because it is large and because its
-client for s3:// aborts the process at Python's exit: see `leave`.
+hdfs://; it is imported only for a path of theirs, because it is large and because its
+client for s3:// can abort the process at Python's exit: see `command.leave`.
 """
 
 import functools
@@ -21,9 +21,9 @@ PROBE_SECONDS = 5.0
 _PLUGINS = ("s3", "http", "https", "az", "hdfs", "viewfs", "har", "oss")
 _HADOOP = ("hdfs", "viewfs", "har")
 _PORTS = {"hdfs": 8020, "http": 80, "https": 443}
-# Half a minute without a byte is a failure; by default five minutes are. And it is we
-# who try again, and say so: by default its client makes eleven attempts in 25 s, and
-# four times as many to write.
+# Half a minute without a byte is a failure; the default is five minutes. Trying again
+# is done here, with a line in the log: by default the client makes eleven attempts in
+# 25 s, and four times as many to write.
 _S3_DEFAULTS = {
     "AWS_RETRY_MODE": "standard",
     "AWS_MAX_ATTEMPTS": "3",
@@ -41,8 +41,8 @@ def check(path: str, name: str) -> None:
     """Refuse a remote path that cannot be served from here; load what serves it.
 
     Args:
-        path: Remote.
-        name: Of the flag or the key that it is the value of.
+        path: A remote path.
+        name: The flag or the key that has this value.
 
     Raises:
         UserError: the path carries credentials, is of no known file system, or nobody
@@ -69,7 +69,7 @@ def check(path: str, name: str) -> None:
 
 
 def check_credentials(value: str, name: str) -> None:
-    """Refuse a URL with a user or a query: it would be written where others read.
+    """Refuse a URL with a user or a query, which would be written where others read.
 
     Raises:
         UserError: naming where credentials belong.
@@ -215,9 +215,9 @@ def _silence(host: str, port: int) -> str:
 def _load() -> None:
     for key, value in _S3_DEFAULTS.items():
         os.environ.setdefault(key, value)
-    # The other way to read takes the text of an answer 500 for content of the file if a
-    # further attempt succeeds. This one must be asked only for what is there, and
-    # objects.py takes care of that.
+    # The other way to read takes the text of a 500 for content of the file if a further
+    # attempt succeeds. This way must be asked only for what is there: objects.py does
+    # so.
     os.environ["S3_DISABLE_MULTI_PART_DOWNLOAD"] = "1"
     with warnings.catch_warnings():
         # Of a pair of TensorFlow and tensorflow-io that do not fit: told by `check`.

@@ -1,8 +1,9 @@
 """One process makes what several need at once; the rest wait, and then use it.
 
-Who makes PATH holds the file `.NAME.making` beside it, which says who that is. The
-system lets go of it at any death, and then the next of those who wait goes on. On file
-systems without locks, and between machines that share a bucket, nobody waits.
+The process that makes PATH holds the file `.NAME.making` beside it, which names the
+process. The system releases it at any death, and then the next of those that wait
+continues. On file systems without locks, and between machines that share a bucket,
+nobody waits.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from sam_pod.storage import files
 
 _TICK_SECONDS = 0.2
 _TRIES = 10  # Others make and remove the same folders at the same moment.
-_AGAIN_SECONDS = 60.0  # Between two lines that say who is waited for.
+_AGAIN_SECONDS = 60.0  # Between two lines that name the process waited for.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Caller:
 
     check: Callable[[], object] = lambda: None  # What it raises ends the wait.
     say: Callable[[str], object] = lambda line: None
-    takes_any: bool = False  # Also what is made otherwise than it would itself.
+    takes_any: bool = False  # Whether it takes what is made otherwise than it would.
 
 
 @contextlib.contextmanager
@@ -36,9 +37,9 @@ def turn(path: str, what: str, caller: Caller) -> Iterator[bool]:
     """Wait until nobody else makes `path`; yield whether it is still to be made here.
 
     Args:
-        path: Of what is made, on the local disk.
-        what: How it is made; a process that wants it otherwise is refused.
-        caller: Of this process.
+        path: The path, on the local disk, of what is made.
+        what: A text that says how it is made; a process with another one is refused.
+        caller: This process, as a caller.
 
     Raises:
         UserError: another process makes it otherwise, or has failed to make it.
@@ -94,7 +95,7 @@ def _take(path: str, what: str, caller: Caller) -> IO | None:
             if _is_at(file, _lock_path(path)):
                 _write(file, _own(what))
                 return file
-            # Who made it has ended, and says how in the file that is gone by now.
+            # The maker has ended, and the file that is gone by now says how.
             ending = _read(file)
         except BaseException:
             file.close()

@@ -22,7 +22,7 @@ def tag(name: str, /, *content: str, **attributes: object) -> Markup:
     """Return an element that is well-formed as HTML and as XML.
 
     Args:
-        name: Of the element.
+        name: The element's name.
         *content: Markup, or text to escape.
         **attributes: 'data_part' is written data-part, and 'class_' class.
     """

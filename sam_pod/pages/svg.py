@@ -8,7 +8,7 @@ WIDTH = 720
 def picture(
     key: str, title: str, description: str, height: float, *content: str
 ) -> Markup:
-    """Return a picture, WIDTH wide, that is read out as its title and description."""
+    """Return a picture, WIDTH wide; screen readers read its title and description."""
     return tag(
         "svg",
         tag("title", title, id=f"{key}-title"),
@@ -34,7 +34,7 @@ def text(content: str, x: float, y: float, class_: str, **attributes: object) ->
 
 
 def path(*corners: tuple[float, float]) -> str:
-    """Return what draws a path through corners."""
+    """Return an element that draws a path through corners."""
     return "M" + " L".join(f"{px(x)} {px(y)}" for x, y in corners)
 
 

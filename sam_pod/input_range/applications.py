@@ -7,8 +7,8 @@ import keras
 from sam_pod.data.augment import ranges
 from sam_pod.models import front
 
-# By what their names begin with: the module whose `preprocess_input` their weights
-# want, and the range that it comes to, '' where there is none. Of Keras 3.12.
+# By the beginning of a name: the module whose `preprocess_input` the weights want, and
+# the range that it amounts to, '' where there is none. From Keras 3.12.
 _KINDS = (
     (r"resnet(50|101|152)v2", "resnet_v2", ranges.SYMMETRIC),
     (r"resnet(50|101|152)", "resnet", ""),

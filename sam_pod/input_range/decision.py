@@ -42,11 +42,11 @@ def decide(
     """Return in what range a model is fed, and say so in a line.
 
     Args:
-        config: Validated.
-        model: As it was built.
-        data: What is known of its images.
-        is_file: Whether it is the user's own, and so may scale images itself.
-        stored: What was decided when the run began, which then holds; None before.
+        config: A validated config.
+        model: The model as it was built.
+        data: Shape and statistics of the data's images.
+        is_file: Whether the model is the user's own, which may scale images itself.
+        stored: The decision made when the run began, which holds; None before.
 
     Raises:
         UserError: `data.standardize` asks for another range than the file needs, or
@@ -86,7 +86,7 @@ def decide(
 
 
 def _usual(config: ml_collections.ConfigDict) -> str:
-    """Return the range of models that do not scale, and of runs of older versions."""
+    """Return the range for models that do not scale and for runs of older versions."""
     return ranges.STANDARDIZED if config.data.standardize else ranges.UNIT
 
 

@@ -21,9 +21,9 @@ _FULL = [0.0, 255.0]  # The default `value_range` of Keras' layers.
 
 
 class Found(NamedTuple):
-    """A range, and what tells it."""
+    """A range, and the evidence for it."""
 
-    name: str | None  # None where nothing tells one for certain.
+    name: str | None  # None where nothing is certain.
     why: str
     is_plain: bool = False  # Nothing at all changes the images.
 
@@ -54,10 +54,10 @@ def _unknown(why: str) -> Found:
 
 
 def _declared(looks: dict[str, Look]) -> set[tuple[str, str, float, float]]:
-    """Return (range, layer, low, high) where a layer's `value_range` tells a range.
+    """Return (range, layer, low, high) where a layer's `value_range` shows a range.
 
-    That of Keras' default tells only where the layer acts in evaluation, too: others
-    are often left at it by mistake, and some do no more with it than clip.
+    Keras' default counts only where the layer acts in evaluation, too: other layers are
+    often left at it by mistake, and some only clip with it.
     """
     acting = {
         id(step.operation)
@@ -120,7 +120,7 @@ def _of_scaled(looks: dict[str, Look]) -> Found:
 
 
 def _is_alike(looks: dict[str, Look], i: int) -> bool:
-    """Return whether the first layer `i` sees the same whatever the range."""
+    """Return whether the first layer `i` sees the same in every range."""
     deviations = [look.first[i].deviation for look in looks.values()]
     means = [look.first[i].means.mean() for look in looks.values()]
     smallest, largest = min(deviations), max(deviations)
@@ -175,7 +175,7 @@ def _is_usual(look: Look, i: int) -> bool:
 
 
 def _is_mild_gain(look: Look, i: int) -> bool:
-    """Return whether images are times some number that is not far from 1."""
+    """Return whether images are multiplied by a number that is not far from 1."""
     seen, given = look.first[i], look.levels
     gain = float(np.mean(seen.high - seen.low)) / (given[-1] - given[0])
     if not 1 / 8 <= gain <= 8:

@@ -13,11 +13,11 @@ from sam_pod.models import front
 from sam_pod.step.recipe import Recipe
 
 _SMALLEST, _LARGEST = 0.02, 10.0  # Deviations that a layer can learn from.
-_APART = 5.0  # Of training's and evaluation's.
+_APART = 5.0  # The least factor between training and evaluation that is warned of.
 
 
 class Figures(NamedTuple):
-    """What is told of values."""
+    """The statistics of some values."""
 
     mean: float
     deviation: float
@@ -35,13 +35,13 @@ class Figures(NamedTuple):
 def check(recipe: Recipe, stored: tf.Tensor, augmented: tf.Tensor, name: str) -> None:
     """Warn when what the first layers with weights see is nothing to learn from.
 
-    Nothing random is moved by it, and no variable.
+    It changes no variable and no random state.
 
     Args:
-        recipe: What the step is made of.
+        recipe: The parts of the step.
         stored: The first images of the run, uint8 `[B, H, W, C]`.
-        augmented: The same as its first step feeds them, float32.
-        name: Of the model.
+        augmented: The same images as its first step feeds them, float32.
+        name: The model's name.
     """
     model = recipe.network.model
     try:

@@ -28,10 +28,10 @@ class Pixels(NamedTuple):
 class Seen:
     """What images have become somewhere."""
 
-    low: np.ndarray  # [C], or [1] where there are no channels: of the lowest level.
+    low: np.ndarray  # The lowest level, [C], or [1] where there are no channels.
     high: np.ndarray
-    means: np.ndarray  # [C], of pictures.
-    deviation: float  # Of pictures, the mean of the channels'.
+    means: np.ndarray  # The pictures' means, [C].
+    deviation: float  # The pictures' deviation, the mean over the channels.
 
     @property
     def width(self) -> float:
@@ -137,8 +137,8 @@ def _look(model: keras.Model, images: tf.Tensor) -> Look:
 def is_steady(model: keras.Model, look: Look) -> bool:
     """Return whether training shows the first layers what evaluation does.
 
-    By and large: a flip or some noise is no matter, a brightness of [0, 255] that is
-    added to [0, 1] is.
+    The comparison is rough: a flip or some noise does not matter, a brightness of
+    [0, 255] added to [0, 1] does.
     """
     draws = any(
         network_lib.is_seed(variable)
@@ -182,7 +182,7 @@ def _seen(images: tf.Tensor) -> Seen:
 
 
 def _is_same(fed: Seen, seen: Seen) -> bool:
-    """Return whether images are as they were, whatever becomes of their sizes."""
+    """Return whether images are unchanged, except perhaps in size."""
     near = 0.01 * fed.width
     ends = (
         abs(seen.low.mean() - fed.low.mean()),

@@ -1,4 +1,4 @@
-"""Errors that the user caused and can mend: one line, exit code 1, no traceback."""
+"""Errors that the user caused and can fix: one line, exit code 1, no traceback."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class UserError(ValueError):
-    """Tell the user what is wrong, which rule it breaks and what to do, in one line."""
+    """One line for the user: what is wrong, which rule it breaks and what to do."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -47,12 +47,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 def type_names(error: BaseException) -> set[str]:
     """Return the names of an error's class and of all that it derives from.
 
-    TensorFlow's errors are told by name, because importing it takes seconds.
+    TensorFlow's errors are recognized by name, because importing it takes seconds.
     """
     return {kind.__name__ for kind in type(error).__mro__}
 
 
-# What TensorFlow, XLA and CUDA say; buckets and gRPC use these types for other things.
+# Words of TensorFlow, XLA and CUDA; buckets and gRPC use these types for other things.
 _WORDS_OF_MEMORY = (
     "oom when allocating",
     "out of memory",

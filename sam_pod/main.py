@@ -80,7 +80,7 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
     accepted = command_line.accepted_changes(values.accept_change)
     workdir_lib.check(workdir, config, accepted)
     continuing.check_epochs(workdir, config)
-    # Of several workers, only the chief's folder tells; all ask it once connected.
+    # With several workers only the chief's folder counts; all ask it once connected.
     is_alone = len(cluster.read().addresses) == 1
     finished = continuing.finished(workdir, config) if is_alone else None
     if finished is None:
@@ -103,8 +103,8 @@ def _connect_and_run(
     stop: threading.Event,
     accepted: frozenset[str],
 ) -> dict[str, Any]:
-    # Imports and traces make millions of objects that stay, at which each collection
-    # of garbage would look again: a tenth of the time to the first step.
+    # Imports and traces make millions of lasting objects, which each garbage collection
+    # would examine again: a tenth of the time to the first step.
     gc.disable()
     heavy_imports.tensorflow()
     from sam_pod import train

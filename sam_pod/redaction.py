@@ -1,4 +1,4 @@
-"""Credentials stay out of whatever is written: logs, errors, configs, event files."""
+"""Keep credentials out of all that is written: logs, errors, configs, event files."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ _SHORTEST = 8  # A value below it could be any word.
 
 
 def redact(text: str) -> str:
-    """Return the text without credentials in URLs, and without those we are given."""
+    """Return the text without credentials in URLs or from the environment."""
     text = _USER.sub(f"{HIDDEN}@", text)
     text = _QUERY.sub(rf"\1?{HIDDEN}", text)
     text = _PARAMETER.sub(rf"\1\2{HIDDEN}", text)
@@ -40,7 +40,7 @@ def has_credentials(url: str) -> bool:
 
 
 def tell(text: str) -> None:
-    """Write to stderr without credentials; whoever listened there may be gone."""
+    """Write to stderr without credentials; its reader may be gone."""
     with contextlib.suppress(OSError):
         sys.stderr.write(redact(text))
         sys.stderr.flush()

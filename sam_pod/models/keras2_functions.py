@@ -13,6 +13,11 @@ from sam_pod import errors
 
 _CLASSES = ("TFOpLambda", "SlicingOpLambda")
 _CONSTANT = "_CONSTANT_VALUE"  # It stands where the first argument is no tensor.
+_GETITEM = "__operators__.getitem"
+_OPERATIONS = "keras.src.ops.numpy"  # Where Keras 3 has these, which are no layers.
+_PARTS = ("GetItem", "Flip")
+_ELLIPSIS = {"class_name": "__ellipsis__"}
+_REVERSED = {"start": None, "stop": None, "step": -1}
 _ARITHMETIC = {
     **dict.fromkeys(("math.add", "__operators__.add", "nn.bias_add"), "Add"),
     **dict.fromkeys(("math.subtract", "__operators__.sub"), "Subtract"),
@@ -51,11 +56,14 @@ def translate(name: str, objects: list[dict[str, Any]]) -> None:
                 "the model was made, and save it again."
             )
         kind, settings, _ = layers[0]
-        kept = {key: found["config"].get(key) for key in ("name", "trainable", "dtype")}
+        keys = ("name",) if kind in _PARTS else ("name", "trainable", "dtype")
+        kept = {key: found["config"].get(key) for key in keys}
         found["class_name"], found["config"] = kind, {**kept, **settings}
         found["inbound_nodes"] = [inputs for _, _, inputs in layers]
         found.pop("build_config", None)  # It knows the first input alone.
-        if "module" in found:
+        if kind in _PARTS:
+            found["module"], found["registered_name"] = _OPERATIONS, kind
+        elif "module" in found:
             found["module"], found["registered_name"] = "keras.layers", None
 
 
@@ -68,6 +76,8 @@ def _layer(
     function, said = found["config"].get("function"), node[3]
     said = {key: value for key, value in said.items() if value is not None}
     tensor = [*node[:3], {}]
+    if function == _GETITEM and node[0] != _CONSTANT and set(said) == {"slice_spec"}:
+        return _part(node, said["slice_spec"])
     if function in _ACTIVATIONS and not said and node[0] != _CONSTANT:
         return "Activation", {"activation": _ACTIVATIONS[function]}, [tensor]
     if function == "math.reduce_mean" and node[0] != _CONSTANT:
@@ -87,6 +97,36 @@ def _layer(
     if not _is_constant(other) or (kind == "Divide" and not np.all(other)):
         return None
     return "Rescaling", _rescaling(kind, other), [tensor]
+
+
+def _part(node: list[Any], parts: list[Any]) -> Any:
+    """Return class, settings and inputs of the operation that is `x[parts]`.
+
+    None where there is none: Keras' files of HDF5 cannot hold an ellipsis, so that only
+    `x[..., ::-1]`, colours in another order, is read with one.
+    """
+    if parts == [_ELLIPSIS, _REVERSED]:
+        return "Flip", {"axis": -1}, [[*node[:3], {}]]
+    key = [_index(part) for part in parts]
+    return None if None in key else ("GetItem", {}, _sliced(node, key))
+
+
+def _index(part: Any) -> Any:
+    """Return a number or a slice as Keras 3 writes it; None for anything else."""
+    if type(part) is int:
+        return part
+    if not isinstance(part, dict) or set(part) != {"start", "stop", "step"}:
+        return None
+    if not all(end is None or type(end) is int for end in part.values()):
+        return None
+    return {"class_name": "__slice__", "config": part}
+
+
+def _sliced(node: list[Any], key: list[Any]) -> dict[str, Any]:
+    """Return a call of a slice with its key, which a list of tensors cannot hold."""
+    settings = {"shape": [None], "dtype": "float32", "keras_history": node[:3]}
+    tensor = {"class_name": "__keras_tensor__", "config": settings}
+    return {"args": [tensor, key], "kwargs": {}}
 
 
 def _with_constant_first(

@@ -148,6 +148,35 @@ def test_a_constant_may_stand_before_the_images(function):
     np.testing.assert_allclose(model(X), their(function)(1.5, X), rtol=1e-6)
 
 
+def sliced(part):
+    """Return a part of x[...] as tf.keras 2 writes it."""
+    if part is Ellipsis:
+        return {"class_name": "__ellipsis__"}
+    if isinstance(part, int):
+        return part
+    return {"start": part.start, "stop": part.stop, "step": part.step}
+
+
+@pytest.mark.parametrize(
+    "also", [None, {"module": "keras.src.layers.core.tf_op_layer"}]
+)
+@pytest.mark.parametrize(
+    "key",
+    [
+        np.s_[..., ::-1],
+        np.s_[:, :, :, ::-1],
+        np.s_[:, 1:5, ::2, :],
+        np.s_[:, :, :, 1],
+        np.s_[:, 2, -1],
+    ],
+)
+def test_a_part_of_a_tensor_is_that_part(key, also):
+    node = ["images", 0, 0, {"slice_spec": [*map(sliced, key)]}]
+    layer = ("SlicingOpLambda", *call("__operators__.getitem", "tf.part", *node)[1:])
+    model = releases.load(saved([layer], {}, also=also))
+    np.testing.assert_array_equal(model(X), X[key])
+
+
 SINCE_2_13 = {"module": "keras.layers", "registered_name": None}
 
 
@@ -193,6 +222,11 @@ def test_a_lambda_runs_only_where_that_is_asked():
         ("math.truediv", "images", 0, 0, {"y": 0.0}),
         ("math.truediv", "_CONSTANT_VALUE", -1, 1.0, {"y": ["images", 0, 0]}),
         ("nn.leaky_relu", "images", 0, 0, {"alpha": 0.3}),
+        (
+            "__operators__.getitem",
+            *("images", 0, 0, {"slice_spec": [sliced(Ellipsis), 1]}),
+        ),
+        ("__operators__.getitem", "images", 0, 0, {"slice_spec": [["images", 0, 0]]}),
     ],
 )
 def test_another_function_is_refused_by_its_name(node):

@@ -10,10 +10,18 @@ import functools
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from sam_pod import errors
-from sam_pod.data.sources import archives, devkit, image_tree, label_table, split_names
+from sam_pod.data.sources import (
+    archives,
+    devkit,
+    image_tree,
+    label_table,
+    mat_tables,
+    split_names,
+    split_tables,
+)
 from sam_pod.data.sources import listing as listing_lib
 
 Names = Callable[[], Mapping[int, str]]
@@ -47,17 +55,34 @@ def of_group(
         UserError: two tables speak of them, or one cannot be read.
     """
     own, every = names
-    found = []
-    for path, content, is_of_split in _beside(tree, group, meaning):
-        table = label_table.Table(path, content)
-        answer = table.look(own() if is_of_split else every(), columns, known)
+    answers: list[split_tables.Answer] = []
+    is_whole = group.name == image_tree.WHOLE
+    for path, content, is_inside, split in _beside(tree, group, meaning):
+        images = own() if is_inside or split else every()
+        try:
+            answer = label_table.Table(path, content).look(images, columns, known)
+        except errors.UserError:
+            if not is_whole or split in ("", "train"):
+                raise
+            answer = None  # What is read is train's, and others that are as clear.
         if answer and (answer := answer.within(own())):
-            found.append(answer)
+            answers.append((split if is_whole else "", answer))
+    return only(split_tables.joined(answers), group, tree.listing.place)
+
+
+def only(
+    found: Sequence[label_table.Found], group: image_tree.Group, place: str
+) -> label_table.Found | None:
+    """Return what one table says, None where there is none.
+
+    Raises:
+        UserError: there are several.
+    """
     if len(found) > 1:
-        paths = " and ".join(answer.path for answer in found)
+        paths = "; ".join(answer.path for answer in found)
         raise errors.UserError(
-            f"{paths} both say classes of the images of {group.name!r} in "
-            f"{tree.listing.place}: choose one with --labels=FILE."
+            f"{paths} each say classes of the images of {group.name!r} in {place}: "
+            f"choose with {split_tables.choice(found)}."
         )
     return found[0] if found else None
 
@@ -84,11 +109,7 @@ def of_file(
     """
     values = devkit.read(path)
     if values is None:
-        try:
-            with open(path, "rb") as file:
-                table = label_table.Table(path, file.read())
-        except OSError as error:
-            raise archives.unreadable(path, error) from error
+        table = label_table.Table(path, _content(path, names))
         if found := table.look(names, columns, known):
             return found
         values = table.tokens
@@ -108,6 +129,40 @@ def of_file(
     labels = dict(zip(order, values, strict=True))
     decision = f"in {path}, in the order of the images' names"
     return label_table.Found(path, labels, {}, decision, faults)
+
+
+def _content(path: str, names: Mapping[int, str]) -> bytes:
+    """Return a table of --labels; what MATLAB wrote, with the files beside it, as csv.
+
+    Raises:
+        UserError: it cannot be read, or is of MATLAB and says no classes of images.
+    """
+    if not path.lower().endswith(mat_tables.SUFFIX):
+        return _read(path)[1]
+    folder = os.path.dirname(path) or "."
+    beside = (
+        os.path.join(folder, name)
+        for name in sorted({*os.listdir(folder), os.path.basename(path)})
+        if name.lower().endswith(mat_tables.SUFFIX)
+    )
+    files = {
+        file: (os.path.getsize(file), functools.partial(_bytes, file))
+        for file in map(os.path.normpath, beside)
+        if os.path.isfile(file)
+    }
+    found = mat_tables.find(files, names.values())
+    for table in found:
+        if os.path.normpath(path) in table.path.split(" and "):
+            return table.content
+    raise errors.UserError(
+        f"{path} says no classes of images in a form that is known here (that of "
+        "Stanford Cars, of Oxford Flowers): write a csv of the columns file, label and "
+        "split from it, and pass that."
+    )
+
+
+def _bytes(path: str) -> bytes:
+    return _read(path)[1]
 
 
 def _order(path: str, names: Mapping[int, str]) -> list[int]:
@@ -149,10 +204,10 @@ def names_of(
 
 def _beside(
     tree: image_tree.Tree, group: image_tree.Group, meaning: str
-) -> Iterator[tuple[str, bytes, bool]]:
+) -> Iterator[tuple[str, bytes, bool, str]]:
     """Yield the tables that may speak of a group's images.
 
-    Path, content, and whether it speaks of no others.
+    Path, content, whether it lies within the group, and its split, '' for none.
     """
     outer = itertools.accumulate(f"{part}/" for part in tree.prefix.split("/") if part)
     folders = {"", *outer}
@@ -160,14 +215,36 @@ def _beside(
     folders |= {f"{names[index].rpartition('/')[0]}/" for index in group.flat}
     if group.name != image_tree.WHOLE:
         folders.add(f"{tree.prefix}{group.name}/")
+    is_whole = group.name == image_tree.WHOLE
     for path, read in _files(tree, folders):
         stem = os.path.splitext(os.path.basename(path))[0]
         words = set(split_names.words(stem))
         split = split_names.mentioned(stem)
-        speaks = split == (meaning or "train") if split else words & _SPEAK
+        is_asked = is_whole or split == (meaning or "train")
+        speaks = is_asked if split else words & _SPEAK
         if speaks and not words & _SPEAK_NOT:
-            is_inside = f"/{group.name}/" in f"/{path}"
-            yield (*read(), bool(split) or is_inside)
+            yield (*read(), f"/{group.name}/" in f"/{path}", split)
+    for table in _of_matlab(tree, group):
+        split = split_names.mentioned(os.path.splitext(os.path.basename(table.path))[0])
+        if not split or is_whole or split == (meaning or "train"):
+            yield table.path, table.content, False, split
+
+
+def _of_matlab(
+    tree: image_tree.Tree, group: image_tree.Group
+) -> Sequence[mat_tables.Table]:
+    """Return what MATLAB's files say, wherever they lie in the tree."""
+    listing = tree.listing
+    files = {
+        name: (size, functools.partial(listing_lib.content, listing, index))
+        for index, (name, size) in enumerate(
+            zip(listing.names, listing.sizes, strict=True)
+        )
+        if name.lower().endswith(mat_tables.SUFFIX)
+    }
+    if not files:
+        return ()
+    return mat_tables.find(files, names_of(tree, [group]).values())
 
 
 def _files(

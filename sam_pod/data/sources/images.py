@@ -19,8 +19,10 @@ from sam_pod.data.sources import (
     held_out,
     image_tree,
     label_table,
+    mat_tables,
     published_splits,
     split_names,
+    split_tables,
 )
 from sam_pod.data.sources import listing as listing_lib
 from sam_pod.data.stored import records
@@ -177,6 +179,11 @@ class _Source:
                     f" What lies beside, such as {name}, looks like that of a set for "
                     "detection, and only classification is trained here."
                 )
+            if file.endswith(mat_tables.SUFFIX):
+                return (
+                    f" What {name} says is in no form that is known here: write that "
+                    "csv from it."
+                )
         return ""
 
     def _label(
@@ -253,7 +260,8 @@ class _Source:
         }
         if found.splits and group.name == image_tree.WHOLE:
             self._decisions.append(
-                f"{found.path} says splits, too, which --labels={found.path} takes."
+                f"{found.path} says splits, too, which "
+                f"{split_tables.flag(found.path)} takes."
             )
         if len(pairs) > len({name for name, _ in pairs}):
             raise errors.UserError(
@@ -283,6 +291,7 @@ class _Source:
         # Without names a text can be of one split alone.
         last = "validation" if "validation" in meanings.values() else "test"
         columns = self._asked.columns
+        answers: list[split_tables.Answer] = []
         for path in self._label_files():
             stem = os.path.splitext(os.path.basename(path))[0]
             split = split_names.mentioned(stem)
@@ -295,11 +304,17 @@ class _Source:
             inside = found and found.within(own())
             if inside:
                 self._used.add(path)
-                return inside
+                if group.name != image_tree.WHOLE:
+                    return inside
+                answers.append((split, inside))
+                continue
             if found and found.faults and group.flat:
                 raise errors.UserError(
                     f"{image_tree.listed(found.faults)}: say which with their folders."
                 )
+        if answers:
+            place = self._listing.place
+            return flat_labels.only(split_tables.joined(answers), group, place)
         return flat_labels.of_group(
             self._tree, group, meaning, (own, every), columns, known
         )

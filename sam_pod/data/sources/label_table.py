@@ -130,6 +130,7 @@ class Table:
                 two classes.
         """
         images = image_names.Names(names)
+        self._divide_by_first_space(images)
         image = self._image_column(images, columns.image)
         if image is None:
             return None
@@ -140,6 +141,22 @@ class Table:
         if read is None:
             return None
         return self._of_rows(images, body, header, image, read, said)
+
+    def _divide_by_first_space(self, images: image_names.Names) -> None:
+        """Take rows such as '0056978 Cessna 172' apart behind the image.
+
+        Without marks a row is taken apart before its last word, which is the class
+        of 'a picture.png cat'.
+        """
+        if self.tokens is None:
+            return
+        divided = [" ".join(row).split(None, 1) for row in self.rows]
+        first, last = (
+            sum(bool(images.find(row[0])) for row in rows)
+            for rows in (divided, self.rows)
+        )
+        if first > last:
+            self.rows = divided
 
     def _image_column(self, names: image_names.Names, wanted: str) -> int | None:
         header = self.rows[0] if self.rows else []

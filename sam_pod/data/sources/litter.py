@@ -30,7 +30,7 @@ _SUFFIXES = frozenset(
 )
 TEXTS = frozenset(
     {".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".md", ".html", ".htm"}
-    | {".yaml", ".yml"}
+    | {".yaml", ".yml", ".mat"}
 )
 IMAGES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp"}

@@ -2,6 +2,7 @@
 
     images/<class>/*  meta/train.txt  meta/test.txt      Food-101: a path on each line
     Images/<class>/*  TrainImages.txt  TestImages.txt    MIT Indoor and others
+    Images/<class>/*  train_list.mat  test_list.mat      Stanford Dogs
     images/<class>/*  images.txt  train_test_split.txt   CUB-200: number and path,
                                                          number and 1 for training
 Lists that do not fit the images, or of which several may be meant, are not used.
@@ -12,10 +13,11 @@ import os
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from sam_pod.data.sources import image_tree, split_names
+from sam_pod.data.sources import image_tree, mat_tables, split_names
 from sam_pod.data.sources import listing as listing_lib
 
 _CUB = ("images.txt", "train_test_split.txt")
+_SUFFIXES = (".txt", mat_tables.SUFFIX)
 _LARGEST = 1 << 28  # Bytes of a list; no set has a longer one.
 _LOOKED_AT = 20  # Lines that show whether a text is a list of images.
 _WAY_ON = "a table of the columns file, label and split says them, as --labels=FILE.csv"
@@ -103,7 +105,7 @@ def _texts(listing: listing_lib.Listing) -> dict[str, dict[str, int]]:
     """Return the number of each text that may be a list, by its folder and name."""
     found: dict[str, dict[str, int]] = {}
     for number, name in enumerate(listing.names):
-        if name.endswith(".txt") and 0 < listing.sizes[number] < _LARGEST:
+        if name.endswith(_SUFFIXES) and 0 < listing.sizes[number] < _LARGEST:
             folder, _, file = name.rpartition("/")
             if file in _CUB or _split_of(file):
                 found.setdefault(folder, {})[file] = number
@@ -127,11 +129,14 @@ def _lists(
 
 
 def _split_of(file: str) -> str:
-    return split_names.mentioned(file.removesuffix(".txt"))
+    return split_names.mentioned(os.path.splitext(file)[0])
 
 
 def _lines(listing: listing_lib.Listing, number: int) -> list[str]:
-    text = listing_lib.content(listing, number).decode("utf-8-sig", "replace")
+    content = listing_lib.content(listing, number)
+    if listing.names[number].endswith(mat_tables.SUFFIX):
+        return mat_tables.paths(content)
+    text = content.decode("utf-8-sig", "replace")
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 

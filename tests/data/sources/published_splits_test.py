@@ -1,6 +1,8 @@
 """Lists beside folders of classes: taken as published, or said not to be."""
 
+import numpy as np
 import pytest
+import scipy.io
 
 from sam_pod import errors
 from sam_pod.data.sources import images, split_names
@@ -40,6 +42,18 @@ def cub(flags=(1, 0, 1, 0)):
     }
     found = layouts_test.with_tables(IMAGES, tables)
     return {f"CUB_200_2011/{path}": content for path, content in found.items()}
+
+
+def test_lists_that_matlab_wrote_are_taken(tmp_path):
+    """Stanford Dogs."""
+    root = layouts_test.write(tmp_path / "source", IMAGES)
+    for split, numbers in (("train", (0, 2)), ("test", (1, 3))):
+        paths = np.array([[f"{path}.png"] for path in below(*numbers)], object)
+        labels = np.array([[1 + i] for i in range(len(paths))])
+        content = {"file_list": paths, "labels": labels}
+        scipy.io.savemat(root / f"{split}_list.mat", content)
+    source = images.read(str(root))
+    assert keys(source) == {"train": below(0, 2), "test": below(1, 3)}
 
 
 def keys(source):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from sam_pod.config import keys as config_lib
 from sam_pod.data import augment
+from sam_pod.data.input.batches import Batch
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import arrays
 from sam_pod.data.stored import records
@@ -139,7 +140,7 @@ def train(strategy, recipe, global_batches):
         images = np.concatenate([x[row] for x, _ in global_batches for row in rows])
         labels = np.concatenate([y[row] for _, y in global_batches for row in rows])
         data = tf.data.Dataset.from_tensor_slices((images, labels))
-        return loop_lib.stamped(data.batch(size, drop_remainder=True))
+        return loop_lib.stamped(data.batch(size, drop_remainder=True).map(Batch))
 
     iterator = iter(strategy.distribute_datasets_from_function(input_fn))
     rows, _ = loop(iterator, tf.constant(len(global_batches), tf.int64))

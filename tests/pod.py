@@ -99,6 +99,7 @@ def place(address, data):
     from sam_pod.data.input import pipeline
     from sam_pod.data.stored import manifest as manifest_lib
     from sam_pod.machines import runtime, tpu
+    from sam_pod.step import loop as loop_lib
     from sam_pod.step import optimizers
     from sam_pod.step import state as state_lib
     from tests import fixtures
@@ -110,10 +111,11 @@ def place(address, data):
         on_host = tf.random.stateless_uniform([2], [0, 0]).device
     state = state_lib.create(run.strategy, net, optimizers.sgd())
     split = pipeline.splits(data, manifest_lib.read(data), 20)["train"]
+    input_fn = pipeline.training(split, global_batch_size=4, seed=0, start_step=0)
     batches = run.strategy.distribute_datasets_from_function(
-        pipeline.training(split, global_batch_size=4, seed=0, start_step=0)
+        lambda context: loop_lib.stamped(input_fn(context))
     )
-    images, _ = next(iter(batches))
+    images, *_ = next(iter(batches))
     return {
         "asks_for_determinism": is_op_determinism_enabled(),
         "default": (tf.constant(0) + 1).device,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sam_pod.data.input.batches import Batch
 from sam_pod.lowering import execute, made_up_tpu, private, programs
 from sam_pod.machines import groups, replicas
 from sam_pod.models import batch_norm
@@ -227,7 +228,9 @@ def test_inside_strategy_run_the_graph_holds_what_the_lowered_program_does():
     state = state_lib.create(made_up, recipe.network, recipe.optimizer)
 
     def replica(images, labels):
-        values, report = algorithm.replica_step(state.read(), (images, labels), recipe)
+        values, report = algorithm.replica_step(
+            state.read(), Batch(images, labels), recipe
+        )
         state.write(values)
         return report
 

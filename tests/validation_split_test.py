@@ -7,7 +7,7 @@ import tensorflow as tf
 from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.config import rules
-from sam_pod.data.input import dataset, pipeline
+from sam_pod.data.input import dataset, pipeline, reading
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import arrays
 from sam_pod.data.stored import records, verify
@@ -52,7 +52,9 @@ def test_the_stored_split_is_validated_on_and_all_of_training_trains(tmp_path):
     seen = {}
     for name, split in splits.items():
         batches = split.reader.held(
-            tf.data.Dataset.from_tensors(tf.range(split.num_examples, dtype=tf.int64)),
+            tf.data.Dataset.from_tensors(
+                reading.Places(tf.range(split.num_examples, dtype=tf.int64))
+            ),
             pipeline.all_rows(split),
         )
         images, labels = next(iter(batches))

@@ -152,7 +152,7 @@ def assert_all_equal(trainer, places, pixels, ways):
     expected = None
     for place, fraction in ways:
         data = dataset.load(configured(places(pixels, place), pixels, fraction))
-        assert data.how.is_held == (fraction > 0)
+        assert data.view.is_held == (fraction > 0)
         found = trainer.results(data)
         expected = expected or found
         for a, b in zip(expected, found, strict=True):

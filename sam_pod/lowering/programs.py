@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
+from sam_pod.data.input.batches import Batch
 from sam_pod.lowering import made_up_tpu
 from sam_pod.step import algorithm, metrics
 from sam_pod.step import state as state_lib
@@ -82,7 +83,7 @@ def train_step(
     def replica(*tensors: tf.Tensor) -> list[tf.Tensor]:
         *flat, images, labels = tensors
         before = tf.nest.pack_sequence_as(values, flat)
-        after, report = algorithm.replica_step(before, (images, labels), recipe)
+        after, report = algorithm.replica_step(before, Batch(images, labels), recipe)
         return [*tf.nest.flatten(after), report]
 
     report = Tensor("metrics", "metrics", (len(metrics.TRAIN),), "float32")
@@ -110,9 +111,9 @@ def evaluation(
     mask = Tensor("mask", "mask", (per_replica_batch_size,), "float32")
 
     def replica(*tensors: tf.Tensor) -> list[tf.Tensor]:
-        *flat, images, labels, mask = tensors
+        flat, batch = tensors[:-3], Batch(*tensors[-3:])
         state = tf.nest.pack_sequence_as(values, flat)
-        return [algorithm.replica_evaluation(state, (images, labels, mask), recipe)]
+        return [algorithm.replica_evaluation(state, batch, recipe)]
 
     return _program(
         replica,

@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from sam_pod.data.input.batches import Batch
 from sam_pod.lowering import execute, programs
 from sam_pod.machines import groups
 from sam_pod.step import algorithm, metrics, optimizers
@@ -96,7 +97,7 @@ class Alone:
 
         @tf.function(jit_compile=True, autograph=False)
         def run(values, images, labels):  # noqa: ANN001
-            new, report = algorithm.replica_step(values, (images, labels), keeping)
+            new, report = algorithm.replica_step(values, Batch(images, labels), keeping)
             return new.slots[GRADIENT], report
 
         self._run = run

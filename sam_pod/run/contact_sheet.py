@@ -45,22 +45,22 @@ def first(recipe: Recipe, split: pipeline.Split, global_batch_size: int) -> Firs
         global_batch_size: Over all replicas.
     """
     size = _num_examples(global_batch_size)
-    if split.how.offsets:  # Read no more than is shown.
-        how = dataclasses.replace(split.how, is_held=False)
-        split = dataclasses.replace(split, how=how)
+    if split.view.offsets:  # Read no more than is shown.
+        view = dataclasses.replace(split.view, is_held=False)
+        split = dataclasses.replace(split, view=view)
     batches = pipeline.training(
         split, global_batch_size=global_batch_size, seed=recipe.seed, start_step=0
     )(tf.distribute.InputContext(num_replicas_in_sync=global_batch_size // size))
-    images, labels = next(iter(batches))
+    batch = next(iter(batches))
     examples = passes.augmented(
-        images,
-        labels,
+        batch.images,
+        batch.labels,
         tf.range(size, dtype=tf.int64),
         global_batch_size,
         step=tf.constant(0, tf.int64),
         recipe=recipe,
     )
-    return First(images, examples)
+    return First(batch.images, examples)
 
 
 def make(recipe: Recipe, examples: passes.Examples, classes: Sequence[str]) -> Sheet:

@@ -55,7 +55,7 @@ def _first_examples(
         )
 
     naming = inputs_lib.naming_faults(split, first_rows)
-    with inputs_lib.reading(config.data.dir), naming:
+    with inputs_lib.explaining(config.data.dir), naming:
         first = contact_sheet.first(recipe, split, config.global_batch_size)
     first_layer.check(recipe, first.images, first.examples.images, config.model.name)
     return first

@@ -99,7 +99,7 @@ def check_reach(data: dataset.DataSet, runtime: Runtime) -> None:
 
 
 @contextlib.contextmanager
-def reading(directory: str) -> Iterator[None]:
+def explaining(directory: str) -> Iterator[None]:
     """Tell remote data that cannot be read, in a loop of steps, from other trouble.
 
     Raises:
@@ -138,7 +138,7 @@ def naming_faults(
         reader = split.reader
         records = reader.records
         # What is held was read all at once.
-        suspects = range(len(records)) if split.how.is_held else rows()
+        suspects = range(len(records)) if split.view.is_held else rows()
         found = culprit.first(records, reader.parse, suspects, split=reader.stored)
         if not found:
             raise

@@ -123,5 +123,5 @@ def _watched(session: Session, reads: Reads, compiles: bool) -> Iterator[None]:
         key = "watchdog.compile_seconds"
         bound = watchdog.limit(seconds, "Compiling a step", key)
     naming = inputs_lib.naming_faults(reads.split, reads.rows)
-    with bound, inputs_lib.reading(session.config.data.dir), naming:
+    with bound, inputs_lib.explaining(session.config.data.dir), naming:
         yield

@@ -8,6 +8,7 @@ loop.py runs it under a strategy, many steps in one call.
 import tensorflow as tf
 
 from sam_pod import sam
+from sam_pod.data.input.batches import Batch
 from sam_pod.machines import replicas
 from sam_pod.step import exchange, metrics, passes
 from sam_pod.step import state as state_lib
@@ -15,13 +16,13 @@ from sam_pod.step.recipe import Recipe
 
 
 def replica_step(
-    values: state_lib.Values, batch: tuple[tf.Tensor, tf.Tensor], recipe: Recipe
+    values: state_lib.Values, batch: Batch, recipe: Recipe
 ) -> tuple[state_lib.Values, tf.Tensor]:
     """Return the values after one step, and the metrics of `metrics.TRAIN`.
 
     Args:
         values: The state before the step, the same on every replica.
-        batch: This replica's (images uint8 `[B, H, W, C]`, labels int32 `[B]`).
+        batch: This replica's.
         recipe: What the step is made of.
     """
     micro_batches = passes.micro_batches(batch, values.step, recipe)
@@ -50,23 +51,19 @@ def replica_step(
 
 
 def replica_evaluation(
-    values: state_lib.Values,
-    batch: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
-    recipe: Recipe,
+    values: state_lib.Values, batch: Batch, recipe: Recipe
 ) -> tf.Tensor:
     """Return the sums of `metrics.evaluation_sums` over all replicas, float32 `[3]`.
 
     Args:
         values: The state, the same on every replica.
-        batch: This replica's (images uint8 `[B, H, W, C]`, labels int32 `[B]`, mask
-            float32 `[B]`).
+        batch: This replica's, with its mask.
         recipe: What the step is made of.
     """
-    images, labels, mask = batch
     outputs = recipe.network.apply(
-        values.weights, values.stats, recipe.preprocess(images, None)
+        values.weights, values.stats, recipe.preprocess(batch.images, None)
     )
-    sums = metrics.evaluation_sums(outputs.logits, labels, mask)
+    sums = metrics.evaluation_sums(outputs.logits, batch.labels, batch.mask)
     return tf.stack(replicas.total(sums))
 
 

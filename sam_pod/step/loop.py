@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+from sam_pod.data.input.batches import Batch
 from sam_pod.step import algorithm, clock, metrics
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
@@ -21,8 +22,8 @@ def compile_train(
     num_steps is an int64 tensor: an int would retrace.
     """
 
-    def run(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        values, report = algorithm.replica_step(state.read(), (images, labels), recipe)
+    def run(batch: Batch) -> tf.Tensor:
+        values, report = algorithm.replica_step(state.read(), batch, recipe)
         state.write(values)
         return report
 
@@ -34,37 +35,37 @@ def compile_evaluation(
 ) -> Loop:
     """Return the loop that evaluates: its rows are the sums of each batch, `[3]`."""
 
-    def run(images: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        return algorithm.replica_evaluation(
-            state.read(), (images, labels, mask), recipe
-        )
+    def run(batch: Batch) -> tf.Tensor:
+        return algorithm.replica_evaluation(state.read(), batch, recipe)
 
     return compile_loop(strategy, run, 3)
 
 
 def compile_loop(
-    strategy: tf.distribute.Strategy, replica_fn: Callable, width: int
+    strategy: tf.distribute.Strategy, of_batch: Callable[[Batch], tf.Tensor], width: int
 ) -> Loop:
     """Return the loop that runs all its steps in one call.
 
     Args:
-        strategy: Under which each step runs, one `replica_fn` per replica.
-        replica_fn: From one batch to a float32 `[width]`, equal on all replicas.
-        width: Of what `replica_fn` returns, stacked by the loop.
+        strategy: Under which each step runs, one `of_batch` per replica.
+        of_batch: From a `Batch` to a float32 `[width]`, equal on all replicas.
+        width: Of what `of_batch` returns, stacked by the loop.
     """
 
     num_hosts = getattr(strategy.extended, "num_hosts", 1)  # Of a TPU slice.
     # Neither the step nor its loop has Python conditions of tensors, and to look for
     # some would read all sources of the step: a third of the time to the first one.
-    replica_fn = tf.autograph.experimental.do_not_convert(replica_fn)
+    replica_fn = tf.autograph.experimental.do_not_convert(
+        lambda *tensors: of_batch(Batch(*tensors))
+    )
 
     @tf.function(autograph=False)
     def loop(iterator: Iterator, num_steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         def step(
             i: tf.Tensor, rows: tf.TensorArray, waits: tf.TensorArray, since: tf.Tensor
         ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray, tf.Tensor]:
-            *batch, made = next(iterator)
-            row = strategy.run(replica_fn, args=tuple(batch))
+            *tensors, made = next(iterator)
+            row = strategy.run(replica_fn, args=tuple(tensors))
             local_rows = strategy.experimental_local_results(row)
             # A step has waited from the end of the one before until its batch was
             # made, if it was not. It orders nothing: batches are asked for ahead.
@@ -95,8 +96,8 @@ def compile_loop(
 
 
 def stamped(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Add to each batch, at its end, the seconds when it was made: loops take such."""
-    batches = batches.map(lambda *batch: (*batch, clock.seconds()))
+    """Return the tensors of each `Batch`, and the seconds when it was made."""
+    batches = batches.map(lambda batch: (*batch.tensors, clock.seconds()))
     return batches.prefetch(1)  # So that it is made when it can be.
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from sam_pod import sam
 from sam_pod.data import augment
+from sam_pod.data.input.batches import Batch
 from sam_pod.machines import groups, replicas
 from sam_pod.step import accumulation, losses, optimizers
 from sam_pod.step import state as state_lib
@@ -33,23 +34,25 @@ class Pass(NamedTuple):
     stats: list[tf.Tensor]
 
 
-def micro_batches(
-    batch: tuple[tf.Tensor, tf.Tensor], step: tf.Tensor, recipe: Recipe
-) -> list[Examples]:
+def micro_batches(batch: Batch, step: tf.Tensor, recipe: Recipe) -> list[Examples]:
     """Return this replica's batch augmented, in `recipe.micro_batches` equal parts.
 
     Args:
-        batch: (images uint8 `[B, H, W, C]`, labels int32 `[B]`).
+        batch: This replica's.
         step: The number of updates made so far.
         recipe: What the step is made of.
     """
-    images, labels = batch
-    size, count = images.shape[0], recipe.micro_batches
+    size, count = batch.images.shape[0], recipe.micro_batches
     rows = groups.rows(
         replicas.index(), size, groups.size(recipe.sync, replicas.count()), count
     )
     whole = augmented(
-        images, labels, rows, size * replicas.count(), step=step, recipe=recipe
+        batch.images,
+        batch.labels,
+        rows,
+        size * replicas.count(),
+        step=step,
+        recipe=recipe,
     )
     if count == 1:
         return [whole]

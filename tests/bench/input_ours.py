@@ -62,8 +62,8 @@ def ours(kind, folder):
         return geometry.crop(images, draws[:, 0:2], 4, draws[:, 2])
 
     def batches():
-        for number, (images, labels) in enumerate(make()):
-            yield augmented(images, tf.constant(number, tf.int64)), labels
+        for number, batch in enumerate(make()):
+            yield augmented(batch.images, tf.constant(number, tf.int64)), batch.labels
 
     return batches
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from sam_pod.config import recipes
 from sam_pod.data import augment
+from sam_pod.data.input.batches import Batch
 from sam_pod.models import table
 from sam_pod.step import algorithm, optimizers, schedules
 from sam_pod.step import loop as loop_lib
@@ -43,7 +44,9 @@ def main():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (int(batch_size), 32, 32, 3), dtype=np.uint8)
     labels = rng.integers(0, 10, int(batch_size)).astype(np.int32)
-    data = loop_lib.stamped(tf.data.Dataset.from_tensors((images, labels)).repeat())
+    data = loop_lib.stamped(
+        tf.data.Dataset.from_tensors((images, labels)).repeat().map(Batch)
+    )
     iterator = iter(strategy.experimental_distribute_dataset(data))
     one = tf.constant(1, tf.int64)
     for _ in sys.stdin:

@@ -89,6 +89,7 @@ def run(recipe, images, labels, num_replicas):
     import numpy as np
     import tensorflow as tf
 
+    from sam_pod.data.input.batches import Batch
     from sam_pod.step import loop as loop_lib
     from sam_pod.step import state as state_lib
 
@@ -101,7 +102,7 @@ def run(recipe, images, labels, num_replicas):
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).unbatch()
     batches = batches.batch(images.shape[1] // num_replicas, drop_remainder=True)
     data = strategy.distribute_datasets_from_function(
-        lambda _: loop_lib.stamped(batches)
+        lambda _: loop_lib.stamped(batches.map(Batch))
     )
     reports, _ = loop(iter(data), tf.constant(len(images), tf.int64))
     names = flax_names(recipe.network)

@@ -57,7 +57,7 @@ def test_a_bucket_is_read_to_its_examples(folder, bucket):
         split = pipeline.splits(directory, read, 8)["train"]
         context = tf.distribute.InputContext(1, 0, 1)
         input_fn = pipeline.training(split, global_batch_size=16, seed=3, start_step=1)
-        batches.append(next(iter(input_fn(context))))
+        batches.append(next(iter(input_fn(context))).tensors)
     for theirs, ours in zip(*batches, strict=True):
         np.testing.assert_array_equal(theirs, ours)
 

@@ -410,8 +410,8 @@ def test_all_kinds_are_trained_on_as_pillow_sees_them(tmp_path, encoding):
         split = reading.Reader(str(tmp_path / "set"), made, "train", reading.AS_STORED)
         seen, _ = split._parse_plain(tf.stack(serialized))
         np.testing.assert_array_equal(seen, meant)
-    how = reading.Reading(image_size=SIZE[1])
-    split = reading.Reader(str(tmp_path / "set"), made, "train", how)
+    view = reading.View(image_size=SIZE[1])
+    split = reading.Reader(str(tmp_path / "set"), made, "train", view)
     parse = tf.function(split.parse)
     middle = slice((SIZE[0] - SIZE[1]) // 2, (SIZE[0] + SIZE[1]) // 2)
     for example, expected, kind in zip(serialized, meant, ALL_OF_ONE_SIZE, strict=True):

@@ -100,7 +100,7 @@ def _write_shard(path, images, part, version):
 
 
 def all_offsets(folder, made):
-    """Return what `reading.Reading.offsets` is of a set that `write` wrote."""
+    """Return what `reading.View.offsets` is of a set that `write` wrote."""
     return {
         split: [
             offsets.of_scan(framing.scan(str(folder / shard.file))) for shard in shards

@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod.config import keys as config_lib
+from sam_pod.data.input.batches import Batch
 from sam_pod.data.stored import manifest as data_manifest
 from sam_pod.export import folder as export
 from sam_pod.lowering import programs
@@ -78,7 +79,7 @@ def test_augmentation_and_dropout_are_those_of_the_step(tmp_path):
     data = data_manifest.read(config.data.dir)
     recipe = build.build_recipe(config, data, epoch_steps=5)
     compiled = tf.function(
-        lambda before, x, y: algorithm.replica_step(before, (x, y), recipe)[0],
+        lambda before, x, y: algorithm.replica_step(before, Batch(x, y), recipe)[0],
         jit_compile=True,
     )
     program = elsewhere.Program(tmp_path / "out", "train_step")

@@ -20,7 +20,7 @@ def batches(config, start, count):
         start_step=start,
     )
     dataset = input_fn(tf.distribute.InputContext()).take(count)
-    return [(x.numpy(), y.numpy()) for x, y in dataset]
+    return [(x.numpy(), y.numpy()) for x, y, _ in dataset]
 
 
 def test_images(config):

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import sam
+from sam_pod.data.input.batches import Batch
 from sam_pod.machines import groups
 from sam_pod.models import network
 from sam_pod.step import algorithm, metrics, optimizers, passes
@@ -214,7 +215,7 @@ def test_dropout_masks_are_equal_in_both_passes_and_differ_between_replicas():
         state.step.assign(step_number)
 
         def fn():
-            algorithm.replica_step(state.read(), (images, labels), recipe)
+            algorithm.replica_step(state.read(), Batch(images, labels), recipe)
             first, second = spy.seen.pop(threading.get_ident())
             return tf.stack([first != 0, second != 0])
 
@@ -243,7 +244,7 @@ def test_the_draws_of_a_global_batch_do_not_depend_on_the_replicas():
 
         def fn():
             passes.micro_batches(
-                (tf.constant(x[:size]), y[:size]),
+                Batch(tf.constant(x[:size]), y[:size]),
                 tf.constant(step_number, tf.int64),
                 recipe,
             )
@@ -296,14 +297,14 @@ def test_both_passes_see_the_same_augmented_batch_and_evaluation_sees_none():
     recipe = fixtures.augmented_recipe(spy, EVERYTHING)
     ((x, y),) = fixtures.batches(1, 8)
     state = state_lib.create(one(), spy, recipe.optimizer)
-    algorithm.replica_step(state.read(), (tf.constant(x), tf.constant(y)), recipe)
+    algorithm.replica_step(state.read(), Batch(tf.constant(x), tf.constant(y)), recipe)
     first, second = images_seen
     assert first is second
     np.testing.assert_array_less(0.1, np.abs(first - x / 255).max((1, 2, 3)))
     images_seen.clear()
     mask = tf.ones([8])
     algorithm.replica_evaluation(
-        state.read(), (tf.constant(x), tf.constant(y), mask), recipe
+        state.read(), Batch(tf.constant(x), tf.constant(y), mask), recipe
     )
     np.testing.assert_allclose(images_seen[0], x / 255, atol=1e-6)
 
@@ -314,7 +315,7 @@ def test_accuracy_under_soft_labels_is_of_the_largest_part():
     recipe = fixtures.augmented_recipe(net, "mixup", rho=0.0)
     _, rows = fixtures.train(one(), recipe, [(x, y)])
     (part,) = passes.micro_batches(
-        (tf.constant(x), tf.constant(y)), tf.constant(0, tf.int64), recipe
+        Batch(tf.constant(x), tf.constant(y)), tf.constant(0, tf.int64), recipe
     )
     weights = [tf.constant(w) for w in net.initial_weights().values()]
     logits = net.apply(weights, [], part.images, key=tf.constant([0, 0])).logits
@@ -333,7 +334,7 @@ def test_without_augmentation_the_graph_is_that_of_hard_labels():
 
     @tf.function
     def traced(images, labels):
-        return algorithm.replica_step(state.read(), (images, labels), recipe)
+        return algorithm.replica_step(state.read(), Batch(images, labels), recipe)
 
     graph = traced.get_concrete_function(
         tf.TensorSpec((8, 6, 6, 3), tf.uint8), tf.TensorSpec((8,), tf.int32)
@@ -389,7 +390,7 @@ def test_the_loop_does_not_change_the_result():
     loop = loop_lib.compile_train(strategy, state, recipe)
     images, labels = (np.concatenate(part) for part in zip(*data, strict=True))
     dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8, True)
-    dataset = loop_lib.stamped(dataset)
+    dataset = loop_lib.stamped(dataset.map(Batch))
     iterator = iter(strategy.experimental_distribute_dataset(dataset))
     parts = [loop(iterator, tf.constant(n, tf.int64))[0].numpy() for n in (1, 3, 2)]
     np.testing.assert_array_equal(np.concatenate(parts), rows)
@@ -414,9 +415,8 @@ def test_a_loop_tells_how_long_its_steps_waited_for_input(replicas):
     strategy = one() if replicas == 1 else fixtures.mirrored(replicas)
 
     def waited(input_seconds, products):
-        def replica_fn(x, y):
-            del y
-            matrix = tf.fill([300, 300], tf.cast(x[0], tf.float32))
+        def replica_fn(batch):
+            matrix = tf.fill([300, 300], tf.cast(batch.images[0], tf.float32))
             for _ in range(products):
                 matrix = tf.matmul(matrix, matrix) * 1e-3
             return tf.stack([tf.reduce_mean(matrix)] * 2)
@@ -424,7 +424,8 @@ def test_a_loop_tells_how_long_its_steps_waited_for_input(replicas):
         def input_fn(context):
             del context
             pairs = tf.data.Dataset.from_tensors((tf.ones([4]), tf.ones([4])))
-            return loop_lib.stamped(slow(pairs.repeat(), input_seconds / replicas))
+            batches = slow(pairs.repeat(), input_seconds / replicas).map(Batch)
+            return loop_lib.stamped(batches)
 
         loop = loop_lib.compile_loop(strategy, replica_fn, 2)
         iterator = iter(strategy.distribute_datasets_from_function(input_fn))

@@ -26,12 +26,12 @@ class DataSet:
 
     directory: str
     manifest: manifest_lib.Manifest
-    how: reading.Reading
+    view: reading.View
     is_foreign: bool  # Not written by `prepare`.
 
     def first_record(self) -> tf.Tensor:
         """Return the first record of the training files."""
-        reader = reading.Reader(self.directory, self.manifest, "train", self.how)
+        reader = reading.Reader(self.directory, self.manifest, "train", self.view)
         return reader.records.read(tf.constant(0, tf.int64))
 
     def splits(self, held_out: int | None) -> dict[str, pipeline.Split]:
@@ -43,7 +43,7 @@ class DataSet:
         Raises:
             UserError: as `pipeline.splits`.
         """
-        return pipeline.splits(self.directory, self.manifest, held_out, self.how)
+        return pipeline.splits(self.directory, self.manifest, held_out, self.view)
 
 
 def is_foreign(config: ml_collections.ConfigDict) -> bool:
@@ -104,7 +104,7 @@ def load(config: ml_collections.ConfigDict) -> DataSet:
             "as `data.channels` 1.",
             config.model.name,
         )
-    how = reading.Reading(
+    view = reading.View(
         image_size=config.data.image_size,
         channels=channels(config, manifest),
         random_parts=sees_parts(config),
@@ -112,8 +112,8 @@ def load(config: ml_collections.ConfigDict) -> DataSet:
         names=names,
         offsets=offsets,
     )
-    how = _held_if_it_fits(config, manifest, how)
-    return DataSet(directory, manifest, how, is_foreign(config))
+    view = _held_if_it_fits(config, manifest, view)
+    return DataSet(directory, manifest, view, is_foreign(config))
 
 
 def as_decided(
@@ -213,26 +213,26 @@ def sees_parts(config: ml_collections.ConfigDict) -> bool:
 def _held_if_it_fits(
     config: ml_collections.ConfigDict,
     manifest: manifest_lib.Manifest,
-    how: reading.Reading,
-) -> reading.Reading:
+    view: reading.View,
+) -> reading.View:
     sizes = {split: manifest.num_examples(split) for split in manifest.splits}
     validation = held_out(config)
     images = sizes["train"] + sizes["test"]
-    if how.random_parts:  # Of what is seen in parts, nothing can be held.
+    if view.random_parts:  # Of what is seen in parts, nothing can be held.
         images = sizes["test"] + (validation or 0)
     if validation is None:
         images += sizes.get(records.VALIDATION, 0)
     needed = images * math.prod(image_shape(config, manifest))
     share = config.data.memory_fraction * host_memory.total_bytes()
     if needed <= share:
-        return how
+        return view
     logging.info(
         "The images, decoded, would take %.1f GB, above `data.memory_fraction` of this "
         "machine's memory (%.1f GB): they are read when they are needed.",
         needed / 1e9,
         share / 1e9,
     )
-    return dataclasses.replace(how, is_held=False)
+    return dataclasses.replace(view, is_held=False)
 
 
 def _names(config: ml_collections.ConfigDict) -> features.Features:

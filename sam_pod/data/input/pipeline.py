@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.data.input import crops, reading
+from sam_pod.data.input.batches import Batch
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.data.stored import records
 from sam_pod.machines import groups
@@ -39,12 +40,12 @@ class Split:
     stored: str  # The split of the manifest whose shards it is read from.
     first: int  # It is examples [first, first + num_examples) of a fixed shuffle.
     num_examples: int
-    how: reading.Reading = reading.AS_STORED  # It is read.
+    view: reading.View = reading.AS_STORED
 
     @property
     def reader(self) -> reading.Reader:
         """Reads the shards it is in."""
-        return reading.Reader(self.directory, self.manifest, self.stored, self.how)
+        return reading.Reader(self.directory, self.manifest, self.stored, self.view)
 
     def rows(self, positions: tf.Tensor) -> tf.Tensor:
         """Return where in the shards the examples at int64 `positions` are."""
@@ -58,7 +59,7 @@ def splits(
     directory: str,
     manifest: manifest_lib.Manifest,
     held_out: int | None,
-    how: reading.Reading = reading.AS_STORED,
+    view: reading.View = reading.AS_STORED,
 ) -> dict[str, Split]:
     """Return the splits 'train', 'validation' and 'test'.
 
@@ -67,14 +68,14 @@ def splits(
         manifest: Of them.
         held_out: So many training examples are for validation; None: the split of that
             name is, and all of training trains.
-        how: Their examples are read.
+        view: How their examples are read.
 
     Raises:
         UserError: nothing is left to train on, or there is no split for validation.
     """
 
     def whole(name: str) -> Split:
-        return Split(directory, manifest, name, 0, manifest.num_examples(name), how)
+        return Split(directory, manifest, name, 0, manifest.num_examples(name), view)
 
     if held_out is None:
         if records.VALIDATION not in manifest.splits:
@@ -92,8 +93,8 @@ def splits(
             f"the {stored} training examples of {directory}."
         )
     return {
-        "train": Split(directory, manifest, "train", held_out, stored - held_out, how),
-        "validation": Split(directory, manifest, "train", 0, held_out, how),
+        "train": Split(directory, manifest, "train", held_out, stored - held_out, view),
+        "validation": Split(directory, manifest, "train", 0, held_out, view),
         "test": whole("test"),
     }
 
@@ -122,33 +123,33 @@ def training(
     group_size: int = 1,
     micro_batches: int = 1,
 ) -> InputFn:
-    """Return the endless input from `start_step` on: (images, labels) per replica.
+    """Return the endless input from `start_step` on: a `Batch` for each replica.
 
     Images are uint8 `[B, H, W, C]`, labels int32 `[B]`, B = G / R; which rows of the
     global batch they are is `groups.rows(replica, B, group_size, micro_batches)`.
     """
     steps_per_epoch(split, global_batch_size)  # One at least.
+    draws = split.view.random_parts
 
     @tf.autograph.experimental.do_not_convert  # Reading our sources takes a second.
     def input_fn(context: tf.distribute.InputContext) -> tf.data.Dataset:
         size = global_batch_size // context.num_replicas_in_sync
         turns = _turns(context, start_step, tf.int64.max)
 
-        def places(step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor | tuple:
+        def places(step: tf.Tensor, replica: tf.Tensor) -> reading.Places:
             rows = groups.rows(replica, size, group_size, micro_batches)
             shuffled = training_places(split, global_batch_size, seed, step, rows)
-            if not split.how.random_parts:
-                return shuffled
+            if not draws:
+                return reading.Places(shuffled)
             # All replicas draw for the whole global batch, and take what is theirs.
             key = tf.stack([tf.constant(seed ^ _PARTS_STREAM, tf.int64), step])
             shape = [global_batch_size, crops.NUM_DRAWS + 1]
             uniform = tf.gather(tf.random.stateless_uniform(shape, key), rows)
-            tries = crops.tries(uniform[:, :-1])
-            if not split.how.mirrors:
-                return shuffled, tries
-            return shuffled, tries, uniform[:, -1] < 0.5
+            mirrored = uniform[:, -1] < 0.5 if split.view.mirrors else None
+            return reading.Places(shuffled, crops.tries(uniform[:, :-1]), mirrored)
 
-        return _without_autotune(_examples(split, turns.map(places), size))
+        batches = _examples(split, turns.map(places), size, draws=draws)
+        return _without_autotune(batches.map(Batch))
 
     return input_fn
 
@@ -183,10 +184,10 @@ def training_rows(
 
 
 def evaluation(split: Split, *, global_batch_size: int) -> InputFn:
-    """Return the endless input of whole passes: (images, labels, mask) per replica.
+    """Return the endless input of whole passes: a `Batch` for each replica.
 
     A pass has `evaluation_steps` global batches. The last one is filled up with a
-    repeated example whose mask, float32 `[B]`, is 0.
+    repeated example whose mask is 0.
     """
     num_steps = evaluation_steps(split, global_batch_size)
 
@@ -199,10 +200,11 @@ def evaluation(split: Split, *, global_batch_size: int) -> InputFn:
             return step * global_batch_size + groups.rows(replica, size)
 
         places = turns.map(positions)
-        clipped = places.map(lambda p: tf.minimum(p, split.num_examples - 1))
+        last = split.num_examples - 1
+        clipped = places.map(lambda p: reading.Places(tf.minimum(p, last)))
         masks = places.map(lambda p: tf.cast(p < split.num_examples, tf.float32))
         batches = tf.data.Dataset.zip((_examples(split, clipped, size), masks))
-        return _without_autotune(batches.map(lambda batch, mask: (*batch, mask)))
+        return _without_autotune(batches.map(lambda batch, mask: Batch(*batch, mask)))
 
     return input_fn
 
@@ -231,20 +233,22 @@ def _turns(
     return turns.map(lambda turn: (turn // local, first + turn % local))
 
 
-def _examples(split: Split, places: tf.data.Dataset, size: int) -> tf.data.Dataset:
-    """Turn a dataset of places in a split into one of (images, labels).
+def _examples(
+    split: Split, places: tf.data.Dataset, size: int, *, draws: bool = False
+) -> tf.data.Dataset:
+    """Turn a dataset of `reading.Places` in a split into one of (images, labels).
 
     Args:
         split: That they are in.
-        places: int64 `[size]`; with random parts, beside what those are drawn by.
+        places: Of batches.
         size: Of a batch.
+        draws: Whether random parts are drawn.
     """
-    draws = isinstance(places.element_spec, tuple)
-    if split.how.is_held and not draws:
+    if split.view.is_held and not draws:
         batches = split.reader.held(places, all_rows(split))
     else:
-        rows = places.map(lambda place, *rest: (split.rows(place), *rest))
-        batches = split.reader.streamed(rows, size, draws=draws)
+        found = places.map(lambda p: p._replace(rows=split.rows(p.rows)))
+        batches = split.reader.streamed(found, size, draws=draws)
     return batches.prefetch(2)
 
 

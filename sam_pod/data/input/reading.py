@@ -8,6 +8,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -30,7 +31,7 @@ _REMOTE_REQUESTS = 128
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
+class View:
     """How examples become arrays; the defaults are for raw images as they are."""
 
     image_size: int = 0  # Of a side; 0 for the stored size.
@@ -45,7 +46,15 @@ class Reading:
     )
 
 
-AS_STORED = Reading()
+AS_STORED = View()
+
+
+class Places(NamedTuple):
+    """Which examples a batch has, and what is drawn for each; None where nothing is."""
+
+    rows: tf.Tensor  # int64 `[B]`: their numbers in a split, or in its files.
+    box_draws: tf.Tensor | None = None  # Of `crops.tries`, float32 `[B, ...]`.
+    mirrored: tf.Tensor | None = None  # bool `[B]`.
 
 
 def image_shape(
@@ -55,8 +64,8 @@ def image_shape(
 
     Args:
         manifest: Of the images.
-        image_size: As `Reading.image_size`.
-        channels: As `Reading.channels`.
+        image_size: As `View.image_size`.
+        channels: As `View.channels`.
 
     Raises:
         UserError: images of any size, and none is asked for.
@@ -80,7 +89,7 @@ class Reader:
     directory: str
     manifest: manifest_lib.Manifest
     stored: str  # 'train' or 'test'.
-    reading: Reading
+    view: View
 
     @property
     def paths(self) -> list[str]:
@@ -91,19 +100,18 @@ class Reader:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of what comes out."""
-        reading = self.reading
-        return image_shape(self.manifest, reading.image_size, reading.channels)
+        return image_shape(self.manifest, self.view.image_size, self.view.channels)
 
     @property
     def records(self) -> random_access.Records:
         """Its records by number."""
-        return random_access.Records(self.paths, self.reading.offsets[self.stored])
+        return random_access.Records(self.paths, self.view.offsets[self.stored])
 
     def held(self, batches: tf.data.Dataset, rows: np.ndarray) -> tf.data.Dataset:
-        """Turn a dataset of places in `rows` into one of (images, labels).
+        """Turn a dataset of `Places` into one of (images, labels).
 
         Args:
-            batches: Of int64 `[B]`.
+            batches: Places whose rows are places in `rows`.
             rows: int64 `[N]`: all that may be asked for; read once, before the first.
         """
         total = self.manifest.num_examples(self.stored)
@@ -121,7 +129,7 @@ class Reader:
         everything = _together(parts, part, len(rows)).cache().repeat()
         return tf.data.Dataset.zip((batches, everything)).map(
             lambda places, examples: tuple(
-                tf.gather(each, tf.gather(order, places)) for each in examples
+                tf.gather(each, tf.gather(order, places.rows)) for each in examples
             ),
             num_parallel_calls=2,
         )
@@ -129,25 +137,27 @@ class Reader:
     def streamed(
         self, batches: tf.data.Dataset, batch_size: int, *, draws: bool = False
     ) -> tf.data.Dataset:
-        """Turn a dataset of rows, int64 `[B]`, into one of (images, labels).
+        """Turn a dataset of `Places` in the files into one of (images, labels).
 
         Args:
-            batches: With `draws`, of rows, what the part of each image is drawn by,
-                float32 `[B, ...]` as of `crops.tries`, and perhaps whether it is
-                mirrored, bool `[B]`.
+            batches: Places of `batch_size` examples.
             batch_size: B.
             draws: Whether parts are drawn at random.
         """
         records, is_remote = self.records, files.is_remote(self.directory)
         reads = _REMOTE_REQUESTS if is_remote else 2 * _cores()
-        rows = batches.unbatch()
+        places = batches.unbatch()
         if self._is_plain and not draws:
-            contents = rows.map(records.read, num_parallel_calls=reads)
+            contents = places.map(
+                lambda place: records.read(place.rows), num_parallel_calls=reads
+            )
             examples = contents.batch(batch_size, drop_remainder=True)
             examples = examples.map(self._parse_plain, num_parallel_calls=2)
         else:
-            examples = rows.map(
-                lambda row, *draws: self.parse(records.read(row), *draws),
+            examples = places.map(
+                lambda place: self.parse(
+                    records.read(place.rows), place.box_draws, place.mirrored
+                ),
                 num_parallel_calls=reads,
             )
             examples = examples.batch(batch_size, drop_remainder=True)
@@ -190,22 +200,22 @@ class Reader:
     def parse(
         self,
         serialized: tf.Tensor,
-        tries: tf.Tensor | None = None,
+        box_draws: tf.Tensor | None = None,
         mirrored: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return image and label of one serialized example.
 
         Args:
             serialized: A string.
-            tries: What the part of the image is drawn by; None for the middle.
+            box_draws: As `Places.box_draws`, of this one; None for the middle.
             mirrored: Whether it is, a scalar; None for no.
         """
         contents, labels = self._features(serialized[None])
 
         def box(shape: tf.Tensor) -> tf.Tensor:
-            if tries is not None:
-                return crops.random_box(shape, tries)
-            fraction = CENTRAL_FRACTION if self.reading.random_parts else 1.0
+            if box_draws is not None:
+                return crops.random_box(shape, box_draws)
+            fraction = CENTRAL_FRACTION if self.view.random_parts else 1.0
             return crops.central_box(shape, fraction)
 
         stored = views.Stored(self.manifest.image_encoding, self.manifest.image_shape)
@@ -216,7 +226,7 @@ class Reader:
         return image, labels[0]
 
     def _features(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        names = self.reading.names
+        names = self.view.names
         found = tf.io.parse_example(
             serialized,
             {

@@ -13,8 +13,8 @@ def reader(tmp_path):
     images = [sets.png(sets.noisy(i)) for i in range(12)]
     images[7] = b"no image"
     made = sets.write(tmp_path, images)
-    how = reading.Reading(image_size=8, offsets=sets.all_offsets(tmp_path, made))
-    return reading.Reader(str(tmp_path), made, "train", how)
+    view = reading.View(image_size=8, offsets=sets.all_offsets(tmp_path, made))
+    return reading.Reader(str(tmp_path), made, "train", view)
 
 
 def first(reader, rows):

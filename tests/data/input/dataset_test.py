@@ -38,23 +38,23 @@ def test_what_fits_in_the_share_of_memory_is_held(tmp_path, monkeypatch):
     config = encoded_config(tmp_path)
     needed = 130 * 8 * 8 * 3
     monkeypatch.setattr(host_memory, "total_bytes", lambda: needed * 4)
-    assert dataset.load(config).how.is_held
+    assert dataset.load(config).view.is_held
     monkeypatch.setattr(host_memory, "total_bytes", lambda: needed * 4 - 1)
-    assert not dataset.load(config).how.is_held
+    assert not dataset.load(config).view.is_held
     config.data.memory_fraction = 1.0
-    assert dataset.load(config).how.is_held
+    assert dataset.load(config).view.is_held
     config.data.memory_fraction = 0.0
-    assert not dataset.load(config).how.is_held
+    assert not dataset.load(config).view.is_held
     # Where training sees random parts, 30 and what is held out of it are held.
     config.data.augment, config.data.memory_fraction = "flip,inception", 1.0
     needed = (30 + config.data.validation_examples) * 8 * 8 * 3
     monkeypatch.setattr(host_memory, "total_bytes", lambda: needed)
-    how = dataset.load(config).how
-    assert how.is_held and how.random_parts and how.mirrors
+    view = dataset.load(config).view
+    assert view.is_held and view.random_parts and view.mirrors
     config.data.augment = "inception"
-    assert not dataset.load(config).how.mirrors
+    assert not dataset.load(config).view.mirrors
     monkeypatch.setattr(host_memory, "total_bytes", lambda: needed - 1)
-    assert not dataset.load(config).how.is_held
+    assert not dataset.load(config).view.is_held
 
 
 def test_memory_is_that_of_the_machine_or_its_container(tmp_path, monkeypatch):

@@ -78,8 +78,8 @@ def classic(tmp_path):
 @pytest.mark.parametrize("is_held", [True, False])
 def test_both_layouts_are_read(request, kind, is_held):
     folder = request.getfixturevalue(kind)
-    how = {"tfds": TFDS, "classic": CLASSIC}[kind]
-    made, offsets = foreign.read(str(folder), how)
+    layout = {"tfds": TFDS, "classic": CLASSIC}[kind]
+    made, offsets = foreign.read(str(folder), layout)
     assert [made.num_examples(split) for split in made.splits] == [TRAIN, TEST]
     assert (made.image_encoding, made.image_shape) == ("encoded", (0, 0, 3))
     assert len(made.classes) == 5
@@ -87,8 +87,8 @@ def test_both_layouts_are_read(request, kind, is_held):
         str(folder),
         made,
         9,
-        reading.Reading(
-            image_size=8, is_held=is_held, names=how.names, offsets=offsets
+        reading.View(
+            image_size=8, is_held=is_held, names=layout.names, offsets=offsets
         ),
     )
     seen, labels, _ = take(
@@ -97,7 +97,7 @@ def test_both_layouts_are_read(request, kind, is_held):
     np.testing.assert_array_equal(labels, np.arange(TRAIN, TRAIN + TEST) % 5)
     folder = folder.parent / "ours"
     ours = sets.write(folder, images()[:TRAIN], tests=images()[TRAIN:])
-    ours = pipeline.splits(str(folder), ours, 9, reading.Reading(image_size=8))
+    ours = pipeline.splits(str(folder), ours, 9, reading.View(image_size=8))
     expected = take(pipeline.evaluation(ours["test"], global_batch_size=TEST), 1)
     np.testing.assert_array_equal(seen, expected[0][0])
 
@@ -185,9 +185,9 @@ def test_other_features_are_another_scan(tfds, classic):
         foreign.read(str(classic), layout(("train-*", "validation-*")))
 
 
-def refusal(folder, how):
+def refusal(folder, layout):
     with pytest.raises(errors.UserError) as caught:
-        foreign.read(str(folder), how)
+        foreign.read(str(folder), layout)
     text = str(caught.value)
     assert "\n" not in text
     return text

@@ -36,7 +36,7 @@ def training(splits, start_step=0, seed=5):
 
 def order(splits, steps, **arguments):
     batches = take(training(splits, **arguments), steps)
-    return np.array([fixtures.numbers(images) for images, _ in batches])
+    return np.array([fixtures.numbers(images) for images, *_ in batches])
 
 
 def test_train_and_validation_are_disjoint_and_together_everything(splits):
@@ -77,7 +77,7 @@ def test_hosts_and_replicas_share_the_same_global_batches(splits, hosts, replica
         batches = take(
             training(splits), 6 * local, hosts=hosts, host=host, replicas=replicas
         )
-        numbers = np.array([fixtures.numbers(images) for images, _ in batches])
+        numbers = np.array([fixtures.numbers(images) for images, *_ in batches])
         rows.append(numbers.reshape(6, 16 // hosts))
     np.testing.assert_array_equal(np.concatenate(rows, axis=1), whole)
 

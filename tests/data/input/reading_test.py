@@ -30,21 +30,21 @@ def context(hosts=1, host=0, replicas=1):
 
 def take(input_fn, count, **where):
     batches = itertools.islice(input_fn(context(**where)), count)
-    return [[part.numpy() for part in batch] for batch in batches]
+    return [[part.numpy() for part in batch.tensors] for batch in batches]
 
 
 def open_splits(
     folder, images, *, is_held=True, image_size=0, random_parts=False, mirrors=False
 ):
     made = sets.write(folder, images[:TRAIN], tests=images[TRAIN:])
-    how = reading.Reading(
+    view = reading.View(
         image_size=image_size,
         random_parts=random_parts,
         mirrors=mirrors,
         is_held=is_held,
         offsets={} if is_held and not random_parts else sets.all_offsets(folder, made),
     )
-    return pipeline.splits(str(folder), made, HELD_OUT, how)
+    return pipeline.splits(str(folder), made, HELD_OUT, view)
 
 
 @pytest.fixture(scope="module", params=LAYOUTS)
@@ -351,7 +351,9 @@ def test_shards_without_examples_are_not_asked_for(tmp_path, monkeypatch):
         (tmp_path / "set" / shard.file).unlink()
     monkeypatch.setattr(reading.files, "is_remote", lambda path: True)
     reader = reading.Reader(str(tmp_path / "set"), made, "train", reading.AS_STORED)
-    places = tf.data.Dataset.from_tensors(tf.constant([0, 1, 2], tf.int64))
+    places = tf.data.Dataset.from_tensors(
+        reading.Places(tf.constant([0, 1, 2], tf.int64))
+    )
     found, labels = next(iter(reader.held(places, np.array([2, 0, 1]))))
     np.testing.assert_array_equal(found, [images[i] for i in (2, 0, 1)])
     np.testing.assert_array_equal(labels, [2, 0, 1])

@@ -10,8 +10,8 @@ from tests.data import sets
 ENCODED = views.Stored("encoded", (0, 0, 3))
 
 
-def view(content, how, box, size):
-    made = tf.function(lambda content: views.view(content, how, box, size))
+def view(content, stored, box, size):
+    made = tf.function(lambda content: views.view(content, stored, box, size))
     return made(tf.constant(content)).numpy()
 
 
@@ -32,14 +32,14 @@ def test_an_image_is_mirrored_where_it_says_so():
 def test_a_part_is_that_of_the_whole_image(encode):
     image = sets.noisy(0, (20, 24))
     if encode is None:
-        content, how = image.tobytes(), views.Stored("raw", image.shape)
+        content, stored = image.tobytes(), views.Stored("raw", image.shape)
     else:
-        content, how = encode(image), ENCODED
+        content, stored = encode(image), ENCODED
         image = tf.io.decode_image(content, 3).numpy()
     if encode is sets.jpeg:  # By the method that gives the same everywhere.
         image = tf.io.decode_jpeg(content, 3, dct_method="INTEGER_ACCURATE").numpy()
     expected = tf.image.resize(image[3:13, 2:18], [8, 8]).numpy()
-    found = view(content, how, part, 8)
+    found = view(content, stored, part, 8)
     assert found.dtype == np.uint8
     expected = np.floor(expected + 0.5)
     if encode is sets.jpeg:  # At its border the chroma has no neighbours to blend.
@@ -68,8 +68,12 @@ def test_the_middle_of_a_gradient_is_its_middle():
 def test_channels_are_those_that_are_asked_for(channels):
     image = sets.noisy(0, (9, 9))
     for encode in (sets.png, sets.jpeg):
-        how = views.Stored("encoded", (0, 0, channels))
-        assert view(encode(image), how, crops.central_box, 5).shape == (5, 5, channels)
+        stored = views.Stored("encoded", (0, 0, channels))
+        assert view(encode(image), stored, crops.central_box, 5).shape == (
+            5,
+            5,
+            channels,
+        )
 
 
 def test_what_is_no_image_fails():

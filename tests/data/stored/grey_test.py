@@ -50,13 +50,13 @@ def test_a_set_is_read_in_grey_in_every_way(tmp_path, encoded, is_held, size):
     manifest = sets.write(tmp_path, images)
     seen = {}
     for channels in (0, 1):
-        how = reading.Reading(
+        view = reading.View(
             image_size=size,
             channels=channels,
             is_held=is_held,
             offsets=sets.all_offsets(tmp_path, manifest),
         )
-        test = pipeline.splits(str(tmp_path), manifest, 3, how)["test"]
+        test = pipeline.splits(str(tmp_path), manifest, 3, view)["test"]
         batch = pipeline.evaluation(test, global_batch_size=7)
         seen[channels] = take(batch, 1)[0][0]
     assert seen[1].shape == (7, size or 8, size or 8, 1)

@@ -26,8 +26,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     `[B, H, W, C]`.
     """
 
-    # Set it, and a batch is that of all replicas averaged over: one collective a layer
-    # forward and one back, and no fused operation, which knows its own batch alone.
+    # With it a batch is that of all replicas averaged over: one collective a layer
+    # forward and one back, and no fused operation, which knows only its own batch.
     average: Average | None = None
 
     def call(
@@ -87,16 +87,16 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
 
-_LAST_AXIS = (-1, 3)  # Of images, `[B, H, W, C]`.
+_LAST_AXIS = (-1, 3)  # The channels of images, `[B, H, W, C]`.
 
 
 def keep_batches_apart(model: keras.Model) -> list[str]:
-    """Make each replica's batch BatchNorm's, and return which layers said otherwise.
+    """Make BatchNorm use each replica's batch, and return the layers that did not.
 
-    Whose batch it is, the run decides and not the file: `share_batches` shares it.
+    The run decides whose batch it is, not the file: `share_batches` shares it.
 
     Args:
-        model: Changed in place.
+        model: A model, changed in place.
     """
     layers = [x for x in _layers(model) if x.synchronized]
     for layer in layers:
@@ -110,10 +110,10 @@ def share_batches(
     """Make every BatchNorm of a model take the statistics of all replicas averaged.
 
     Args:
-        model: Changed in place.
-        average: Over the replicas that share a batch.
-        over_all_replicas: Whether these are all there are, which Keras' own layer can
-            do by itself.
+        model: A model, changed in place.
+        average: The mean over the replicas that share a batch.
+        over_all_replicas: Whether all replicas share one, which Keras' own layer can do
+            by itself.
     """
     for layer in _layers(model):
         if isinstance(layer, FusedBatchNormalization) and layer.axis in _LAST_AXIS:
@@ -151,11 +151,11 @@ def _moments_of_some(
 def _split_bias(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return inputs of a traced layer before a bias was added to them, and that bias.
 
-    What a batch is normalized to does not depend on it: its gradient is zero, and not
-    to compute that zero, a sum of all gradients, spares a pass over them. Not so where
-    activations have four bytes: with the sum, a TPU's compiler stores their gradient,
-    in the two bytes that its convolutions take, instead of computing it twice from
-    what is wider (measured: some 8.2 GB a step for 8.9).
+    The normalized batch does not depend on the bias: its gradient is zero, and not
+    computing that zero, a sum of all gradients, spares a pass over them. Activations of
+    four bytes keep the bias: with the sum, a TPU's compiler stores their gradient in
+    the two bytes that its convolutions take, instead of computing it twice from wider
+    values (measured: 8.2 GB a step instead of 8.9).
     """
     last = inputs.op
     is_bias = last.type == "BiasAdd" and last.get_attr("data_format") == b"NHWC"
@@ -183,11 +183,12 @@ def _normalize_in_few_passes(
     on a TPU with d taken from zero. Keras' second pass over the inputs loses none.
 
     Args:
-        inputs: Channels last.
-        scale: `[C]`, float32 or wider, as all that is computed.
-        offset: `[C]`.
-        near: `[C]`, about the mean: subtracted before squaring, so that little cancels.
-        epsilon: Added to the variance.
+        inputs: Activations, channels last.
+        scale: The scale, `[C]`, float32 or wider, like all that is computed.
+        offset: The offset, `[C]`.
+        near: Values near the mean, `[C]`: subtracted before squaring, so that little
+            cancels.
+        epsilon: The number that is added to the variance.
     """
     axes = list(range(len(inputs.shape) - 1))
     count = tf.cast(tf.size(inputs) // inputs.shape[-1], scale.dtype)
@@ -238,11 +239,11 @@ def _shared_moments(
     """Return mean and variance of each channel over all replicas' batches.
 
     Args:
-        inputs: This replica's.
-        near: About the mean, equal on all replicas; subtracted before squaring, so
-            that little cancels.
-        average: Over the replicas.
-        axes: All but that of the channels; None where it is the last.
+        inputs: This replica's activations.
+        near: Values near the mean, equal on all replicas: subtracted before squaring,
+            so that little cancels.
+        average: The mean over the replicas.
+        axes: All axes but that of the channels; None where it is the last.
     """
     axes = list(range(len(inputs.shape) - 1)) if axes is None else axes
     mean, variance = tf.nn.moments(inputs, axes)

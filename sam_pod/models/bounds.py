@@ -1,4 +1,4 @@
-"""Between which numbers a model's outputs must lie, by what makes them."""
+"""Between which numbers a model's outputs must lie, given the layers that make them."""
 
 import math
 from typing import Any, NamedTuple
@@ -47,7 +47,7 @@ _OPERATIONS = {
         if "_" not in name and name != "exponential"
     },
 }
-# What gives numbers that lie where those lie that it is given.
+# Layers whose outputs lie between the same numbers as their inputs.
 _PASSING = {
     *("Identity", "Flatten", "Reshape", "Squeeze", "GetItem", "Cast", "Dropout"),
     *("GlobalAveragePooling2D", "GlobalMaxPooling2D", "AveragePooling2D"),
@@ -61,12 +61,12 @@ _ARITHMETIC = {
 
 
 class Bounds(NamedTuple):
-    """Between what outputs lie."""
+    """The numbers between which outputs lie."""
 
     low: float
     high: float
-    margin: float  # By which the output of a class can exceed all others.
-    name: str  # Of the layer that sees to it; '' where nothing does.
+    margin: float  # The most by which the output of a class can exceed all others.
+    name: str  # The layer that bounds them; '' where none does.
 
     def floor(self, num_classes: int) -> float:
         """Return the least cross-entropy that outputs within them can have, in nats."""
@@ -109,7 +109,7 @@ def of(tensor: Any, num_classes: int) -> Bounds | None:
 
 
 def _own(operation: Any, kind: str, num_classes: int) -> Bounds | None:
-    """Return the bounds that an operation of Keras has whatever it is given."""
+    """Return the bounds that a Keras operation has for any input."""
     if kind in ("UnitNormalization", "Normalize"):
         widest = math.sqrt(num_classes / max(num_classes - 1, 1))
         return Bounds(-1, 1, widest, "")

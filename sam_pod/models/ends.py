@@ -61,7 +61,7 @@ def check(
 
 
 def _way_on(given: tuple[int | None, ...], expected: tuple[int | None, ...]) -> str:
-    """Return what makes the data fit, where something does."""
+    """Return the setting that makes the data fit, '' where none does."""
     if len(given) != 4:
         return ""
     fits = [a in (None, b) for a, b in zip(given, expected, strict=True)]
@@ -76,7 +76,7 @@ def _way_on(given: tuple[int | None, ...], expected: tuple[int | None, ...]) -> 
 
 
 def with_plain_output(model: keras.Model) -> keras.Model:
-    """Return a model of one output that gives it as it is, and in no dict."""
+    """Return a model that gives its one output as it is, not in a dict."""
     graph = getattr(model, "_functional", None) or model
     if not isinstance(graph.output, dict):
         return model
@@ -86,8 +86,8 @@ def with_plain_output(model: keras.Model) -> keras.Model:
 def without_softmax(model: keras.Model) -> keras.Model:
     """Take off the softmax or log-softmax that makes the output, where one does.
 
-    The loss takes logits and makes its own, so that nothing is lost. One that is used
-    for something else, too, stays.
+    The loss takes logits and applies its own softmax, so nothing is lost. A softmax
+    that something else uses, too, stays.
     """
     graph = getattr(model, "_functional", None) or model
     if len(graph.outputs) != 1:
@@ -126,10 +126,10 @@ def check_logits(name: str, network: Network, num_classes: int, *, begun: bool) 
     """Refuse outputs that keep the loss up, or warn of them.
 
     Args:
-        name: Of the model's file.
-        network: Without the softmax of its file.
-        num_classes: Of the data.
-        begun: Whether it trains already, and so is warned of alone.
+        name: The name of the model's file.
+        network: The network, without the softmax of its file.
+        num_classes: The number of classes of the data.
+        begun: Whether the run has begun already; then a warning replaces the refusal.
 
     Raises:
         UserError: with the least loss that such outputs can have.

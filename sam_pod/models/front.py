@@ -12,8 +12,8 @@ class Step(NamedTuple):
     """One call of a layer or an operation on images."""
 
     operation: Any  # A keras.Operation.
-    images: tf.Tensor  # What it is given.
-    outputs: tf.Tensor | None  # What it gives, or None where it was not called.
+    images: tf.Tensor  # Its input.
+    outputs: tf.Tensor | None  # Its output, or None where it was not called.
 
     @property
     def name(self) -> str:
@@ -25,21 +25,21 @@ class Front(NamedTuple):
     """The way of images to the first layers with weights."""
 
     passed: list[Step]  # Before them, in order.
-    first: list[Step]  # Them; not called.
+    first: list[Step]  # The calls of those layers, which were not made.
 
 
 def walk(
     model: keras.Model, images: tf.Tensor, *, key: tf.Tensor | None = None
 ) -> Front:
-    """Call what has no weights of its own on images, up to the first layers that have.
+    """Call the layers without weights on images, up to the first layers with weights.
 
-    Nothing of the model changes, and no random state is read or moved.
+    The model does not change, and no random state is read or moved.
 
     Args:
-        model: Functional or Sequential, with one input; nested as it may be.
-        images: float32 `[B, H, W, C]`.
-        key: int32 `[2]`, as `Network.apply` takes it: given, the model trains, and
-            draws what it would draw there.
+        model: A Functional or Sequential model with one input, nested or not.
+        images: Images, float32 `[B, H, W, C]`.
+        key: The int32 `[2]` key that `Network.apply` takes. With one the model trains,
+            and draws what it would draw there.
     """
     front = Front([], [])
     with keras.StatelessScope(state_mapping=_seeds(model, key)):
@@ -96,7 +96,7 @@ def is_model(operation: Any) -> bool:
 
 
 def has_weights(operation: Any) -> bool:
-    """Return whether it learns, or did: adapted normalization alone does not count."""
+    """Return whether a layer learns, or did; adapted normalization does not count."""
     if isinstance(operation, keras.layers.Normalization):
         return False
     return bool(getattr(operation, "weights", None))

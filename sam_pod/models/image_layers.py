@@ -7,8 +7,8 @@ from absl import logging
 
 from sam_pod import errors
 
-# Each mixes examples, and their labels where it is given these; a model's file gives
-# it images alone. The key of a config that does both.
+# Layers that mix examples, and labels where they get these; a model's file gives them
+# images alone. The value is the config that mixes both.
 _MIXING = {keras.layers.MixUp: "mixup", keras.layers.CutMix: "cutmix"}
 # What takes red, green and blue, all of it or some of its operations.
 _IN_COLOURS = (
@@ -26,9 +26,9 @@ def check_mixing(path: str, model: keras.Model, *, begun: bool) -> None:
     """Refuse layers that mix images of several examples, or warn of them.
 
     Args:
-        path: Of the model's file.
-        model: That is in it.
-        begun: Whether it trains already, and so is warned of alone.
+        path: The path of the model's file.
+        model: The model in it.
+        begun: Whether the run has begun already; then a warning replaces the refusal.
 
     Raises:
         UserError: naming the layer, and the config that mixes the labels, too.
@@ -47,13 +47,13 @@ def check_mixing(path: str, model: keras.Model, *, begun: bool) -> None:
 
 
 def colours_only(path: str, model: keras.Model, channels: int, error: str) -> str:
-    """Return in a line which layer fails for it takes colours; '' where none does.
+    """Return a line on the layer that fails because it takes colours; '' for none.
 
     Args:
-        path: Of the model's file.
-        model: That is in it, whose call failed.
-        channels: Of its images.
-        error: The text that Keras gave, which names the class of the layer.
+        path: The path of the model's file.
+        model: The model in it, whose call failed.
+        channels: The number of channels of its images.
+        error: Keras' message, which names the class of the layer.
     """
     if channels == 3:
         return ""

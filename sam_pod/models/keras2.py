@@ -18,9 +18,9 @@ def translate(name: str, config: Any, objects: list[dict[str, Any]]) -> None:
     """Change a configuration of tf.keras 2 so that Keras 3 reads it as it was meant.
 
     Args:
-        name: Of the file.
-        config: As JSON; changed in place.
-        objects: All that is serialized in it.
+        name: The file's name.
+        config: The configuration, as JSON; changed in place.
+        objects: All objects serialized in it.
 
     Raises:
         UserError: naming what means something else in Keras 3.
@@ -67,7 +67,7 @@ def translate(name: str, config: Any, objects: list[dict[str, Any]]) -> None:
 def _plain(content: Any) -> Any:
     """Return a configuration with NumPy's numbers and policies as Keras 3 writes them.
 
-    What holds other objects stays the same dictionary, which others refer to.
+    A dictionary that holds other objects stays the same one, which others refer to.
     """
     if isinstance(content, dict):
         inner = content.get("config")
@@ -86,7 +86,7 @@ def _translate_lambda(found: dict[str, Any]) -> None:
     """Write a Lambda's code as Keras 3 does, which runs it only where that is asked."""
     inner = found["config"]
     if "module" not in found:
-        return  # Keras 3 reads those of before 2.13, by other code.
+        return  # Other code of Keras 3 reads those from before 2.13.
     if inner.get("output_shape_type") == "raw":
         for key in ("output_shape_type", "output_shape_module"):
             inner.pop(key, None)

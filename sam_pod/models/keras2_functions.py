@@ -2,7 +2,7 @@
 
 tf.keras 2 kept each call of a function on its symbolic tensors (`x / 255`,
 `tf.nn.relu(x)`, what `preprocess_input` does) as a layer `TFOpLambda` of its own, which
-Keras 3 has not. Those that a layer does alike are put in its place.
+Keras 3 has not. A layer that does the same takes its place.
 """
 
 from typing import Any
@@ -37,8 +37,8 @@ def translate(name: str, objects: list[dict[str, Any]]) -> None:
     """Change calls of functions to layers that do the same.
 
     Args:
-        name: Of the file.
-        objects: All that is serialized in it; changed in place.
+        name: The file's name.
+        objects: All objects serialized in it; changed in place.
 
     Raises:
         UserError: naming a function for which there is no such layer.
@@ -141,7 +141,7 @@ def _with_constant_first(
 
 
 def _rescaling(kind: str, constant: Any) -> dict[str, Any]:
-    """Return the settings of the Rescaling that is an operation with a constant."""
+    """Return the settings of the Rescaling that equals an operation with a constant."""
 
     if kind == "Multiply":
         return {"scale": constant, "offset": 0.0}

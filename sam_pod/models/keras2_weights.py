@@ -21,9 +21,9 @@ def moved(content: bytes, before: Any, after: Any) -> bytes:
     """Return a file's content with the weights where Keras 3 looks for them.
 
     Args:
-        content: Of a .keras file.
-        before: The configuration in it, as tf.keras 2 wrote it.
-        after: The same as Keras 3 reads it: other classes, but the same layers.
+        content: The content of a .keras file.
+        before: The configuration in it, as written by tf.keras 2.
+        after: The same for Keras 3: other classes, but the same layers.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if WEIGHTS not in archive.namelist():
@@ -63,7 +63,7 @@ def _move(place: h5py.Group, before: Any, after: Any) -> None:
 def _names(
     layers: list[dict[str, Any]], counting_weights: h5py.Group | None = None
 ) -> Iterator[str]:
-    """Yield the layers' names, of which one with weights counts twice if asked."""
+    """Yield the layers' names; if asked, a layer with weights counts twice."""
     counts: dict[str, int] = {}
     for layer in layers:
         kind = _snake_case(layer["class_name"])

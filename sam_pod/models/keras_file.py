@@ -19,12 +19,12 @@ def load(
     """Return the model in a file as a network of logits.
 
     Args:
-        path: Of what `model.save` wrote, local or remote; its weights are the initial
-            ones.
+        path: The local or remote path of a file that `model.save` wrote; its weights
+            are the initial ones.
         image_shape: (H, W, C) of the data.
-        num_classes: Of the data.
-        dtype_policy: Of all layers, whatever policy they were saved with.
-        trusted_modules: As `model.trusted_modules`.
+        num_classes: The number of classes of the data.
+        dtype_policy: The policy of all layers, whatever they were saved with.
+        trusted_modules: The value of `model.trusted_modules`.
 
     Raises:
         UserError: it cannot be loaded, does not fit the data, or cannot be trained.

@@ -5,7 +5,7 @@ import os
 from sam_pod.models import model_file
 from sam_pod.storage import faults, files
 
-# Not what was trained: a checkpoint has that, and an export.
+# It is not what was trained: a checkpoint has that, and an export.
 _NAMES = {model_file.KERAS: "initial.keras", model_file.H5: "initial.h5"}
 
 

@@ -19,7 +19,7 @@ CONFIG = "config.json"
 _WEIGHTS = ("model.weights.h5", "model.weights.npz")
 _REMEDY = "name a file that model.save('x.keras') wrote, or a model of this package"
 _H5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# What other files begin with, and what they are.
+# The first bytes of other files, and what they are.
 _OTHERS = (
     (0, b"version https://git-lfs", "a pointer of Git LFS: `git lfs pull` fetches it"),
     (0, b"<!DOCTYPE", "a web page, as of a link that wants a log-in"),
@@ -38,7 +38,7 @@ _OTHERS = (
 class ModelFile:
     """What is in a file."""
 
-    name: str  # As it was given.
+    name: str  # The path as the user gave it.
     kind: str  # KERAS or H5.
     content: bytes
 

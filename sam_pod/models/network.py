@@ -80,9 +80,9 @@ class Network:
         Args:
             weights: One tensor per trainable variable.
             stats: One tensor per statistic (BatchNorm's moving mean and variance).
-            images: float32.
-            key: int32 `[2]`. Given, the model trains: batch statistics, and dropout
-                masks that are a function of the key. Not given, it infers.
+            images: Images, float32.
+            key: An int32 `[2]` key. With one the model trains: batch statistics, and
+                dropout masks that are a function of the key. Without, it infers.
         """
         remaining = iter(stats)
         non_trainable = [

@@ -31,10 +31,10 @@ def load(names: str) -> dict[str, Any]:
     """Import the modules, and return their classes and functions by name.
 
     Args:
-        names: Of importable modules, or paths of .py files; comma-separated.
+        names: Importable modules, or paths of .py files; comma-separated.
 
     Raises:
-        UserError: one cannot be found or imported.
+        UserError: a module cannot be found or imported.
     """
     found: dict[str, Any] = {}
     for name in _modules(names):
@@ -51,7 +51,7 @@ def digest(names: str) -> str:
     """Return a SHA-256 over the modules' files; '' where none is named.
 
     Raises:
-        UserError: one cannot be found.
+        UserError: a module cannot be found.
     """
     if not parse(names):
         return ""
@@ -104,7 +104,7 @@ def _import(name: str) -> ModuleType:
 def _from_file(module_name: str, path: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(module_name, path)
     module = importlib.util.module_from_spec(spec)
-    # What is beside it is found as when it is run as a script, after all else.
+    # Modules beside it are found as if it ran as a script, but after all others.
     sys.path.append(os.path.dirname(path))
     sys.modules[module_name] = module
     try:

@@ -10,7 +10,7 @@ def input_channels(name: str) -> int | None:
     """Return the channels of the input of a .keras file; None where it does not say.
 
     Args:
-        name: As in `model.name`.
+        name: The value of `model.name`.
     """
     try:
         with zipfile.ZipFile(os.path.expanduser(name)) as file:

@@ -11,9 +11,10 @@ import tensorflow as tf
 class StridedPointwiseConv2D(keras.layers.Conv2D):
     """Compute a strided `keras.layers.Conv2D` of 1 x 1, the shortcut of a ResNet.
 
-    In one of its three convolutions the inputs that it looks at are cut out before, and
-    nothing else is read. The others are strided, that for the gradient of the inputs
-    always: the gradient of a cut, padded, is one more tensor of the inputs' size.
+    The layer runs three convolutions: forward, and one for each gradient. In one of
+    them (`cuts_for`) the strided pixels are sliced out first, so that only they are
+    read; the others stay strided. The gradient with respect to the inputs is always
+    strided, because slicing there would need one more tensor of the inputs' size.
     Arguments, weights and results are Keras'; inputs are `[B, H, W, C]`.
     """
 
@@ -26,9 +27,9 @@ class StridedPointwiseConv2D(keras.layers.Conv2D):
         """Take what `keras.layers.Conv2D` takes, and where to cut.
 
         Args:
-            *args: Of Keras' layer.
-            cuts_for: What the inputs are cut for.
-            **kwargs: Of Keras' layer.
+            *args: Arguments of Keras' layer.
+            cuts_for: The convolution for which the inputs are cut.
+            **kwargs: Arguments of Keras' layer.
 
         Raises:
             ValueError: a kernel that is larger, channels that come first, or nothing
@@ -48,7 +49,7 @@ class StridedPointwiseConv2D(keras.layers.Conv2D):
             )
 
     def get_config(self) -> dict[str, Any]:
-        """Return what a file keeps."""
+        """Return the settings that a file keeps."""
         return {**super().get_config(), "cuts_for": self.cuts_for}
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

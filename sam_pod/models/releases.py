@@ -28,7 +28,7 @@ from sam_pod.models import keras2, keras2_weights, model_file, own_code
 _ANY = object()  # What only says how the layer was built.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     **{
-        layer: {"groups": 1}  # Of tf.keras 2, where nothing else was possible.
+        layer: {"groups": 1}  # From tf.keras 2, where nothing else was possible.
         for layer in (
             *("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"),
             *("DepthwiseConv1D", "DepthwiseConv2D"),
@@ -36,7 +36,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         )
     },
     **{
-        layer: {"time_major": False}  # Of tf.keras 2.
+        layer: {"time_major": False}  # From tf.keras 2.
         for layer in ("GRU", "LSTM", "RNN", "SimpleRNN")
     },
     "BatchNormalization": {"renorm": False, "renorm_momentum": 0.99},
@@ -53,7 +53,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "StringLookup": {"oov_method": "floormod"},
 }
 _H5_CONFIG = "model_config"
-_MOST_KEYS = 200  # Of one file; each is one attempt.
+_MOST_KEYS = 200  # In one file; each is one attempt.
 _UNKNOWN = (
     re.compile(r"Unrecognized keyword arguments passed to (\w+): (\{.*\})"),
     re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'"),
@@ -66,8 +66,8 @@ def load(file: model_file.ModelFile, trusted_modules: str = "") -> keras.Model:
     """Return the model in a file, not compiled.
 
     Args:
-        file: Its bytes.
-        trusted_modules: As `model.trusted_modules`.
+        file: The file's bytes.
+        trusted_modules: The value of `model.trusted_modules`.
 
     Raises:
         UserError: naming what cannot be read, and the releases of the file and here.
@@ -152,7 +152,7 @@ def _load(
     kind: str, content: bytes, custom: dict[str, Any], is_safe: bool
 ) -> keras.Model:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Of what is old in an old file.
+        warnings.simplefilter("ignore")  # Old files have old settings.
         path = os.path.join(folder, f"model.{kind}")
         with open(path, "wb") as file:
             file.write(content)

@@ -23,10 +23,10 @@ def build(
         dtype_policy: 'float32' or 'mixed_bfloat16'; the logits are always float32.
     """
 
-    # What strided shortcuts cut their inputs for, by their filters. Of fourteen ways to
-    # compute the two, this is the best for a TPU v5e and a v4 together
-    # (tests/bench/tpu_compile.py, libtpu 0.0.7): others move fewer bytes on one, and
-    # more, or take more memory, on the other.
+    # The convolution for which strided shortcuts cut their inputs, by their filters.
+    # This is the best of fourteen ways to compute the two for a TPU v5e and a v4
+    # together (tests/bench/tpu_compile.py, libtpu 0.0.7): the others move fewer bytes
+    # on one, and more, or take more memory, on the other.
     is_float32 = dtype_policy == "float32"
     cuts_for = {128: "output", 256: "output" if is_float32 else "kernel_gradient"}
 

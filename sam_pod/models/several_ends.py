@@ -9,8 +9,8 @@ def way_on(model: keras.Model, num_classes: int) -> str:
     """Return what to save instead of a model, as the end of a sentence.
 
     Args:
-        model: Whose inputs or outputs are none or several.
-        num_classes: Of the data.
+        model: A model with no or several inputs or outputs.
+        num_classes: The number of classes of the data.
     """
     inputs, outputs = (getattr(model, name, None) or [] for name in ENDS)
     if not inputs or not outputs:

@@ -30,14 +30,15 @@ def build(
         name: A file's weights are the initial weights; a softmax that makes its output
             is taken off, since the loss takes logits.
         image_shape: (H, W, C) of the data.
-        num_classes: Of the data.
+        num_classes: The number of classes of the data.
         dtype: 'float32', or 'bfloat16' for the layers' arithmetic (weights and
             statistics stay float32, and so does the last layer).
-        seed: Of the initial weights.
-        batch_norm_average: Makes BatchNorm's batch that of all replicas averaged over;
+        seed: The seed of the initial weights.
+        batch_norm_average: The mean over the replicas that share BatchNorm's batch;
             without it a batch is the replica's own.
-        over_all_replicas: Whether it averages over all replicas there are.
-        trusted_modules: As `model.trusted_modules`: what a file's own classes are of.
+        over_all_replicas: Whether that mean is over all replicas.
+        trusted_modules: The value of `model.trusted_modules`: the modules that have a
+            file's own classes.
 
     Raises:
         UserError: unknown name, unreadable file, or a model that does not fit the data.

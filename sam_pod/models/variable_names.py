@@ -13,12 +13,12 @@ import keras
 def of(model: keras.Model, variables: Sequence[keras.Variable]) -> list[str]:
     """Return a name for each variable; none has that of another of the model.
 
-    It is Keras' path where that is the variable's alone, else with the names of the
-    layers around it, and with a number where these are equal, too.
+    The name is Keras' path if no other variable has that, else the path with the names
+    of the layers around it, and with a number where these are equal, too.
 
     Args:
-        model: That all of them are of.
-        variables: Some or all of the model's.
+        model: The model that has the variables.
+        variables: Some or all of the model's variables.
     """
     every = [*model.trainable_variables, *model.non_trainable_variables]
     count = Counter(variable.path for variable in every)

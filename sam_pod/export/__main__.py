@@ -13,7 +13,7 @@ The programs are portable StableHLO, which JAX 0.4.34 and other compilers read. 
 cannot be made of a model is left out: the log and `not_made` in the manifest say why.
 
 Exit codes: 0 done; 1 the user's error, one line on stderr; 42 interrupted, the same
-command starts it anew; 70 a bug, with its traceback.
+command starts it again; 70 a bug, with its traceback.
 """
 
 import os

@@ -20,8 +20,8 @@ from sam_pod.run import trained as trained_lib
 from sam_pod.run.trained import Trained
 from sam_pod.storage import new_folder
 
-# What is raised of a model that has no such form: by us of what does not compile
-# (UserError), by Keras of a layer that cannot be written.
+# Errors for a model that has no such form: a UserError if it does not compile, others
+# of Keras for a layer that cannot be written.
 _NO_SUCH_FORM = (ValueError, TypeError, RuntimeError)
 
 
@@ -41,13 +41,14 @@ def write(
     `not_made` in the manifest say why.
 
     Args:
-        workdir: Of the run.
+        workdir: The run's folder.
         output: A folder that is empty or does not exist.
-        which: Checkpoint: 'latest' or 'best'.
-        num_replicas: Of the training step.
-        batch_size: Of the inference program; None for that of a replica's step.
-        data_dir: Of the prepared data, '' for what the run's config says.
-        check: Called between parts of the work; what it raises ends it.
+        which: The checkpoint: 'latest' or 'best'.
+        num_replicas: The replicas of the training step.
+        batch_size: The batch of the inference program; None for that of a replica's
+            step.
+        data_dir: The folder of the prepared data, '' for that of the run's config.
+        check: A function called between parts of the work; what it raises ends it.
 
     Raises:
         UserError: the run, its data or the output is not as it must be, or nothing can
@@ -68,8 +69,8 @@ def _may_fail(file: str, not_made: dict[str, str]) -> Iterator[None]:
     """Let a model that has no such form, which is no reason to refuse the others.
 
     Args:
-        file: That the context makes.
-        not_made: Gets why the context failed, by file.
+        file: The file that the context makes.
+        not_made: The reasons of failures by file, to which this context's is added.
     """
     try:
         yield
@@ -111,7 +112,7 @@ def _lower(
 
 
 def _check_replicas(trained: Trained, num_replicas: int) -> None:
-    """Refuse replicas among which the run's batch cannot be dealt out.
+    """Refuse a number of replicas that does not divide the run's batch.
 
     Raises:
         UserError: with the numbers that are possible.
@@ -178,7 +179,7 @@ def _write_files(
 
 
 def _remove(path: str) -> None:
-    """Delete what there is of a file or a folder."""
+    """Delete a file or a folder, or what there is of it."""
     if os.path.isdir(path):
         shutil.rmtree(path)
     elif os.path.exists(path):

@@ -36,14 +36,15 @@ def write_saved_model(
     """Write a SavedModel whose one signature takes raw images, any number of them.
 
     Args:
-        folder: In TensorFlow Serving's layout: it ends in a version, a whole number.
-        recipe: Of the run.
-        values: Of its checkpoint.
+        folder: A folder in TensorFlow Serving's layout, which ends in a version, a
+            whole number.
+        recipe: The run's recipe.
+        values: The values of its checkpoint.
         image_shape: (H, W, C).
     """
     serving = _Serving(recipe, values)
     spec = tf.TensorSpec([None, *image_shape], tf.uint8, name="images")
-    # An attribute, so that it can be called without naming the signature, too.
+    # As an attribute it can be called without naming the signature, too.
     serving.serve = tf.function(
         serving.__call__, input_signature=[spec], autograph=False
     )

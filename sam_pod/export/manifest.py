@@ -1,4 +1,4 @@
-"""What manifest.json says of an exported folder: how to call what is in it."""
+"""The manifest.json of an exported folder, which says how to call what is in it."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def program_file(name: str) -> str:
 
 
 def key(tensor: Tensor) -> str:
-    """Return under which name values.npz has an input; '' for what is no state."""
+    """Return the name of an input in values.npz; '' for one that is no state."""
     if tensor.role not in _STATE:
         return ""
     # A slot and a weight may have one name; with their roles they have not.
@@ -46,8 +46,8 @@ def describe(
 
     Args:
         trained: The run.
-        programs: Those that were made, by name.
-        not_made: By file, why this model has no such form.
+        programs: The programs that were made, by name.
+        not_made: The reasons why this model has no such form, by file.
     """
     config, data, checkpoint = trained.config, trained.data, trained.checkpoint
     custom = own_code.load(config.model.trusted_modules)

@@ -15,8 +15,8 @@ _EQUIVALENTS = {
     "sam_pod>FusedBatchNormalization": ("BatchNormalization", ()),
     "sam_pod>StridedPointwiseConv2D": ("Conv2D", ("cuts_for",)),
 }
-# What layers write that those of Keras 3.5 do not take, by layer: a key, and the values
-# that mean what Keras 3.5 does without it. From the signatures of 3.5.0 to 3.15.1.
+# By layer, the keys that Keras 3.5 does not take, with the values that mean what it
+# does without them. From the signatures of 3.5.0 to 3.15.1.
 _BOXES = {"bounding_box_format": (None,)}
 _RANDOM = {**_BOXES, "data_format": (None, "channels_last")}
 _PLACED = {**_BOXES, "factor": (None,)}
@@ -75,7 +75,7 @@ def equivalent(model: keras.Model) -> keras.Model:
     plain = _changed(content, _as_keras_own)
     if plain == content:
         return model
-    # What was serialized just now is as safe as it was.
+    # The model was serialized just now, so it is as safe as before.
     copy = keras.saving.deserialize_keras_object(plain, safe_mode=False)
     olds, news = model.variables, copy.variables
     if [*map(_identity, olds)] != [*map(_identity, news)]:

@@ -20,7 +20,7 @@ import tensorflow as tf
 from sam_pod import errors
 from sam_pod.data.augment import color, erasing, geometry, mixing, policies
 
-# Uniform numbers that every example has: crop row, crop column, flip, brightness.
+# The uniform numbers of every example: crop row, crop column, flip, brightness.
 NUM_DRAWS = 4
 NAMES = (
     "inception",  # Done by the input, with the flip: see data/input/views.py.
@@ -41,7 +41,7 @@ Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What `names` may need; the keys of the same names in the section `data`."""
+    """Settings that `names` may need: the keys of the same names in section `data`."""
 
     crop_padding: int = 4
     brightness_delta: float = 0.5
@@ -73,7 +73,7 @@ class Augmentation:
 def draws(
     key: tf.Tensor, global_batch_size: int, num_draws: int = NUM_DRAWS
 ) -> tf.Tensor:
-    """Return what chance decides for a global batch: float32 in [0, 1), `[G, N]`.
+    """Return the random numbers of a global batch: float32 in [0, 1), `[G, N]`.
 
     The first NUM_DRAWS are the same however many there are.
     """
@@ -118,11 +118,11 @@ def build(names: str, options: Options) -> Augmentation:
     """Return the augmentation that `names` lists.
 
     Args:
-        names: Of NAMES, joined by commas; '' for none. The order of work is always
-            that of NAMES, but for what the input does, which comes first; images are
-            scaled to [0, 1] before 'brightness'. Of 'mixup' and 'cutmix' together each
-            pair of examples draws one.
-        options: What they need.
+        names: Some of NAMES, joined by commas; '' for none. The order of work is always
+            that of NAMES, but the input's part comes first; images are scaled to
+            [0, 1] before 'brightness'. With both 'mixup' and 'cutmix' each pair of
+            examples draws one.
+        options: The settings that they need.
 
     Raises:
         UserError: a name that is not known, or two that exclude each other.

@@ -5,7 +5,7 @@ import tensorflow as tf
 # tensorflow/models, research/slim/preprocessing/inception_preprocessing.py.
 BRIGHTNESS = 32 / 255
 SATURATION = (0.5, 1.5)
-HUE = 0.2  # Of a full turn.
+HUE = 0.2  # In full turns.
 CONTRAST = (0.5, 1.5)
 JITTER_DRAWS = 4
 
@@ -19,8 +19,9 @@ def brightness(images: tf.Tensor, uniform: tf.Tensor, delta: float) -> tf.Tensor
 def jitter(images: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
     """Change brightness, saturation, hue and contrast as Inception's training does.
 
-    In this order, the first of the four of its code; clipped to [0, 1] at the end, and
-    after the brightness too, for below 0 there is no saturation.
+    The changes come in this order, the first of the four in its code. Values are
+    clipped to [0, 1] at the end, and after the brightness, because below 0 there is no
+    saturation.
 
     Args:
         images: float32 `[B, H, W, C]` in [0, 1]; of one channel, only brightness and

@@ -1,7 +1,7 @@
 """Where pixels come from: crop, flip, and affine maps, of a batch at once.
 
-On a TPU a pixel's channels travel as one 32-bit number: of a crop of 128 images of
-32 x 32, libtpu expects 61,000 cycles of a TPU v5e, and byte by byte 771,000. Elsewhere
+On a TPU a pixel's channels travel as one 32-bit number: for a crop of 128 images of
+32 x 32, libtpu expects 61,000 cycles of a TPU v5e, and 771,000 byte by byte. Elsewhere
 bytes are copied, which takes a CPU a third of the time; the pixels are the same.
 """
 
@@ -27,7 +27,7 @@ def crop(
         images: uint8 `[B, H, W, C]`.
         uniform: `[B, 2]` in [0, 1): row and column of the cut.
         padding: Pixels on each side; the cut has (2 * padding + 1)**2 positions.
-        flips: Draws as of `flip`, which is then done, too: it costs nothing here.
+        flips: The draws of `flip`, which is then done, too: it costs nothing here.
     """
     _, height, width, _ = images.shape
     order = tf.range(width)[None]
@@ -65,11 +65,12 @@ _compiled_flip = tf.function(_flip, jit_compile=True, autograph=False)
 def affine(images: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:
     """Take each pixel from where an affine map says, or FILL from outside.
 
-    As Pillow's Image.transform(AFFINE) with the nearest pixel, bit for bit.
+    The result is that of Pillow's Image.transform(AFFINE) with the nearest pixel, bit
+    for bit.
 
     Args:
         images: uint8 `[B, H, W, C]`.
-        maps: int32 `[B, 6]` as of `fixed_point`.
+        maps: int32 `[B, 6]`, as returned by `fixed_point`.
     """
     _, height, width, _ = images.shape
     a, b, c, d, e, f = (part[:, None, None] for part in tf.unstack(maps, axis=1))

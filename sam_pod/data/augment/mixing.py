@@ -40,7 +40,7 @@ def mixup(
         images: float32 `[B, H, W, C]`, B even.
         labels: float32 `[B, K]`.
         uniform: `[B, DRAWS]` in [0, 1).
-        alpha: An example's own share is of Beta(alpha, alpha).
+        alpha: The parameter of Beta(alpha, alpha), from which the shares are drawn.
     """
     share = _of_pair(tf.gather(_beta(alpha), _quantile(uniform)))
     wide = share[:, None, None, None]
@@ -55,11 +55,12 @@ def cutmix(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Paste a box of the partner into each example: CutMix, arXiv 1905.04899.
 
-    The box has 1 - s of the area, s of Beta(alpha, alpha), and its centre anywhere;
-    labels mix by the area that is inside the image. Arguments as of `mixup`.
+    The box has 1 - s of the area, with s from Beta(alpha, alpha), and its centre
+    anywhere; labels mix by the area that is inside the image. It takes the arguments of
+    `mixup`.
     """
     _, height, width, _ = images.shape
-    sides = np.sqrt(1.0 - _beta(alpha))  # Of the box, as parts of the image's.
+    sides = np.sqrt(1.0 - _beta(alpha))  # The box's, as parts of the image's.
     boxes = np.stack([sides * height, sides * width], 1).astype(np.int32)
     box = _of_pair(tf.gather(boxes, _quantile(uniform)))
     centre = _of_pair(tf.cast(uniform[:, 1:3] * [height, width], tf.int32))
@@ -115,8 +116,8 @@ def _quantile(uniform: tf.Tensor) -> tf.Tensor:
 def _beta(alpha: float) -> np.ndarray:
     """Return quantiles of Beta(alpha, alpha), the middles of equal parts, float32.
 
-    From a uniform number one is taken by its place: an XLA device has no sampler of
-    Beta, and rejection would want a loop.
+    A uniform number picks one by its place: an XLA device has no sampler of Beta, and
+    rejection would need a loop.
     """
     middles = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
     return scipy.special.betaincinv(alpha, alpha, middles).astype(np.float32)

@@ -60,11 +60,11 @@ def row(
     """Return the numbers of an operation.
 
     Args:
-        name: Of KINDS.
-        level: From 0 to MAX_LEVEL.
-        sign: 1 or -1, the direction of a shear, translation or rotation.
+        name: One of KINDS.
+        level: A level from 0 to MAX_LEVEL.
+        sign: The direction of a shear, translation or rotation, 1 or -1.
         image_shape: (H, W).
-        translation: Part of a side that the highest level moves an image by.
+        translation: The part of a side by which the highest level moves an image.
     """
     height, width = image_shape
     share = level / MAX_LEVEL
@@ -106,8 +106,8 @@ def apply(images: tf.Tensor, rows: tf.Tensor, names: set[str]) -> tf.Tensor:
 
     Args:
         images: uint8 `[B, H, W, C]`, C being 1 or 3.
-        rows: int32 `[B, WIDTH]`, as of `row`.
-        names: Of the operations that rows may be of; the others cost nothing.
+        rows: int32 `[B, WIDTH]`, as returned by `row`.
+        names: The operations that rows may name; the others cost nothing.
 
     Returns:
         uint8 `[B, H, W, C]`.

@@ -98,7 +98,7 @@ def autoaugment(name: str, image_shape: tuple[int, int]) -> Policy:
     """Return the policy: each image draws one of 25 pairs of operations.
 
     Args:
-        name: Of AUTOAUGMENT.
+        name: One of AUTOAUGMENT.
         image_shape: (H, W).
 
     Returns:
@@ -123,7 +123,7 @@ def autoaugment(name: str, image_shape: tuple[int, int]) -> Policy:
 
 
 def randaugment(layers: int, magnitude: int, image_shape: tuple[int, int]) -> Policy:
-    """Return RandAugment, arXiv 1909.13719: operations all of one level.
+    """Return RandAugment, arXiv 1909.13719: operations that all have one level.
 
     Args:
         layers: Operations on each image, one after the other.

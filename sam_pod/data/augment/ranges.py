@@ -9,13 +9,13 @@ from sam_pod.data import augment
 
 UNIT, SYMMETRIC, BYTES, STANDARDIZED = "unit", "symmetric", "bytes", "standardized"
 NAMES = (UNIT, SYMMETRIC, BYTES, STANDARDIZED)
-# What is done to images in [0, 1]: times the first, plus the second.
+# The factor and the shift that images in [0, 1] get.
 _OF_UNIT = {UNIT: (1, 0), SYMMETRIC: (2, -1), BYTES: (255, 0), STANDARDIZED: (1, 0)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """A range by its name, and the data's statistics where it has need of them."""
+    """A range by its name, with the data's statistics if it needs them."""
 
     name: str = UNIT
     mean: Sequence[float] = ()  # By channel, of images in [0, 1].
@@ -33,7 +33,7 @@ class Range:
 
     @property
     def scaling(self) -> str:
-        """What becomes of uint8 pixels, in words, before any standardization."""
+        """What happens to uint8 pixels, in words, before any standardization."""
         return {
             SYMMETRIC: "uint8 to float32, divided by 127.5, minus 1",
             BYTES: "uint8 to float32",
@@ -41,7 +41,7 @@ class Range:
 
     @property
     def of_bytes(self) -> tuple[float, float]:
-        """What uint8 pixels are multiplied by and what is added then."""
+        """The factor and the shift that uint8 pixels get."""
         factor, shift = _OF_UNIT[self.name]
         return factor / 255, float(shift)
 

@@ -22,12 +22,12 @@ from sam_pod.storage import faults
 
 
 def report(directory: str, output: str, check: Callable[[], object]) -> str:
-    """Verify a data set, write its contact sheet, and return what to say of it.
+    """Verify a data set, write its contact sheet, and return a report on it.
 
     Args:
-        directory: Of the data set.
-        output: Path of the PNG; '' for none.
-        check: Called now and then; what it raises ends the work.
+        directory: The data set's folder.
+        output: The path of the PNG; '' for none.
+        check: A function called now and then; what it raises ends the work.
 
     Raises:
         UserError: the data set is not whole, or the sheet cannot be written.

@@ -12,13 +12,13 @@ from sam_pod.data.inspect import survey
 from sam_pod.data.pictures import decoding
 from sam_pod.data.stored import manifest as manifest_lib
 
-_TILE, _GAP, _TEXT = 64, 4, 150  # Pixels: of an image, between images, of the names.
+_TILE, _GAP, _TEXT = 64, 4, 150  # Pixels of an image, a gap and the names.
 
 
 def draw(
     manifest: manifest_lib.Manifest, samples: Mapping[int, Sequence[bytes]]
 ) -> bytes:
-    """Return a PNG of images as they are stored, by label; what is broken is a cross.
+    """Return a PNG of images as they are stored, by label; a broken one is a cross.
 
     Small images are enlarged without smoothing, so that a pixel stays one.
     """
@@ -57,7 +57,7 @@ def _decoded(
 
 def _tile(pixels: np.ndarray) -> PIL.Image.Image:
     """Return an image on a white square."""
-    # Neither kind of Pillow's has other than 1 or 3 channels; show the first.
+    # Both modes of Pillow have 1 or 3 channels; show the first.
     gray = pixels.shape[2] != 3
     image = PIL.Image.fromarray(pixels[..., 0] if gray else pixels).convert("RGB")
     scale = _TILE / max(image.size)

@@ -10,14 +10,14 @@ from sam_pod.data.prepare import pixel_sums
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.data.stored import schema
 
-# Raw images are all looked at. Decoding takes a hundred times as long, so that of many
-# encoded ones so many are, evenly spread.
+# All raw images are checked. Decoding takes a hundred times as long, so of many encoded
+# images this number is checked, evenly spread.
 MAX_DECODED = 10_000
-_CHUNK_BYTES = 8 << 20  # Of raw images that are summed up at once.
+_CHUNK_BYTES = 8 << 20  # Raw images that are summed at once.
 _ROUNDING = 1e-6
 # A sample's mean is off by its standard error; one in a billion by six of them.
 _STANDARD_ERRORS = 6
-_SAMPLED_DEVIATION = 0.1  # By which part of it that of a sample may be off.
+_SAMPLED_DEVIATION = 0.1  # The part by which a sample's deviation may be off.
 
 
 class PixelCheck:
@@ -64,11 +64,11 @@ class PixelCheck:
             self._used += 1
 
     def line(self) -> str:
-        """Return what was compared, once all has been shown.
+        """Return a line on what was compared, once all images have been added.
 
         Raises:
-            UserError: the manifest says something else than the pixels, or a training
-                image cannot be decoded.
+            UserError: the manifest does not agree with the pixels, or a training image
+                cannot be decoded.
         """
         self._sum_up()
         if self._bad:

@@ -10,9 +10,9 @@ import tensorflow as tf
 from sam_pod.data.inspect import pixel_check
 from sam_pod.data.stored import manifest as manifest_lib
 
-MAX_CLASSES = 16  # That samples are kept of, evenly spread.
-SAMPLES = 10  # Of each of them.
-_FIRST_LINES = 20  # Classes that are listed; of the others, the range.
+MAX_CLASSES = 16  # Classes with samples, evenly spread.
+SAMPLES = 10  # Samples of each of them.
+_FIRST_LINES = 20  # Classes that are listed; the others get a range.
 
 Size = tuple[int, int]  # Height, width.
 
@@ -61,7 +61,7 @@ class Survey:
 
 
 def _size(image: bytes) -> Size | None:
-    """Return the size that the header of an encoded image tells."""
+    """Return the size in the header of an encoded image."""
     try:
         width, height = PIL.Image.open(io.BytesIO(image)).size
     except Exception:  # Whatever a broken image makes of it.
@@ -70,7 +70,7 @@ def _size(image: bytes) -> Size | None:
 
 
 def lines(manifest: manifest_lib.Manifest, found: Survey) -> list[str]:
-    """Return what to print of a survey."""
+    """Return the lines to print about a survey."""
     shards = [shard for part in manifest.splits.values() for shard in part]
     indexes = sum(shard.index_crc32 is not None for shard in shards)
     text = [

@@ -1,7 +1,7 @@
-"""What a tf.train.Example of others holds: its image and its label, whatever they are.
+"""The image and the label in a tf.train.Example that another tool wrote.
 
-An image is an encoded one, or the bytes or numbers of its pixels, whose shape features
-beside it or a flag say. A label is of any kind that `label_values` takes.
+The image is encoded, or the bytes or numbers of its pixels, with the shape in features
+beside it or in a flag. The label has any kind that `label_values` takes.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from sam_pod.data.stored import raw_pixels
 
 IMAGE, LABEL = "image", "label"  # The names that need no flag.
 
-# How files of images begin.
+# The first bytes of image files.
 _MAGIC = (
     b"\xff\xd8\xff",
     b"\x89PNG\r\n\x1a\n",
@@ -27,7 +27,7 @@ _MAGIC = (
     b"MM\0*",
     b"\0\0\0\x0cjP",
 )
-# What height, width and channels of an image are called, in this order.
+# Names of an image's height, width and channels, in this order.
 _SIZES = (
     ("image/height", "image/width", "image/channels"),
     ("height", "width", "depth"),
@@ -35,7 +35,7 @@ _SIZES = (
     ("h", "w", "c"),
     ("rows", "cols", "depth"),
 )
-# What labels are called where they are not called so.
+# Other names of labels.
 _LABELS = ("image/class/label", "class", "labels", "target", "class_id", "category")
 
 
@@ -45,7 +45,7 @@ class Fields:
 
     image: str
     label: str
-    shape: tuple[int, ...] = ()  # Of pixels; () where other features say it.
+    shape: tuple[int, ...] = ()  # The shape of pixels; () where other features say it.
     decisions: tuple[str, ...] = ()
 
 
@@ -66,10 +66,10 @@ def choose(first: Features, where: str, asked: Fields) -> Fields:
     """Return which features are the image and the label, by the first example.
 
     Args:
-        first: Its features.
-        where: It is, for an error.
-        asked: The names that the flags say. Where one is the default and there is no
-            such feature, the one that can be it is taken.
+        first: The features of the first example.
+        where: Its place, for an error.
+        asked: The names in the flags. If one is the default and there is no such
+            feature, the only one that fits is taken.
 
     Raises:
         UserError: there is none, or several could be.

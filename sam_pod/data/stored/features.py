@@ -1,4 +1,4 @@
-"""What the records of a data set call their features."""
+"""The names of the features in the records of a data set."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ class Features:
 
     image: str = "image"
     label: str = "label"
-    label_offset: int = 0  # Is added to a label; -1 where classes count from 1.
+    label_offset: int = 0  # Added to each label; -1 where classes count from 1.
 
 
 PREPARED = Features()

@@ -26,14 +26,15 @@ class Examples:
         names: features.Features = features.PREPARED,
         picture_fault: Callable[[bytes], str] | None = None,
     ) -> None:
-        """Look at no picture, or ask what is wrong with each that is encoded.
+        """Take in what examples must fit; pictures are checked only with a function.
 
         Args:
-            path: Of the shard.
-            split: Its split.
-            manifest: That its examples must fit.
-            names: Of their features.
-            picture_fault: Returns what is wrong, such as 'is a text', or ''.
+            path: The shard's path.
+            split: The shard's split.
+            manifest: The manifest that its examples must fit.
+            names: The names of their features.
+            picture_fault: A function that returns what is wrong with an encoded
+                picture, such as 'is a text', or ''.
         """
         self.corrupt: int | None = None  # Byte offset of a record.
         self.misfit = ""  # What is wrong with an example.
@@ -79,7 +80,7 @@ class Examples:
         try:
             found = tf.io.parse_example(serialized, spec)
         except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
-            # The second comes of a message of TensorFlow's that quotes the bytes.
+            # UnicodeDecodeError: TensorFlow's message quotes the raw bytes.
             if len(serialized) > 1:  # The error names no example: ask one by one.
                 for index in range(len(serialized)):
                     if fault := self._first_misfit(serialized[index : index + 1]):

@@ -2,7 +2,7 @@
 
 A record is its length (uint64), the masked CRC-32C of the length, the data and their
 masked CRC-32C. TensorFlow's reader takes a file that ends within a length for a whole
-one, and trusts any length whose checksum is right: hence a walk of our own.
+one, and trusts any length whose checksum is right, so files are walked over here first.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from sam_pod.storage import files, objects
 
-FRAME_BYTES = 16  # Of a record beside its data.
+FRAME_BYTES = 16  # A record's bytes beside its data.
 
 _HEADER = struct.Struct("<QI")
 _BLOCK_BYTES = 1 << 23
@@ -51,7 +51,7 @@ class Scan:
     crc32: int  # zlib.crc32 of the whole file.
     starts: list[int]  # Byte offset of each whole record, up to the fault.
     fault: str  # 'truncated' or 'corrupt', or '' when every length is right.
-    offset: int  # Of the record at fault, or the end of the file.
+    offset: int  # The start of the record at fault, or the end of the file.
 
 
 def scan(
@@ -61,8 +61,9 @@ def scan(
     """Walk once over the lengths of a file's records, and the file to its end.
 
     Args:
-        path: Local or in a bucket.
-        visit: Takes whole records as they come, and where in the file they start.
+        path: A path, local or in a bucket.
+        visit: A function of whole records as they come, and of their starts in the
+            file.
     """
     size = files.size(path)
     starts: list[int] = []
@@ -134,7 +135,7 @@ def _blocks(path: str) -> Iterator[bytes]:
 def in_memory(content: bytes) -> Iterator[tf.data.TFRecordDataset]:
     """Yield whole records as TensorFlow's own reader sees them; it checks their data.
 
-    Only what `scan` has found whole: the reader does not survive all damage.
+    Give it only what `scan` has found whole: the reader does not survive all damage.
     """
     path = f"ram://records-{threading.get_ident()}"
     with tf.io.gfile.GFile(path, "wb") as file:
@@ -146,11 +147,11 @@ def in_memory(content: bytes) -> Iterator[tf.data.TFRecordDataset]:
 
 
 def first_corrupt(dataset: tf.data.TFRecordDataset, starts: list[int]) -> int | None:
-    """Return which of `starts` is of the first record whose data break their checksum.
+    """Return the start of the first record whose data break their checksum.
 
     Args:
-        dataset: Of whole records.
-        starts: One for each of them.
+        dataset: A dataset of whole records.
+        starts: The start of each record.
     """
     count = 0
     try:

@@ -12,11 +12,11 @@ import tensorflow as tf
 
 WEIGHTS = (19595, 38470, 7471)  # Of 65536.
 
-CHANNELS = (0, 1, 3)  # What can be asked for; 0 is as it is stored.
+CHANNELS = (0, 1, 3)  # Possible requests; 0 means as it is stored.
 
 
 def array(image: np.ndarray, channels: int) -> np.ndarray:
-    """Return a uint8 image `[..., 1 or 3]` with so many channels."""
+    """Return a uint8 image `[..., 1 or 3]` with this number of channels."""
     if image.shape[-1] == channels:
         return image
     if channels == 3:
@@ -26,7 +26,7 @@ def array(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def tensor(images: tf.Tensor, channels: int) -> tf.Tensor:
-    """Return uint8 images `[..., 1 or 3]` with so many channels, in a graph."""
+    """Return uint8 images `[..., 1 or 3]` with this number of channels, in a graph."""
     if images.shape[-1] == channels:
         return images
     if channels == 3:
@@ -37,9 +37,10 @@ def tensor(images: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def statistic(values: Sequence[float], channels: int) -> tuple[float, ...]:
-    """Return what a mean per channel is of as many channels as are asked for.
+    """Return a mean per channel for the number of channels that is asked for.
 
-    Exact but for the rounding of grey values; of a deviation where all are equal.
+    It is exact but for the rounding of grey values; for deviations, only where the
+    channels are equal.
     """
     if len(values) == channels:
         return tuple(values)

@@ -30,7 +30,7 @@ class Shard:
     num_examples: int
     num_bytes: int
     crc32: int  # zlib.crc32 of the whole file.
-    index_crc32: int | None = None  # Of the offset index; there is none in schema 1.
+    index_crc32: int | None = None  # The offset index's; schema 1 has none.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Manifest:
     name: str
     classes: tuple[str, ...]
     image_encoding: str = "raw"  # Or 'encoded', as JPEG, PNG and the like.
-    image_shape: tuple[int, int, int]  # (H, W, C); (0, 0, C) of encoded images.
+    image_shape: tuple[int, int, int]  # (H, W, C); (0, 0, C) for encoded images.
     mean: tuple[float, ...]  # Per channel of the train split, pixels in [0, 1].
     std: tuple[float, ...]
     source: Mapping[str, str]  # 'kind' and 'sha256'.
@@ -132,10 +132,10 @@ def _from_data(data: Any, path: str) -> Manifest:
 
 @contextlib.contextmanager
 def usable(path: str) -> Iterator[None]:
-    """Say in one line why a file of a prepared set cannot be used.
+    """Turn an error about a file of a prepared set into one line.
 
     Raises:
-        UserError: it cannot.
+        UserError: the file cannot be used.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""Names of classes and files that are not UTF-8, made such as every program can write.
+"""Names of classes and files that are not UTF-8, as text that every program can write.
 
-Python gives bytes of a name that are no UTF-8 as lone surrogates, which neither
-TensorFlow nor a terminal takes.
+Python returns bytes of a name that are not UTF-8 as lone surrogates, which neither
+TensorFlow nor a terminal accepts.
 """
 
 from collections.abc import Sequence
@@ -33,8 +33,8 @@ def of_classes(classes: Sequence[str], place: str) -> tuple[tuple[str, ...], str
     """Return names of classes that can be written, and a line on what was changed.
 
     Args:
-        classes: As a source has them.
-        place: Of the source.
+        classes: The names as a source has them.
+        place: The source's path.
 
     Raises:
         UserError: two of them would have one name.

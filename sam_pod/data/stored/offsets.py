@@ -34,8 +34,8 @@ def encode(starts: Sequence[int], num_bytes: int) -> bytes:
     """Return the content of an index.
 
     Args:
-        starts: Byte offset of each record.
-        num_bytes: Size of the file that they are in.
+        starts: The byte offset of each record.
+        num_bytes: The size of the file that has them.
     """
     return np.append(np.asarray(starts, _TYPE), _TYPE.type(num_bytes)).tobytes()
 

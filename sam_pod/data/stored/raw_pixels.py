@@ -1,4 +1,4 @@
-"""Numbers that are an image without any code."""
+"""Numbers that are an image without any encoding."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ def as_image(found: np.ndarray, place: str, name: str) -> np.ndarray:
     """Return numbers as an image, uint8 `[H, W, C]`.
 
     Args:
-        found: `[H, W]`, `[H, W, 1 or 3]` or, where that is neither, `[1 or 3, H, W]`.
-        place: Where they come from, for an error.
-        name: What they are called there.
+        found: Numbers, `[H, W]`, `[H, W, 1 or 3]` or else `[1 or 3, H, W]`.
+        place: The place that they come from, for an error.
+        name: Their name there.
 
     Raises:
         UserError: other shapes, or numbers that are no whole ones from 0 to 255.

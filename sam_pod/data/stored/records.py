@@ -27,7 +27,7 @@ class Item(NamedTuple):
 
     image: np.ndarray | bytes  # uint8 `[H, W, C]`, or encoded: JPEG, PNG and the like.
     label: int
-    key: str  # Which example of the source it is: a path, say.
+    key: str  # Which example of the source it is, such as its path.
     fault: str = ""  # Why it has no image, which then is empty: 'has no …'.
 
 
@@ -36,7 +36,7 @@ class Split:
     """The examples of one split, in an order that never changes."""
 
     num_examples: int
-    num_bytes: int  # About, of its images as the source has them.
+    num_bytes: int  # The approximate bytes of its images as the source has them.
     # Examples [start, stop). What it returns can be sent to another process, where
     # there is to be more than one.
     read: Callable[[int, int], Iterable[Item]]
@@ -65,7 +65,7 @@ def present(splits: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def features(*, is_noisy: bool) -> dict[str, tf.io.FixedLenFeature]:
-    """Return what tf.io.parse_example shall find, of labels with noise or without."""
+    """Return the features for tf.io.parse_example, with noisy labels or without."""
     if is_noisy:
         return {**FEATURES, "true_label": FEATURES["label"]}
     return FEATURES

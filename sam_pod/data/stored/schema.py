@@ -179,7 +179,7 @@ def sha256(data: Mapping[str, Any]) -> str:
 
 
 def _check_digest(data: Mapping[str, Any], path: str) -> None:
-    """Refuse a manifest that is not what was written: edited by hand, say."""
+    """Refuse a manifest that was changed after it was written, perhaps by hand."""
     rest = {key: value for key, value in data.items() if key != "digest"}
     if sha256(rest) != data["digest"]:
         raise errors.UserError(

@@ -11,7 +11,7 @@ from sam_pod.data.stored import fitting, framing, offsets, schema
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.storage import files
 
-# Takes the split, some whole records that fit, and where in the shard they start.
+# A function of the split, some whole records that fit, and their starts in the shard.
 Look = Callable[[str, bytes, list[int]], object]
 
 
@@ -24,12 +24,13 @@ def check(
 ) -> dict[str, list[np.ndarray]]:
     """Read every byte of a data set and every example but its pixels, once.
 
-    Returns the offsets of its records, as of `offsets.read`, for each shard of a split.
+    It returns, for each shard of a split, the offsets of its records as returned by
+    `offsets.read`.
 
     Args:
-        directory: Of the data set.
-        manifest: Of it.
-        look: Shown all records on the way.
+        directory: The data set's folder.
+        manifest: The data set's manifest.
+        look: A function that gets all records on the way.
 
     Raises:
         UserError: a shard or its index is missing, truncated, corrupt or another one

@@ -16,7 +16,7 @@ import tensorflow as tf
 from sam_pod.data.pictures import headers, signatures
 from sam_pod.data.pictures import rules as rules_lib
 
-# What was done to a picture, as `Picture.steps` names it.
+# The steps that a picture took, as named in `Picture.steps`.
 TURNED, OPAQUE, FIRST, BITS = "turned", "opaque", "first", "bits"
 
 _TIFF_ORIENTATION, _TIFF_SUBFILE, _TIFF_PHOTOMETRIC, _TIFF_BITS = 274, 254, 262, 258
@@ -38,11 +38,11 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class Picture(NamedTuple):
-    """What came of some bytes."""
+    """The pixels of some bytes, or what is wrong with them."""
 
     pixels: np.ndarray | None  # uint8 `[H, W, C]`; None where there is a fault.
-    kind: str = ""  # Such as 'WebP'; '' for one that needed no care.
-    fault: str = ""  # Such as 'is a HEIC picture, which …'.
+    kind: str = ""  # A name such as 'WebP'; '' for a picture that needed no care.
+    fault: str = ""  # A fault such as 'is a HEIC picture, which …'.
     steps: tuple[str, ...] = ()
 
 
@@ -63,9 +63,9 @@ def decode(content: bytes, channels: int, rules: rules_lib.Rules) -> Picture:
 
 
 def largest(content: bytes) -> int | None:
-    """Return the largest value of a picture of 16 bits whose range it does not say.
+    """Return the largest value of a 16-bit picture that does not state its range.
 
-    None for any other, and for one that is broken.
+    It is None for any other picture, and for a broken one.
     """
     kind = signatures.kind_of(content)
     try:
@@ -130,7 +130,7 @@ def _jpeg(content: bytes, channels: int) -> PIL.Image.Image | None:
 
 @contextlib.contextmanager
 def _opened(content: bytes, kind: signatures.Kind) -> Iterator[PIL.Image.Image]:
-    """Yield a file of Pillow's, whose every failure is one of the picture.
+    """Yield a file opened by Pillow; every failure counts as the picture's.
 
     Raises:
         _Refused: it cannot be used.
@@ -205,7 +205,7 @@ def _check_highest(
 
 
 def _check_tiff(file: PIL.Image.Image) -> None:
-    """Refuse what holds another picture than the one that it shows first."""
+    """Refuse a TIFF with more pictures than the one that it shows first."""
     tags = file.tag_v2
     if _DNG_VERSION in tags or tags.get(_TIFF_SUBFILE, 0) & 1:
         raise _Refused(

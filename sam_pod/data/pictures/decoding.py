@@ -1,8 +1,8 @@
-"""How the bytes of a picture become pixels, for all that look at any.
+"""How the bytes of a picture become pixels, wherever a picture is read.
 
-Two questions, one answer for nearly all pictures: `pictures` gives what a picture of a
-source is meant to show, whatever its kind; `decode` what training sees of one that is
-stored. What `prepare` stores is such that both are the same (`storable`).
+`pictures` gives the pixels that a picture of a source is meant to show, whatever its
+kind; `decode` gives those that training sees of a stored picture. They are the same for
+nearly all pictures, and `prepare` stores the others so that they are (`storable`).
 
 An image is decoded to the same pixels on any machine.
 """
@@ -17,7 +17,7 @@ from sam_pod.data.pictures import careful, headers, signatures
 from sam_pod.data.pictures import rules as rules_lib
 
 CHUNK = 64  # Images that are decoded by one call, where they are small.
-CHUNK_BYTES = 1 << 20  # Of encoded images; more of them are decoded one by one.
+CHUNK_BYTES = 1 << 20  # Encoded images of one call; larger ones are decoded one by one.
 
 # TensorFlow's default may give other pixels on another processor, and is no faster.
 DCT = "INTEGER_ACCURATE"
@@ -28,12 +28,12 @@ def pictures(
     channels: int,
     rules: rules_lib.Rules = rules_lib.DEFAULT,
 ) -> Iterator[careful.Picture]:
-    """Yield what became of each picture of a source, in order.
+    """Yield each picture of a source, decoded, in order.
 
     Args:
         contents: Files of any kind.
-        channels: 1 for grey or 3 for colours.
-        rules: For what pictures do not say.
+        channels: The number of channels: 1 for grey or 3 for colours.
+        rules: The decisions for what pictures do not say.
     """
     if all(map(headers.is_plain, contents)):
         found = decode(contents, channels)
@@ -54,8 +54,8 @@ def storable(content: bytes, pixels: np.ndarray) -> tuple[bytes, np.ndarray]:
     """Return a picture that training sees right, and what it then sees.
 
     Args:
-        content: Of a picture that needed care.
-        pixels: That it is meant to show.
+        content: The bytes of a picture that needed care.
+        pixels: The pixels that it is meant to show.
 
     Returns:
         The same bytes where TensorFlow decodes them to the same pixels; else a PNG.
@@ -68,7 +68,7 @@ def storable(content: bytes, pixels: np.ndarray) -> tuple[bytes, np.ndarray]:
 
 
 def is_same(seen: np.ndarray | None, meant: np.ndarray) -> bool:
-    """Tell whether TensorFlow's pixels are those that are meant."""
+    """Return whether TensorFlow's pixels are those that are meant."""
     if seen is None or seen.shape != meant.shape:
         return False
     # Two libraries may round grey of colours to either side.
@@ -91,7 +91,7 @@ def misread(content: bytes, channels: int) -> str:
 
 
 def _is_cmyk(content: bytes) -> bool:
-    """Tell whether it is a JPEG of four components: TensorFlow makes no grey of it."""
+    """Return whether it is a JPEG of four components, never grey to TensorFlow."""
     if not headers.is_jpeg(content):
         return False
     frame = headers.frame(content)
@@ -107,7 +107,7 @@ _WHY = {
 def decode(contents: Sequence[bytes], channels: int) -> Iterator[np.ndarray | None]:
     """Yield what training sees of stored images: uint8 `[H, W, C]`, in order.
 
-    None for what cannot be decoded.
+    An image that cannot be decoded gives None.
     """
     kinds = {headers.is_jpeg(content) for content in contents}
     is_whole = len(contents) == CHUNK and sum(map(len, contents)) <= CHUNK_BYTES
@@ -135,7 +135,7 @@ def _one(content: bytes, channels: int) -> np.ndarray | None:
 def _compiled(size: int, is_jpeg: bool, channels: int) -> Callable[[tf.Tensor], list]:
     """Return a function of `size` images.
 
-    Without a loop and a choice in the graph it takes half the time for small ones.
+    Without a loop and a choice in the graph it takes half the time for small images.
     """
 
     @tf.function(input_signature=[tf.TensorSpec([size], tf.string)])
@@ -157,7 +157,7 @@ def jpeg_part(content: tf.Tensor, window: tf.Tensor, channels: int) -> tf.Tensor
 
 
 def other(content: tf.Tensor, channels: int) -> tf.Tensor:
-    """Return the pixels of what is no JPEG, uint8 `[H, W, C]`, in a graph."""
+    """Return the pixels of an image that is no JPEG, uint8 `[H, W, C]`, in a graph."""
     image = tf.io.decode_image(content, channels, expand_animations=False)
     return tf.ensure_shape(image, [None, None, channels])
 

@@ -11,19 +11,19 @@ import PIL.Image
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _EXIF = b"Exif\0\0"
-_SMALL = 1 << 14  # Bytes that are searched as fast as their segments are walked over.
+_SMALL = 1 << 14  # Bytes: searching them is as fast as walking over their segments.
 _ORIENTATION = 0x0112
 # Those that may change what is seen: transparency, orientation, more frames.
 _DOUBTFUL_CHUNKS = (b"tRNS", b"eXIf", b"acTL", b"CgBI")
 
 
 def is_jpeg(content: bytes) -> bool:
-    """Tell by the first bytes."""
+    """Return whether some bytes are a JPEG, by the first of them."""
     return content[:3] == _JPEG
 
 
 def is_plain(content: bytes) -> bool:
-    """Tell whether TensorFlow is sure to decode it right, if it is whole at all."""
+    """Return whether TensorFlow is sure to decode a picture right, if it is whole."""
     if content[:3] == _JPEG:
         return not _has_exif(content) or orientation(content) == 1
     if content[:8] != _PNG or len(content) < 26:
@@ -83,14 +83,14 @@ def orientation_of(exif: bytes) -> int:
     try:
         data.load(exif)
         found = data.get(_ORIENTATION, 1)
-    except Exception:  # Whatever broken data make of it: viewers ignore them, too.
+    except Exception:  # Broken data can raise anything: viewers ignore them, too.
         return 1
     return found if found in range(1, 9) else 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """What a JPEG says of how it is coded."""
+    """How a JPEG is coded, by its own header."""
 
     process: int  # The number of its SOF marker, 0 for baseline.
     precision: int  # Bits of a sample.

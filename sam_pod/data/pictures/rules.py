@@ -1,4 +1,4 @@
-"""What a person decides where a picture does not say how to see it."""
+"""Decisions of the user where a picture does not say how to see it."""
 
 import dataclasses
 
@@ -7,14 +7,14 @@ import PIL.ImageColor
 from sam_pod import errors
 
 FULL = 16  # All bits of 16 are used.
-BITS = (8, 10, 12, 14, FULL)  # What cameras, scanners and microscopes give.
+BITS = (8, 10, 12, 14, FULL)  # The bits of cameras, scanners and microscopes.
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
     """How pictures of some kinds become uint8."""
 
-    background: str = "white"  # What transparent pictures are laid over.
+    background: str = "white"  # The colour under transparent pictures.
     # How many bits of a 16-bit picture are used; 0: it must be one that uses all.
     bits: int = 0
 

@@ -1,4 +1,4 @@
-"""Which kind of picture some bytes are: told by their content, never by a name."""
+"""Which kind of picture some bytes are, by their content, never by a name."""
 
 import dataclasses
 import re
@@ -10,7 +10,7 @@ class Kind:
 
     name: str  # With its article, to stand behind 'is'.
     pillow: str = ""  # The format of Pillow that reads it; '' where none does.
-    advice: str = ""  # What to do about one that is not read.
+    advice: str = ""  # The remedy where none reads it.
 
     @property
     def plain_name(self) -> str:
@@ -36,7 +36,7 @@ _TEXT = Kind("a text")
 EMPTY = Kind("an empty file")
 UNKNOWN = Kind("a file of no known kind")
 
-# By the bytes at the start.
+# Kinds by the bytes at the start.
 _STARTS: tuple[tuple[bytes, Kind], ...] = (
     (b"\xff\xd8\xff", JPEG),
     (b"\x89PNG\r\n\x1a\n", PNG),
@@ -126,7 +126,7 @@ def _of_container(content: bytes) -> Kind | None:
 
 
 def _of_header(content: bytes) -> Kind | None:
-    """Tell by several fields what has no signature of its own."""
+    """Return the kind of bytes without a signature of their own, by several fields."""
     if content[:4] in _ICONS and any(content[4:6]):  # How many there are.
         return _ICONS[content[:4]]
     if content[:2] == b"BM" and content[14:18] in _BMP_HEADERS:

@@ -28,7 +28,7 @@ from sam_pod.process import command, path_flags
 
 def main(argv: list[str]) -> int:
     """Run the command line and return its exit code."""
-    return command.run_at_once(lambda check: _export(argv, check))
+    return command.run_at_once(lambda raise_if_stopped: _export(argv, raise_if_stopped))
 
 
 def parse(argv: list[str]) -> flags.FlagValues:
@@ -73,7 +73,7 @@ def parse(argv: list[str]) -> flags.FlagValues:
     return values
 
 
-def _export(argv: list[str], check: Callable[[], None]) -> None:
+def _export(argv: list[str], raise_if_stopped: Callable[[], None]) -> None:
     values = parse(argv)
     command.set_environment()
     # A training on this machine may need all the memory of its GPU.
@@ -88,7 +88,7 @@ def _export(argv: list[str], check: Callable[[], None]) -> None:
         num_replicas=values.replicas,
         batch_size=values.batch_size,
         data_dir=values.data_dir,
-        check=check,
+        raise_if_stopped=raise_if_stopped,
     )
 
 

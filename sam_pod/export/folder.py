@@ -33,7 +33,7 @@ def write(
     num_replicas: int = 1,
     batch_size: int | None = None,
     data_dir: str = "",
-    check: Callable[[], object] = lambda: None,
+    raise_if_stopped: Callable[[], object] = lambda: None,
 ) -> None:
     """Write the run in a folder to the folder `output`.
 
@@ -48,7 +48,8 @@ def write(
         batch_size: The batch of the inference program; None for that of a replica's
             step.
         data_dir: The folder of the prepared data, '' for that of the run's config.
-        check: A function called between parts of the work; what it raises ends it.
+        raise_if_stopped: A function called between parts of the work; what it raises
+            ends it.
 
     Raises:
         UserError: the run, its data or the output is not as it must be, or nothing can
@@ -56,11 +57,11 @@ def write(
     """
     new_folder.check(output)  # Before minutes of work.
     trained = trained_lib.read(workdir, which, data_dir)
-    check()
+    raise_if_stopped()
     not_made: dict[str, str] = {}
-    programs = _lower(trained, num_replicas, batch_size, check, not_made)
+    programs = _lower(trained, num_replicas, batch_size, raise_if_stopped, not_made)
     with new_folder.write(output) as folder:
-        _write_files(folder, trained, programs, check, not_made)
+        _write_files(folder, trained, programs, raise_if_stopped, not_made)
     logging.info("Exported step %d to %s", trained.checkpoint.step, output)
 
 
@@ -83,7 +84,7 @@ def _lower(
     trained: Trained,
     num_replicas: int,
     batch_size: int | None,
-    check: Callable[[], object],
+    raise_if_stopped: Callable[[], object],
     not_made: dict[str, str],
 ) -> dict[str, Program]:
     config, image_shape = trained.config, trained.image_shape
@@ -95,7 +96,7 @@ def _lower(
         programs["inference"] = programs_lib.inference(
             trained.recipe, image_shape, batch_size=batch_size or share
         )
-    check()
+    raise_if_stopped()
     logging.info("Lowering the training step on %d x %d images.", num_replicas, share)
     recipe = trained.recipe
     if num_replicas > 1:
@@ -107,7 +108,7 @@ def _lower(
             num_replicas=num_replicas,
             per_replica_batch_size=share,
         )
-    check()
+    raise_if_stopped()
     return programs
 
 
@@ -134,7 +135,7 @@ def _write_files(
     folder: str,
     trained: Trained,
     programs: dict[str, Program],
-    check: Callable[[], object],
+    raise_if_stopped: Callable[[], object],
     not_made: dict[str, str],
 ) -> None:
     recipe, values = trained.recipe, trained.checkpoint.values
@@ -152,7 +153,7 @@ def _write_files(
                 stream.write(artifact)
         if file in not_made:
             del programs[name]
-        check()
+        raise_if_stopped()
     tensors = programs_lib.state_tensors(recipe)
     arrays = tf.nest.flatten(values)
     named = zip(map(manifest_lib.key, tensors), arrays, strict=True)
@@ -163,7 +164,7 @@ def _write_files(
         keras_models.write_saved_model(
             path(saved_model), recipe, values, trained.image_shape
         )
-    check()
+    raise_if_stopped()
     with _may_fail(keras_file, not_made):
         keras_models.write_keras_file(path(keras_file), recipe, values)
     for unfinished in not_made:
@@ -175,7 +176,7 @@ def _write_files(
     with open(path(manifest_lib.FILE), "w", encoding="utf-8") as file:
         json.dump(content, file, indent=2)
         file.write("\n")
-    check()
+    raise_if_stopped()
 
 
 def _remove(path: str) -> None:

@@ -74,7 +74,7 @@ def run_at_once(
 
     def interruptible() -> None:
         try:
-            action(interruption.check)
+            action(interruption.raise_if_stopped)
         except (KeyboardInterrupt, Exception) as error:
             # An extension that is interrupted raises errors of its own.
             if not interruption.came:

@@ -80,7 +80,7 @@ class Interruption:
     It is for work that starts again after an interruption, instead of continuing.
 
     Python drops an exception that is raised while its garbage collector calls back, as
-    happens with TensorFlow's libraries: `check` raises it once more.
+    happens with TensorFlow's libraries: `raise_if_stopped` raises it once more.
     """
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class Interruption:
         if dropped.exc_type is not KeyboardInterrupt:
             self._hook(dropped)
 
-    def check(self) -> None:
+    def raise_if_stopped(self) -> None:
         """Raise KeyboardInterrupt if a signal came."""
         if self.came:
             raise KeyboardInterrupt

@@ -38,17 +38,17 @@ def prepare_missing(
         UserError: as of `prepare.prepare`.
     """
 
-    def check() -> None:
+    def raise_if_stopped() -> None:
         if stop.is_set():
             raise signals.Interrupted
 
     if dataset.is_foreign(config):
-        dataset.read_manifest(config, check)
+        dataset.read_manifest(config, raise_if_stopped)
         workers.barrier()
         return
     for turn in range(workers.count):
         if turn == workers.index and not files.is_remote(config.data.dir):
-            caller = turns.Caller(check, logging.info, takes_any=True)
+            caller = turns.Caller(raise_if_stopped, logging.info, takes_any=True)
             _prepare_in_turn(config.data.name, config.data.dir, caller)
         workers.barrier()
 

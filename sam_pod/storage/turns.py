@@ -27,7 +27,8 @@ _AGAIN_SECONDS = 60.0  # Between two lines that name the process waited for.
 class Caller:
     """What a process that wants a turn does meanwhile."""
 
-    check: Callable[[], object] = lambda: None  # What it raises ends the wait.
+    # What it raises ends the wait.
+    raise_if_stopped: Callable[[], object] = lambda: None
     say: Callable[[str], object] = lambda line: None
     takes_any: bool = False  # Whether it takes what is made otherwise than it would.
 
@@ -129,7 +130,7 @@ def _wait_for(file: IO, path: str, what: str, caller: Caller) -> None:
                 "waiting for it."
             )
             said = now
-        caller.check()
+        caller.raise_if_stopped()
         time.sleep(_TICK_SECONDS)
     if said is not None and _is_at(file, _lock_path(path)):
         caller.say(f"{_name(_read(file))} has ended before {path} was whole.")

@@ -240,12 +240,12 @@ def callback(phase, details):
     os.kill(os.getpid(), signal.SIGTERM)
 
 interruption = interrupts.Interruption()
-interruption.check()
+interruption.raise_if_stopped()
 gc.callbacks.append(callback)
 gc.collect()
 print("dropped")
 try:
-    interruption.check()
+    interruption.raise_if_stopped()
 except KeyboardInterrupt:
     print("raised again")
 """

@@ -164,12 +164,14 @@ def test_who_waits_can_be_interrupted(tmp_path):
     with turns.turn(str(tmp_path / "set"), "it", turns.Caller()):
         with (
             pytest.raises(signals.Interrupted),
-            turns.turn(str(tmp_path / "set"), "it", turns.Caller(check=stop)),
+            turns.turn(
+                str(tmp_path / "set"), "it", turns.Caller(raise_if_stopped=stop)
+            ),
         ):
             pass
         with pytest.raises(signals.Interrupted):
-            turns.wait(str(tmp_path / "set"), turns.Caller(check=stop))
-    turns.wait(str(tmp_path / "set"), turns.Caller(check=stop))
+            turns.wait(str(tmp_path / "set"), turns.Caller(raise_if_stopped=stop))
+    turns.wait(str(tmp_path / "set"), turns.Caller(raise_if_stopped=stop))
     assert os.listdir(tmp_path) == []
 
 

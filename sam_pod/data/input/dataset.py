@@ -61,19 +61,21 @@ def held_out(config: ml_collections.ConfigDict) -> int | None:
 
 
 def read_manifest(
-    config: ml_collections.ConfigDict, check: Callable[[], object] = lambda: None
+    config: ml_collections.ConfigDict,
+    raise_if_stopped: Callable[[], object] = lambda: None,
 ) -> manifest_lib.Manifest:
     """Return what the data set holds.
 
     Args:
         config: Validated.
-        check: Called after each file that is scanned; what it raises ends the scan.
+        raise_if_stopped: Called after each file that is scanned; what it raises ends
+            the scan.
 
     Raises:
         UserError: there is none, or its name is not `data.name`.
     """
     if is_foreign(config):
-        return foreign.read(config.data.dir, _layout(config), check)[0]
+        return foreign.read(config.data.dir, _layout(config), raise_if_stopped)[0]
     directory = config.data.dir
     manifest = manifest_lib.read(directory)
     if manifest.name != config.data.name:

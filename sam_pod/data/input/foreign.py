@@ -32,14 +32,17 @@ class Layout:
 
 
 def read(
-    directory: str, layout: Layout, check: Callable[[], object] = lambda: None
+    directory: str,
+    layout: Layout,
+    raise_if_stopped: Callable[[], object] = lambda: None,
 ) -> tuple[manifest_lib.Manifest, dict[str, list[np.ndarray]]]:
     """Return the manifest of a set, and the offsets of its records by split.
 
     Args:
         directory: Of the files.
         layout: Of the set.
-        check: Called after each file that is scanned; what it raises ends the scan.
+        raise_if_stopped: Called after each file that is scanned; what it raises ends
+            the scan.
 
     Raises:
         UserError: no file has such a name, a file is damaged, or an example does not
@@ -55,7 +58,11 @@ def read(
             return _look(directory, path, split, made, layout.names)
 
         scanned[split] = scans.scan(
-            directory, names, look, kind=f"{split} pictures {kind}", check=check
+            directory,
+            names,
+            look,
+            kind=f"{split} pictures {kind}",
+            raise_if_stopped=raise_if_stopped,
         )
     offsets = {
         split: [one.offsets for one in found] for split, found in scanned.items()

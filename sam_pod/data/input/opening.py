@@ -26,14 +26,15 @@ _THREADS = 32  # Indexes that are fetched at a time.
 def read(
     directory: str,
     manifest: manifest_lib.Manifest,
-    check: Callable[[], object] = lambda: None,
+    raise_if_stopped: Callable[[], object] = lambda: None,
 ) -> dict[str, list[np.ndarray]]:
     """Return the offsets of its records by split, as of `offsets.read`.
 
     Args:
         directory: Of the shards.
         manifest: Of them.
-        check: Called after each file that is scanned; what it raises ends the scan.
+        raise_if_stopped: Called after each file that is scanned; what it raises ends
+            the scan.
 
     Raises:
         UserError: a shard is missing, or is not the one that the manifest describes.
@@ -49,7 +50,8 @@ def read(
                 for split, part in manifest.splits.items()
             }
     return {
-        split: _scanned(directory, manifest, split, check) for split in manifest.splits
+        split: _scanned(directory, manifest, split, raise_if_stopped)
+        for split in manifest.splits
     }
 
 
@@ -89,7 +91,7 @@ def _scanned(
     directory: str,
     manifest: manifest_lib.Manifest,
     split: str,
-    check: Callable[[], object],
+    raise_if_stopped: Callable[[], object],
 ) -> list[np.ndarray]:
     """Return the offsets of a split that has no indexes: of schema 1."""
     shards = {shard.file: shard for shard in manifest.splits[split]}
@@ -99,5 +101,7 @@ def _scanned(
         return verify.scan_shard(path, shard, split, manifest)
 
     kind = f"{split} of {manifest.digest()}"
-    found = scans.scan(directory, list(shards), look, kind=kind, check=check)
+    found = scans.scan(
+        directory, list(shards), look, kind=kind, raise_if_stopped=raise_if_stopped
+    )
     return [one.offsets for one in found]

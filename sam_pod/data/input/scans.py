@@ -43,7 +43,7 @@ def scan(
     look: Callable[[str], framing.Scan],
     *,
     kind: str,
-    check: Callable[[], object] = lambda: None,
+    raise_if_stopped: Callable[[], object] = lambda: None,
 ) -> list[Scanned]:
     """Return what is known of the files `names`; those that are not known are scanned.
 
@@ -52,7 +52,8 @@ def scan(
         names: Of files.
         look: Scans the file of a path; raises where it does not fit.
         kind: Of what `look` looks for; what another kind has seen does not count.
-        check: Called after each file that is scanned; what it raises ends the scan.
+        raise_if_stopped: Called after each file that is scanned; what it raises ends
+            the scan.
     """
     known = {found.file: found for found in _remembered(directory, kind)}
     stats = {name: _stat(os.path.join(directory, name)) for name in names}
@@ -64,7 +65,7 @@ def scan(
     ]
     if missing:
         logging.info("Scanning %d files of %s, once.", len(missing), directory)
-        for found in _scan_all(directory, missing, look, check):
+        for found in _scan_all(directory, missing, look, raise_if_stopped):
             known[found.file] = dataclasses.replace(
                 found, modified=stats[found.file][1]
             )
@@ -77,7 +78,7 @@ def _scan_all(
     directory: str,
     names: Sequence[str],
     look: Callable[[str], framing.Scan],
-    check: Callable[[], object],
+    raise_if_stopped: Callable[[], object],
 ) -> list[Scanned]:
     def scan_one(name: str) -> Scanned:
         found = look(os.path.join(directory, name))
@@ -90,7 +91,7 @@ def _scan_all(
             found = []
             for task in tasks:
                 found.append(task.result())
-                check()
+                raise_if_stopped()
             return found
         except BaseException:
             pool.shutdown(cancel_futures=True)

@@ -21,13 +21,13 @@ from sam_pod.process import command, data_commands, path_flags
 from sam_pod.storage import faults
 
 
-def report(directory: str, output: str, check: Callable[[], object]) -> str:
+def report(directory: str, output: str, raise_if_stopped: Callable[[], object]) -> str:
     """Verify a data set, write its contact sheet, and return a report on it.
 
     Args:
         directory: The data set's folder.
         output: The path of the PNG; '' for none.
-        check: A function called now and then; what it raises ends the work.
+        raise_if_stopped: A function called now and then; what it raises ends the work.
 
     Raises:
         UserError: the data set is not whole, or the sheet cannot be written.
@@ -42,7 +42,7 @@ def report(directory: str, output: str, check: Callable[[], object]) -> str:
     found = survey.Survey(manifest)
 
     def look(split: str, content: bytes, starts: list[int]) -> None:
-        check()
+        raise_if_stopped()
         found.look(split, content, starts)
 
     verify.check(directory, manifest, look)
@@ -58,7 +58,7 @@ def report(directory: str, output: str, check: Callable[[], object]) -> str:
     return "\n".join(lines)
 
 
-def _run(argv: list[str], check: Callable[[], object]) -> None:
+def _run(argv: list[str], raise_if_stopped: Callable[[], object]) -> None:
     values = flags.FlagValues()
     path_flags.define(
         "output",
@@ -82,13 +82,15 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
         directory = path_flags.expand(directories[0])
     except ValueError as error:
         raise errors.UserError(f"{directories[0]}: {error}.") from error
-    print(report(directory, values.output, check))
+    print(report(directory, values.output, raise_if_stopped))
 
 
 def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
     advice = "the same command starts it anew."
-    return data_commands.run(lambda check: _run(argv, check), advice)
+    return data_commands.run(
+        lambda raise_if_stopped: _run(argv, raise_if_stopped), advice
+    )
 
 
 if __name__ == "__main__":

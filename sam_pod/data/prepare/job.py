@@ -68,14 +68,18 @@ def prepare(
         source: As of the flag.
         output: A folder that is empty or does not exist.
         num_shards: Files per split; 0: by the size.
-        caller: Its `check` is called now and then; what it raises ends the preparation.
+        caller: Its `raise_if_stopped` is called now and then; what it raises ends the
+            preparation.
 
     Raises:
         UserError: the source, an example of it, or the output is not as it must be.
     """
     caller = caller or turns.Caller()
     request = table.Request(
-        source=source, output=output, check=caller.check, say=caller.say
+        source=source,
+        output=output,
+        raise_if_stopped=caller.raise_if_stopped,
+        say=caller.say,
     )
     return prepare_with(dataset, request, num_shards=num_shards).manifest
 
@@ -126,7 +130,7 @@ def prepare_with(
 
         def progress(count: int) -> None:
             bar.update(count)
-            request.check()
+            request.raise_if_stopped()
 
         def say(line: str) -> None:
             with tqdm.tqdm.external_write_mode():  # Not behind the bar.
@@ -181,7 +185,7 @@ def summary(output: str, manifest: "manifest_lib.Manifest", seconds: float) -> s
     )
 
 
-def _run(argv: list[str], check: Callable[[], object]) -> None:
+def _run(argv: list[str], raise_if_stopped: Callable[[], object]) -> None:
     values = flags.parse(argv, READERS)
     if values is None:
         print(__doc__ + flags.help_text(READERS))
@@ -195,7 +199,7 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
         label_column=values.label_column,
         image_shape=flags.image_shape(values),
         splits=flags.wish(values),
-        check=check,
+        raise_if_stopped=raise_if_stopped,
         say=lambda line: redaction.tell(f"{line}\n"),
     )
     with turn(argv, request.caller) as is_ours:
@@ -229,4 +233,6 @@ def _run(argv: list[str], check: Callable[[], object]) -> None:
 def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
     advice = "the same command continues."
-    return data_commands.run(lambda check: _run(argv, check), advice)
+    return data_commands.run(
+        lambda raise_if_stopped: _run(argv, raise_if_stopped), advice
+    )

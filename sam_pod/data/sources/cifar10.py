@@ -77,10 +77,10 @@ def download(destination: str, caller: turns.Caller | None = None) -> None:
     caller = caller or turns.Caller()
     with turns.turn(destination, FILE_NAME, caller) as is_ours:
         if is_ours:
-            _download(destination, caller.check)
+            _download(destination, caller.raise_if_stopped)
 
 
-def _download(destination: str, check: Callable[[], object]) -> None:
+def _download(destination: str, raise_if_stopped: Callable[[], object]) -> None:
     if os.path.exists(destination):
         cifar.check_sha256(destination, archives.file_sha256(destination), SHA256, URL)
         return
@@ -93,7 +93,7 @@ def _download(destination: str, check: Callable[[], object]) -> None:
                 for block in _fetch(URL):
                     checksum.update(block)
                     file.write(block)
-                    check()
+                    raise_if_stopped()
             cifar.check_sha256(URL, checksum.hexdigest(), SHA256, URL)
             os.replace(partial, destination)
         finally:

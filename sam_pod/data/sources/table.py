@@ -30,13 +30,14 @@ class Request:
     label_column: str = "label"
     image_shape: tuple[int, ...] = ()  # Of pixels in TFRecords.
     splits: split_names.Wish = dataclasses.field(default_factory=split_names.Wish)
-    check: Callable[[], object] = lambda: None  # What it raises ends a download.
+    # What it raises ends a download.
+    raise_if_stopped: Callable[[], object] = lambda: None
     say: Callable[[str], object] = lambda line: None  # What cannot wait for the end.
 
     @property
     def caller(self) -> turns.Caller:
         """What this process does while another one makes what it needs."""
-        return turns.Caller(self.check, self.say)
+        return turns.Caller(self.raise_if_stopped, self.say)
 
     @property
     def asked(self) -> "images.Asked":
@@ -290,6 +291,6 @@ def read(dataset: str, request: Request) -> "records.Source":
     asked = {
         field.name: str(getattr(request, field.name))
         for field in dataclasses.fields(request)
-        if field.name not in ("source", "output", "check", "say")
+        if field.name not in ("source", "output", "raise_if_stopped", "say")
     }
     return dataclasses.replace(found, fingerprint=f"{found.fingerprint} {asked}")

@@ -93,11 +93,7 @@ def write_with(
     options = options or Options()
     new_folder.check(output)
     check(num_shards, options)
-    source = _with_readable_classes(source)
-    bits, line = samples.bits(source, options.sixteen_bit)
-    if line:
-        source = dataclasses.replace(source, decisions=(*source.decisions, line))
-    rules = _rules(source, options, bits)
+    source, rules = _decided(source, options)
     parts = list(shard_plan.parts(source, rules, num_shards))
     plan = shard_plan.text(source, rules, parts)
     shard_plan.check_space(source, rules, output, plan)
@@ -159,6 +155,17 @@ def check(num_shards: int, options: Options) -> None:
             f"`image_size` is {options.image_size}, but encoded images are kept as "
             "they are; leave it out, or use --encoding=raw."
         )
+
+
+def _decided(
+    source: records.Source, options: Options
+) -> tuple[records.Source, shard_writer.Rules]:
+    """Return a source with what is decided of all of it, and how it is written."""
+    source = _with_readable_classes(source)
+    bits, line = samples.bits(source, options.sixteen_bit)
+    if line:
+        source = dataclasses.replace(source, decisions=(*source.decisions, line))
+    return source, _rules(source, options, bits)
 
 
 def _with_readable_classes(source: records.Source) -> records.Source:

@@ -6,7 +6,7 @@ share of every class: a source that grows keeps nearly all of them where they we
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -65,12 +65,34 @@ def chosen(
     """
     choice = split_names.choose(dict.fromkeys(parts, True), wish, place)
     splits = {split: parts[name] for split, name in choice.names.items()}
-    lines = choice.decisions
-    if choice.test_share:
-        train, test, said = take(splits["train"], choice.test_share, labels=labels)
-        splits |= {"train": train, "test": test}
-        lines += (said,)
-    return splits, lines
+    splits, said = with_test(splits, choice.test_share, lambda _: labels)
+    return splits, choice.decisions + said
+
+
+def with_test(
+    splits: Mapping[str, records.Split],
+    share: float,
+    labels: Callable[[records.Split], Sequence[int] | None],
+) -> tuple[dict[str, records.Split], tuple[str, ...]]:
+    """Return splits with a part of 'train' as 'test', and a line that says so.
+
+    Args:
+        splits: Without 'test', where there is to be one.
+        share: As of `rows`; 0 for the splits as they are, and no line.
+        labels: From what is trained on to its labels, as `rows` takes them.
+
+    Raises:
+        UserError: as `rows`.
+    """
+    if not share:
+        return dict(splits), ()
+    train, test, said = take(splits["train"], share, labels=labels(splits["train"]))
+    return {**splits, "train": train, "test": test}, (said,)
+
+
+def labels_of(part: records.Split) -> list[int]:
+    """Return the labels of a split, for which all of it is read."""
+    return [item.label for item in part.read(0, part.num_examples)]
 
 
 def take(

@@ -14,7 +14,14 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from sam_pod import errors
-from sam_pod.data.sources import archives, held_out, label_values, labels, split_names
+from sam_pod.data.sources import (
+    archives,
+    held_out,
+    label_values,
+    labelled,
+    labels,
+    split_names,
+)
 from sam_pod.data.stored import raw_pixels, records
 
 _ROWS = 1 << 14  # Labels that are looked at together.
@@ -35,16 +42,11 @@ def read(
         UserError: an array is missing, or not as it must be.
     """
     arrays = _Arrays(path, scratch)
-    choice = split_names.choose(
-        {name: functools.partial(arrays.has_labels, name) for name in arrays.groups},
-        wish or split_names.Wish(),
-        path,
+    chosen = labelled.choose(
+        labelled.Groups(path, arrays.groups, "y", arrays.found, arrays.has_labels), wish
     )
-    names = {split: choice.names[split] for split in records.present(choice.names)}
-    classes = labels.decide(
-        path, "y", {split: arrays.found(name) for split, name in names.items()}
-    )
-    decisions = [*choice.decisions, *classes.decisions]
+    names, classes = chosen.names, chosen.classes
+    decisions = [*chosen.decisions, *classes.decisions]
     numbers = {split: arrays.classes_of(name, classes) for split, name in names.items()}
     splits, channels = {}, 0
     for split, name in names.items():
@@ -61,11 +63,9 @@ def read(
             _read, name, arrays.path(name, "images"), numbers[split]
         )
         splits[split] = records.Split(len(numbers[split]), image.size, read_rows)
-    if choice.test_share:
-        splits["train"], splits["test"], line = held_out.take(
-            splits["train"], choice.test_share, labels=numbers["train"].tolist()
-        )
-        decisions.append(line)
+    splits, held = held_out.with_test(
+        splits, chosen.test_share, lambda _: numbers["train"].tolist()
+    )
     return records.Source(
         name="numpy",
         classes=classes.names,
@@ -74,7 +74,7 @@ def read(
         fingerprint=arrays.fingerprint,
         channels=channels,
         splits=splits,
-        decisions=tuple(decisions),
+        decisions=(*decisions, *held),
     )
 
 

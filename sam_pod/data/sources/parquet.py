@@ -17,7 +17,7 @@ from sam_pod.data.sources import (
     archives,
     extras,
     held_out,
-    label_values,
+    labelled,
     labels,
     parquet_columns,
     parquet_labels,
@@ -53,58 +53,41 @@ def read(
     extras.load("pyarrow.parquet", LOCK)
     groups = _find(folder)
     first, columns = _columns(groups, parquet_columns.Columns(image, label))
-    looked: dict[str, label_values.Found | None] = {}
-
-    def found(group: str) -> label_values.Found | None:
-        if group not in looked:
-            looked[group] = parquet_labels.found(groups[group], columns.label)
-        return looked[group]
-
-    def has_labels(group: str) -> bool:
-        there = found(group)
-        return there is not None and not there.is_missing
-
-    choice = split_names.choose(
-        {name: functools.partial(has_labels, name) for name in groups},
-        wish or split_names.Wish(),
-        folder,
-    )
-    names = {split: choice.names[split] for split in records.present(choice.names)}
-    classes = labels.decide(
-        folder,
-        f"Column {columns.label!r}",
-        {split: found(name) for split, name in names.items()},
+    chosen = labelled.choose(
+        labelled.Groups(
+            folder,
+            groups,
+            f"Column {columns.label!r}",
+            lambda group: parquet_labels.found(groups[group], columns.label),
+        ),
+        wish,
         _class_names(first, columns.label),
     )
-    decisions = [
-        *columns.decisions,
-        *choice.decisions,
-        *(line for name in names.values() for line in _spread(folder, groups[name])),
-        *classes.decisions,
-    ]
-    splits = {
-        split: _split(folder, groups[name], columns, classes)
-        for split, name in names.items()
-    }
-    if choice.test_share:
-        splits["train"], splits["test"], line = held_out.take(
-            splits["train"],
-            choice.test_share,
-            labels=parquet_labels.classes_of(
-                groups[names["train"]], columns.label, classes
-            ),
-        )
-        decisions.append(line)
-    paths = itertools.chain(*(groups[name] for name in names.values()))
+    classes = chosen.classes
+    paths = {split: groups[name] for split, name in chosen.names.items()}
+    splits, held = held_out.with_test(
+        {
+            split: _split(folder, some, columns, classes)
+            for split, some in paths.items()
+        },
+        chosen.test_share,
+        lambda _: parquet_labels.classes_of(paths["train"], columns.label, classes),
+    )
     return records.Source(
         name="parquet",
         classes=classes.names,
         kind="parquet",
         place=folder,
-        fingerprint=archives.fingerprint(paths),
+        fingerprint=archives.fingerprint(itertools.chain(*paths.values())),
         channels=_channels(splits["train"]),
         splits=splits,
-        decisions=tuple(decisions),
+        decisions=(
+            *columns.decisions,
+            *chosen.decisions,
+            *(line for some in paths.values() for line in _spread(folder, some)),
+            *classes.decisions,
+            *held,
+        ),
     )
 
 

@@ -56,21 +56,17 @@ def read(folder: str, wish: split_names.Wish | None = None) -> records.Source:
         split: arrays.split(split, *loaded[name])
         for split, name in choice.names.items()
     }
-    decisions = list(choice.decisions)
-    if choice.test_share:
-        labels = loaded[choice.names["train"]][1]
-        parts["train"], parts["test"], line = held_out.take(
-            parts["train"], choice.test_share, labels=labels
-        )
-        decisions.append(line)
+    splits, held = held_out.with_test(
+        parts, choice.test_share, lambda _: loaded[choice.names["train"]][1]
+    )
     return records.Source(
         name="svhn",
         classes=tuple(map(str, range(10))),
         kind="svhn-mat",
         place=folder,
         fingerprint=archives.fingerprint(there[n] for n in choice.names.values()),
-        splits=parts,
-        decisions=tuple(decisions),
+        splits=splits,
+        decisions=(*choice.decisions, *held),
     )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from sam_pod.data.sources import (
     extras,
     held_out,
     label_values,
+    labelled,
     labels,
     split_names,
 )
@@ -58,46 +59,32 @@ def read(
         UserError: no tensorflow-datasets, no such folder, or no images with labels.
     """
     library = extras.load("tensorflow_datasets", LOCK)
-    path = os.path.join(folder, "dataset_info.json")
-    if not os.path.exists(path):
-        raise errors.UserError(
-            f"{folder} has no dataset_info.json; it must be the folder of a version, "
-            "such as ~/tensorflow_datasets/mnist/3.0.1."
-        )
-    info = library.builder_from_directory(folder).info
+    info = _info(library, folder)
     names = _names(library, folder, info, _Names(image, label))
     channels = _channels(library, folder, info.features[names.image], names.image)
-    found = functools.cache(functools.partial(_found, folder, names))
-
-    def has_labels(split: str) -> bool:
-        few = label_values.Found()
-        few.add(list(itertools.islice(_labels(folder, names, split), _PEEK)))
-        return not few.is_missing or not found(split).is_missing
-
-    choice = split_names.choose(
-        {name: functools.partial(has_labels, name) for name in info.splits},
-        wish or split_names.Wish(),
-        folder,
-    )
     feature = info.features[names.label]
-    if isinstance(feature, library.features.ClassLabel):
-        classes = labels.Classes(tuple(feature.names))
-    else:
-        what = f"Feature {names.label!r}"
-        chosen = {split: found(name) for split, name in choice.names.items()}
-        classes = labels.decide(folder, what, chosen)
-    decisions = [*names.decisions, *choice.decisions, *classes.decisions]
-    splits = {
-        split: _split(folder, info, names, classes, choice.names[split])
-        for split in records.present(choice.names)
-    }
-    if choice.test_share:
-        train = splits["train"]
-        every = [item.label for item in train.read(0, train.num_examples)]
-        splits["train"], splits["test"], line = held_out.take(
-            splits["train"], choice.test_share, labels=every
-        )
-        decisions.append(line)
+    found = functools.cache(functools.partial(_found, folder, names))
+    is_said = isinstance(feature, library.features.ClassLabel)
+    chosen = labelled.choose(
+        labelled.Groups(
+            folder,
+            info.splits,
+            f"Feature {names.label!r}",
+            found,
+            lambda split: _has_labels(folder, names, split, found),
+        ),
+        wish,
+        classes=labels.Classes(tuple(feature.names)) if is_said else None,
+    )
+    classes = chosen.classes
+    splits, held = held_out.with_test(
+        {
+            split: _split(folder, info, names, classes, name)
+            for split, name in chosen.names.items()
+        },
+        chosen.test_share,
+        held_out.labels_of,
+    )
     return records.Source(
         name=info.name,
         classes=classes.names,
@@ -108,8 +95,18 @@ def read(
         ),
         channels=channels,
         splits=splits,
-        decisions=tuple(decisions),
+        decisions=(*names.decisions, *chosen.decisions, *classes.decisions, *held),
     )
+
+
+def _info(library: Any, folder: str) -> "tensorflow_datasets.core.DatasetInfo":
+    path = os.path.join(folder, "dataset_info.json")
+    if not os.path.exists(path):
+        raise errors.UserError(
+            f"{folder} has no dataset_info.json; it must be the folder of a version, "
+            "such as ~/tensorflow_datasets/mnist/3.0.1."
+        )
+    return library.builder_from_directory(folder).info
 
 
 def _names(
@@ -181,6 +178,17 @@ def _split(
 def _labels(folder: str, names: _Names, split: str) -> Iterator[Any]:
     for example in _examples(folder, names, split):
         yield example[names.label]
+
+
+def _has_labels(
+    folder: str,
+    names: _Names,
+    split: str,
+    found: Callable[[str], label_values.Found],
+) -> bool:
+    few = label_values.Found()
+    few.add(list(itertools.islice(_labels(folder, names, split), _PEEK)))
+    return not few.is_missing or not found(split).is_missing
 
 
 def _found(folder: str, names: _Names, split: str) -> label_values.Found:

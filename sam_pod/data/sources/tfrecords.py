@@ -17,6 +17,7 @@ from sam_pod.data.sources import (
     archives,
     held_out,
     label_values,
+    labelled,
     labels,
     split_names,
     tfrecord_files,
@@ -56,47 +57,30 @@ def read(
         UserError: no such files, one is damaged, or examples are not as they must be.
     """
     found, packed, others = tfrecord_files.find(folder)
-    groups = {
-        group: [
-            _File(os.path.relpath(path, folder), tfrecord_files.unpacked(path, scratch))
-            if path in packed
-            else _File(os.path.relpath(path, folder), path)
-            for path in paths
-        ]
-        for group, paths in found.items()
-    }
+
+    def file(path: str) -> _File:
+        plain = tfrecord_files.unpacked(path, scratch) if path in packed else path
+        return _File(os.path.relpath(path, folder), plain)
+
+    groups = {group: [file(path) for path in paths] for group, paths in found.items()}
     fields = _fields(folder, groups, asked)
     look = functools.cache(lambda group: _scan(folder, groups[group], fields))
-    choice = split_names.choose(
-        {
-            name: functools.partial(lambda name: not look(name)[1].is_missing, name)
-            for name in groups
-        },
-        wish or split_names.Wish(),
-        folder,
-    )
-    names = {split: choice.names[split] for split in records.present(choice.names)}
     what = f"Feature {fields.label!r}"
-    chosen = {split: look(name)[1] for split, name in names.items()}
-    classes = labels.decide(folder, what, chosen)
-    splits = {
-        split: _split(folder, look(name)[0], fields, classes)
-        for split, name in names.items()
-    }
-    decisions = [*fields.decisions, *choice.decisions, *classes.decisions]
-    if others:
-        decisions.append(f"{others:,} files are no TFRecords, and left out.")
-    if choice.test_share:
-        train = splits["train"]
-        every = [item.label for item in train.read(0, train.num_examples)]
-        splits["train"], splits["test"], line = held_out.take(
-            train, choice.test_share, labels=every
-        )
-        decisions.append(line)
+    chosen = labelled.choose(
+        labelled.Groups(folder, groups, what, lambda group: look(group)[1]), wish
+    )
+    splits, held = held_out.with_test(
+        {
+            split: _split(folder, look(name)[0], fields, chosen.classes)
+            for split, name in chosen.names.items()
+        },
+        chosen.test_share,
+        held_out.labels_of,
+    )
     (first,) = splits["train"].read(0, 1)
     return records.Source(
         name="tfrecord",
-        classes=classes.names,
+        classes=chosen.classes.names,
         kind="tfrecord",
         place=folder,
         fingerprint=archives.fingerprint(
@@ -104,7 +88,13 @@ def read(
         ),
         channels=3 if isinstance(first.image, bytes) else first.image.shape[2],
         splits=splits,
-        decisions=tuple(decisions),
+        decisions=(
+            *fields.decisions,
+            *chosen.decisions,
+            *chosen.classes.decisions,
+            *([f"{others:,} files are no TFRecords, and left out."] if others else []),
+            *held,
+        ),
     )
 
 

@@ -91,9 +91,7 @@ def training(
     Raises:
         UserError: GKE or the trainer would refuse it.
     """
-    for name in ("name", "accelerator_type", "image", "workdir"):
-        if not values[name].value:
-            raise errors.UserError(f"--{name} is missing; --help shows an example.")
+    command.require(values, "name", "accelerator_type", "image", "workdir")
     accelerator = accelerators.parse(values.accelerator_type)
     _check_accelerator(accelerator, values.experimental_multi_host)
     _check_names(values, accelerator.hosts)
@@ -254,19 +252,14 @@ def text(training: jobset.Training) -> str:
 
 def _run(argv: list[str]) -> int:
     values = _flags()
-    at = argv.index("--") if "--" in argv else len(argv)
-    if command.wants_help(argv[:at]):
-        print(__doc__ + values.get_help())
-        return 0
-    unknown = values(argv[:at])[1:]
-    if unknown:
-        raise errors.UserError(f"{unknown[0]!r} is no flag; --help lists them.")
-    if at == len(argv):
+    ours, rest = command.split_at_mark(argv)
+    command.parse(values, ours, __doc__)
+    if rest is None:
         raise errors.UserError(
             "No `--`; the trainer's arguments follow it: ... -- "
             "--config=configs/resnet20.py:digits"
         )
-    wanted, warnings = training(values, argv[at + 1 :])
+    wanted, warnings = training(values, rest)
     for warning in warnings:
         print("Warning:", warning, file=sys.stderr)
     print(text(wanted), end="")

@@ -177,14 +177,9 @@ def _parse(argv: Sequence[str]) -> tuple[str, flags.FlagValues, list[str]]:
         UserError: an unknown command or flag.
         SystemExit: after showing the help that was asked for.
     """
-    ours = list(argv[1:])
-    at = ours.index("--") if "--" in ours else len(ours)
-    ours, rest = ours[:at], ours[at + 1 :]
+    ours, rest = command.split_at_mark(argv)
     values = tpu_flags.define()
-    if command.wants_help(ours):
-        print(__doc__ + values.get_help())
-        raise SystemExit(0)
-    words = values([argv[0], *ours])[1:]
+    words = command.parse_with_words(values, ours, __doc__)
     if len(words) != 1 or words[0] not in _COMMANDS:
         guess = errors.nearest(words[0], _COMMANDS) if words else ""
         hint = f" Did you mean {guess!r}?" if guess else ""
@@ -194,7 +189,7 @@ def _parse(argv: Sequence[str]) -> tuple[str, flags.FlagValues, list[str]]:
         )
     if rest and words[0] not in ("up", "run", "ssh"):
         raise errors.UserError(f"`{words[0]}` takes nothing after `--`.")
-    return words[0], values, rest
+    return words[0], values, rest or []
 
 
 def _launch(argv: Sequence[str]) -> int:

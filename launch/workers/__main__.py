@@ -89,20 +89,14 @@ def _ports(texts: Sequence[str], num_workers: int) -> list[int]:
 
 def _run(argv: Sequence[str], requests: stopping.Requests) -> int:
     values = _flags()
-    ours, mark, rest = _split(argv)
-    if command.wants_help(ours):
-        print(__doc__ + values.get_help())
-        return 0
-    if not mark:
+    ours, rest = command.split_at_mark(argv)
+    if rest is None and not command.wants_help(ours):
         raise errors.UserError(
             "No `--`; the trainer's arguments follow it: python -m launch.workers "
             "--num_workers=2 -- --config=configs/resnet20.py:digits"
         )
-    unknown = values(ours)[1:]
-    if unknown:
-        raise errors.UserError(f"{unknown[0]!r} is no flag; --help lists them.")
-    if values.num_workers is None:
-        raise errors.UserError("--num_workers is missing; --help shows an example.")
+    command.parse(values, ours, __doc__)
+    command.require(values, "num_workers")
     ports = _ports(values.ports, values.num_workers)
     words, config = trainer_command(rest)
     rule = restarts.Rule(
@@ -111,15 +105,6 @@ def _run(argv: Sequence[str], requests: stopping.Requests) -> int:
         max(restarts.Rule.stable_seconds, 3 * config.checkpoint.every_seconds),
     )
     return restarts.run_workers(words, values.num_workers, requests, rule, ports)
-
-
-def _split(argv: Sequence[str]) -> tuple[list[str], bool, list[str]]:
-    """Return what precedes the first `--`, whether there is one, and what follows."""
-    arguments = list(argv)
-    if "--" not in arguments:
-        return arguments, False, []
-    at = arguments.index("--")
-    return arguments[:at], True, arguments[at + 1 :]
 
 
 def main(argv: list[str]) -> int:

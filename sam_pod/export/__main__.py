@@ -22,7 +22,6 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sam_pod import errors
 from sam_pod.process import command, path_flags
 
 
@@ -67,9 +66,7 @@ def parse(argv: list[str]) -> flags.FlagValues:
         "data_dir", "", "The prepared data, if they moved since the run.", values
     )
     command.parse(values, argv, __doc__)
-    for name in ("workdir", "output"):
-        if not values[name].value:
-            raise errors.UserError(f"--{name} is missing; --help explains it.")
+    command.require(values, "workdir", "output")
     return values
 
 

@@ -91,16 +91,10 @@ def _define() -> flags.FlagValues:
 
 def _run(argv: list[str], check: Callable[[], None]) -> None:
     values = _define()
-    if command.wants_help(argv):
-        print(f"{__doc__}{values.get_help()}")
-        raise SystemExit(0)
-    try:
-        rest = values(argv, known_only=True)
-    except flags.Error as error:
-        raise errors.UserError(" ".join(str(error).split())) from error
+    rest = command.parse_with_words(values, argv, __doc__, known_only=True)
     slices = [*values.topology, *values.accelerator_type]
     targets = list(dict.fromkeys(topologies.parse(text) for text in slices))
-    config = command_line.parse(rest)[0].config
+    config = command_line.parse([argv[0], *rest])[0].config
     if not targets and not values.execute:
         raise errors.UserError(
             "No slice; give --topology=v5e:4x4 or --accelerator_type=v4-32, or "

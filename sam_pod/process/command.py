@@ -9,7 +9,7 @@ import logging as python_logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from absl import flags, logging
@@ -35,6 +35,10 @@ def run(
     """
     try:
         code = action()
+    except SystemExit as ended:
+        if ended.code:
+            raise
+        return 0  # Help was asked for, and shown.
     except (errors.UserError, flags.Error) as error:
         redaction.tell(f"Error: {_one_line(error)}\n")
         return EXIT_USER_ERROR
@@ -92,20 +96,63 @@ def parse(values: flags.FlagValues, argv: list[str], help_text: str) -> None:
         UserError: a flag that is unknown or has a wrong value, or what is no flag.
         SystemExit: after showing the help that was asked for.
     """
+    if words := parse_with_words(values, argv, help_text):
+        raise errors.UserError(
+            f"{words[0]!r} is not a flag; flags look like --key=value."
+        )
+
+
+def parse_with_words(
+    values: flags.FlagValues,
+    argv: Sequence[str],
+    help_text: str,
+    *,
+    known_only: bool = False,
+) -> list[str]:
+    """Set the flags from the command line, and return what is no flag.
+
+    Args:
+        values: The flags.
+        argv: The command line, its command first.
+        help_text: What help shows before the flags.
+        known_only: Whether flags that are not known are returned, too.
+
+    Raises:
+        UserError: a flag that is unknown or has a wrong value.
+        SystemExit: after showing the help that was asked for.
+    """
     if wants_help(argv):
         print(f"{help_text}{values.get_help()}")
         raise SystemExit(0)
     try:
-        unparsed = values(argv)[1:]
+        return values(argv, known_only=known_only)[1:]
     except flags.Error as error:
         raise errors.UserError(" ".join(str(error).split())) from error
-    if unparsed:
-        raise errors.UserError(
-            f"{unparsed[0]!r} is not a flag; flags look like --key=value."
-        )
 
 
-def wants_help(argv: list[str]) -> bool:
+def require(values: flags.FlagValues, *names: str) -> None:
+    """Refuse a command line without some flags.
+
+    Raises:
+        UserError: naming the first that is missing.
+    """
+    for name in names:
+        if not values[name].value:
+            raise errors.UserError(f"--{name} is missing; --help shows an example.")
+
+
+def split_at_mark(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """Return what precedes the first `--`, and what follows; None where there is none.
+
+    What follows is for another program.
+    """
+    if "--" not in argv:
+        return list(argv), None
+    at = list(argv).index("--")
+    return list(argv[:at]), list(argv[at + 1 :])
+
+
+def wants_help(argv: Sequence[str]) -> bool:
     """Return whether the command line asks for help."""
     return not {"-h", "-help", "--help", "--helpshort", "--helpfull"}.isdisjoint(argv)
 

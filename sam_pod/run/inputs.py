@@ -62,7 +62,7 @@ def _prepare_in_turn(name: str, directory: str, caller: turns.Caller) -> None:
         turns.wait(directory, caller)
         return
     wish = ["prepare", f"--dataset={name}", f"--source={sources[name]}"]
-    with job.turn([*wish, f"--output={directory}"], caller) as is_ours:
+    with job.turn(job.parse([*wish, f"--output={directory}"]), caller) as is_ours:
         if is_ours and _is_empty(directory):
             logging.info("Preparing %s in %s.", name, directory)
             job.prepare(name, sources[name], directory, caller=caller)

@@ -70,7 +70,7 @@ def test_help_explains_the_command():
         (["--datset=digits"], "Did you mean: dataset"),
         (["--dataset=digits"], "--output is missing"),
         (["--output=x"], "--dataset is missing"),
-        (["--dataset=digits", "--output=x", "y"], "'y' is no flag"),
+        (["--dataset=digits", "--output=x", "y"], "'y' is not a flag"),
         (["--dataset=digits", "--output=x", "--num_shards=-1"], "num_shards"),
         (["--dataset=digits", "--output=x", "--num_shards=two"], "num_shards"),
         (["--dataset=digit", "--output=x"], "Did you mean 'digits'"),

@@ -48,7 +48,8 @@ def test_a_run_waits_for_data_that_the_command_prepares(tmp_path, caplog):
     waits = threading.Event()
     caller = turns.Caller()
     wish = ["prepare", "--dataset=digits", "--name=images"]
-    with job.turn([*wish, f"--output={tmp_path / 'set'}"], caller) as is_ours:
+    values = job.parse([*wish, f"--output={tmp_path / 'set'}"])
+    with job.turn(values, caller) as is_ours:
         assert is_ours
 
         class Waits(logging.Handler):

@@ -66,13 +66,7 @@ def _run(argv: list[str], raise_if_stopped: Callable[[], object]) -> None:
         "Where the contact sheet is written; none if empty.",
         flag_values=values,
     )
-    if command.wants_help(argv):
-        print(f"{__doc__}{values.get_help()}")
-        return
-    try:
-        directories = values(argv)[1:]
-    except flags.Error as error:
-        raise errors.UserError(str(error)) from error
+    directories = command.parse_with_words(values, argv, __doc__)
     if len(directories) != 1:
         raise errors.UserError(
             f"{len(directories)} folders are given; it must be one: python -m "

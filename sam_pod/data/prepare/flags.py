@@ -40,35 +40,24 @@ from sam_pod.data.sources import split_names
 from sam_pod.process import command, path_flags
 
 
-def parse(argv: list[str], datasets: Iterable[str]) -> flags.FlagValues | None:
-    """Return the values of the flags; None where help is asked for.
+def parse(
+    argv: list[str], datasets: Iterable[str], introduction: str
+) -> flags.FlagValues:
+    """Return the values of the flags.
 
     Args:
         argv: With the name of the command first.
         datasets: The names that --dataset may have.
+        introduction: What help says before it says which sources there are.
 
     Raises:
         UserError: a flag that is not known, or has no such value, or is missing.
+        SystemExit: after showing the help that was asked for.
     """
-    if command.wants_help(argv):
-        return None
     values = _values(datasets)
-    try:
-        unknown = values(argv)[1:]
-    except flags.Error as error:
-        raise errors.UserError(str(error)) from error
-    if unknown:
-        raise errors.UserError(f"{unknown[0]!r} is no flag; --help lists them.")
-    for name in ("dataset", "output"):
-        if not values[name].value:
-            raise errors.UserError(f"--{name} is missing; --help shows examples.")
+    command.parse(values, argv, introduction + __doc__.partition("\n")[2])
+    command.require(values, "dataset", "output")
     return values
-
-
-def help_text(datasets: Iterable[str]) -> str:
-    """Return what sources and which flags there are."""
-    text = __doc__.partition("\n")[2]
-    return f"{text}{_values(datasets).get_help()}"
 
 
 def image_shape(values: flags.FlagValues) -> tuple[int, ...]:
@@ -109,98 +98,69 @@ def wanted(values: flags.FlagValues) -> str:
     return json.dumps(given, sort_keys=True, default=str)
 
 
-def _values(datasets: Iterable[str]) -> flags.FlagValues:
-    # Values of its own: importing this module gives another command no flags.
-    values = flags.FlagValues()
-    path = path_flags.define
-    text, number = flags.DEFINE_string, flags.DEFINE_integer
-    text("dataset", None, f"One of {', '.join(datasets)}.", flag_values=values)
-    path("source", "", "Where it is; see above.", flag_values=values)
-    path("output", None, "Folder to write.", flag_values=values)
-    text("name", "", "Of the data set, for data.name.", flag_values=values)
-    text("encoding", "", "raw or encoded; see above.", flag_values=values)
-    path(
-        "labels",
+# By the name: the default and the help.
+_PATHS = {
+    "source": ("", "Where it is; see above."),
+    "output": (None, "Folder to write."),
+    "labels": (
         "",
         "What says the classes of images: a table of names and classes, a text of "
         "classes in the order of the names, or ImageNet's devkit; 'folders' for the "
         "names of the folders.",
-        flag_values=values,
-    )
-    text(
-        "image_column",
-        "image",
-        "Of images, in a table; a feature.",
-        flag_values=values,
-    )
-    text(
-        "label_column",
-        "label",
-        "Of labels, in a table; a feature.",
-        flag_values=values,
-    )
-    text("image_shape", "", "tfrecord: of pixels, as 28x28x1.", flag_values=values)
-    text("train_split", "", "What is trained on is called.", flag_values=values)
-    text("test_split", "", "What is tested on is called.", flag_values=values)
-    text(
-        "validation_split",
+    ),
+}
+_TEXTS = {
+    "name": ("", "Of the data set, for data.name."),
+    "encoding": ("", "raw or encoded; see above."),
+    "image_column": ("image", "Of images, in a table; a feature."),
+    "label_column": ("label", "Of labels, in a table; a feature."),
+    "image_shape": ("", "tfrecord: of pixels, as 28x28x1."),
+    "train_split": ("", "What is trained on is called."),
+    "test_split": ("", "What is tested on is called."),
+    "validation_split": (
         "",
         "What is validated on is called; 'none' leaves it out.",
-        flag_values=values,
-    )
-    flags.DEFINE_float(
-        "test_share",
-        0.0,
-        "Share of each class of the training examples that is held out as the test "
-        "split, where there is no other.",
-        flag_values=values,
-    )
-    number(
-        "image_size",
-        0,
-        "Make raw images squares of this size: the shorter side is scaled to it and "
-        "the middle cut out.",
-        lower_bound=0,
-        flag_values=values,
-    )
-    number(
-        "channels",
-        0,
-        "1 makes raw images grey, 3 colours; as the source has them.",
-        flag_values=values,
-    )
-    number(
-        "num_shards",
-        0,
-        "Files per split; by the size.",
-        lower_bound=0,
-        flag_values=values,
-    )
-    number("num_processes", 0, "All cores.", lower_bound=0, flag_values=values)
-    flags.DEFINE_float(
-        "label_noise",
-        0.0,
-        "Share of the training labels that are flipped to another class.",
-        flag_values=values,
-    )
-    number("noise_seed", 0, "Which labels are flipped.", flag_values=values)
-    text(
-        "background",
-        "white",
-        "Colour that transparent pictures are laid over.",
-        flag_values=values,
-    )
-    text(
-        "sixteen_bit",
+    ),
+    "background": ("white", "Colour that transparent pictures are laid over."),
+    "sixteen_bit": (
         "auto",
         "How many of their bits 16-bit pictures use: full, a number such as 12, or "
         "auto: as the largest value of some shows.",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "skip_bad",
-        False,
-        "Leave out images that cannot be decoded, and list them.",
-        flag_values=values,
-    )
+    ),
+}
+# By the name, all of them 0 at first: the least, and the help.
+_NUMBERS = {
+    "image_size": (
+        0,
+        "Make raw images squares of this size: the shorter side is scaled to it and "
+        "the middle cut out.",
+    ),
+    "channels": (None, "1 makes raw images grey, 3 colours; as the source has them."),
+    "num_shards": (0, "Files per split; by the size."),
+    "num_processes": (0, "All cores."),
+    "noise_seed": (None, "Which labels are flipped."),
+}
+_SHARES = {
+    "test_share": (
+        "Share of each class of the training examples that is held out as the test "
+        "split, where there is no other."
+    ),
+    "label_noise": "Share of the training labels that are flipped to another class.",
+}
+
+
+def _values(datasets: Iterable[str]) -> flags.FlagValues:
+    # Values of its own: importing this module gives another command no flags.
+    values = flags.FlagValues()
+    names = f"One of {', '.join(datasets)}."
+    for name, (default, text) in ({"dataset": (None, names)} | _TEXTS).items():
+        flags.DEFINE_string(name, default, text, flag_values=values)
+    for name, (default, text) in _PATHS.items():
+        path_flags.define(name, default, text, flag_values=values)
+    for name, (least, text) in _NUMBERS.items():
+        flags.DEFINE_integer(name, 0, text, least, flag_values=values)
+    for name, text in _SHARES.items():
+        flags.DEFINE_float(name, 0.0, text, flag_values=values)
+    text = "Leave out images that cannot be decoded, and list them."
+    flags.DEFINE_bool("skip_bad", False, text, flag_values=values)
     return values

@@ -30,8 +30,11 @@ from sam_pod.storage import files, new_folder, turns
 # Whatever needs TensorFlow is imported where it is used: --help and a wrong flag
 # answer at once, and `main` can say first how TensorFlow shall behave.
 if TYPE_CHECKING:
+    from absl import flags as absl_flags
+
     from sam_pod.data.prepare import shards
     from sam_pod.data.stored import manifest as manifest_lib
+    from sam_pod.data.stored import records
 
 READERS = table.READERS
 
@@ -122,9 +125,6 @@ def prepare_with(
     if name:
         found = dataclasses.replace(found, name=name)
     total = sum(split.num_examples for split in found.splits.values())
-    num_bytes = sum(split.num_bytes for split in found.splits.values())
-    enough = 1 + total // _EXAMPLES_PER_PROCESS + num_bytes // _BYTES_PER_PROCESS
-    cores = len(os.sched_getaffinity(0))
     # None turns the bar off where stderr is no terminal.
     with tqdm.tqdm(total=total, desc=dataset, unit=" images", disable=None) as bar:
 
@@ -141,25 +141,36 @@ def prepare_with(
             request.output,
             num_shards,
             choice,
-            num_processes or min(cores, enough),
+            num_processes or _processes_for(found, total),
             progress,
             say,
         )
 
 
+def _processes_for(source: "records.Source", total: int) -> int:
+    """Return how many processes a source has work for, at most one for each core."""
+    num_bytes = sum(split.num_bytes for split in source.splits.values())
+    enough = 1 + total // _EXAMPLES_PER_PROCESS + num_bytes // _BYTES_PER_PROCESS
+    return min(len(os.sched_getaffinity(0)), enough)
+
+
+def parse(argv: list[str]) -> "absl_flags.FlagValues":
+    """Return the values of this command's flags; see `flags.parse`."""
+    return flags.parse(argv, READERS, __doc__)
+
+
 def turn(
-    argv: list[str], caller: turns.Caller
+    values: "absl_flags.FlagValues", caller: turns.Caller
 ) -> contextlib.AbstractContextManager[bool]:
     """Wait while another process prepares the same; enter whether it is to be done.
 
     Args:
-        argv: Of this command.
+        values: Of this command's flags.
         caller: Of this process.
 
     Raises:
         UserError: the other process has failed, or prepares it otherwise.
     """
-    values = flags.parse(argv, READERS)
     new_folder.check(values.output)  # Before a folder is made.
     # In a bucket it is made on the local disk first: this machine's processes wait.
     place = new_folder.partial(values.output).removesuffix(".partial")
@@ -186,10 +197,7 @@ def summary(output: str, manifest: "manifest_lib.Manifest", seconds: float) -> s
 
 
 def _run(argv: list[str], raise_if_stopped: Callable[[], object]) -> None:
-    values = flags.parse(argv, READERS)
-    if values is None:
-        print(__doc__ + flags.help_text(READERS))
-        return
+    values = parse(argv)
     start = time.monotonic()
     request = table.Request(
         source=values.source,
@@ -202,7 +210,7 @@ def _run(argv: list[str], raise_if_stopped: Callable[[], object]) -> None:
         raise_if_stopped=raise_if_stopped,
         say=lambda line: redaction.tell(f"{line}\n"),
     )
-    with turn(argv, request.caller) as is_ours:
+    with turn(values, request.caller) as is_ours:
         if not is_ours:
             print(f"{values.output} was prepared by that process.")
             return

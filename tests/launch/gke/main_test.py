@@ -232,7 +232,7 @@ def test_without_the_mark_of_the_trainers_arguments(capfd):
     assert gke.main(["launch.gke", "--name=a"]) == 1
     assert "No `--`" in capfd.readouterr().err
     assert gke.main(["launch.gke", "--name=a", "more", "--"]) == 1
-    assert "'more' is no flag" in capfd.readouterr().err
+    assert "'more' is not a flag" in capfd.readouterr().err
 
 
 def test_help(capfd):

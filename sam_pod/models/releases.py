@@ -5,22 +5,17 @@ by which nothing changes. A key is left out where it has that value, and only th
 """
 
 import ast
-import io
-import json
 import os
 import re
 import tempfile
 import warnings
-import zipfile
-from collections.abc import Iterator
 from typing import Any
 
-import h5py
 import keras
 from absl import logging
 
 from sam_pod import errors
-from sam_pod.models import keras2, keras2_weights, model_file, own_code
+from sam_pod.models import keras2, keras2_weights, model_file, own_code, saved_config
 
 # Keys that Keras 3.12 does not know, by class, and the value that other releases give
 # them where nothing else is asked for: with it a layer does what it does without. From
@@ -52,7 +47,6 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "RandomRotation": {"value_range": [0, 255]},  # To 3.5, which made nothing of it.
     "StringLookup": {"oov_method": "floormod"},
 }
-_H5_CONFIG = "model_config"
 _MOST_KEYS = 200  # In one file; each is one attempt.
 _UNKNOWN = (
     re.compile(r"Unrecognized keyword arguments passed to (\w+): (\{.*\})"),
@@ -75,7 +69,7 @@ def load(file: model_file.ModelFile, trusted_modules: str = "") -> keras.Model:
     custom = own_code.load(trusted_modules)
     is_safe = not own_code.allows_lambdas(trusted_modules)
     content, dropped = file.content, []
-    if saved_by(file).startswith("2."):
+    if saved_config.saved_by(file).startswith("2."):
         content = _from_keras_2(file)
     while True:
         try:
@@ -88,38 +82,25 @@ def load(file: model_file.ModelFile, trusted_modules: str = "") -> keras.Model:
             dropped += unknown
         else:
             break
-    if saved_by(file) != keras.__version__:
-        _check_order(file, _config(file.kind, content), model)
+    if saved_config.saved_by(file) != keras.__version__:
+        _check_order(file, saved_config.read(file.kind, content), model)
     if dropped:
         logging.info(
             "%s was saved by Keras %s; Keras %s does not know %s, each at the value "
             "that changes nothing.",
             file.name,
-            saved_by(file),
+            saved_config.saved_by(file),
             keras.__version__,
             ", ".join(f"`{key}` of {layer}" for layer, key in dropped),
         )
     return model
 
 
-def saved_by(file: model_file.ModelFile) -> str:
-    """Return the release of Keras that a file says it is of; '?' if it says none."""
-    try:
-        if file.kind == model_file.H5:
-            with h5py.File(io.BytesIO(file.content), "r") as opened:
-                version = opened.attrs.get("keras_version", "?")
-            return version.decode() if isinstance(version, bytes) else str(version)
-        with zipfile.ZipFile(io.BytesIO(file.content)) as archive:
-            return str(json.loads(archive.read("metadata.json"))["keras_version"])
-    except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile):
-        return "?"
-
-
 def _from_keras_2(file: model_file.ModelFile) -> bytes:
-    before = _config(file.kind, file.content)
-    config = _config(file.kind, file.content)
-    keras2.translate(file.name, config, list(objects(config)))
-    content = _with_config(file.kind, file.content, config)
+    before = saved_config.read(file.kind, file.content)
+    config = saved_config.read(file.kind, file.content)
+    keras2.translate(file.name, config, list(saved_config.objects(config)))
+    content = saved_config.replaced(file.kind, file.content, config)
     if file.kind == model_file.KERAS:
         content = keras2_weights.moved(content, before, config)
     return content
@@ -190,11 +171,11 @@ def _without(
     Raises:
         UserError: one is not.
     """
-    config = _config(file.kind, content)
+    config = saved_config.read(file.kind, content)
     for layer, key in unknown:
         holders = [
             found
-            for found in objects(config)
+            for found in saved_config.objects(config)
             if key in found["config"] and layer in _classes(found)
         ]
         if not holders:
@@ -207,7 +188,7 @@ def _without(
                 where = f"{found['class_name']} {name!r}" if name else layer
                 what = f"it does not know `{key}`, which is {value!r} in {where}"
                 raise errors.UserError(_line(file, what))
-    return _with_config(file.kind, content, config)
+    return saved_config.replaced(file.kind, content, config)
 
 
 def _classes(found: dict[str, Any]) -> set[str]:
@@ -219,44 +200,6 @@ def _classes(found: dict[str, Any]) -> set[str]:
             base.__name__ for base in getattr(getattr(module, name, 0), "mro", list)()
         }
     return names
-
-
-def objects(content: Any) -> Iterator[dict[str, Any]]:
-    """Yield every serialized object in a configuration, the outer before the inner."""
-    if isinstance(content, dict):
-        if "class_name" in content and isinstance(content.get("config"), dict):
-            yield content
-        content = list(content.values())
-    if isinstance(content, list):
-        for item in content:
-            yield from objects(item)
-
-
-def _config(kind: str, content: bytes) -> Any:
-    """Return what a file says of the architecture."""
-    if kind == model_file.H5:
-        with h5py.File(io.BytesIO(content), "r") as file:
-            return json.loads(file.attrs[_H5_CONFIG])
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return json.loads(archive.read(model_file.CONFIG))
-
-
-def _with_config(kind: str, content: bytes, config: Any) -> bytes:
-    text = json.dumps(config).encode()
-    if kind == model_file.H5:
-        changed = io.BytesIO(content)
-        with h5py.File(changed, "r+") as file:
-            file.attrs[_H5_CONFIG] = text
-        return changed.getvalue()
-    changed = io.BytesIO()
-    with (
-        zipfile.ZipFile(io.BytesIO(content)) as old,
-        zipfile.ZipFile(changed, "w") as new,
-    ):
-        for entry in old.infolist():
-            is_config = entry.filename == model_file.CONFIG
-            new.writestr(entry, text if is_config else old.read(entry))
-    return changed.getvalue()
 
 
 def _refusal(file: model_file.ModelFile, error: Exception) -> errors.UserError:
@@ -287,12 +230,12 @@ def _is_keras_own(file: model_file.ModelFile, name: str) -> bool:
     return any(
         found["class_name"] == name
         and str(found.get("module", "")).partition(".")[0] == "keras"
-        for found in objects(_config(file.kind, file.content))
+        for found in saved_config.objects(saved_config.read(file.kind, file.content))
     )
 
 
 def _line(file: model_file.ModelFile, why: str) -> str:
-    saved, here = saved_by(file), keras.__version__
+    saved, here = saved_config.saved_by(file), keras.__version__
     remedy = "save it again"
     if saved not in (here, "?"):
         remedy = f"save it again without that, or from Keras {here}"

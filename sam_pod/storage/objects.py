@@ -6,17 +6,13 @@ the clients of s3:// and http://, nothing here takes a service that does not ans
 one that has no such file.
 """
 
-import contextlib
-import http.client
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TypeVar
 
 from sam_pod import errors
-from sam_pod.storage import faults, retries, schemes
+from sam_pod.storage import faults, retries, schemes, web
 
 T = TypeVar("T")
 
@@ -24,7 +20,6 @@ BLOCK_BYTES = 1 << 23
 # A folder there comes with what is in it, and a file is replaced as a whole by what is
 # written under its name.
 _STORES = ("s3", "gs", "az")
-_HTTP_SECONDS = 30.0
 
 
 def exists(path: str) -> bool:
@@ -47,7 +42,7 @@ def is_folder(path: str) -> bool:
 
 def names(folder: str) -> list[str]:
     """Return the sorted names of what is in a folder; none if it cannot be listed."""
-    if _is_http(folder):
+    if web.is_http(folder):
         return []
 
     # The public call asks first whether there is a folder, and takes silence for a no.
@@ -102,14 +97,8 @@ def size(path: str) -> int:
     import tensorflow as tf
 
     def stat() -> int:
-        if _is_http(path):  # TensorFlow's client would fetch the whole file.
-            length = _ask(path, "HEAD").headers["Content-Length"]
-            if length is None:
-                raise errors.UserError(
-                    f"The server of {path} does not say how long it is: use one that "
-                    "sends Content-Length, such as nginx."
-                )
-            return int(length)
+        if web.is_http(path):  # TensorFlow's client would fetch the whole file.
+            return web.num_bytes(path)
         try:
             found = _gfile().stat(path)
         except tf.errors.NotFoundError:
@@ -128,9 +117,9 @@ def check_ranges(path: str) -> None:
     Raises:
         UserError: naming it.
     """
-    if not _is_http(path):
+    if not web.is_http(path):
         return
-    status = _do(path, "read", lambda: _ask(path, "GET", Range="bytes=1-1").status)
+    status = _do(path, "read", lambda: web.ask(path, "GET", Range="bytes=1-1").status)
     if status != 206:
         raise errors.UserError(
             f"The server of {path} ignores Range requests, by which parts of a file "
@@ -232,13 +221,9 @@ def _do(path: str, action: str, function: Callable[[], T]) -> T:
         raise
 
 
-def _is_http(path: str) -> bool:
-    return schemes.scheme_of(path) in schemes.READ_ONLY
-
-
 def _is_masked(path: str) -> bool:
     """Return whether the client calls a file missing when its question has failed."""
-    return _is_http(path) or schemes.scheme_of(path) == "s3"
+    return web.is_http(path) or schemes.scheme_of(path) == "s3"
 
 
 def _unless_missing(function: Callable[[], T]) -> T | None:
@@ -265,42 +250,6 @@ def _check_is_missing(path: str) -> None:
 
     if _is_masked(path) and _is_file(path):
         raise tf.errors.UnavailableError(None, None, f"{path} could not be looked at")
-
-
-def _ask(path: str, method: str, **headers: str) -> http.client.HTTPResponse:
-    """Return the head of an answer; raise what TensorFlow's client raises.
-
-    Raises UserError where no later answer will be another.
-    """
-    import tensorflow as tf
-
-    request = urllib.request.Request(path, method=method, headers=headers)
-    kinds = {
-        401: tf.errors.PermissionDeniedError,
-        403: tf.errors.PermissionDeniedError,
-        404: tf.errors.NotFoundError,
-    }
-    try:
-        with contextlib.closing(
-            urllib.request.urlopen(request, timeout=_HTTP_SECONDS)
-        ) as answer:
-            return answer
-    except urllib.error.HTTPError as error:
-        lasts = error.code not in (*kinds, 408, 429) and 400 <= error.code < 500
-        if lasts:
-            raise errors.UserError(
-                f"The server of {path} refuses it with HTTP {error.code}: check the "
-                "address."
-            ) from error
-        kind = kinds.get(error.code, tf.errors.UnavailableError)
-        raise kind(None, None, f"HTTP {error.code} for {path}") from error
-    except (http.client.InvalidURL, UnicodeError) as error:
-        raise errors.UserError(
-            f"{path} is no address: write its spaces and letters beyond ASCII as %20 "
-            "and the like."
-        ) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise tf.errors.UnavailableError(None, None, f"{path}: {error}") from error
 
 
 def _gfile() -> ModuleType:

@@ -5,7 +5,7 @@ import collections
 import pytest
 
 from sam_pod import errors
-from sam_pod.data.sources import image_tree, images, label_table, split_names
+from sam_pod.data.sources import image_tree, images, split_names, table_columns
 from tests.data import made
 from tests.data.sources import images_test
 
@@ -319,7 +319,7 @@ def test_the_table_and_its_columns_are_chosen_by_flags(tmp_path):
     with pytest.raises(errors.UserError, match=r"cannot be told; it has dx, dx_type"):
         images.read(str(root), asked=asked)
     for column, ok in (("dx", True), ("dy", False)):
-        columns = label_table.Columns(label=column)
+        columns = table_columns.Columns(label=column)
         asked = images.Asked(labels=str(csv), columns=columns)
         if ok:
             source = images.read(str(root), asked=asked)

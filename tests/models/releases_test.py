@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from sam_pod import errors
-from sam_pod.models import model_file, releases
+from sam_pod.models import model_file, releases, saved_config
 from tests.models import elsewhere
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -49,7 +49,7 @@ def edited(content, change, version="3.15.1"):
     """Return a file's content with each serialized object changed, as of a release."""
 
     def walk(config):
-        for found in releases.objects(config):
+        for found in saved_config.objects(config):
             change(found["class_name"], found["config"])
         return json.dumps(config)
 
@@ -137,14 +137,14 @@ def test_a_layer_that_is_not_here_is_named_with_both_releases(saved):
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert old in archive.read("config.json")
     file = model_file.ModelFile("m", model_file.KERAS, edited(content, lambda *_: None))
-    config = releases._config(file.kind, file.content)
-    for found in releases.objects(config):
+    config = saved_config.read(file.kind, file.content)
+    for found in saved_config.objects(config):
         if found["class_name"] == "GlobalAveragePooling1D":
             found["class_name"] = "AdaptiveAveragePooling1D"
     with pytest.raises(
         errors.UserError, match=r"of Keras 3\.15\.1, here .* it has no Adaptive"
     ):
-        load(releases._with_config(file.kind, file.content, config))
+        load(saved_config.replaced(file.kind, file.content, config))
 
 
 def test_the_cause_is_told_and_not_the_beginning_of_a_long_message(saved):

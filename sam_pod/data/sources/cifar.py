@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sam_pod import errors
-from sam_pod.data.sources import archives, arrays
+from sam_pod.data.sources import archives, arrays, tars
 from sam_pod.data.stored import records
 
 _PIXEL_BYTES = 3 * 32 * 32
@@ -74,7 +74,7 @@ def _read_members(path: str, layout: Layout) -> dict[str, bytes]:
     try:
         with tarfile.open(path, "r:gz") as tar:
             for member in tar:
-                name = archives.own_path(path, member)
+                name = tars.own_path(path, member)
                 if name in needed and member.isfile():
                     found[name] = tar.extractfile(member).read()
     except archives.FAULTS as error:

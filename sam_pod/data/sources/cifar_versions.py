@@ -15,7 +15,15 @@ import numpy as np
 import scipy.io
 
 from sam_pod import errors
-from sam_pod.data.sources import archives, arrays, cifar, held_out, pickled, split_names
+from sam_pod.data.sources import (
+    archives,
+    arrays,
+    cifar,
+    held_out,
+    pickled,
+    split_names,
+    tars,
+)
 from sam_pod.data.stored import records
 
 _MOST_BYTES = 1 << 28  # Of a file that is read whole.
@@ -179,7 +187,7 @@ def _contents(path: str, layout: cifar.Layout) -> dict[str, bytes]:
             return found
         with tarfile.open(path, "r:*") as tar:
             for member in tar:
-                name = os.path.basename(archives.own_path(path, member))
+                name = os.path.basename(tars.own_path(path, member))
                 if name in wanted and member.isfile():
                     found[name] = tar.extractfile(member).read()
     except archives.FAULTS as error:

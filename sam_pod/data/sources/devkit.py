@@ -7,7 +7,7 @@ import tempfile
 import scipy.io
 
 from sam_pod import errors
-from sam_pod.data.sources import archives
+from sam_pod.data.sources import archives, tars
 
 NAME = "ILSVRC2012_devkit_t12.tar.gz"
 _TRUTH, _META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
@@ -27,7 +27,7 @@ def read(path: str) -> list[str] | None:
     try:
         with tarfile.open(path) as tar:
             for member in tar:
-                name = os.path.basename(archives.member_path(path, member))
+                name = os.path.basename(tars.member_path(path, member))
                 if name in (_TRUTH, _META) and member.isfile():
                     found[name] = tar.extractfile(member).read()
     except archives.FAULTS as error:

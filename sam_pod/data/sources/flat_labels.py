@@ -21,6 +21,7 @@ from sam_pod.data.sources import (
     mat_tables,
     split_names,
     split_tables,
+    table_columns,
 )
 from sam_pod.data.sources import listing as listing_lib
 
@@ -38,7 +39,7 @@ def of_group(
     group: image_tree.Group,
     meaning: str,
     names: tuple[Names, Names],
-    columns: label_table.Columns,
+    columns: table_columns.Columns,
     known: frozenset[str] = frozenset(),
 ) -> label_table.Found | None:
     """Return what a table beside the images says of them; None where there is none.
@@ -90,7 +91,7 @@ def only(
 def of_file(
     path: str,
     names: Mapping[int, str],
-    columns: label_table.Columns,
+    columns: table_columns.Columns,
     known: frozenset[str] = frozenset(),
     *,
     in_order: bool = False,

@@ -55,6 +55,12 @@ class Group:
         """All its images."""
         return itertools.chain(self.flat, *self.by_class.values())
 
+    def flatten(self) -> None:
+        """Forget the classes that the folders say."""
+        self.flat = array.array("q", self.files)
+        self.by_class.clear()
+        self.faults.clear()
+
 
 def of_listing(listing: listing_lib.Listing) -> Tree:
     """Return the tree of a listing."""

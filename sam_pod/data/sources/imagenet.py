@@ -21,6 +21,8 @@ from sam_pod.data.sources import (
     held_out,
     image_tree,
     images,
+    tars,
+    walking,
 )
 from sam_pod.data.sources import listing as listing_lib
 from sam_pod.data.stored import records
@@ -73,7 +75,7 @@ def _lies_flat(folder: str) -> bool:
 
 
 def _of_tree(folder: str, asked: images.Asked) -> records.Source:
-    listing = listing_lib.of_folder(folder)
+    listing = walking.of_folder(folder)
     try:
         return images.of_listing(listing, asked)
     except image_tree.NoLabels as error:
@@ -115,7 +117,7 @@ def _of_tars(folder: str, tars: Sequence[str], asked: images.Asked) -> records.S
 def _read_train_tar(path: str) -> tuple[records.Split, array.array, list[str]]:
     listing = listing_lib.Listing(path, path)
     order, labels, classes = array.array("q"), array.array("q"), []
-    inner = sorted(archives.members(path, path))
+    inner = sorted(tars.members(path, path))
     for name, offset, size in inner:
         wnid = name.removesuffix(".tar")
         if size < 0 or not _WNID.fullmatch(wnid):
@@ -124,7 +126,7 @@ def _read_train_tar(path: str) -> tuple[records.Split, array.array, list[str]]:
                 "such as n01440764.tar."
             )
         first = len(listing.names)
-        for file, start, length in archives.members(
+        for file, start, length in tars.members(
             f"{name} in {path}", path, offset, size
         ):
             if length >= 0:
@@ -147,7 +149,7 @@ def _read_val_tar(
 ) -> records.Split:
     if not asked.labels:
         raise _without_labels(folder)
-    listing = listing_lib.of_archive(path, folder)
+    listing = walking.of_archive(path, folder)
     names = {
         index: listing.names[index]
         for index, size in enumerate(listing.sizes)

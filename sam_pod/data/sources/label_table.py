@@ -14,27 +14,10 @@ import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from sam_pod import errors
-from sam_pod.data.sources import image_names, split_names, table_lines
+from sam_pod.data.sources import image_names, split_names, table_columns, table_lines
 
-# What a column is usually called; the words of a name are joined by nothing.
-_LABELS = frozenset(
-    {"label", "labels", "class", "classes", "classname", "category", "target", "y"}
-    | {"classid", "categoryid", "labelid", "wnid", "predictionstring", "diagnosis"}
-)
-_SPLITS = frozenset(
-    {"split", "splits", "set", "dataset", "subset", "partition", "usage", "phase"}
-)
 _WHOLE, _FRACTION = re.compile(r"-?\d+(\.0*)?"), re.compile(r"-?\d*\.\d*[1-9]\d*")
 _NULLS = frozenset({"nan", "null", "<na>", "#n/a"})  # What tools write for none.
-_LOOKED_AT = 200  # Rows, to tell which column is of what.
-
-
-@dataclasses.dataclass(frozen=True)
-class Columns:
-    """Which columns are asked for by name; '' leaves it to what is there."""
-
-    image: str = ""
-    label: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +89,7 @@ class Table:
                 f"Cannot read {path} ({error}): a table of labels must be a text in "
                 "UTF-8."
             ) from error
-        lines, self._comments = table_lines.rows_of(text, _LABELS)
+        lines, self._comments = table_lines.rows_of(text, table_columns.LABELS)
         self.rows = _rows(lines)
         # Of a text that is no table.
         has_marks = bool(table_lines.delimiters(lines))
@@ -115,7 +98,7 @@ class Table:
     def look(
         self,
         names: Mapping[int, str],
-        columns: Columns,
+        columns: table_columns.Columns,
         known: frozenset[str] = frozenset(),
     ) -> Found | None:
         """Return what it says of some images; None where it does not speak of them.
@@ -131,13 +114,15 @@ class Table:
         """
         images = image_names.Names(names)
         self._divide_by_first_space(images)
-        image = self._image_column(images, columns.image)
+        image = table_columns.image(self.path, self.rows, images, columns.image)
         if image is None:
             return None
         has_header = not images.find(self.rows[0][image])
         header = self.rows[0] if has_header else []
         body = self.rows[1:] if has_header else self.rows
-        read, said = self._label_column(body, header, image, columns.label, known)
+        read, said = table_columns.label(
+            self.path, body, header, image, columns.label, known
+        )
         if read is None:
             return None
         return self._of_rows(images, body, header, image, read, said)
@@ -158,75 +143,6 @@ class Table:
         if first > last:
             self.rows = divided
 
-    def _image_column(self, names: image_names.Names, wanted: str) -> int | None:
-        header = self.rows[0] if self.rows else []
-        if wanted and wanted in header:
-            return header.index(wanted)
-        found = image_names.columns(self.rows, names, _LABELS | _SPLITS)
-        if found and wanted not in ("", "image"):
-            raise errors.UserError(
-                f"{self.path} has no column {wanted!r}, which --image_column names; "
-                f"its columns are {', '.join(header)[:200]}."
-            )
-        if len(found) > 1:
-            several = " and ".join(str(number + 1) for number in sorted(found))
-            raise errors.UserError(
-                f"Columns {several} of {self.path} both may name the images, and say "
-                "different ones: pass --image_column=NAME, or call the right one "
-                "'image' in a header."
-            )
-        return found[0] if found else None
-
-    def _label_column(
-        self,
-        body: Sequence[Sequence[str]],
-        header: Sequence[str],
-        image: int,
-        wanted: str,
-        known: frozenset[str],
-    ) -> tuple[Callable[[Sequence[str]], str] | None, str]:
-        """Return what takes the class out of a row, and words for it."""
-        width = min((len(row) for row in body), default=0)
-        others = [column for column in range(width) if column != image]
-        if wanted and wanted in header:
-            return _taker(header.index(wanted)), f"column {wanted!r}"
-        if wanted not in ("", "label") and not known:
-            names = ", ".join(header)[:200] or "none with a name"
-            raise errors.UserError(
-                f"{self.path} has no column {wanted!r}, which --label_column names; "
-                f"its columns are {names}."
-            )
-        usual = [c for c in others if header and _plain(header[c]) in _LABELS]
-        if len(usual) != 1:
-            taker = _one_hot(body, header, others, "" if known else self.path)
-            if taker and (not known or known.issuperset(map(taker, body))):
-                return taker, "the column that is 1"
-        splits = [c for c in others if header and _plain(header[c]) in _SPLITS]
-        fits = usual or [c for c in others if c not in splits]
-        if known:  # A table of other things, or without a header.
-            fits = [c for c in fits if self._known(body, c, known)]
-        return self._only(fits, header, must=not known)
-
-    def _known(
-        self, body: Sequence[Sequence[str]], column: int, known: frozenset[str]
-    ) -> bool:
-        return any(_class(row[column]) in known for row in body[:_LOOKED_AT])
-
-    def _only(
-        self, fits: Sequence[int], header: Sequence[str], *, must: bool = True
-    ) -> tuple[Callable[[Sequence[str]], str] | None, str]:
-        if len(fits) == 1:
-            column = fits[0]
-            name = repr(header[column]) if header else str(column + 1)
-            return _taker(column), f"column {name}"
-        if not fits or not must:
-            return None, ""
-        names = ", ".join(header) if header else f"{len(fits) + 1} without names"
-        raise errors.UserError(
-            f"Which column of {self.path} holds the classes cannot be told; it has "
-            f"{names[:200]}. Pass --label_column=NAME."
-        )
-
     def _of_rows(
         self,
         images: image_names.Names,
@@ -240,7 +156,7 @@ class Table:
         splits: dict[int, str] = {}
         bare: dict[int, str] = {}
         faults: list[str] = []
-        split = [c for c, name in enumerate(header) if _plain(name) in _SPLITS]
+        split = table_columns.splits(header)
         unused = 0
         for number, row in enumerate(body, 2 if header else 1):
             found = images.find(row[image]) if image < len(row) else []
@@ -305,54 +221,3 @@ def _rows(lines: Sequence[str]) -> list[list[str]]:
     mark = max(delimiters, key=lines[0].count)
     rows = csv.reader(lines, delimiter=mark, skipinitialspace=True)
     return [[value.strip() for value in row] for row in rows]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name).lower()
-
-
-def _class(value: str) -> str:
-    """Return a class; of 'n03995372 85 1 499 272', Kaggle's for a box, the first."""
-    value = value.strip()
-    first, *rest = value.split()[:5] or [""]
-    is_box = len(rest) == 4 and all(part.isdecimal() for part in rest)
-    return first if is_box else value
-
-
-def _taker(column: int) -> Callable[[Sequence[str]], str]:
-    return lambda row: _class(row[column]) if column < len(row) else ""
-
-
-def _one_hot(
-    body: Sequence[Sequence[str]],
-    header: Sequence[str],
-    others: Sequence[int],
-    path: str,
-) -> Callable[[Sequence[str]], str] | None:
-    """Return what takes the class of a row out of a column for each, if it is so.
-
-    Args:
-        body: The rows.
-        header: Names of the columns.
-        others: Columns that may be classes.
-        path: To name in an error; '' for no error.
-
-    Raises:
-        UserError: rows have several classes.
-    """
-    if not header or len(others) < 2:
-        return None
-    marks = [[row[column] for column in others] for row in body]
-    if not all(value in ("0", "1", "0.0", "1.0") for row in marks for value in row):
-        return None
-    sums = [sum(float(value) for value in row) for row in marks]
-    several = sum(total != 1 for total in sums)
-    if several and not path:
-        return None
-    if several:
-        raise errors.UserError(
-            f"{several:,} rows of {path} have not one class but several or none; only "
-            "images of one class each are trained here. Where the classes are in one "
-            "column, pass --label_column=NAME."
-        )
-    return lambda row: next(header[c] for c in others if float(row[c]) == 1)

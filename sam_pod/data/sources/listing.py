@@ -7,18 +7,15 @@ part of a data set (litter.py) is left out and counted.
 import array
 import dataclasses
 import functools
-import hashlib
 import heapq
 import os
-import stat
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 
 from sam_pod import errors
-from sam_pod.data.sources import archives, litter, packing, zips
+from sam_pod.data.sources import archives, litter, zips
 from sam_pod.data.stored import records
 
-_SHOWN = 3  # Names of many that a line gives.
+SHOWN = 3  # Names of many that a line gives.
 
 
 @dataclasses.dataclass
@@ -72,7 +69,7 @@ class Listing:
     def _count(self, name: str) -> None:
         self.num_no_images += 1
         # The first by name, so that an archive says what its folder does.
-        self.no_images = heapq.nsmallest(_SHOWN, [*self.no_images, name])
+        self.no_images = heapq.nsmallest(SHOWN, [*self.no_images, name])
 
     def add_entry(self, entry: archives.Entry) -> None:
         """Take in what is in an archive."""
@@ -88,7 +85,7 @@ class Listing:
         if not count:
             return ()
         files = "file is no image" if count == 1 else "files are no images"
-        return (f"{count:,} {files}: {_first(self.no_images, count)}.",)
+        return (f"{count:,} {files}: {first(self.no_images, count)}.",)
 
     def check(self) -> None:
         """Refuse one where images may be hidden.
@@ -115,7 +112,7 @@ class Listing:
             files = "a file" if count == 1 else f"{count:,} files"
             raise errors.UserError(
                 f"{self.place} has {files} where images may be, and none is looked "
-                f"for: {_first(sorted(hiding)[:_SHOWN], count)}. Unpack what is "
+                f"for: {first(sorted(hiding)[:SHOWN], count)}. Unpack what is "
                 "packed, and move or delete the rest."
             )
 
@@ -125,137 +122,10 @@ class Listing:
                 yield name
 
 
-def _first(names: Sequence[str], count: int) -> str:
+def first(names: Sequence[str], count: int) -> str:
+    """Return the first names of `count`, and how many more there are, in words."""
     more = f" and {count - len(names):,} more" if count > len(names) else ""
     return ", ".join(names) + more
-
-
-def of_folder(root: str) -> Listing:
-    """List a folder and those below it.
-
-    Raises:
-        UserError: some of it cannot be read, or images may be hidden in it.
-    """
-    faults: list[tuple[str, str]] = []
-
-    def fail(error: OSError) -> None:
-        faults.append((error.filename or root, error.strerror))
-
-    listing, checksum = Listing(root, root), hashlib.sha256()
-    for folder, folders, files in os.walk(root, onerror=fail, followlinks=True):
-        folders.sort()
-        below = os.path.relpath(folder, root)
-        for name in list(folders):
-            path = os.path.normpath(os.path.join(below, name))
-            if not listing.add(path, 0, -1):
-                folders.remove(name)
-                _count_below(os.path.join(folder, name), path, listing)
-            elif _goes_round(folder, name):
-                folders.remove(name)
-                faults.append((path, "a link to a folder around it"))
-        for name in sorted(files):
-            path = os.path.normpath(os.path.join(below, name))
-            try:
-                status = os.stat(os.path.join(folder, name))
-            except OSError as error:
-                if litter.kind(name) == "image":
-                    faults.append((path, error.strerror))
-                continue
-            if not stat.S_ISREG(status.st_mode):
-                faults.append((path, "a device or a pipe"))
-            elif listing.add(path, 0, status.st_size):
-                line = f"{path}\0{status.st_size} {status.st_mtime_ns}\n"
-                checksum.update(os.fsencode(line))
-    if faults:
-        raise _unreadable(root, faults)
-    listing.check()
-    listing.fingerprint = checksum.hexdigest()
-    return listing
-
-
-def _goes_round(folder: str, name: str) -> bool:
-    path = os.path.join(folder, name)
-    if not os.path.islink(path):
-        return False
-    around = os.path.realpath(path)
-    return os.path.commonpath([around, os.path.realpath(folder)]) == around
-
-
-def _count_below(path: str, name: str, listing: Listing) -> None:
-    for folder, folders, files in os.walk(path):
-        folders.sort()
-        below = os.path.relpath(folder, path)
-        for file in sorted(files):
-            listing.add(os.path.normpath(os.path.join(name, below, file)), 0, 0)
-
-
-def _unreadable(root: str, faults: Sequence[tuple[str, str]]) -> errors.UserError:
-    if len(faults) == 1:
-        path, reason = faults[0]
-        what = f"{path} in {root} ({reason})"
-    else:
-        few = (f"{path} ({reason})" for path, reason in faults[:_SHOWN])
-        what = f"{len(faults):,} entries of {root}: {_first(list(few), len(faults))}"
-    return errors.UserError(
-        f"Cannot read {what}: check the paths, their permissions and where links lead."
-    )
-
-
-def of_archive(place: str, scratch: str) -> Listing:
-    """List a tar, which may be packed, or a zip: its first bytes say which it is.
-
-    Args:
-        place: Its path.
-        scratch: A folder for what is unpacked.
-
-    Raises:
-        UserError: it is broken or none, has a member that escapes, or images may be
-            hidden in it.
-    """
-    try:
-        path = archives.random_access(place, scratch)
-        packing.check_archive(path, place)
-        is_zip = packing.is_zip(path) or _ends_as_zip(path)
-    except archives.FAULTS as error:
-        raise archives.unreadable(place, error) from error
-    listing = Listing(place, path, archives.fingerprint([place]))
-    entries = zips.entries if is_zip else archives.tar_entries
-    for entry in archives.followed(place, lambda: entries(place, path)):
-        listing.add_entry(entry)
-    listing.check()
-    return _without_older(listing)
-
-
-def _ends_as_zip(path: str) -> bool:
-    """Return whether a file that begins otherwise is a zip, as one that unpacks itself.
-
-    A tar may well hold a zip as its last member.
-    """
-    start = packing.head(path)
-    return start.startswith((b"MZ", b"#!", b"\x7fELF")) and zipfile.is_zipfile(path)
-
-
-def _without_older(listing: Listing) -> Listing:
-    """Return the listing with the last of each name, as unpacking would leave it."""
-    last = dict(zip(listing.names, range(len(listing.names)), strict=True))
-    if len(last) == len(listing.names):
-        return listing
-    kept = sorted(last.values())
-    packed = array.array("q")
-    for index in kept if listing.packed else ():
-        packed.extend(listing.packed[3 * index : 3 * index + 3])
-    return dataclasses.replace(
-        listing,
-        names=[listing.names[index] for index in kept],
-        offsets=array.array("q", (listing.offsets[index] for index in kept)),
-        sizes=array.array("q", (listing.sizes[index] for index in kept)),
-        packed=packed,
-        chunks={
-            new: listing.chunks[index]
-            for new, index in enumerate(kept)
-            if index in listing.chunks
-        },
-    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,9 +42,9 @@ class Request:
     @property
     def asked(self) -> "images.Asked":
         """What is asked of splits and labels."""
-        from sam_pod.data.sources import images, label_table
+        from sam_pod.data.sources import images, table_columns
 
-        columns = label_table.Columns(self.image_column, self.label_column)
+        columns = table_columns.Columns(self.image_column, self.label_column)
         return images.Asked(splits=self.splits, labels=self.labels, columns=columns)
 
     @property

@@ -1,0 +1,210 @@
+"""Which class each image has: by its folder, or by what lies beside it and says so."""
+
+import array
+import dataclasses
+import functools
+import hashlib
+import os
+from collections.abc import Mapping
+
+from sam_pod import errors
+from sam_pod.data.sources import (
+    flat_labels,
+    image_tree,
+    label_table,
+    split_names,
+    split_tables,
+    table_columns,
+)
+
+FOLDERS = "folders"  # As --labels: the names of the folders are the classes.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a user says of a source; the defaults leave it to what is there."""
+
+    splits: split_names.Wish = dataclasses.field(default_factory=split_names.Wish)
+    labels: str = ""  # Paths of what says the classes of flat images, by commas.
+    columns: table_columns.Columns = dataclasses.field(
+        default_factory=table_columns.Columns
+    )
+
+
+class Labels:
+    """Gives images their classes, group by group; that of training comes first."""
+
+    def __init__(
+        self, tree: image_tree.Tree, asked: Asked, decisions: list[str]
+    ) -> None:
+        """Begin with no classes.
+
+        Args:
+            tree: Where the images lie.
+            asked: What a user says of it.
+            decisions: Lines about what is decided, to which others are added.
+        """
+        self._tree, self._asked, self._decisions = tree, asked, decisions
+        self._place = tree.listing.place
+        self.said: dict[str, str] = {}  # By the group: how it got its labels.
+        self.classes: tuple[str, ...] = ()  # Of train, once they are known.
+        self.used: set[str] = set()  # Files of --labels that spoke.
+        self._checksum = hashlib.sha256()
+
+    @property
+    def fingerprint(self) -> str:
+        """Another one when what was read may have changed; '' where nothing was."""
+        return self._checksum.hexdigest() if self.said else ""
+
+    def of(
+        self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]
+    ) -> bool:
+        """Return whether a group has labels; `choose` asks of train first."""
+        if group.flat and not group.by_class:
+            if group.name not in self.said:  # Else a table says that it has none.
+                self.read(group, groups)
+        elif group.by_class and self._asked.labels != FOLDERS:
+            self._compare(group, groups)
+        if not self.classes:
+            by_table = group.name in self.said
+            order = label_table.in_order if by_table else sorted
+            self.classes = tuple(order(group.by_class))
+        return bool(group.by_class)
+
+    def read(
+        self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]
+    ) -> label_table.Found | None:
+        """Give the flat images of a group the classes that a table says."""
+        found = self.found(group, groups)
+        if found is None:
+            return None
+        for image in group.flat:
+            if image in found.labels:
+                label = found.labels[image]
+                group.by_class.setdefault(label, array.array("q")).append(image)
+        known: set[int] = set(found.labels)
+        if group.name == image_tree.WHOLE:  # They become a split of their own.
+            known |= found.unlabelled.keys()
+        rest = [image for image in group.flat if image not in known]
+        group.flat = array.array("q")
+        self.said[group.name] = f"The classes of {group.name!r} are {found.decision}."
+        group.faults += found.faults
+        if rest:
+            names = self._tree.listing.names
+            line = f"{len(rest):,} images are in no row, such as {names[rest[0]]}"
+            if group.name == image_tree.WHOLE:
+                self.said[group.name] += f" {line}: they are left out."
+            else:
+                group.faults.append(f"{line}: {found.path} must have one for each")
+        self._checksum.update("\n".join(found.labels.values()).encode())
+        return found
+
+    def _compare(
+        self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]
+    ) -> None:
+        """Take the labels of --labels instead of the folders' names.
+
+        Raises:
+            UserError: a table that lies there says others than the folders.
+        """
+        if group.name in self.said:
+            return
+        way = f"--labels={FOLDERS} takes the folders' names, --labels=FILE a table"
+        try:
+            found = self.found(group, groups)
+        except errors.UserError as error:
+            raise errors.UserError(f"{error} Or choose: {way}.") from error
+        if found is None:
+            return
+        if self.used and not any(each.flat for each in groups.values()):
+            group.flatten()
+            self.read(group, groups)
+            return
+        pairs = {
+            (name, found.labels[image])
+            for name, files in group.by_class.items()
+            for image in files
+            if image in found.labels
+        }
+        if found.splits and group.name == image_tree.WHOLE:
+            self._decisions.append(
+                f"{found.path} says splits, too, which "
+                f"{split_tables.flag(found.path)} takes."
+            )
+        if len(pairs) > len({name for name, _ in pairs}):
+            raise errors.UserError(
+                f"{self._place} has other classes in {found.path} than the "
+                f"folders of {group.name!r} are called: choose, for {way}."
+            )
+
+    def _meanings(self, groups: Mapping[str, image_tree.Group]) -> dict[str, str]:
+        wish = self._asked.splits
+        asked = {wish.train: "train", wish.test: "test", wish.validation: "validation"}
+        return {
+            name: asked.get(name) or meaning
+            for name, meaning in split_names.roles(groups).items()
+        }
+
+    def found(
+        self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]
+    ) -> label_table.Found | None:
+        """Return what a table says of a group's images, None where none does.
+
+        Raises:
+            UserError: it cannot be told of which images one speaks.
+        """
+        meanings = self._meanings(groups)
+        meaning, known = meanings.get(group.name, ""), frozenset(self.classes)
+        # Of a million images this takes a second: only where there is a table.
+        own = functools.cache(lambda: flat_labels.names_of(self._tree, [group]))
+        # A table that speaks of no split may be of any: its names must tell which.
+        flat = [g for g in groups.values() if g.flat or g.name in self.said]
+        others = flat if group.flat else list(groups.values())
+        every = functools.cache(lambda: flat_labels.names_of(self._tree, others))
+        # Without names a text can be of one split alone.
+        last = "validation" if "validation" in meanings.values() else "test"
+        columns = self._asked.columns
+        answers: list[split_tables.Answer] = []
+        for path in self.files():
+            stem = os.path.splitext(os.path.basename(path))[0]
+            split = split_names.mentioned(stem)
+            if split in meanings.values() and split != meaning:
+                continue
+            names = own() if split == meaning else every()
+            found = flat_labels.of_file(path, names, columns, known)
+            if found is None and meaning == last and group.flat:
+                found = flat_labels.of_file(path, own(), columns, known, in_order=True)
+            inside = found and found.within(own())
+            if inside:
+                self.used.add(path)
+                if group.name != image_tree.WHOLE:
+                    return inside
+                answers.append((split, inside))
+                continue
+            if found and found.faults and group.flat:
+                raise errors.UserError(
+                    f"{image_tree.listed(found.faults)}: say which with their folders."
+                )
+        if answers:
+            joined = split_tables.joined(answers)
+            return flat_labels.only(joined, group, self._place)
+        return flat_labels.of_group(
+            self._tree, group, meaning, (own, every), columns, known
+        )
+
+    def files(self) -> list[str]:
+        """Return the tables that --labels names."""
+        given = self._asked.labels
+        return [] if given == FOLDERS else [path for path in given.split(",") if path]
+
+    def check_used(self) -> None:
+        """Refuse tables of --labels that said nothing.
+
+        Raises:
+            UserError: naming one.
+        """
+        for path in sorted(set(self.files()) - self.used):
+            raise errors.UserError(
+                f"--labels={path} speaks of no images in {self._place}: it "
+                "must have their names in one column and their classes in another."
+            )

@@ -1,0 +1,180 @@
+"""Which column of a table is of what: the names of images, their classes, splits."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+
+from sam_pod import errors
+from sam_pod.data.sources import image_names
+
+# What a column is usually called; the words of a name are joined by nothing.
+LABELS = frozenset(
+    {"label", "labels", "class", "classes", "classname", "category", "target", "y"}
+    | {"classid", "categoryid", "labelid", "wnid", "predictionstring", "diagnosis"}
+)
+_SPLITS = frozenset(
+    {"split", "splits", "set", "dataset", "subset", "partition", "usage", "phase"}
+)
+_LOOKED_AT = 200  # Rows, to tell which column is of what.
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Which columns are asked for by name; '' leaves it to what is there."""
+
+    image: str = ""
+    label: str = ""
+
+
+def image(
+    path: str, rows: Sequence[Sequence[str]], names: image_names.Names, wanted: str
+) -> int | None:
+    """Return the column that names the images; None where none does.
+
+    Args:
+        path: Of the table, to name in an error.
+        rows: Of the table.
+        names: Of the images.
+        wanted: What --image_column says.
+
+    Raises:
+        UserError: there is no such column, or several may be it.
+    """
+    header = rows[0] if rows else []
+    if wanted and wanted in header:
+        return header.index(wanted)
+    found = image_names.columns(rows, names, LABELS | _SPLITS)
+    if found and wanted not in ("", "image"):
+        raise errors.UserError(
+            f"{path} has no column {wanted!r}, which --image_column names; "
+            f"its columns are {', '.join(header)[:200]}."
+        )
+    if len(found) > 1:
+        several = " and ".join(str(number + 1) for number in sorted(found))
+        raise errors.UserError(
+            f"Columns {several} of {path} both may name the images, and say "
+            "different ones: pass --image_column=NAME, or call the right one "
+            "'image' in a header."
+        )
+    return found[0] if found else None
+
+
+def label(
+    path: str,
+    body: Sequence[Sequence[str]],
+    header: Sequence[str],
+    image: int,
+    wanted: str,
+    known: frozenset[str],
+) -> tuple[Callable[[Sequence[str]], str] | None, str]:
+    """Return what takes the class out of a row, and words for it.
+
+    Args:
+        path: Of the table, to name in an error.
+        body: Its rows without the header.
+        header: Names of its columns, empty where it has none.
+        image: The column that names the images.
+        wanted: What --label_column says.
+        known: The classes, where they are known: then a table without them says
+            nothing.
+
+    Raises:
+        UserError: there is no such column, or which it is cannot be told.
+    """
+    width = min((len(row) for row in body), default=0)
+    others = [column for column in range(width) if column != image]
+    if wanted and wanted in header:
+        return _taker(header.index(wanted)), f"column {wanted!r}"
+    if wanted not in ("", "label") and not known:
+        names = ", ".join(header)[:200] or "none with a name"
+        raise errors.UserError(
+            f"{path} has no column {wanted!r}, which --label_column names; "
+            f"its columns are {names}."
+        )
+    usual = [c for c in others if header and _plain(header[c]) in LABELS]
+    if len(usual) != 1:
+        taker = _one_hot(body, header, others, "" if known else path)
+        if taker and (not known or known.issuperset(map(taker, body))):
+            return taker, "the column that is 1"
+    fits = usual or [c for c in others if c not in splits(header)]
+    if known:  # A table of other things, or without a header.
+        fits = [c for c in fits if _has_known(body, c, known)]
+    return _only(path, fits, header, must=not known)
+
+
+def _has_known(
+    body: Sequence[Sequence[str]], column: int, known: frozenset[str]
+) -> bool:
+    return any(_class(row[column]) in known for row in body[:_LOOKED_AT])
+
+
+def _only(
+    path: str, fits: Sequence[int], header: Sequence[str], *, must: bool = True
+) -> tuple[Callable[[Sequence[str]], str] | None, str]:
+    if len(fits) == 1:
+        column = fits[0]
+        name = repr(header[column]) if header else str(column + 1)
+        return _taker(column), f"column {name}"
+    if not fits or not must:
+        return None, ""
+    names = ", ".join(header) if header else f"{len(fits) + 1} without names"
+    raise errors.UserError(
+        f"Which column of {path} holds the classes cannot be told; it has "
+        f"{names[:200]}. Pass --label_column=NAME."
+    )
+
+
+def splits(header: Sequence[str]) -> list[int]:
+    """Return the columns that say splits, by their names."""
+    return [c for c, name in enumerate(header) if _plain(name) in _SPLITS]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
+def _class(value: str) -> str:
+    """Return a class; of 'n03995372 85 1 499 272', Kaggle's for a box, the first."""
+    value = value.strip()
+    first, *rest = value.split()[:5] or [""]
+    is_box = len(rest) == 4 and all(part.isdecimal() for part in rest)
+    return first if is_box else value
+
+
+def _taker(column: int) -> Callable[[Sequence[str]], str]:
+    return lambda row: _class(row[column]) if column < len(row) else ""
+
+
+def _one_hot(
+    body: Sequence[Sequence[str]],
+    header: Sequence[str],
+    others: Sequence[int],
+    path: str,
+) -> Callable[[Sequence[str]], str] | None:
+    """Return what takes the class of a row out of a column for each, if it is so.
+
+    Args:
+        body: The rows.
+        header: Names of the columns.
+        others: Columns that may be classes.
+        path: To name in an error; '' for no error.
+
+    Raises:
+        UserError: rows have several classes.
+    """
+    if not header or len(others) < 2:
+        return None
+    marks = [[row[column] for column in others] for row in body]
+    if not all(value in ("0", "1", "0.0", "1.0") for row in marks for value in row):
+        return None
+    sums = [sum(float(value) for value in row) for row in marks]
+    several = sum(total != 1 for total in sums)
+    if several and not path:
+        return None
+    if several:
+        raise errors.UserError(
+            f"{several:,} rows of {path} have not one class but several or none; only "
+            "images of one class each are trained here. Where the classes are in one "
+            "column, pass --label_column=NAME."
+        )
+    return lambda row: next(header[c] for c in others if float(row[c]) == 1)

@@ -42,6 +42,12 @@ uv_from_where_pip_does() (
   return 1
 )
 
+# One line behind pip's own, which name no index.
+pip_failed() {
+  echo "Error: pip could not install what the line above names; it looks where" \
+    "\`pip config list\` and PIP_... in the environment say" >&2
+}
+
 # Of several processes one installs; the others wait for it, and find everything there.
 make_environment() {
   if is_installed "$1" || ! command -v flock >/dev/null; then
@@ -81,7 +87,7 @@ install_environment() {
   if ! command -v uv >/dev/null && [ ! -x "$environment/bin/uv" ]; then
     uv_requirement "$root" >"$environment/uv.txt"
     "$python" -m pip install --quiet --disable-pip-version-check \
-      --require-hashes --requirement "$environment/uv.txt" || return 1
+      --require-hashes --requirement "$environment/uv.txt" || { pip_failed; return 1; }
   fi
   # Compiled now: where Python may write no bytecode (PYTHONDONTWRITEBYTECODE, a folder
   # of another user) each start would compile TensorFlow again, for 12 s instead of 4.
@@ -89,6 +95,7 @@ install_environment() {
     install --quiet --compile-bytecode --python "$python" \
     --require-hashes --requirement "$root/requirements.lock" ||
     "$python" -m pip install --quiet --disable-pip-version-check \
-      --require-hashes --requirement "$root/requirements.lock" || return 1
+      --require-hashes --requirement "$root/requirements.lock" ||
+    { pip_failed; return 1; }
   echo "$lock" >"$environment/installed"
 }

@@ -91,6 +91,32 @@ def test_pips_files_and_its_environment_are_read(tmp_path, by):
     assert f"export UV_DEFAULT_INDEX={URL}\n" in printed
 
 
+def test_where_pip_looks_is_named_when_it_fails(tmp_path):
+    root = tmp_path / "root"
+    (root / "launch").mkdir(parents=True)
+    environment = runs.ROOT / "launch" / "environment.sh"
+    (root / "launch" / "environment.sh").write_text(environment.read_text())
+    (root / "requirements.lock").write_text("uv==1\n")
+    (root / ".venv" / "bin").mkdir(parents=True)
+    (root / ".venv" / "installed").write_text("an older lock")
+    python = root / ".venv" / "bin" / "python"
+    python.write_text('#!/bin/sh\necho "ERROR: no uv==1" >&2\nexit 1\n')
+    python.chmod(0o755)
+    script = 'source "$1/launch/environment.sh"; make_environment "$1"'
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script, "x", root],
+        env=clean(PATH="/usr/bin:/bin"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    pips, ours = ran.stderr.splitlines()[-2:]
+    assert pips == "ERROR: no uv==1"
+    assert ours.startswith("Error: pip could not") and "`pip config list`" in ours
+    assert (root / ".venv" / "installed").read_text() == "an older lock"
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_uv_is_called_with_them_and_pip_follows_where_it_fails(tmp_path, fails):
     """By stand-ins, which write what they were called with."""

@@ -29,6 +29,6 @@ def as_image(found: np.ndarray, place: str, name: str) -> np.ndarray:
     if found.dtype != np.uint8 and not np.array_equal(image, found):
         raise errors.UserError(
             f"{place} has numbers from {found.min():g} to {found.max():g} in "
-            f"{name!r}; pixels must be whole numbers from 0 to 255."
+            f"{name!r}; pixels must be whole numbers from 0 to 255: scale them to that."
         )
     return np.ascontiguousarray(image)

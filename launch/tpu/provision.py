@@ -76,15 +76,15 @@ class Slice:
             SliceGone: it was deleted while it came up.
             CreationFailed: no capacity, or it was lost while it came up.
         """
-        made_here, looks, told = known, 0, ""
+        made_here, looks, shown = known, 0, ""
         while True:
             seen, queued, node = self.look()
             step = slice_lib.next_step(seen, made_here=made_here)
             if seen.exists and not made_here:
                 self._check_ours(request, queued, node)
-            if str(seen) != told and seen.exists:
-                told = str(seen)
-                say(f"{self.place.name}: {told}")
+            if str(seen) != shown and seen.exists:
+                shown = str(seen)
+                say(f"{self.place.name}: {shown}")
             if step is slice_lib.Step.USE:
                 return _hosts(node)
             if step is slice_lib.Step.CREATE:
@@ -131,7 +131,7 @@ class Slice:
             UserError: deleting is not allowed.
             GcloudError: asking or deleting failed too often.
         """
-        told, stuck, failures = "", 0, 0
+        shown, stuck, failures = "", 0, 0
         while True:
             seen, _, _ = self.look()
             looks -= not seen.exists
@@ -139,9 +139,9 @@ class Slice:
                 self.touched = False
                 say(f"{self.place.name}: nothing is left.")
                 return
-            if seen.exists and str(seen) != told:
-                told, stuck, looks = str(seen), 0, 1
-                say(f"{self.place.name}: deleting; {told}")
+            if seen.exists and str(seen) != shown:
+                shown, stuck, looks = str(seen), 0, 1
+                say(f"{self.place.name}: deleting; {shown}")
             stuck += 1
             words = _deletion(self.place, seen, stuck, failures)
             if words:
@@ -184,7 +184,7 @@ class Slice:
                 failures += 1
                 if error.kind is gcloud.Kind.NOT_FOUND:
                     return {}
-                # Not over the quota: that of asking is anew every minute.
+                # Not an error over the quota: that of asking is renewed every minute.
                 if error.kind in gcloud.REFUSED:
                     raise errors.UserError(
                         f"The state of {self.place.name} is unknown: {error}"

@@ -116,7 +116,7 @@ def _of_scaled(looks: dict[str, Look]) -> Found:
     seen = look.first[0]
     what = f"{min(*seen.low, *seen.high):.3g} to {max(*seen.low, *seen.high):.3g}"
     why = f"its {_names(look)} made {what} of that"
-    return Found(name, why) if name else _unknown(f"{why}, which tells no range")
+    return Found(name, why) if name else _unknown(f"{why}, which shows no range")
 
 
 def _is_alike(looks: dict[str, Look], i: int) -> bool:

@@ -65,7 +65,7 @@ def _one_line(error: Exception) -> str:
 
 def run_at_once(
     action: Callable[[Callable[[], None]], object],
-    advice: str = "the same command starts it anew.",
+    advice: str = "the same command starts it again.",
 ) -> int:
     """Do the work of a command that a signal ends at once.
 

@@ -51,7 +51,7 @@ def names(folder: str) -> list[str]:
     def children() -> list[str]:
         return _unless_missing(lambda: _pywrap_file_io.GetChildren(folder)) or []
 
-    # An object store tells folders by a slash at the end.
+    # An object store marks folders by a slash at the end.
     return sorted(name.rstrip("/") for name in _do(folder, "list", children))
 
 

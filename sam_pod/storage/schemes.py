@@ -84,7 +84,7 @@ def check_credentials(value: str, name: str) -> None:
 
 
 def endpoint(path: str) -> tuple[str, int] | None:
-    """Return (host, port) that must answer for a path, if that can be told.
+    """Return (host, port) that must answer for a path, if that is known.
 
     Raises:
         UserError: S3_ENDPOINT is no URL.
@@ -185,7 +185,7 @@ def _check_answers(where: tuple[str, int], path: str, name: str) -> None:
 def _check_hadoop(path: str, name: str) -> None:
     import tensorflow as tf
 
-    # The first call loads the client, and only the second tells that it could not.
+    # The first call loads the client, and only the second reports that it could not.
     tf.io.gfile.exists(path)
     try:
         tf.io.gfile.stat(path)
@@ -220,6 +220,6 @@ def _load() -> None:
     # so.
     os.environ["S3_DISABLE_MULTI_PART_DOWNLOAD"] = "1"
     with warnings.catch_warnings():
-        # Of a pair of TensorFlow and tensorflow-io that do not fit: told by `check`.
+        # TensorFlow and tensorflow-io that do not fit warn, and `check` says so.
         warnings.simplefilter("ignore")
         import tensorflow_io  # noqa: F401

@@ -126,5 +126,5 @@ def test_a_signal_leaves_nothing(interrupted, tmp_path, line, number):
     assert process.read_until(line)
     process.send(number)
     assert process.wait() == 42
-    assert process.stderr == "Interrupted: the same command starts it anew.\n"
+    assert process.stderr == "Interrupted: the same command starts it again.\n"
     assert not list(tmp_path.iterdir())

@@ -116,7 +116,7 @@ def test_a_front_that_leaves_images_or_takes_any_is_in_no_doubt(front):
 @pytest.mark.parametrize(
     ("front", "why"),
     [
-        ([lambda x: x * 2], "made 0 to 2 of that, which tells no range"),
+        ([lambda x: x * 2], "made 0 to 2 of that, which shows no range"),
         ([L.Conv2D(3, 1), L.Rescaling(1 / 255)], "but behind layers with weights"),
         (
             [L.RandomBrightness(0.2, (0, 1)), L.RandomBrightness(0.2, (-1, 1))],

@@ -86,7 +86,7 @@ def test_a_signal_ends_what_is_done_anew(name, error):
         check=False,
     )
     assert done.returncode == 42
-    assert done.stderr == "Interrupted: the same command starts it anew.\n"
+    assert done.stderr == "Interrupted: the same command starts it again.\n"
 
 
 def test_an_error_before_any_signal_is_its_own(capsys):

@@ -162,4 +162,4 @@ def test_one_request_may_come_twice_to_what_is_done_anew():
     process.send_signal(signal.SIGTERM)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (signals.EXIT_CODE, "cleaned up\n")
-    assert stderr == "Interrupted: the same command starts it anew.\n"
+    assert stderr == "Interrupted: the same command starts it again.\n"

@@ -50,7 +50,7 @@ def first(
             parse(serialized)
         except tf.errors.OpError as error:
             return (
-                f"{where}, holds no image that can be decoded ({_reason(error)}). Mend "
+                f"{where}, holds no image that can be decoded ({_reason(error)}). Fix "
                 "or remove it where the data set came from, then prepare or copy the "
                 "set again."
             )

@@ -81,7 +81,7 @@ def _run(argv: list[str], raise_if_stopped: Callable[[], object]) -> None:
 
 def main(argv: list[str]) -> int:
     """Run the command and return its exit code."""
-    advice = "the same command starts it anew."
+    advice = "the same command starts it again."
     return data_commands.run(
         lambda raise_if_stopped: _run(argv, raise_if_stopped), advice
     )

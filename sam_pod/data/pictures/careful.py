@@ -103,6 +103,8 @@ def _image(
 
 def _unread(kind: signatures.Kind) -> str:
     if not kind.advice:
+        if kind is signatures.UNKNOWN:
+            return f"is {kind.name}"
         return f"is {kind.name}, no picture that is known"
     return f"is {kind.name}, which is not read: {kind.advice}"
 

@@ -1,4 +1,4 @@
-"""What a config asks of augmentation, and whether the data and the batch allow it."""
+"""The augmentation that a config asks for, and whether data and batch allow it."""
 
 from collections.abc import Sequence
 
@@ -27,10 +27,10 @@ def build(
     """Return the augmentation of training.
 
     Args:
-        config: Validated.
-        manifest: Of the data.
-        image_shape: (H, W, C) of what the model sees.
-        num_replicas: That share a global batch.
+        config: A validated config.
+        manifest: The manifest of the data.
+        image_shape: (H, W, C) of the images that the model sees.
+        num_replicas: The number of replicas that share a global batch.
 
     Raises:
         UserError: images or batches that it cannot work on.
@@ -57,7 +57,7 @@ def build(
 
 
 def batch_unit(config: ml_collections.ConfigDict) -> int:
-    """Return what the examples that a replica takes at a time must be a multiple of."""
+    """Return the number by which a replica's batch must be divisible."""
     pairs = augment.mixes_pairs(augment.parse(config.data.augment))
     return config.sam.micro_batches * (2 if pairs else 1)
 

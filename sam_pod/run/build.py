@@ -43,13 +43,13 @@ def recipe(
     *,
     decisions: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """Return what the config makes a step of, on this data.
+    """Return the recipe of the config, on this data.
 
     Args:
-        config: Validated.
-        manifest: The data's.
+        config: A validated config.
+        manifest: The manifest of the data.
         num_replicas: The number of replicas that share the global batch.
-        decisions: What the run decided when it began; None before it begins.
+        decisions: The run's decisions when it began; None before it begins.
 
     Raises:
         UserError: as `build_recipe`, or nothing is left to train on.
@@ -68,9 +68,9 @@ def recipe_alone(
     """Return the recipe for one replica, which is a group of any size by itself.
 
     Args:
-        config: As for `recipe`.
-        manifest: As for `recipe`.
-        decisions: As for `recipe`.
+        config: A validated config.
+        manifest: The manifest of the data.
+        decisions: The run's decisions when it began; None before it begins.
 
     Raises:
         UserError: as `recipe`.
@@ -89,14 +89,14 @@ def build_recipe(
     *,
     decisions: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """Return what the config makes a step of.
+    """Return the recipe of the config.
 
     Args:
-        config: Validated.
-        manifest: Of the data.
-        epoch_steps: Steps of an epoch.
-        num_replicas: Of the run.
-        decisions: What the run decided when it began; None before it begins.
+        config: A validated config.
+        manifest: The manifest of the data.
+        epoch_steps: The steps of an epoch.
+        num_replicas: The replicas of the run.
+        decisions: The run's decisions when it began; None before it begins.
 
     Raises:
         UserError: a name that is not known, or a model that does not fit the data.

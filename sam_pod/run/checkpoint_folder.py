@@ -1,12 +1,12 @@
-"""A folder of checkpoints, of which each is whole or not there.
+"""A folder of checkpoints, each of which is whole or not there.
 
 A checkpoint is `ckpt-<step>-<validated epochs>`, which names each state of a run once:
 an index file and the data. TensorFlow writes an index in place, so everything is
 written to a folder aside and renamed, the index last; without it nothing is read.
 
 In a bucket the folder aside is on the local disk, from which the files are copied, the
-index last; and what is read is copied to it first. TensorFlow's own readers would take
-a service that does not answer for a checkpoint that is damaged.
+index last; a checkpoint is copied to the disk before it is read. TensorFlow's own
+readers would take a service that does not answer for a damaged checkpoint.
 """
 
 import contextlib
@@ -43,10 +43,10 @@ def add(
     """Write a checkpoint, then delete all but the last `keep`.
 
     Args:
-        directory: Made if it is not there.
-        name: Of a checkpoint that is not there.
-        write: Writes to the path that it is given, as tf.train.Checkpoint.write does.
-        keep: How many to keep, with the new one.
+        directory: The folder, made if it is not there.
+        name: The name of a checkpoint that is not there.
+        write: A function that writes to a path, as tf.train.Checkpoint.write does.
+        keep: The number of checkpoints to keep, with the new one.
 
     Raises:
         UserError: the disk is full or not writable; what was there stays.
@@ -90,7 +90,7 @@ def set_aside(path: str) -> None:
 
 def _add_local(directory: str, name: str, write: Callable[[str], object]) -> None:
     aside = os.path.join(directory, "partial")
-    files.remove_folder(aside)  # Of a save that was killed.
+    files.remove_folder(aside)  # A save that was killed left it.
     files.make_folders(aside)
     write(os.path.join(aside, name))
     for file in files.names(aside):  # The data, then the index.

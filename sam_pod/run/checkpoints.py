@@ -42,10 +42,10 @@ class Checkpoints:
         """Take a folder, which the first save makes.
 
         Args:
-            directory: Of the checkpoints.
-            state: What is saved and restored.
+            directory: The folder of the checkpoints.
+            state: The state to save and restore.
             host_device: This process's own CPU.
-            enabled: Whether to save, or else to leave the folder as it is; of several
+            enabled: Whether to save, or else to leave the folder as it is; with several
                 workers only the chief saves.
         """
         self._state = state
@@ -166,7 +166,7 @@ class Checkpoints:
         )
         if os.path.join(directory, name) in checkpoint_folder.paths(directory):
             return
-        # From where they are, hence in no scope.
+        # They are copied from where they are, so in no scope.
         arrays = state_lib.to_arrays(self._state)
         with tf.device(self._host_device):
             state_lib.assign_arrays(self._copy, arrays)

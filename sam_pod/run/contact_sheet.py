@@ -1,7 +1,7 @@
 """A picture of what training sees: the first examples of a run, augmented.
 
-Made on the host of who writes, from the same order, draws and functions as the compiled
-step has, which it leaves alone. A device may round a float differently.
+The host of the writer makes it, with the order, draws and functions of the compiled
+step, which stays untouched. A device may round a float differently.
 """
 
 import dataclasses
@@ -40,9 +40,9 @@ def first(recipe: Recipe, split: pipeline.Split, global_batch_size: int) -> Firs
     """Return the first examples of a run.
 
     Args:
-        recipe: What the step is made of.
-        split: That it trains on.
-        global_batch_size: Over all replicas.
+        recipe: The parts of the step.
+        split: The split that it trains on.
+        global_batch_size: The examples of a step over all replicas.
     """
     size = _num_examples(global_batch_size)
     if split.view.offsets:  # Read no more than is shown.
@@ -70,7 +70,7 @@ def make(recipe: Recipe, examples: passes.Examples, classes: Sequence[str]) -> S
 
 
 def _num_examples(global_batch_size: int) -> int:
-    """Return the most that divide the batch; an even number, for pairs are mixed."""
+    """Return the most examples that divide the batch: an even number, for pairs."""
     divisors = [
         n
         for n in range(1, min(NUM_EXAMPLES, global_batch_size) + 1)
@@ -96,7 +96,7 @@ def grid(images: np.ndarray) -> np.ndarray:
 
 
 def table(labels: np.ndarray, classes: Sequence[str]) -> str:
-    """Return what labels say, int `[N]` or float `[N, K]`, in a Markdown table."""
+    """Return labels, int `[N]` or float `[N, K]`, as a Markdown table."""
     cells = [_cell(label, classes) for label in labels]
     columns = min(_COLUMNS, len(cells))
     rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
@@ -108,7 +108,7 @@ def table(labels: np.ndarray, classes: Sequence[str]) -> str:
 def _cell(label: np.ndarray, classes: Sequence[str]) -> str:
     if not label.shape:
         return classes[int(label)]
-    # What all classes have is smoothing's; the others are the one or two examples'.
+    # The part that all classes have comes from smoothing; the rest is the examples'.
     largest = np.argsort(-label, kind="stable")[:2]
     shown = [i for i in largest if label[i] > label.min() + 1e-3]
     return " + ".join(f"{label[i]:.2f} {classes[i]}" for i in shown or largest)

@@ -60,7 +60,7 @@ def check_spread(
     """Refuse another update than that of the run so far, unless it is accepted.
 
     Returns:
-        What to say of a change, in a line; '' where nothing has changed.
+        A line about the change; '' where nothing has changed.
 
     Raises:
         UserError: naming what would be another update.
@@ -105,7 +105,7 @@ def note_spread(workdir: str, new: spread_lib.Spread) -> None:
 
 
 def spread_of(workdir: str) -> dict[str, Any]:
-    """Return what is noted of a run, for its result; {} for one of an older version."""
+    """Return the notes on a run, for its result; {} for one of an older version."""
     noted = _read(workdir)
     return {} if noted is None else {**noted[0].to_json(), "changes": noted[1]}
 

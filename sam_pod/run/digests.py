@@ -1,4 +1,4 @@
-"""By which content a run knows its inputs again, wherever they lie."""
+"""Digests by which a run recognizes its inputs, wherever they lie."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +14,8 @@ def of_inputs(config: ml_collections.ConfigDict, data_digest: str) -> dict[str, 
     """Return by config key the digest of what that key names.
 
     Args:
-        config: With `model.name` where the model can be read.
-        data_digest: The data's, from their manifest.
+        config: The config, with `model.name` where the model can be read.
+        data_digest: The digest of the data, from their manifest.
 
     Raises:
         UserError: the model or its code is not there, or is no model.
@@ -40,8 +40,8 @@ def is_same(key: str, value: Any, known: Mapping[str, str]) -> bool:
     """Return whether the value of a key names the content that the run knows.
 
     Args:
-        key: Any config key; what is not known by its content is never the same.
-        value: Its value now.
+        key: A config key; one without a digest is never the same.
+        value: The value of the key now.
         known: The run's digests, by config key.
     """
     digest = known.get(key)

@@ -1,8 +1,8 @@
-"""What a run that continues will write again is cut from its files of events.
+"""Files of events, cut before the points that a run that continues writes again.
 
 A kill leaves points after the last checkpoint, and perhaps half a record, at which
-readers stop. One file is what one process wrote, in order: so it is cut at the first
-point to be written again, and a cut that is itself killed is only done once more.
+readers stop. One process wrote each file, in order, so the file is cut at the first
+point that will be written again, and a cut that is killed is simply made again.
 """
 
 import dataclasses
@@ -19,8 +19,8 @@ from sam_pod.data.stored import framing
 from sam_pod.step import metrics
 from sam_pod.storage import faults, files, objects
 
-# By split, the last step of which a point stays. What each run writes before its first
-# step belongs to "train".
+# The last step whose point stays, by split. What each run writes before its first step
+# belongs to "train".
 Limits = Mapping[str, int]
 
 NOTHING: Limits = {"train": -1, "validation": -1, "test": -1}
@@ -44,12 +44,12 @@ _TAIL_BYTES = 1 << 13
 def limits(
     step: int, validated_step: int, result: Mapping[str, object] | None
 ) -> Limits:
-    """Return what a run keeps that continues from a checkpoint.
+    """Return the last points that a run keeps when it continues from a checkpoint.
 
     Args:
-        step: Of the checkpoint.
+        step: The checkpoint's step.
         validated_step: The step of the last validation that it knows.
-        result: Of the run, if it was finished before and is trained for longer.
+        result: The run's result, if it was finished before and is trained for longer.
     """
     is_tested = result is not None and result.get("steps") == step
     test = step if is_tested else step - 1
@@ -59,12 +59,12 @@ def limits(
 def cut(workdir: str, last: Limits) -> None:
     """Cut the files of events that runs wrote to a folder, whose lock is held.
 
-    A file in which others wrote stays, and one that cannot be read or cut, which a
-    line says.
+    Files in which others wrote stay, and so do those that cannot be read or cut, which
+    a line reports.
 
     Args:
-        workdir: Of the run, on a disk or in a bucket.
-        last: What stays.
+        workdir: The run's folder, on a disk or in a bucket.
+        last: The last points that stay, as returned by `limits`.
 
     Raises:
         UserError: a right is missing in a bucket.
@@ -94,7 +94,7 @@ def cut(workdir: str, last: Limits) -> None:
 
 @dataclasses.dataclass
 class _Found:
-    """What a walk over a file of events has found."""
+    """The result of a walk over a file of events."""
 
     last: Limits
     is_ours: bool = True
@@ -103,7 +103,7 @@ class _Found:
     cut: int = 0  # The byte where the first of them starts.
 
     def visit(self, content: bytes, starts: list[int]) -> None:
-        """Look at whole records; `starts` are where in the file they start."""
+        """Look at whole records, which start at `starts` in the file."""
         for start in starts:
             event = _event(content, start - starts[0])
             for value in event.summary.value:
@@ -148,7 +148,7 @@ def _ends_before(path: str, last: Limits) -> bool:
 
 
 def _cut_file(path: str, last: Limits) -> int:
-    """Return how many points were cut; raise where what is there is not clear."""
+    """Return how many points were cut; raise where the content is not clear."""
     if _ends_before(path, last):
         return 0
     found = _Found(last)

@@ -24,11 +24,11 @@ def draft(
     """Look at the first examples of a run, and return what writes its first page.
 
     Args:
-        config: Validated.
-        split: That it trains on.
-        recipe: What its step is made of.
-        classes: Their names.
-        writer: Where to write.
+        config: A validated config.
+        split: The split that it trains on.
+        recipe: The parts of its step.
+        classes: The names of the classes.
+        writer: The writer of the page.
 
     Raises:
         UserError: an example cannot be read.

@@ -25,8 +25,8 @@ def of(
     """Return what this worker would train, by kind.
 
     Args:
-        config: Resolved.
-        inputs: By config key, the digest of what that key names.
+        config: The resolved config.
+        inputs: The digest of what a config key names, by key.
     """
     return {
         "config": {
@@ -59,7 +59,7 @@ def code_digest() -> str:
 
 
 def check(own: dict[str, dict[str, Any]], workers: Workers) -> None:
-    """Refuse to train unless every worker is what the chief is.
+    """Refuse to train unless every worker agrees with the chief.
 
     Raises:
         UserError: on every worker; where something differs, it says what.

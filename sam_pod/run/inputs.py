@@ -23,19 +23,20 @@ from sam_pod.storage import faults, files, turns
 def prepare_missing(
     config: ml_collections.ConfigDict, workers: Workers, stop: threading.Event
 ) -> None:
-    """Prepare data that can be had by itself and are not there yet.
+    """Prepare data that are not there yet and need nothing from the user.
 
-    Files of others are scanned, where they have not been.
+    Files that other tools wrote are scanned, where they have not been.
 
     Args:
-        config: Validated.
-        workers: Prepare one after the other: they may share the folder, or not. Other
-            runs that want the same data wait, and so does this one.
-        stop: When set, the preparation ends.
+        config: A validated config.
+        workers: The workers, which prepare one after the other: they may share the
+            folder, or not. Other runs that want the same data wait, and so does this
+            one.
+        stop: An event that ends the preparation.
 
     Raises:
         Interrupted: `stop` was set.
-        UserError: as of `prepare.prepare`.
+        UserError: as raised by `job.prepare`.
     """
 
     def raise_if_stopped() -> None:
@@ -100,7 +101,7 @@ def check_reach(data: dataset.DataSet, runtime: Runtime) -> None:
 
 @contextlib.contextmanager
 def explaining(directory: str) -> Iterator[None]:
-    """Tell remote data that cannot be read, in a loop of steps, from other trouble.
+    """Recognize remote data that cannot be read among the errors of a loop of steps.
 
     Raises:
         StorageLost: every attempt has failed.
@@ -123,9 +124,9 @@ def naming_faults(
     """Name the file and the byte, when a loop of steps cannot read an example.
 
     Args:
-        split: That the loop reads.
-        rows: Of the examples that the loop may have asked for, by their numbers; looked
-            at one by one when it has failed.
+        split: The split that the loop reads.
+        rows: The numbers of the examples that the loop may have asked for; they are
+            looked at one by one when it has failed.
 
     Raises:
         UserError: an example is damaged.

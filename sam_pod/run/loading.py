@@ -1,4 +1,4 @@
-"""What the data and the model of a run come to; nothing is written yet."""
+"""The data and the model of a run, opened and built; nothing is written yet."""
 
 import dataclasses
 from typing import Any
@@ -14,7 +14,7 @@ from sam_pod.step.recipe import Recipe
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """What the data and the model of a run come to."""
+    """The data and the model of a run, opened and built."""
 
     # With the model's file where it can be read, and what the run decided.
     located: ml_collections.ConfigDict
@@ -36,8 +36,8 @@ def load(
 
     Args:
         located: The config, with `model.name` where the model can be read.
-        decisions: What the run decided, by config key; None before it begins.
-        runtime: What it runs on.
+        decisions: The run's decisions by config key; None before it begins.
+        runtime: The runtime of this process.
 
     Raises:
         UserError: the data or the model are not there, damaged, or do not fit.

@@ -23,7 +23,7 @@ class ProgressLog:
         self._start: tuple[float, int] | None = None
 
     def compiling(self, num_parameters: int) -> None:
-        """Log what the next line is waited for."""
+        """Log why the next line takes long."""
         logging.info("Compiling the step: %d trainable parameters.", num_parameters)
 
     def compiled(self, step: int) -> None:
@@ -31,16 +31,16 @@ class ProgressLog:
         logging.info("Compiled the step; at step %d/%d.", step, self._total_steps)
 
     def start(self, step: int) -> None:
-        """Note that steps follow each other from now: their time tells something."""
+        """Note that steps follow each other from now on, so that their time counts."""
         self._start = time.monotonic(), step
 
     def steps(self, step: int, row: np.ndarray, speed: Mapping[str, float]) -> None:
         """Log one line if it is time.
 
         Args:
-            step: The last one.
-            row: Its metrics.
-            speed: By name, the metrics of the loop that it was in.
+            step: The last step.
+            row: The step's metrics.
+            speed: The metrics of the step's loop, by name.
         """
         now = time.monotonic()
         if not self._is_due(now) and step != self._total_steps:

@@ -1,4 +1,4 @@
-"""What another number of epochs does to a run that goes on."""
+"""What another number of epochs does to a run that continues."""
 
 import os
 
@@ -14,9 +14,9 @@ def change(workdir: str, config: ml_collections.ConfigDict, epoch_steps: int) ->
     """Return what another number of epochs does, in a line; '' where it is the same.
 
     Args:
-        workdir: May hold a run.
-        config: Validated.
-        epoch_steps: Steps of an epoch.
+        workdir: A folder that may hold a run.
+        config: A validated config.
+        epoch_steps: The steps of an epoch.
     """
     if workdir_lib.read_json(os.path.join(workdir, workdir_lib.CONFIG)) is None:
         return ""

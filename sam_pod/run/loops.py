@@ -75,8 +75,8 @@ def whole_pass(
 
     Args:
         session: Of the run.
-        name: The split's.
-        loop: As returned by `evaluation_loop`.
+        name: The split's name.
+        loop: A loop, as returned by `evaluation_loop`.
     """
     num_batches = pipeline.evaluation_steps(
         session.splits[name], session.config.global_batch_size
@@ -95,7 +95,7 @@ def whole_pass(
 def _paced(
     session: Session, loop: loop_lib.Loop, input_fn: pipeline.InputFn, reads: Reads
 ) -> pace.PacedLoop:
-    """Return the loop over the batches that `input_fn` gives."""
+    """Return the loop over the batches of `input_fn`."""
     batches = session.runtime.strategy.distribute_datasets_from_function(
         lambda context: loop_lib.stamped(input_fn(context))
     )

@@ -10,11 +10,11 @@ import tensorflow as tf
 
 
 class Ran(NamedTuple):
-    """What a loop gave."""
+    """The result of a loop."""
 
     rows: np.ndarray  # One for each step.
     steps_per_second: float
-    wait_fraction: float  # Of the time, in which no batch was there yet.
+    wait_fraction: float  # The share of the time in which no batch was there yet.
 
 
 class PacedLoop:
@@ -38,11 +38,13 @@ class PacedLoop:
 
         Args:
             loop: loop(iterator, num_steps) -> a row per step, and its wait in seconds.
-            iterator: Of its batches.
-            max_steps: Of one call.
-            max_seconds: That one call should take.
-            agree: From the number of steps that fit here to that of all workers.
-            bounded: From whether the call compiles to what bounds its time.
+            iterator: The iterator over its batches.
+            max_steps: The most steps of one call.
+            max_seconds: The most seconds that one call should take.
+            agree: A function from the number of steps that fit here to that of all
+                workers.
+            bounded: A function from whether the call compiles to a context that bounds
+                its time.
         """
         self._loop = loop
         self._iterator = iterator
@@ -68,7 +70,7 @@ class PacedLoop:
         seconds = time.monotonic() - start
         if self.is_compiled:
             self._step_seconds = seconds / num_steps
-        self.is_compiled = True  # The first call compiles; its time tells nothing.
+        self.is_compiled = True  # The first call compiles; its time shows nothing.
         # Clocks of two kinds: of a moment, their difference may be above its end.
         wait_fraction = min(1.0, float(waits.sum()) / seconds)
         return Ran(rows, num_steps / seconds, wait_fraction)

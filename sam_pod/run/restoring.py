@@ -62,7 +62,7 @@ def share_state(state: state_lib.TrainState, workers: Workers) -> None:
 
 
 def cut_events(workdir: str, restored: Restored, epoch_steps: int) -> None:
-    """Take from the event files what the state of a run that goes on does not know.
+    """Cut from the event files what the state of a run that continues does not know.
 
     Raises:
         UserError: a file or the result cannot be read or written.

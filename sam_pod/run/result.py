@@ -1,4 +1,4 @@
-"""What a finished run reports: `result.json`, and the last lines of the log."""
+"""The report of a finished run: `result.json`, and the last lines of the log."""
 
 import platform
 from typing import Any
@@ -49,7 +49,7 @@ def summarize(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what computed a result."""
+    """Return the versions of the packages that computed a result."""
     return {
         "sam_pod": VERSION,
         "tensorflow": tf.__version__,

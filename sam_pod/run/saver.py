@@ -15,8 +15,8 @@ class Saver:
         """Start the clocks.
 
         Args:
-            session: Of the run.
-            record: As it was restored.
+            session: The run's session.
+            record: The record of the validation as it was restored.
         """
         self._session = session
         self._started = time.monotonic() - record.seconds

@@ -47,7 +47,7 @@ class Session:
 
     config: ml_collections.ConfigDict
     workdir: str
-    lock: IO | None  # Of the workdir; the chief's.
+    lock: IO | None  # The chief's lock of the workdir.
     runtime: Runtime
     stop: threading.Event
     splits: dict[str, pipeline.Split]
@@ -57,18 +57,18 @@ class Session:
     checkpoints: checkpoints_lib.Checkpoints
     writer: writers.Writer
     log: log_lib.ProgressLog
-    # Writes what a new run is made of, once its first step is done.
+    # Writes the description of a new run, once its first step is done.
     introduce: Callable[[], None]
 
     def bounded(self, what: str) -> contextlib.AbstractContextManager:
-        """Bound the time of what needs an answer from other machines."""
+        """Bound the time of a call that needs an answer from other machines."""
         seconds = self.config.watchdog.loop_seconds
         return watchdog.limit(seconds, what, "watchdog.loop_seconds")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Asked:
-    """What is asked for, and where."""
+    """The user's request: the config, and where it runs."""
 
     config: ml_collections.ConfigDict
     workdir: str
@@ -93,7 +93,7 @@ def set_up(
 ) -> Session:
     """Check everything, then make the workdir, and restore what it holds."""
     asked = _Asked(config, workdir, runtime, accepted)
-    # First, so that what follows refuses a config on all workers or on none.
+    # First, so that the checks that follow refuse a config on all workers or on none.
     with asked.bounded("Comparing the workers"):
         located = workdir_lib.locate(workdir, config)
         identity.check(identity.of(config, _model_digests(located)), runtime.workers)
@@ -122,7 +122,7 @@ def _model_digests(config: ml_collections.ConfigDict) -> dict[str, str]:
 
 
 def _check(asked: _Asked, located: ml_collections.ConfigDict) -> None:
-    """Refuse what no data is needed to refuse."""
+    """Refuse what can be refused without the data."""
     batch.per_replica_batch_size(
         located.global_batch_size,
         asked.num_replicas,
@@ -139,7 +139,7 @@ def _stored_decisions(asked: _Asked) -> dict[str, Any] | None:
 
 
 def _check_loaded(asked: _Asked, loaded: loading.Loaded) -> None:
-    """Refuse workers or machines that do not have the same."""
+    """Refuse workers or machines that have other inputs."""
     own = identity.of(asked.config, {**loaded.inputs, **loaded.decisions})
     identity.check(own, asked.runtime.workers)
     inputs_lib.check_reach(loaded.data, asked.runtime)
@@ -187,7 +187,7 @@ def _session(
     lock: IO | None,
     stop: threading.Event,
 ) -> Session:
-    """Open what the run writes to; say where it goes on, or draft its first page."""
+    """Open what the run writes to; log where it continues, or draft its first page."""
     config, runtime = asked.config, asked.runtime
     writer = writers.Writer(asked.workdir, runtime)
     total_steps = config.num_epochs * loaded.epoch_steps

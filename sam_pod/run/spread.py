@@ -1,7 +1,7 @@
-"""How a global batch is spread over replicas, and what of that an update depends on.
+"""How a global batch is spread over replicas, and how an update depends on that.
 
-N replicas equal one where all ascend together and nothing normalizes by a batch. Where
-they do not, the number of replicas is a part of what is trained.
+N replicas equal one where all ascend together and nothing normalizes by a batch.
+Otherwise the number of replicas changes what is trained.
 """
 
 import dataclasses
@@ -13,15 +13,15 @@ import ml_collections
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """Over whom, and how many examples decide together."""
+    """The replicas that share a batch, and how many examples decide together."""
 
     replicas: int
     workers: int  # Processes.
     ascent_examples: int | None  # SAM's m; None without SAM.
-    batch_norm_examples: int | None  # Of a batch's statistics; None without such.
+    batch_norm_examples: int | None  # BatchNorm's batch; None without BatchNorm.
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the spread as plain values."""
         return dataclasses.asdict(self)
 
 
@@ -36,10 +36,10 @@ def of(
     """Return how the config's batch is spread.
 
     Args:
-        config: Validated.
-        num_replicas: That share it.
-        num_workers: Whose replicas they are.
-        group_size: Replicas that ascend together.
+        config: A validated config.
+        num_replicas: The number of replicas that share the batch.
+        num_workers: The number of workers that have the replicas.
+        group_size: The number of replicas that ascend together.
         has_batch_norm: Whether the model takes statistics of a batch.
     """
     ascents = num_replicas // group_size * config.sam.micro_batches
@@ -57,10 +57,10 @@ def of(
 
 
 def from_json(content: Mapping[str, Any]) -> Spread:
-    """Return what `Spread.to_json` gave.
+    """Return the spread that `Spread.to_json` wrote.
 
     Raises:
-        ValueError: it did not give this.
+        ValueError: it did not write this.
     """
     try:
         values = [content[field.name] for field in dataclasses.fields(Spread)]
@@ -75,7 +75,7 @@ def from_json(content: Mapping[str, Any]) -> Spread:
 def changes(
     old: Spread, new: Spread, config: ml_collections.ConfigDict
 ) -> tuple[str, ...]:
-    """Return a phrase for each thing that makes another update of it."""
+    """Return a phrase for each difference that changes the update."""
     phrases = []
     for what, key, before, after in (
         (
@@ -97,7 +97,7 @@ def changes(
 
 
 def name(spread: Spread) -> str:
-    """Return over whom it is spread, in words."""
+    """Return the replicas and workers in words."""
     replicas = f"{spread.replicas} replica{'s' * (spread.replicas > 1)}"
     if spread.workers == 1:
         return replicas

@@ -1,8 +1,9 @@
-"""What of a run's surroundings changes its numbers, kept in the workdir.
+"""A run's surroundings, as far as they change its numbers, kept in the workdir.
 
-The config says what is computed. These say how: flags of the environment that choose
-other kernels, versions, the code of this package. None of them is refused; a run that
-goes on under others says so, because it may differ from an uninterrupted one.
+The config says what is computed. The surroundings say how: flags of the environment
+that choose other kernels, versions, the code of this package. None of them is refused;
+a run that continues under others says so, because it may differ from an uninterrupted
+one.
 """
 
 import importlib.machinery
@@ -43,7 +44,7 @@ def _is_flag(name: str) -> bool:
 
 
 def tell() -> None:
-    """Say in one line what of the environment may change the numbers of a run."""
+    """Log the environment's flags that may change the numbers of a run, in one line."""
     chosen = current()["environment"]
     if chosen:
         listing = " ".join(f"{name}={value}" for name, value in chosen.items())
@@ -59,12 +60,12 @@ def tell() -> None:
 
 
 def note(workdir: str) -> None:
-    """Keep the surroundings in the workdir; say what differs from those before.
+    """Keep the surroundings in the workdir; log what differs from those before.
 
-    The file lists all that the run has had, in their order.
+    The file lists all surroundings of the run, in their order.
 
     Args:
-        workdir: That this process holds.
+        workdir: The folder that this process holds.
     """
     path, now = os.path.join(workdir, FILE), current()
     before = _read(path)
@@ -81,7 +82,7 @@ def note(workdir: str) -> None:
 
 
 def _read(path: str) -> list[dict[str, Any]]:
-    """Return what a workdir has; of an older version's or a broken file nothing."""
+    """Return the surroundings in a workdir; none from an older or a broken file."""
     try:
         with faults.explained(path, "read"):
             content = files.parse_json(files.read(path) or "[]")

@@ -21,7 +21,7 @@ from sam_pod.step.recipe import Recipe
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """What was read from the workdir."""
+    """A checkpoint that was read from the workdir."""
 
     which: str  # 'latest' or 'best'.
     name: str
@@ -31,26 +31,26 @@ class Checkpoint:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What a run made, and what it was made of."""
+    """A trained run: its config, data, recipe and a checkpoint."""
 
     config: ml_collections.ConfigDict
     # With the model's file where it can be read, and what the run decided.
     located: ml_collections.ConfigDict
     data: manifest_lib.Manifest
-    recipe: Recipe  # Of one replica.
-    decisions: dict[str, Any]  # Of the run, by config key.
+    recipe: Recipe  # For one replica.
+    decisions: dict[str, Any]  # The run's, by config key.
     checkpoint: Checkpoint
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of what the model sees."""
+        """(H, W, C) of the images that the model sees."""
         return dataset.image_shape(self.located, self.data)
 
     def recipe_on(self, num_replicas: int) -> Recipe:
-        """Return what the run makes a step of, on so many replicas.
+        """Return the run's recipe for this number of replicas.
 
         Raises:
-            UserError: the run's config does not fit so many.
+            UserError: the run's config does not fit this number.
         """
         _name_layers_from_the_start()
         return build.recipe(
@@ -62,10 +62,10 @@ def read(workdir: str, which: str, data_dir: str = "") -> Trained:
     """Return the run in a folder, which is left as it is.
 
     Args:
-        workdir: Local or in a bucket.
-        which: Checkpoint: 'latest' or 'best', which has weights and statistics only;
-            the other values are then those before the first step.
-        data_dir: Of the prepared data, '' for what the config says.
+        workdir: The run's folder, local or in a bucket.
+        which: The checkpoint: 'latest' or 'best', which has weights and statistics
+            only; the other values are then those before the first step.
+        data_dir: The folder of the prepared data, '' for that of the config.
 
     Raises:
         UserError: there is no run, no such checkpoint, no data set, or not the run's.

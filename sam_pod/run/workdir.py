@@ -23,7 +23,7 @@ INPUTS = "inputs.json"  # Digests of the data and of the model's file.
 DECISIONS = "decisions.json"  # What the run decided by itself, by config key.
 CHECKPOINTS = "checkpoints"
 RESULT = "result.json"
-REPLICAS = "replicas.json"  # Over how many the run is spread; see continuing.py.
+REPLICAS = "replicas.json"  # How the run is spread; see continuing.py.
 LOCK = ".lock"
 
 
@@ -35,9 +35,9 @@ def check(
     """Refuse to continue a run with another config; write nothing.
 
     Args:
-        workdir: May hold a run.
-        config: Resolved.
-        accepted: Of `keys.ACCEPTABLE`.
+        workdir: A folder that may hold a run.
+        config: The resolved config.
+        accepted: The accepted changes, some of `keys.ACCEPTABLE`.
 
     Raises:
         UserError: naming the keys that differ, or that this version does not know.
@@ -103,12 +103,13 @@ def locate(
 ) -> ml_collections.ConfigDict:
     """Return the config with `model.name` where the run's model can be read.
 
-    That is as it says, or the copy in the run's folder where nothing is there any more.
+    That is the path in the config, or the copy in the run's folder where nothing is
+    there any more.
 
     Args:
-        workdir: Of the run; it may be new.
-        config: Resolved.
-        own_first: Take the run's copy if there is one, whatever is at the path.
+        workdir: The run's folder, which may be new.
+        config: The resolved config.
+        own_first: Whether to take the run's copy if there is one.
 
     Raises:
         UserError: the folder or the path cannot be asked.
@@ -157,9 +158,9 @@ def check_inputs(
     """Refuse inputs that are not those of the run in the folder, if there is one.
 
     Args:
-        workdir: Of the run.
-        config: Resolved.
-        inputs: By config key, the digest of what that key names.
+        workdir: The run's folder.
+        config: The resolved config.
+        inputs: The digest of what a config key names, by key.
 
     Raises:
         UserError: naming the key.
@@ -175,9 +176,9 @@ def check_inputs(
 
 
 def read_decisions(workdir: str) -> dict[str, Any] | None:
-    """Return by config key what the run in a folder decided; None without a run.
+    """Return the decisions of the run in a folder by config key; None without a run.
 
-    A key that is not there was not to be decided in the version that began the run.
+    A missing key was not decided by the version that began the run.
     """
     if read_json(os.path.join(workdir, CONFIG)) is None:
         return None
@@ -198,11 +199,11 @@ def begin(
     of one run would disturb each other.
 
     Args:
-        workdir: May hold a run already, with the same config.
-        config: Resolved.
-        inputs: By config key, the digest of what that key names.
+        workdir: A folder that may hold a run already, with the same config.
+        config: The resolved config.
+        inputs: The digest of what a config key names, by key.
         model: The model's file, of which the run keeps a copy.
-        decisions: By config key, what was decided where the config leaves it open.
+        decisions: The decisions where the config leaves them open, by config key.
 
     Raises:
         UserError: the folder cannot be written, another process uses it, or an input

@@ -1,8 +1,8 @@
 """TensorBoard, through CLU's metric writers, and the progress lines of the log.
 
-CLU imports JAX for types alone; main.py keeps JAX on the CPU so that it never takes an
-accelerator from TensorFlow. That takes a second or two, so it is imported at the first
-writing, which comes after the first step.
+CLU imports JAX for types alone; `command.set_environment` keeps JAX on the CPU, so that
+it never takes an accelerator from TensorFlow. The import takes a second or two, so it
+happens at the first writing, which comes after the first step.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Writer:
     """Write the metrics of a run to its workdir, on this process's own machine.
 
-    Of several workers the chief writes; on the others every method does nothing. What
-    is in a bucket is up to date after `flush` and `close`, and only then.
+    With several workers the chief writes; on the others every method does nothing.
+    Files in a bucket are up to date after `flush` and `close`, and only then.
     """
 
     def __init__(self, workdir: str, runtime: Runtime) -> None:
@@ -54,7 +54,7 @@ class Writer:
     def setup(
         self, config: ml_collections.ConfigDict, weights: dict[str, np.ndarray]
     ) -> None:
-        """Write what a run is made of: config, parameter overview, hyper-parameters."""
+        """Write the description of a run: config, parameters, hyper-parameters."""
         from clu import parameter_overview  # Heavy: see above.
 
         overview = parameter_overview.get_parameter_overview(

@@ -12,13 +12,13 @@ def mean(
 ) -> list[tf.Tensor]:
     """Return the mean of `fn(chunk)` over int32 `chunk` in [0, num_chunks).
 
-    A `tf.while_loop`, so that a compiler cannot hold the activations of two chunks at
-    once. Tensors that are not floating keep the value of the last chunk.
+    It is a `tf.while_loop`, so that a compiler cannot hold the activations of two
+    chunks at once. Tensors that are not floating keep the value of the last chunk.
 
     Args:
-        fn: From the number of a chunk to some tensors.
-        num_chunks: Above 0.
-        like: One tensor for each that `fn` returns, of its shape and type.
+        fn: A function from the number of a chunk to some tensors.
+        num_chunks: The number of chunks, above 0.
+        like: A tensor of the shape and type of each that `fn` returns.
     """
 
     def body(chunk: tf.Tensor, *sums: tf.Tensor) -> list[tf.Tensor]:

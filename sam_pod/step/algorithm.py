@@ -1,7 +1,7 @@
 """One optimization step on one replica.
 
 `replica_step` reads as Algorithm 1 of arXiv 2010.01412. It is a pure function from the
-values of the state to new values; what it says to other replicas is in exchange.py, and
+values of the state to new values. exchange.py has what it sends to other replicas, and
 loop.py runs it under a strategy, many steps in one call.
 """
 
@@ -22,8 +22,8 @@ def replica_step(
 
     Args:
         values: The state before the step, the same on every replica.
-        batch: This replica's.
-        recipe: What the step is made of.
+        batch: This replica's batch.
+        recipe: The parts of the step.
     """
     micro_batches = passes.micro_batches(batch, values.step, recipe)
 
@@ -57,8 +57,8 @@ def replica_evaluation(
 
     Args:
         values: The state, the same on every replica.
-        batch: This replica's, with its mask.
-        recipe: What the step is made of.
+        batch: This replica's batch, with its mask.
+        recipe: The parts of the step.
     """
     outputs = recipe.network.apply(
         values.weights, values.stats, recipe.preprocess(batch.images, None)

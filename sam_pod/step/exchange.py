@@ -16,7 +16,7 @@ def ascents(
 ) -> tuple[list[list[tf.Tensor]], list[tf.Tensor]]:
     """Return e(w) of each micro-batch, and the norm that each was divided by.
 
-    What a group ascends on is its gradient (arXiv 2010.01412, sections 2 and 4.1):
+    A group ascends on its gradient (arXiv 2010.01412, sections 2 and 4.1):
         'global'   the mean over all replicas: N replicas equal one; two gradient-sized
                    all-reduces.
         k          the mean over k neighbouring replicas: two, the first in groups.
@@ -50,8 +50,8 @@ def descent(
 ) -> tuple[list[tf.Tensor], list[tf.Tensor], list[tf.Tensor]]:
     """Return the means over all examples of gradient, statistics and metrics.
 
-    One bucket, so one collective. Statistics that the passes did not move stay out: a
-    mean of equal numbers need not be that number.
+    They are one bucket, so one collective. Statistics that the passes did not move stay
+    out: a mean of equal numbers need not be that number.
     """
     gradient = [
         _mean(parts) for parts in zip(*(p.gradient for p in perturbed), strict=True)

@@ -47,13 +47,14 @@ def compile_loop(
     """Return the loop that runs all its steps in one call.
 
     Args:
-        strategy: Under which each step runs, one `of_batch` per replica.
-        of_batch: From a `Batch` to a float32 `[width]`, equal on all replicas.
-        width: Of what `of_batch` returns, stacked by the loop.
+        strategy: The strategy that runs each step, one `of_batch` per replica.
+        of_batch: A function from a `Batch` to a float32 `[width]`, equal on all
+            replicas.
+        width: The size of that result; the loop stacks the results.
     """
 
-    num_hosts = getattr(strategy.extended, "num_hosts", 1)  # Of a TPU slice.
-    # Neither the step nor its loop has Python conditions of tensors, and to look for
+    num_hosts = getattr(strategy.extended, "num_hosts", 1)  # A TPU slice may have more.
+    # Neither the step nor its loop has Python conditions on tensors, and looking for
     # some would read all sources of the step: a third of the time to the first one.
     replica_fn = tf.autograph.experimental.do_not_convert(
         lambda *tensors: of_batch(Batch(*tensors))
@@ -103,7 +104,7 @@ def stamped(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 def _time_of(tensor: tf.Tensor) -> tf.Tensor:
     """Return the seconds when a small tensor could be read here."""
-    # What an accelerator computes is there when its copy is.
+    # The result of an accelerator is there when its copy is.
     with tf.device("/device:CPU:0"):
         copy = tf.identity(tensor)
         with tf.control_dependencies([copy]):

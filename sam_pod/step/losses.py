@@ -17,7 +17,7 @@ def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 def correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Return 1.0 where the largest logit is the label's: `[B, K]`, labels -> `[B]`.
 
-    Of a label of several classes the one with the largest part counts.
+    For a label of several classes, the one with the largest part counts.
     """
     if len(labels.shape) == 2:
         labels = tf.argmax(labels, axis=-1, output_type=tf.int32)

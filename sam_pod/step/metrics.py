@@ -7,14 +7,14 @@ import tensorflow as tf
 
 from sam_pod.step import losses
 
-# What the training step reports of each step, in this order.
+# The metrics that the training step reports, in this order.
 TRAIN = (
     "train/loss",  # Cross-entropy at w.
     "train/perturbed_loss",  # Cross-entropy at w + e.
     "train/sharpness",  # Their difference.
     "train/accuracy",  # At w; of a soft label its largest part counts.
     "train/grad_norm",  # The norm that the ascent divides by.
-    "train/sam_grad_norm",  # Of the gradient that the optimizer takes.
+    "train/sam_grad_norm",  # The norm of the gradient that the optimizer takes.
     "train/learning_rate",
     "train/rho",
 )
@@ -36,7 +36,7 @@ def evaluation_sums(
 ) -> list[tf.Tensor]:
     """Return float32 scalars: the sums of loss, correct and count where mask is 1."""
     loss = losses.cross_entropy(logits, labels)
-    # Not loss * mask: what stands in the padding must not matter, were it NaN.
+    # Not loss * mask: values in the padding must not matter, not even NaN.
     loss = tf.where(mask > 0, loss, 0.0)
     return [
         tf.reduce_sum(loss),

@@ -13,7 +13,7 @@ from sam_pod.step import accumulation, losses, optimizers
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
 
-# What a random number is for: the first part of its key.
+# The purpose of a random number, which is the first part of its key.
 _DROPOUT, _AUGMENT = 1, 2
 
 
@@ -26,7 +26,7 @@ class Examples(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """What a forward and a backward pass over some examples give: means."""
+    """The means that a forward and a backward pass over some examples give."""
 
     gradient: list[tf.Tensor]
     loss: tf.Tensor
@@ -38,9 +38,9 @@ def micro_batches(batch: Batch, step: tf.Tensor, recipe: Recipe) -> list[Example
     """Return this replica's batch augmented, in `recipe.micro_batches` equal parts.
 
     Args:
-        batch: This replica's.
+        batch: This replica's batch.
         step: The number of updates made so far.
-        recipe: What the step is made of.
+        recipe: The parts of the step.
     """
     size, count = batch.images.shape[0], recipe.micro_batches
     rows = groups.rows(
@@ -76,10 +76,10 @@ def augmented(
     Args:
         images: uint8 `[B, H, W, C]`.
         labels: int32 `[B]`.
-        rows: int64 `[B]`: where in the global batch they are.
-        global_batch_size: Over all replicas.
+        rows: The rows of the global batch that they are, int64 `[B]`.
+        global_batch_size: The examples of a step over all replicas.
         step: The number of updates made so far.
-        recipe: What the step is made of.
+        recipe: The parts of the step.
     """
     key = _key(recipe.seed, _AUGMENT, step)
     draws = tf.gather(augment.draws(key, global_batch_size, recipe.num_draws), rows)
@@ -97,8 +97,8 @@ def run(
 ) -> Pass:
     """Return the gradient at `weights` of the mean loss, and what else is seen there.
 
-    Statistics that a pass does not move, a frozen layer's say, come back as the very
-    tensors of `values`.
+    Statistics that a pass does not move, such as a frozen layer's, come back as the
+    very tensors of `values`.
     """
     if recipe.accumulate_steps == 1:
         return _run_at_once(weights, examples, values, recipe)

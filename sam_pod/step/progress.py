@@ -1,4 +1,4 @@
-"""What the validation split decides: plateaus, early stopping, the best epoch.
+"""The decisions of the validation split: plateaus, early stopping, the best epoch.
 
 A pure function from one record to the next. Every number is a float32, because that is
 what a checkpoint holds: a resumed run must decide as an uninterrupted one does.
@@ -12,18 +12,18 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """What validation has shown so far; each field is saved in the checkpoint."""
+    """The results of validation so far; each field is saved in the checkpoint."""
 
     learning_rate_scale: float = 1.0
     plateau_best_loss: float = math.inf
-    plateau_epochs: float = 0.0  # Since plateau_best_loss or the last reduction.
+    plateau_epochs: float = 0.0  # Epochs since plateau_best_loss or the last reduction.
     best_loss: float = math.inf
-    best_accuracy: float = 0.0  # Of the epoch with the best loss.
+    best_accuracy: float = 0.0  # In the epoch with the best loss.
     best_epoch: float = 0.0
     last_loss: float = math.inf
     last_accuracy: float = 0.0
     validated_epochs: float = 0.0
-    seconds: float = 0.0  # Spent in training and validation, over all sessions.
+    seconds: float = 0.0  # Time of training and validation, over all sessions.
 
 
 def after_validation(

@@ -1,4 +1,4 @@
-"""What a step is made of; run/build.py builds it from the config."""
+"""The parts of a step; run/build.py builds them from the config."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _UNIT = ranges.Range()
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What a step is made of; constant during a run."""
+    """The parts of a step; constant during a run."""
 
     network: network_lib.Network
     optimizer: optimizers.Optimizer
@@ -26,12 +26,12 @@ class Recipe:
     # (uint8 images, draws or None for evaluation) -> float32 images.
     preprocess: Preprocess
     rho: float
-    sync: str  # 'global', 'replica', 'norm' or a group's size: see step.replica_step.
+    sync: str  # 'global', 'replica', 'norm' or a group's size: see exchange.ascents.
     weight_decay: float
     seed: int
-    micro_batches: int = 1  # Ascents of each replica's batch.
-    accumulate_steps: int = 1  # Chunks of each ascent; for memory.
+    micro_batches: int = 1  # Ascents within each replica's batch.
+    accumulate_steps: int = 1  # Chunks of each ascent, to save memory.
     num_draws: int = augment.NUM_DRAWS  # Uniform numbers that augment an example.
     # (preprocessed images, int32 labels, draws) -> (images, soft labels), in training.
     mix: Mix | None = None
-    input_range: ranges.Range = _UNIT  # What `preprocess` gives.
+    input_range: ranges.Range = _UNIT  # The range of the output of `preprocess`.

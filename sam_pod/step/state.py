@@ -1,7 +1,7 @@
 """The state of a training run.
 
-All of it is plain `tf.Variable`s of ours, made under the strategy's scope: a step reads
-them as tensors once and assigns them once.
+All of it is plain `tf.Variable`s, made under the strategy's scope: a step reads them as
+tensors once and assigns them once.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Values(NamedTuple):
-    """What one step reads and writes, as tensors."""
+    """The values that one step reads and writes, as tensors."""
 
     step: tf.Tensor  # int64 scalar: updates made so far.
     weights: list[tf.Tensor]
@@ -29,7 +29,7 @@ class Values(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """The variables of a run; the handles are fixed, their values are not."""
+    """The variables of a run; the handles are fixed, the values change."""
 
     step: tf.Variable
     weights: list[tf.Variable]
@@ -58,7 +58,7 @@ class TrainState:
             _assign(slot, values.slots[name])
 
     def read_progress(self) -> progress.Progress:
-        """Return what validation has shown so far."""
+        """Return the results of validation so far."""
         return progress.Progress(
             **{name: float(v.numpy()) for name, v in self.progress.items()}
         )

@@ -7,10 +7,10 @@ python -m sam_pod.preflight --config=configs/resnet20.py:digits --execute
 
 Compiles exactly the step that `python -m sam_pod.main` would run there, the same step
 without SAM, and the evaluation. Prints for each slice what they compute, touch, keep in
-memory and exchange, an estimate of their time, and whether all holds that must. Nothing
-is contacted and no TPU is needed. It takes minutes a slice, once: compiles are cached.
+memory and exchange, an estimate of their time, and whether all checks pass. Nothing is
+contacted and no TPU is needed. It takes minutes a slice, once: compiles are cached.
 
-All of main's --config.key=value are taken. --execute runs the lowered step on virtual
+All --config.key=value of main work. --execute runs the lowered step on virtual
 devices of this machine's CPU, and compares it with the whole batch on one.
 
 Exit codes: 0 all checks pass; 1 one fails, or the user's error, one line on stderr; 42

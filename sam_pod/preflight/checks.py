@@ -1,4 +1,4 @@
-"""What must hold before a slice is paid for: each check passes or says why not."""
+"""Checks to pass before a slice is paid for; each that fails says why."""
 
 import dataclasses
 import re
@@ -14,7 +14,7 @@ MAX_FLOPS_RATIO = 2.05
 _HOST_TRANSFERS = ("infeed", "outfeed", "recv", "send")
 _FLOAT64 = ("f64", "c128")
 _PRODUCTS = ("convolution", "dot")
-# What calls a layer; the line of it is the same for every layer that it calls.
+# The caller of layers, whose line is the same for every layer that it calls.
 _CALLERS = (network.__file__, sam.__file__)
 
 
@@ -29,11 +29,11 @@ class Check:
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """What the config promises of the step."""
+    """The config's promises about the step."""
 
-    sync: str  # Of config.sam.sync.
+    sync: str  # The value of config.sam.sync.
     rho: float
-    dtype: str  # Of config.dtype.
+    dtype: str  # The value of config.dtype.
 
 
 def of_program(measured: Measured) -> list[Check]:
@@ -150,9 +150,10 @@ def no_silent_upcast(measured: Measured, dtype: str) -> Check:
 def collectives(measured: Measured, rules: Rules) -> Check:
     """Check that gradients are exchanged as often as the mode needs, and no more.
 
-    One gradient for the descent, and one within each group for the ascent. Fewer would
-    let replicas drift apart, or ascend on what is not their group's. What the step asks
-    for decides: of a large slice the compiler does one exchange in stages among fewer.
+    There is one gradient for the descent, and one within each group for the ascent.
+    Fewer would let replicas drift apart, or ascend on another gradient than their
+    group's. The exchanges in the step count: on a large slice the compiler splits one
+    exchange into stages among fewer chips.
     """
     name = "no needless collective"
     replicas, gradient = measured.program.num_replicas, measured.gradient_bytes
@@ -215,7 +216,7 @@ def _none(measured: Measured, name: str, found: list[hlo.Instruction]) -> Check:
 
 
 def _place(measured: Measured, instruction: hlo.Instruction) -> str:
-    """Return what an instruction is, of which operation, and the line that made it."""
+    """Return an instruction's opcode, its operation, and the line that made it."""
     line = measured.program.source_line(instruction.op_name)
     where = f" ({line})" if line and line.rpartition(":")[0] not in _CALLERS else ""
     return f"{instruction.opcode} {instruction.op_name or instruction.name}{where}"

@@ -1,6 +1,6 @@
 """What a TPU chip can compute, hold and move, for a roofline estimate.
 
-Peaks are of the matrix units alone, in bfloat16. All but convolutions and matrix
+Peaks are those of the matrix units alone, in bfloat16. All but convolutions and matrix
 products runs on the vector unit, which is far slower and is not in this table.
 
 The peak of float32 is that of bfloat16, too: by default XLA on TPU rounds the factors
@@ -28,13 +28,13 @@ v5p and v6e is twice this; its older "interchip interconnect BW" of v5e and v5p,
 Gbps, is this. A ring along one axis of the torus uses two links, and a slice without
 wraparound on an axis has rings on it at half the rate.
 
-Where sources disagree, the figure here is the one of Google's page of that generation
-or, where it has none, of Google's papers:
+Where sources disagree, the figure here is that of Google's page on the generation or,
+where it has none, of Google's papers:
 - [CACM] "A Domain-Specific Supercomputer for Training Deep Neural Networks", 2020,
   doi.org/10.1145/3360307
 - [ISCA] "TPU v4: An Optically Reconfigurable Supercomputer for Machine Learning with
   Hardware Support for Embeddings", 2023, arxiv.org/abs/2304.01433, table 4
-Both were read in others' quotations, not in the original. The comments compare:
+Both were read in quotations by others, not in the original. The comments compare:
 - [JAX] github.com/jax-ml/jax, jax/_src/pallas/mosaic/tpu_info.py
 - [BOOK] "How to Think About TPUs", jax-ml.github.io/scaling-book/tpus
 """
@@ -48,7 +48,7 @@ _GIB = 2**30
 class Device:
     """The figures of a chip or of a part of one."""
 
-    peak_flops_per_second: float  # Of bfloat16 products; a multiply-add counts as two.
+    peak_flops_per_second: float  # For bfloat16 products; a multiply-add counts as two.
     hbm_bytes: int
     hbm_bytes_per_second: float
     ici_bytes_per_second: float  # Over all links together, in one direction.

@@ -4,7 +4,7 @@ python -m sam_pod.preflight.compile_worker FOLDER
 
 The folder holds `program.mlirbc` and `request.json`; `compiled.txt` and `result.json`
 are written there. libtpu ends the process on some errors and keeps its memory, so each
-compile has its own. It ends, too, when its standard input does: with who asked for it.
+compile has its own. It also ends when its standard input does, that is with its parent.
 """
 
 import json
@@ -20,7 +20,7 @@ from sam_pod.lowering import private
 
 
 def main(folder: pathlib.Path) -> None:
-    """Compile what the folder asks for, and write what came of it."""
+    """Compile the program in the folder, and write the result."""
     request = json.loads((folder / "request.json").read_text())
     compiler = private.TOPOLOGY.get()
     try:
@@ -33,7 +33,7 @@ def main(folder: pathlib.Path) -> None:
         result = _compile(folder, devices[: request["num_replicas"]])
     except private.Moved:
         raise
-    except (RuntimeError, ValueError) as error:  # What XLA raises.
+    except (RuntimeError, ValueError) as error:  # XLA's errors.
         result = {"error": str(error)}
     _write(folder, result)
 

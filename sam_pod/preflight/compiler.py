@@ -38,16 +38,16 @@ _ENVIRONMENT = {
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "JAX_PLATFORMS": "cpu",
 }
-# Several compiles at once; who sets it to 0 has libtpu hold a lock for the machine.
+# Several compiles at once; a user who sets it to 0 gets libtpu's lock on the machine.
 _SHARES_LIBRARY = "ALLOW_MULTIPLE_LIBTPU_LOAD"
 _POLL_SECONDS = 0.2
-# What libtpu 0.0.7 says when another process is in its lock, or was and is gone.
+# libtpu 0.0.7's words when another process holds its lock, or did and is gone.
 _LOCKED = re.compile(r"lockfile|libtpu.* already in use", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Foreign:
-    """One replica's program that something else than TensorFlow lowered."""
+    """One replica's program that was not lowered by TensorFlow."""
 
     stablehlo: bytes
     num_replicas: int
@@ -64,9 +64,9 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-    """What the compiler made of a job, or why it did not."""
+    """The compiler's result for a job, or its complaint."""
 
-    figures: dict  # As compile_worker writes them.
+    figures: dict  # As written by compile_worker.
     text: str  # The compiled program.
     is_cached: bool = False
 
@@ -119,7 +119,7 @@ def digest(job: Job) -> str:
 
 
 def _text(program: Program) -> str:
-    """Return a program without the names of what is in it, and where that is from.
+    """Return a program without the names and source lines in it.
 
     They count the layers made and the functions traced before.
     """
@@ -149,10 +149,10 @@ def compile_all(
     """Return what each job compiles to, in their order.
 
     Args:
-        jobs: What to compile.
-        num_processes: At once.
-        progress: Told what is going on, a line each time.
-        cache: A folder; the usual one when None.
+        jobs: The programs to compile.
+        num_processes: The number of compiles at once.
+        progress: A function called with lines about the progress.
+        cache: The folder of the cache; None for the usual one.
 
     Raises:
         UserError: there is no compiler, or another process holds its lock.
@@ -220,7 +220,7 @@ class _Running:
             )
 
     def _ask(self) -> None:
-        """Write what the worker shall do."""
+        """Write the worker's task."""
         program, topology = self.job.program, self.job.topology
         content = (
             program.stablehlo

@@ -8,10 +8,11 @@ Every step of the reference starts from the replicas' state, and its optimizer t
 replicas' gradient: Adam turns the rounding of a gradient that is nearly zero into a
 whole step, after which two exact computations need not agree.
 
-Nor need two gradients of a deep network at its first weights: of ResNet20 in float32,
-batch 64, moving each weight to its neighbour among the floats moves the gradient by 1.6
-to 1.9 % of its norm, and two replicas are off by 3.9 %. So the reference's gradient is
-taken at such neighbours, too, and the bound grows with how far that moves it.
+Nor need two gradients of a deep network at its first weights agree: for ResNet20 in
+float32, batch 64, moving each weight to its neighbour among the floats moves the
+gradient by 1.6 to 1.9 % of its norm, and two replicas are off by 3.9 %. So the
+reference's gradient is taken at such neighbours, too, and the bound grows with how far
+that moves it.
 """
 
 import dataclasses
@@ -26,12 +27,12 @@ from sam_pod.preflight.subject import Subject
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
 
-# Of ||a - b|| / ||b||. Orders of summation differ, more so in bfloat16; a gradient that
-# is reduced twice, or not at all, is off by 0.5 or more.
+# Bounds on ||a - b|| / ||b||. Orders of summation differ, more so in bfloat16; a
+# gradient that is reduced twice, or not at all, is off by 0.5 or more.
 BOUNDS = {"float32": 1e-3, "bfloat16": 0.1}
 # An ascent on each replica's own gradient in place of the mean is off by 0.24 there.
 _LARGEST_BOUND = 0.2
-_ROUNDINGS = 10.0  # There are many in a step; that of each weight is one.
+_ROUNDINGS = 10.0  # A step has many roundings; moving each weight makes one.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Comparison:
 
     @property
     def bounds(self) -> dict[str, float]:
-        """What each difference must not exceed."""
+        """The largest allowed value of each difference."""
         grown = min(_ROUNDINGS * self.rounding, _LARGEST_BOUND)
         bounds = dict.fromkeys(self.differences, self.bound)
         return {**bounds, "gradient": max(self.bound, grown)}
@@ -71,10 +72,10 @@ def compare(
     """Return how the lowered step differs from the whole batch on one device.
 
     Args:
-        subject: What to run.
-        num_replicas: And virtual devices.
-        num_steps: Each on other random images.
-        per_replica_batch_size: Instead of the config's.
+        subject: The subject to run.
+        num_replicas: The number of replicas, and of virtual devices.
+        num_steps: The number of steps, each on other random images.
+        per_replica_batch_size: A batch in place of the config's.
 
     Raises:
         UserError: too few virtual devices, or a config that cannot be compared.
@@ -109,11 +110,11 @@ def compare_recipes(
     """Return how `recipe` on replicas differs from `whole` on one device.
 
     Args:
-        recipe: Of the replicas.
-        whole: Of `reference`.
-        batches: Global: (uint8 images, int32 labels) of each step.
-        num_replicas: And virtual devices.
-        bound: On each difference; the gradient's grows with its rounding.
+        recipe: The recipe of the replicas.
+        whole: The recipe that `reference` returns.
+        batches: The global batch of each step: (uint8 images, int32 labels).
+        num_replicas: The number of replicas, and of virtual devices.
+        bound: The bound on each difference; the gradient's grows with its rounding.
     """
     recipe = runners.with_gradient(recipe)
     replicas = runners.Replicas(recipe, batches[0][0].shape, num_replicas)
@@ -159,9 +160,9 @@ def reference(
     """Return the recipe that computes on one device what replicas do together.
 
     Args:
-        recipe: Of the replicas.
-        alone: The same for one replica: no BatchNorm of it asks others.
-        num_replicas: Of `recipe`.
+        recipe: The recipe of the replicas.
+        alone: The same for one replica, whose BatchNorm asks no others.
+        num_replicas: The number of replicas of `recipe`.
         shares_batch: Whether BatchNorm's batch is that of all that ascend together.
 
     Raises:
@@ -194,7 +195,7 @@ def _batches(
 
 
 def _neighbours(values: state_lib.Values) -> state_lib.Values:
-    """Return the state with each weight at the next float, above or below by chance."""
+    """Return the state with each weight at the next float, above or below at random."""
     random = np.random.default_rng(0)
 
     def moved(weight: np.ndarray) -> np.ndarray:

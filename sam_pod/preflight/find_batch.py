@@ -7,9 +7,9 @@ from sam_pod import errors
 
 # A batch that is known to fit is at least this share of one that is known not to.
 _PRECISION = 0.9
-# Of the memory. Above, the compiler computes some of it anew rather than keep it, and
-# what a step takes hardly grows: ResNet20 on a v5e took 0.88 with 11,390 examples and
-# 0.91 with 16,781 (libtpu 0.0.7).
+# A share of the memory. Above it, the compiler computes some values again rather than
+# keep them, and the memory of a step hardly grows: ResNet20 on a v5e took 0.88 with
+# 11,390 examples and 0.91 with 16,781 (libtpu 0.0.7).
 _FLAT = 0.85
 
 
@@ -18,7 +18,7 @@ def largest(
 ) -> tuple[int, int | None]:
     """Return (a batch that fits, a larger one that does not).
 
-    Where the ceiling itself fits, no larger one is tried: the second is None.
+    If the ceiling itself fits, no larger one is tried, and the second is None.
 
     Memory grows nearly in proportion to the batch, so the next guess is on the line
     through what is known. Where that has not halved the interval, the next is in its
@@ -26,11 +26,11 @@ def largest(
     nearly fills the memory, steps are small at first, and then grow.
 
     Args:
-        needs: From a batch to the share of the memory that its step takes, above 1
-            when it does not fit; compiles.
+        needs: A function from a batch to the share of the memory that its step takes,
+            above 1 when it does not fit; it compiles.
         start: The first guess.
-        unit: Batches are multiples of it.
-        ceiling: The largest batch there is any use for; at least `unit`.
+        unit: The number of which all batches are multiples.
+        ceiling: The largest useful batch, at least `unit`.
 
     Raises:
         UserError: not even `unit` fits.
@@ -68,14 +68,14 @@ def largest(
 
 
 def _width(fits: int, fails: int, unit: int) -> float:
-    """Return how far the two are apart, by the ratio that there is to find."""
+    """Return the distance of the two, in units of the ratio that ends the search."""
     return math.log(fails / max(fits, unit / 2)) if fails else math.inf
 
 
 def _small_step(fits: int, count: int, middle: float) -> float:
-    """Return a batch but a little above one that nearly fills the memory.
+    """Return a batch a little above one that nearly fills the memory.
 
-    Steps are of 1.11 when none was taken, then 1.23, 1.52, ... up to the middle.
+    The first step is a factor of 1.11, then 1.23, 1.52, ... up to the middle.
     """
     return min(fits * _PRECISION ** -(2.0 ** min(count, 8)), middle)
 

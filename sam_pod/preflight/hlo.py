@@ -63,7 +63,7 @@ class Instruction:
 
     name: str
     opcode: str
-    shapes: tuple[Shape, ...]  # Of its result; several when that is a tuple.
+    shapes: tuple[Shape, ...]  # The shapes of its result; several if that is a tuple.
     operands: tuple[str, ...]
     text: str  # All after the opcode.
 
@@ -100,7 +100,7 @@ class Module:
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-    """Some operands that the chips exchange at once."""
+    """Operands that the chips exchange at once."""
 
     kind: str
     operands: tuple[tuple[str, int], ...]  # (op_name, bytes) of each.
@@ -180,8 +180,8 @@ def _num_bits(dtype: str) -> int:
 
 
 # A compiled program may do one all-reduce in stages along the axes of a torus, so that
-# what follows it is computed on shards. The stages are all-reduces in fusions whose
-# computations are called after what they are; nothing says which operation they are of.
+# the operations after it work on shards. The stages are all-reduces in fusions whose
+# computations are named after that; nothing shows which operation they belong to.
 _STAGES = {"all-reduce-scatter": "reduce-scatter", "all-gather": "all-gather"}
 
 

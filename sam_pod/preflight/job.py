@@ -37,7 +37,7 @@ _COMPARED = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line asks for; an empty path writes nothing."""
+    """The options of the command line; an empty path writes nothing."""
 
     find_batch: bool = False
     execute_replicas: int = 0  # None are executed.
@@ -46,7 +46,7 @@ class Options:
     html: str = ""
     hlo: str = ""
     num_processes: int = 1
-    # Of data that is not on this machine.
+    # The shape of data that is not on this machine.
     image_shape: tuple[str, ...] = ()
     num_classes: int = 0
     train_examples: int = 0
@@ -172,7 +172,7 @@ def _find_batch(
 ) -> dict[str, int | None]:
     """Return the largest batch of a replica that fits, and one that does not.
 
-    Batches of more examples than there are to train on are of no use, and not tried.
+    Batches of more examples than there are to train on are useless, and not tried.
     """
     config = subject.config
     held_out = dataset.held_out(config) or 0

@@ -1,4 +1,4 @@
-"""A program of a run, what the compiler made of it, and what can be read from both."""
+"""A program of a run, its compiled form, and figures that can be read from both."""
 
 import dataclasses
 import functools
@@ -11,7 +11,7 @@ from sam_pod.preflight import hlo, memory, roofline
 from sam_pod.preflight.compiler import Compiled
 from sam_pod.preflight.topologies import Topology
 
-# Of inputs that a training step updates; the others are made anew for each.
+# The roles of inputs that a training step updates; the others are new for each step.
 STATE_ROLES = ("step", "weights", "stats", "slots", "learning_rate_scale")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -55,17 +55,17 @@ class Measured:
 
     @functools.cached_property
     def collectives(self) -> list[hlo.Collective]:
-        """Return what is exchanged, after the compiler's fusion."""
+        """Return the exchanges after the compiler's fusion."""
         return hlo.collectives(self.module) if self.compiled.text else self.exchanges
 
     @functools.cached_property
     def exchanges(self) -> list[hlo.Collective]:
-        """Return what the step asks for, before the compiler combines or splits it."""
+        """Return the exchanges in the step, before the compiler combines or splits."""
         return hlo.collectives(self.lowered)
 
     @functools.cached_property
     def share(self) -> memory.Share:
-        """Return what its memory holds."""
+        """Return the shares of its memory."""
         return memory.share(self.program, self.figures, self.module)
 
     @functools.cached_property
@@ -92,7 +92,7 @@ class Measured:
 
     @property
     def limit_bytes(self) -> int:
-        """Return the memory of the device, by the compiler's word where it gave it."""
+        """Return the memory of the device, as stated by the compiler if it did."""
         if self._used_and_limit:
             return self._used_and_limit[1]
         return self.topology.replica.hbm_bytes
@@ -152,8 +152,8 @@ class Measured:
     def layer(self, op_name: str) -> str:
         """Return the layer with weights that an operation is of.
 
-        Of another, its scope without numbers: a scope has the name of its layer and,
-        but for the first of that name, a number.
+        For another operation it is its scope without numbers: a scope has the name of
+        its layer and, but for the first of that name, a number.
         """
         for scope in reversed(op_name.split("/")):
             for name in (re.sub(r"_\d+$", "", scope), scope):

@@ -1,8 +1,8 @@
 """What a compiled program keeps in memory, and how much of it is activations.
 
-The compiler reports its temporaries as one number. Which of them are activations, kept
-from the forward for the backward pass, is read from the schedule: of all values that
-live at its fullest moment, those that are made outside the gradient and used in it.
+The compiler reports its temporaries as one number. The schedule shows which of them are
+activations, kept from the forward for the backward pass: those values alive at its
+fullest moment that are made outside the gradient and used in it.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ _GRADIENT = "gradient_tape"  # In the names of operations that a GradientTape ma
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """Bytes of one replica's memory by what they hold."""
+    """The bytes of one replica's memory, by content."""
 
     weights: int
     statistics: int
@@ -37,11 +37,11 @@ class Share:
 
 
 def share(program: Program, compiled: dict, module: hlo.Module) -> Share:
-    """Return what the memory of a compiled program holds.
+    """Return the shares of a compiled program's memory.
 
     Args:
-        program: What was compiled.
-        compiled: The compiler's own figures, as compile_worker writes them.
+        program: The program that was compiled.
+        compiled: The compiler's own figures, as written by compile_worker.
         module: The compiled program.
     """
     # Donated buffers are inputs and outputs at once.
@@ -133,7 +133,7 @@ def _peak(module: hlo.Module, name: str) -> tuple[int, int]:
 
 
 def _hbm_bytes(instruction: hlo.Instruction) -> int:
-    """Return what an instruction newly takes of the chip's large memory."""
+    """Return the bytes that an instruction newly takes of the chip's large memory."""
     shapes = instruction.shapes
     if instruction.opcode == "copy-start":
         shapes = shapes[:1]  # (where to, where from, context)
@@ -145,7 +145,7 @@ def _hbm_bytes(instruction: hlo.Instruction) -> int:
 def _flow(
     schedule: Iterable[hlo.Instruction],
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, frozenset[str]]]:
-    """Return by name which buffers a value is in, its own first, and whose content.
+    """Return the buffers of each value by name, its own first, and whose content it is.
 
     A view is in its operands' buffers. A moved value has a buffer of its own, beside
     the old one until the move is done, and the old content.

@@ -15,7 +15,7 @@ _ESSENTIALS = (
     ("batch, global", "global_batch_size"),
 )
 _NONE = "No program has figures."
-# Of a check: (program, what is checked, detail, whether it passed).
+# A check: (program, what is checked, detail, whether it passed).
 _Check = tuple[str, str, str, bool]
 
 
@@ -23,7 +23,7 @@ def html(found: Mapping[str, Any]) -> str:
     """Return the page of a whole report, in ASCII.
 
     Args:
-        found: What job writes as JSON.
+        found: The report that job writes as JSON.
     """
     name = f"Preflight of {found['config'].get('model.name', 'a model')}"
     head = tag(
@@ -243,7 +243,7 @@ def _word(is_passed: bool) -> str:
 
 
 def _mark(is_passed: bool) -> Markup:
-    """Return a cell that says it in a sign, a word and a color."""
+    """Return a cell with a sign, a word and a color for a verdict."""
     word = _word(is_passed)
     return tag("td", f"{'✓' if is_passed else '✗'} {word}", class_=f"mark {word}")
 

@@ -1,4 +1,4 @@
-"""Two pictures of a topology's report: its roofline, and what memory holds."""
+"""Two pictures of a topology's report: its roofline, and its memory."""
 
 import dataclasses
 import math
@@ -15,13 +15,13 @@ _SHAPES = (
     "M-6 -6h12v12h-12z",
     "M0 -8l8 8l-8 8l-8 -8z",
 )
-# Below this share of the memory, parts can hardly be told apart.
+# Below this share of the memory, parts can hardly be distinguished.
 _TINY = 0.1
 _BAR_HEIGHT = 20
 _BAR_PITCH = 62
-_LETTER = 6.5  # Width of one, about.
-_LEFT, _RIGHT = 100, svg.WIDTH - 28  # Of the roofline's grid.
-_BESIDE = 34  # From a point to its label.
+_LETTER = 6.5  # The width of one, roughly.
+_LEFT, _RIGHT = 100, svg.WIDTH - 28  # The sides of the roofline's grid.
+_BESIDE = 34  # The distance from a point to its label.
 
 
 def part_class(key: str) -> str:
@@ -39,7 +39,7 @@ class _Axis:
     end: float
 
     def at(self, value: float) -> float:
-        """Return where a value is."""
+        """Return the place of a value."""
         share = (math.log10(value) - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
@@ -61,7 +61,7 @@ class _Point:
 
     @property
     def text(self) -> str:
-        """Return it in words."""
+        """Return the point in words."""
         speed = _si(self.flops_per_second, "FLOP/s")
         return f"{self.name}: {rows.cell(self.flops_per_byte, 1)} FLOP a byte, {speed}"
 
@@ -70,8 +70,8 @@ def roofline(report: Mapping[str, Any], key: str) -> Markup:
     """Return the roofline model's picture: FLOP a byte against FLOP a second.
 
     Args:
-        report: Of one topology.
-        key: Of the picture, which no other on the page has.
+        report: The report of one topology.
+        key: The picture's key, which no other on the page has.
     """
     peak, bandwidth = report["peak_flops_per_second"], report["hbm_bytes_per_second"]
     points, ridge = list(_points(report["programs"])), peak / bandwidth
@@ -199,8 +199,8 @@ def memory(report: Mapping[str, Any], key: str) -> Markup:
     """Return each program's memory as a bar, enlarged below where it is tiny.
 
     Args:
-        report: Of one topology, with a program that was compiled.
-        key: Of the picture, which no other on the page has.
+        report: The report of one topology, with a program that was compiled.
+        key: The picture's key, which no other on the page has.
     """
     programs = {n: p for n, p in report["programs"].items() if "memory" in p}
     hbm = report["hbm_bytes"]
@@ -227,7 +227,7 @@ def memory(report: Mapping[str, Any], key: str) -> Markup:
 def _bar(
     name: str, program: Mapping[str, Any], hbm: int, whole: float, top: float
 ) -> Iterator[Markup]:
-    """Yield a bar `whole` bytes wide, with what is free where all of memory shows."""
+    """Yield a bar `whole` bytes wide, with the free part where all of memory shows."""
     used = program["memory_bytes"]
     text = f"{_in_bytes(used)}, {rows.cell(used / hbm, 1e-2)} %"
     yield svg.text(name, 0, top + 14, "label")

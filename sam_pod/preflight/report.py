@@ -1,4 +1,4 @@
-"""What preflight found, for machines as a dict and for people as a table."""
+"""The findings of preflight, for machines as a dict and for people as a table."""
 
 import dataclasses
 import re
@@ -21,9 +21,9 @@ def of_topology(
     """Return the report of one topology.
 
     Args:
-        topology: What was compiled for.
-        programs: By name: 'SAM step', 'plain step', 'evaluation'.
-        checks: By the name of the program.
+        topology: The topology that was compiled for.
+        programs: The programs by name: 'SAM step', 'plain step', 'evaluation'.
+        checks: The checks of each program, by its name.
     """
     accelerator, any_program = topology.accelerator, next(iter(programs.values()))
     replicas, batch = topology.num_replicas, any_program.per_replica_batch_size
@@ -101,7 +101,7 @@ def _collectives(measured: Measured) -> Iterator[dict[str, Any]]:
 
 
 def _split_passes(measured: Measured) -> str:
-    """Return what the compiler's stages are for: the passes that they are missing from.
+    """Return the purpose of the compiler's stages: the passes that lack an exchange.
 
     A stage has no operation of its own.
     """
@@ -117,7 +117,7 @@ def _split_passes(measured: Measured) -> str:
 
 
 def _pass(op_name: str, measured: Measured) -> str:
-    """Return what an all-reduce is for, by the scope in step.py; '' if it is of none.
+    """Return the purpose of an all-reduce, by its scope in exchange.py; '' for none.
 
     The descent's bucket holds the gradient first, then statistics and metrics.
     """

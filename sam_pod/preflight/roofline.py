@@ -54,13 +54,13 @@ def estimate(
     """Return the times of one step at the device's full rates.
 
     Args:
-        flops: Of one replica's program.
-        bytes_accessed: By the compiler's count, that of all operands. What it keeps in
-            the fast memory beside the cores costs less, at a rate that is not
-            published: the time is an upper bound where memory is the bound.
-        collectives: Of the program.
-        num_replicas: Of the slice.
-        device: What a replica runs on.
+        flops: The operations of one replica's program.
+        bytes_accessed: The bytes by the compiler's count, that of all operands. Those
+            in the fast memory beside the cores cost less, at a rate that is not
+            published, so the time is an upper bound where memory is the bound.
+        collectives: The program's collectives.
+        num_replicas: The replicas of the slice.
+        device: The device that a replica runs on.
     """
     interconnect = sum(
         _all_reduce_seconds(c.num_bytes, _group_size(c, num_replicas), device)

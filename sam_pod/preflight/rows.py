@@ -1,11 +1,11 @@
-"""What the report shows as text and as a page, row by row."""
+"""The rows of the report, as text and as a page."""
 
 import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# What memory holds: (key in a program's report, word for it)
+# The parts of memory: (key in a program's report, word for it)
 PARTS = (
     ("weights", "weights"),
     ("statistics", "statistics"),
@@ -44,7 +44,7 @@ def title(report: Mapping[str, Any]) -> str:
 
 
 def extent(report: Mapping[str, Any]) -> str:
-    """Return what a topology is made of, and what it takes, in one line."""
+    """Return a topology's parts, and the batch that it takes, in one line."""
     chunks = report.get("accumulate_steps", 1)
     note = (
         f"; steps in {chunks} chunks, of which operations and bytes are those of one"
@@ -59,7 +59,7 @@ def extent(report: Mapping[str, Any]) -> str:
 
 
 def largest_batch(found: Mapping[str, Any]) -> str:
-    """Return what was found of the largest batch, in one line."""
+    """Return the findings about the largest batch, in one line."""
     if found["fails"] is None:
         return (
             f"largest batch a replica: {found['fits']} fits, an epoch holds no larger"

@@ -19,7 +19,7 @@ GRADIENT = "preflight_gradient"  # The name of its slot.
 
 
 def with_gradient(recipe: Recipe) -> Recipe:
-    """Return the recipe with the gradient of each step kept as a slot."""
+    """Return the recipe that keeps the gradient of each step as a slot."""
 
     def update(
         gradient: optimizers.Tensors,
@@ -115,7 +115,7 @@ class Alone:
     def update(
         self, values: state_lib.Values, gradient: list[np.ndarray]
     ) -> list[np.ndarray]:
-        """Return the weights that the optimizer makes of a gradient."""
+        """Return the weights after the optimizer's update by a gradient."""
         values, gradient = _tensors(values), [tf.constant(g) for g in gradient]
         rate = self._recipe.schedule(values.step, values.learning_rate_scale)
         weights, _ = self._recipe.optimizer.update(

@@ -1,8 +1,8 @@
-"""What is put to the test: the programs that `main` would run with a config.
+"""The subject of preflight: the programs that `main` would run with a config.
 
-Nothing is contacted and no example is read. Of the data only the shape, the number of
+Nothing is contacted and no example is read. Only the data's shape and the numbers of
 classes and of training examples enter a program; they come from the prepared folder
-when it is here, from what is known of a data set, or from the caller.
+when it is here, from known facts about a data set, or from the caller.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ NAMES = ("SAM step", "plain step", "evaluation")
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """What a program knows of its data."""
+    """The facts about its data that a program needs."""
 
     image_shape: tuple[int, int, int]  # (H, W, C)
     num_classes: int
@@ -47,11 +47,11 @@ class Subject:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of what the model sees."""
+        """(H, W, C) of the images that the model sees."""
         return dataset.image_shape(self.config, self.manifest)
 
     def recipe(self, num_replicas: int) -> Recipe:
-        """Return what the step is made of on so many replicas.
+        """Return the recipe of the step on this number of replicas.
 
         Raises:
             UserError: as when `main` builds it.
@@ -60,7 +60,7 @@ class Subject:
         return build_lib.recipe(self.config, self.manifest, num_replicas)
 
     def recipe_alone(self) -> Recipe:
-        """Return the recipe of one replica."""
+        """Return the recipe for one replica."""
         return build_lib.recipe_alone(self.config, self.manifest)
 
     def per_replica_batch_size(self, num_replicas: int) -> int:
@@ -85,9 +85,9 @@ class Subject:
         """Return 'SAM step', 'plain step' and 'evaluation'; no SAM step at rho = 0.
 
         Args:
-            num_replicas: Of the slice.
-            per_replica_batch_size: Instead of the config's.
-            names: Of those that are wanted: each takes seconds to lower.
+            num_replicas: The replicas of the slice.
+            per_replica_batch_size: A batch in place of the config's.
+            names: The names of the programs to make; each takes seconds to lower.
 
         Raises:
             UserError: the batch does not divide, or the model does not lower.
@@ -115,8 +115,8 @@ def build(config: ml_collections.ConfigDict, given: Shape | None = None) -> Subj
     """Return the subject of a config.
 
     Args:
-        config: Validated.
-        given: Of the data, when the caller knows.
+        config: A validated config.
+        given: The shape of the data, if the caller knows it.
 
     Raises:
         UserError: the shape of the data is not known.

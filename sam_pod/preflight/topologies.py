@@ -19,7 +19,7 @@ class Topology:
 
     @property
     def name(self) -> str:
-        """Return it as --topology takes it, such as 'v5e:4x4'."""
+        """Return the value of --topology, such as 'v5e:4x4'."""
         return f"{self.accelerator.generation}:{self.accelerator.topology}"
 
     @property
@@ -29,17 +29,17 @@ class Topology:
 
     @property
     def replica(self) -> chips.Device:
-        """Return the figures of what one replica runs on."""
+        """Return the figures of the device that one replica runs on."""
         return chips.CHIPS[self.accelerator.generation].replica
 
     @property
     def compiler_name(self) -> str:
-        """Return it as libtpu names it."""
+        """Return libtpu's name for it."""
         return self.name
 
     @property
     def compiler_options(self) -> dict[str, Any]:
-        """Return what libtpu wants to know beside the name."""
+        """Return the options that libtpu needs beside the name."""
         options: dict[str, Any] = {}
         if self.accelerator.generation in _MEGACORE:
             options["chip_config_name"] = "megacore"

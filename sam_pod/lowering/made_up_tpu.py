@@ -62,14 +62,15 @@ def strategy(cores: int) -> tf.distribute.TPUStrategy:
 def one_replica(
     made_up: tf.distribute.TPUStrategy, replica_id: tf.Tensor
 ) -> Iterator[None]:
-    """Trace as the inside of `strategy.run` does, for a compiler that is no TPU's.
+    """Trace like the inside of `strategy.run`, for a compiler that is no TPU's.
 
     All-reduces become XLA's own operation, which any backend lowers, and no operation
     is marked for replication.
 
     Args:
-        made_up: Of `strategy`.
-        replica_id: An int32 scalar; an argument of a TPU's program, too.
+        made_up: The strategy that `strategy` returns.
+        replica_id: The replica's number, an int32 scalar, which is an argument of a
+            TPU's program, too.
     """
     cores = made_up.num_replicas_in_sync
     nothing = dict.fromkeys(private.REPLICATE_METHODS, _returns_its_argument)

@@ -28,7 +28,7 @@ class Name:
     seen_in: str
 
     def get(self) -> Any:
-        """Return what the name stands for.
+        """Return the object of that name.
 
         Raises:
             Moved: it is not there, or not there any more.
@@ -39,7 +39,7 @@ class Name:
         except (ImportError, AttributeError) as error:
             raise Moved(
                 f"{self.module}.{self.path}, seen in {self.seen_in}, is not there "
-                f"({error}): find where it is now and mend {__name__}."
+                f"({error}): find where it is now and fix {__name__}."
             ) from error
 
 

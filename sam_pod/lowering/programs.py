@@ -1,6 +1,6 @@
 """The programs that one replica runs, lowered to HLO: what `main` would run on a TPU.
 
-A program is the body of the compiled loop (step.compile_loop): the loop itself runs on
+A program is the body of the compiled loop (loop.compile_loop): the loop itself runs on
 the host, which starts the program once a step and keeps the state on the device.
 """
 
@@ -47,7 +47,7 @@ class Program:
     outputs: tuple[Tensor, ...]
     aliases: tuple[tuple[int, int], ...]  # (input, output): one buffer, updated.
     num_replicas: int
-    graph: Any = dataclasses.field(repr=False, compare=False)  # For `source_line`.
+    graph: Any = dataclasses.field(repr=False, compare=False)  # Used by `source_line`.
 
     def source_line(self, op_name: str) -> str:
         """Return FILE:LINE that made an operation of the HLO's metadata, or ''."""
@@ -69,10 +69,10 @@ def train_step(
     """Return the training step: state, replica's number, batch -> state, metrics.
 
     Args:
-        recipe: What the step is made of.
+        recipe: The parts of the step.
         image_shape: (H, W, C).
-        num_replicas: 1 for a program without any collective.
-        per_replica_batch_size: Examples that each replica takes.
+        num_replicas: The number of replicas; 1 for a program without any collective.
+        per_replica_batch_size: The examples that each replica takes.
 
     Raises:
         UserError: the model does not lower.
@@ -239,7 +239,7 @@ def _program(
 
 @functools.cache
 def _let_xla_greet() -> None:
-    """Start XLA, whose first words go to stderr whatever TF_CPP_MIN_LOG_LEVEL says."""
+    """Start XLA, whose first lines go to stderr in spite of TF_CPP_MIN_LOG_LEVEL."""
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") == "0":
         return
     sys.stderr.flush()
@@ -249,7 +249,7 @@ def _let_xla_greet() -> None:
             os.dup2(nowhere.fileno(), 2)
         nothing = tf.function(lambda x: x, jit_compile=True, autograph=False)
         nothing.experimental_get_compiler_ir(tf.TensorSpec([]))(stage="hlo")
-        nothing(tf.zeros([]))  # Of its first compiled program it tells as well.
+        nothing(tf.zeros([]))  # It announces its first compiled program as well.
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

@@ -11,8 +11,8 @@ def bytecode(hlo: bytes, aliases: Iterable[tuple[int, int]] = ()) -> bytes:
     """Return a serialized HLO module as MLIR's bytecode of StableHLO.
 
     Args:
-        hlo: A program's, as in `programs.Program.hlo`.
-        aliases: (input, output) pairs that share one buffer: the input is donated.
+        hlo: The HLO of a program, such as `programs.Program.hlo`.
+        aliases: The (input, output) pairs that share one buffer: the input is donated.
     """
     with private.MLIR_CONTEXT.get()():
         return private.MLIR_BYTECODE.get()(_module(hlo, dict(aliases)))
@@ -38,7 +38,7 @@ def _module(hlo: bytes, outputs: dict[int, int]) -> Any:
         r"= stablehlo.reshape \1 : (\2) -> \2",
         text,
     )
-    # Where TensorFlow is installed on this machine is nobody else's concern.
+    # The place of TensorFlow on this machine is nobody else's concern.
     text = re.sub(r'loc\("/[^"]*/(?=[^"/]+":\d)', 'loc("', text)
     module = private.MLIR_MODULE.get().parse(text)
     main = next(op for op in module.body.operations if op.name.value == "main")

@@ -89,7 +89,7 @@ def test_a_name_that_moved_is_told_with_its_version(module, path):
         private.Name(module, path, "jax 0.4.34").get()
     line = str(caught.value)
     assert line.startswith(f"{module}.{path}, seen in jax 0.4.34, is not there")
-    assert "mend sam_pod.lowering.private" in line
+    assert "fix sam_pod.lowering.private" in line
 
 
 def test_every_name_is_used_and_no_other_is_touched():

@@ -22,13 +22,13 @@ NORM_EPSILON = 1e-12
 
 @dataclasses.dataclass(frozen=True)
 class SamGradient:
-    """What one SAM step knows after its two passes."""
+    """The results of the two passes of a SAM step."""
 
-    gradient: list[tf.Tensor]  # At w + e: what the optimizer takes.
+    gradient: list[tf.Tensor]  # At w + e, for the optimizer.
     loss: tf.Tensor  # At w.
     perturbed_loss: tf.Tensor  # At w + e.
     ascent_norm: tf.Tensor  # ||g||_2, of the gradient at w.
-    aux: Any  # What loss_fn returned beside the loss, at w.
+    aux: Any  # The other results of loss_fn, at w.
     perturbed_aux: Any  # The same, at w + e.
 
 
@@ -60,9 +60,9 @@ def perturbation(
     """Return e(w) = rho * g / ||g||_2, equation 2 with p = 2.
 
     Args:
-        gradient: g, one tensor per weight.
-        rho: Radius of the ball in which the ascent stays.
-        norm: ||g||_2 when the caller has it, or another scalar to divide by.
+        gradient: The gradient g, one tensor per weight.
+        rho: The radius of the ball in which the ascent stays.
+        norm: The norm ||g||_2 if the caller has it, or another scalar to divide by.
     """
     if norm is None:
         norm = tf.sqrt(squared_norm(gradient))
@@ -82,14 +82,14 @@ def gradient(
 ) -> SamGradient:
     """Return the SAM gradient, equation 3: the gradient of the loss at w + e(w).
 
-    For one's own loop on one replica; `algorithm.replica_step` puts the same functions
-    together for many.
+    It is for one's own loop on one replica; `algorithm.replica_step` uses the same
+    functions for many.
 
     Args:
-        loss_fn: Called twice, with `weights` and with `w + e`. Its randomness must be
-            the same in both calls.
+        loss_fn: A function called twice, with `weights` and with `w + e`. Its
+            randomness must be the same in both calls.
         weights: Tensors or variables of one float type; never written.
-        rho: Radius of the ascent; 0 gives the plain gradient, in one pass.
+        rho: The radius of the ascent; 0 gives the plain gradient, in one pass.
     """
     weights = [tf.convert_to_tensor(weight) for weight in weights]
     loss, clean, aux = batch_gradient(loss_fn, weights)

@@ -37,16 +37,17 @@ def run(
     """Train to the end, continuing what is in `workdir`, and return the result.
 
     Args:
-        config: Validated.
-        workdir: A new folder, or that of a run of the same config. Of several workers
+        config: A validated config.
+        workdir: A new folder, or that of a run of the same config. With several workers
             the chief's counts.
-        runtime: What to run on.
-        stop: When set on any worker, the run saves and raises within one loop.
-        accepted: Of `keys.ACCEPTABLE`.
+        runtime: The runtime to train on.
+        stop: An event; once it is set on any worker, the run saves and raises within
+            one loop.
+        accepted: The accepted changes, some of `keys.ACCEPTABLE`.
 
     Raises:
         Interrupted: `stop` was set; the state is saved.
-        UserError: what the user can mend, in one line.
+        UserError: what the user can fix, in one line.
     """
     finished = _finished(workdir, config, runtime.workers)
     if finished is not None:
@@ -58,7 +59,7 @@ def run(
     except checkpoints.NotFinite as error:
         raise _not_finite(f"variable {error.name}", np.nan, session) from error
     finally:
-        # The lock last: a save that goes on writes into the folder that it holds.
+        # The lock last: a save in progress writes into the folder that it holds.
         session.writer.close()
         with contextlib.suppress(errors.UserError):  # Told before, if it mattered.
             session.checkpoints.wait()

@@ -32,8 +32,16 @@ from collections.abc import Sequence
 from absl import flags
 
 from launch import checks
-from launch.tpu import commands, gcloud, plan, provision, story, tpu_flags, trainer
-from launch.tpu import slice as slice_lib
+from launch.tpu import (
+    gcloud,
+    phrases,
+    plan,
+    provision,
+    states,
+    story,
+    tpu_flags,
+    trainer,
+)
 from launch.tpu.provision import say
 from sam_pod import errors
 from sam_pod.machines import accelerators
@@ -107,19 +115,22 @@ def _run(values: flags.FlagValues, rest: Sequence[str]) -> int:
 def _status(values: flags.FlagValues) -> int:
     place = tpu_flags.place(values)
     if values.dry_run:
-        queued, node = commands.describe_queued(place), commands.describe_node(place)
-        line = commands.ssh(place, "0", trainer.status_line())
+        queued, node = (
+            phrases.describe_queued(place),
+            phrases.describe_node(place),
+        )
+        line = phrases.ssh(place, "0", trainer.status_line())
         print(plan.lines(place, queued, node, line))
         return 0
     the_slice = provision.Slice(place, values.poll_seconds)
     seen, _, node = the_slice.look()
-    say(f"{place.name}: {seen}. {slice_lib.explain(seen)}")
-    if slice_lib.next_step(seen) is slice_lib.Step.USE:
+    say(f"{place.name}: {seen}. {states.explain(seen)}")
+    if states.next_step(seen) is states.Step.USE:
         say(f"{len(node['networkEndpoints'])} host(s); {_trainer_state(place)}")
     return 0
 
 
-def _trainer_state(place: commands.Place) -> str:
+def _trainer_state(place: phrases.Place) -> str:
     try:
         found = trainer.state(place)
     except gcloud.GcloudError as error:
@@ -137,7 +148,7 @@ def _logs(values: flags.FlagValues) -> int:
     place = tpu_flags.place(values)
     if values.dry_run:
         line = trainer.coordinator_line("follow", "--at=0")
-        print(plan.lines(place, commands.ssh(place, "0", line)))
+        print(plan.lines(place, phrases.ssh(place, "0", line)))
         return 0
     the_slice = provision.Slice(place, values.poll_seconds)
     the_slice.require_ready()
@@ -154,7 +165,7 @@ def _logs(values: flags.FlagValues) -> int:
 
 def _ssh(values: flags.FlagValues, rest: Sequence[str]) -> int:
     place = tpu_flags.place(values)
-    words = commands.ssh(place, values.worker, commands.remote(rest) if rest else "")
+    words = phrases.ssh(place, values.worker, phrases.remote(rest) if rest else "")
     if values.dry_run:
         print(plan.lines(place, words))
         return 0

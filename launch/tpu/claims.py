@@ -9,12 +9,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 
-from launch.tpu import commands
+from launch.tpu import phrases
 from sam_pod import errors
 
 
 @contextlib.contextmanager
-def claim(place: commands.Place) -> Iterator[None]:
+def claim(place: phrases.Place) -> Iterator[None]:
     """Hold the slice against other launchers of this user on this machine.
 
     Raises:

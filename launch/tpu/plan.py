@@ -6,7 +6,7 @@ import shlex
 import tempfile
 from collections.abc import Sequence
 
-from launch.tpu import commands, runtimes, trainer
+from launch.tpu import phrases, runtimes, trainer
 
 # These stand for gcloud's own project where none is given, and for the hosts'
 # addresses, which are known only once the slice is there.
@@ -22,8 +22,8 @@ _CODE = (
 
 
 def up(
-    place: commands.Place,
-    request: commands.Request,
+    place: phrases.Place,
+    request: phrases.SliceRequest,
     arguments: Sequence[str],
     *,
     before: Sequence[str] = (),
@@ -63,7 +63,7 @@ def up(
 
 
 def run(
-    place: commands.Place,
+    place: phrases.Place,
     version: str,
     arguments: Sequence[str],
     *,
@@ -84,36 +84,42 @@ def run(
     return _script(place, [*lines, _EXIT])
 
 
-def down(place: commands.Place) -> str:
+def down(place: phrases.Place) -> str:
     """Return what `down` runs where everything is there, as a script for bash."""
     return _script(place, _down(place, queued=True))
 
 
-def lines(place: commands.Place, *several: Sequence[str]) -> str:
+def lines(place: phrases.Place, *several: Sequence[str]) -> str:
     """Return commands that only ask, as a script for bash."""
     return _script(place, [_line(words) for words in several])
 
 
-def _script(place: commands.Place, lines: Sequence[str]) -> str:
+def _script(place: phrases.Place, lines: Sequence[str]) -> str:
     own = place.project == PROJECT
     project = ["project=$(gcloud config get-value project)", ""] if own else []
     head = ["(  # A subshell, so that all of it can be pasted.", "set -euo pipefail"]
     return "\n".join([*head, *project, *lines, ")"])
 
 
-def _describe(place: commands.Place) -> list[str]:
-    queued, node = commands.describe_queued(place), commands.describe_node(place)
+def _describe(place: phrases.Place) -> list[str]:
+    queued, node = (
+        phrases.describe_queued(place),
+        phrases.describe_node(place),
+    )
     return [_line(queued), _line(node)]
 
 
-def _besides(place: commands.Place) -> list[str]:
+def _besides(place: phrases.Place) -> list[str]:
     look, clean = trainer.status_line(), trainer.clean_line()
     parts = (
-        ("Does a trainer run there already?", commands.ssh(place, "0", look)),
-        ("Before another start on the same hosts:", commands.ssh(place, "all", clean)),
+        ("Does a trainer run there already?", phrases.ssh(place, "0", look)),
+        (
+            "Before another start on the same hosts:",
+            phrases.ssh(place, "all", clean),
+        ),
         (
             "For a queued resource that cannot be deleted otherwise:",
-            commands.delete_queued(place, force=True),
+            phrases.delete_queued(place, force=True),
         ),
     )
     return [
@@ -123,7 +129,7 @@ def _besides(place: commands.Place) -> list[str]:
     ]
 
 
-def _done(place: commands.Place, queued: bool) -> list[str]:
+def _done(place: phrases.Place, queued: bool) -> list[str]:
     return ["", "# Nothing is left that costs money.", *_down(place, queued)]
 
 
@@ -132,47 +138,47 @@ def _pack() -> list[str]:
     return ["", note, _line(trainer.pack(_ARCHIVE)), ""]
 
 
-def _bring_up(place: commands.Place, request: commands.Request) -> list[str]:
-    state = commands.describe_node(place, "value(state)")
+def _bring_up(place: phrases.Place, request: phrases.SliceRequest) -> list[str]:
+    state = phrases.describe_node(place, "value(state)")
     lines = [
         "# Create it, and wait until it is READY.",
-        _line(commands.create(place, request)),
+        _line(phrases.create(place, request)),
     ]
     if request.queued:
-        queued = commands.describe_queued(place, "value(state.state)")
+        queued = phrases.describe_queued(place, "value(state.state)")
         lines.append(_until(queued, "ACTIVE"))
     return [*lines, _until(state, "READY")]
 
 
-def _install(place: commands.Place, version: str, is_pod: bool) -> list[str]:
+def _install(place: phrases.Place, version: str, is_pod: bool) -> list[str]:
     line = trainer.install_line(version, is_pod)
     return [
         "",
         "# Ship the project to all hosts, and install it there.",
-        _line(commands.copy(place, _ARCHIVE, trainer.ARCHIVE)),
-        _line(commands.ssh(place, "all", line)),
+        _line(phrases.copy(place, _ARCHIVE, trainer.ARCHIVE)),
+        _line(phrases.ssh(place, "all", line)),
     ]
 
 
-def _train(place: commands.Place, arguments: Sequence[str], is_pod: bool) -> list[str]:
+def _train(place: phrases.Place, arguments: Sequence[str], is_pod: bool) -> list[str]:
     lines = ["# Start the trainer on worker 0, detached; follow its log to its end."]
     if is_pod:
-        addresses = commands.describe_node(place, "value(networkEndpoints[].ipAddress)")
+        addresses = phrases.describe_node(place, "value(networkEndpoints[].ipAddress)")
         lines += [
             f"hosts=$({_line(addresses)})",
-            f"tpu=grpc://${{hosts//;/:{commands.TPU_PORT},grpc://}}:{commands.TPU_PORT}",
+            f"tpu=grpc://${{hosts//;/:{phrases.TPU_PORT},grpc://}}:{phrases.TPU_PORT}",
         ]
     command = trainer.train_command(arguments, _TPU if is_pod else "local", is_pod)
     start = trainer.coordinator_line("start", "--token=1", "--", *command)
     follow = trainer.coordinator_line("follow", "--at=0")
     return [
         *lines,
-        _line(commands.ssh(place, "0", start)),
-        f"code=$({_line(commands.ssh(place, '0', follow))} |\n  {_CODE}) || true",
+        _line(phrases.ssh(place, "0", start)),
+        f"code=$({_line(phrases.ssh(place, '0', follow))} |\n  {_CODE}) || true",
     ]
 
 
-def _again(place: commands.Place, request: commands.Request) -> list[str]:
+def _again(place: phrases.Place, request: phrases.SliceRequest) -> list[str]:
     return [
         "# Exit code 42, a death by a signal, or no code because the slice is lost:",
         "# delete it and begin again.",
@@ -181,17 +187,17 @@ def _again(place: commands.Place, request: commands.Request) -> list[str]:
     ]
 
 
-def _down(place: commands.Place, queued: bool) -> list[str]:
-    node = commands.describe_node(place, "value(state)")
+def _down(place: phrases.Place, queued: bool) -> list[str]:
+    node = phrases.describe_node(place, "value(state)")
     lines = [
-        f"{_line(commands.delete_node(place))} || true",
+        f"{_line(phrases.delete_node(place))} || true",
         f"while {_line(node)}; do\n  sleep 20\ndone",
     ]
     if queued:
-        description = commands.describe_queued(place, "value(state.state)")
+        description = phrases.describe_queued(place, "value(state.state)")
         lines += [
             f"while {_line(description)}; do",
-            f"  {_line(commands.delete_queued(place))} || sleep 20",
+            f"  {_line(phrases.delete_queued(place))} || sleep 20",
             "done",
         ]
     return lines

@@ -9,8 +9,7 @@ import dataclasses
 import time
 from typing import Any
 
-from launch.tpu import commands, gcloud
-from launch.tpu import slice as slice_lib
+from launch.tpu import gcloud, phrases, states
 from sam_pod import errors
 
 _MOST_FAILURES = 20  # In a row, of asking for the state or of deleting.
@@ -39,22 +38,22 @@ class CreationFailed(Exception):
 class Slice:
     """A slice by name, and what this launcher has done about it."""
 
-    place: commands.Place
+    place: phrases.Place
     poll_seconds: float = 20.0
     touched: bool = False  # Whether there is, or may be, something.
     made_here: bool = False  # Whether this launcher created one.
     ours: bool = False  # Whether it is, or was, what this launcher asks for.
 
-    def look(self) -> tuple[slice_lib.Seen, dict[str, Any], dict[str, Any]]:
+    def look(self) -> tuple[states.Seen, dict[str, Any], dict[str, Any]]:
         """Return the states, and the descriptions of queued resource and node.
 
         Raises:
             UserError: asking is not allowed.
             GcloudError: asking failed too often.
         """
-        queued = self._ask(commands.describe_queued(self.place), "queuedResources")
-        node = self._ask(commands.describe_node(self.place), "nodes")
-        seen = slice_lib.Seen(
+        queued = self._ask(phrases.describe_queued(self.place), "queuedResources")
+        node = self._ask(phrases.describe_node(self.place), "nodes")
+        seen = states.Seen(
             queued.get("state", {}).get("state", "STATE_UNSPECIFIED") if queued else "",
             node.get("state", "STATE_UNSPECIFIED") if node else "",
             node.get("health", "") != "UNHEALTHY_MAINTENANCE",
@@ -63,7 +62,7 @@ class Slice:
         self.touched = self.touched or seen.exists
         return seen, queued, node
 
-    def bring_up(self, request: commands.Request, *, known: bool = False) -> Hosts:
+    def bring_up(self, request: phrases.SliceRequest, *, known: bool = False) -> Hosts:
         """Return the slice when it is READY; create it where it is not there.
 
         Args:
@@ -79,27 +78,27 @@ class Slice:
         made_here, looks, shown = known, 0, ""
         while True:
             seen, queued, node = self.look()
-            step = slice_lib.next_step(seen, made_here=made_here)
+            step = states.next_step(seen, made_here=made_here)
             if seen.exists and not made_here:
                 self._check_ours(request, queued, node)
             if str(seen) != shown and seen.exists:
                 shown = str(seen)
                 say(f"{self.place.name}: {shown}")
-            if step is slice_lib.Step.USE:
+            if step is states.Step.USE:
                 return _hosts(node)
-            if step is slice_lib.Step.CREATE:
+            if step is states.Step.CREATE:
                 made_here = self._create(request)
                 continue
             looks = 0 if seen.exists else looks + 1
             is_sure = seen.exists or looks > _LOOKS_FOR_NEW
-            if step is slice_lib.Step.GONE and is_sure:
+            if step is states.Step.GONE and is_sure:
                 raise SliceGone
-            if step is slice_lib.Step.REFUSE:
+            if step is states.Step.REFUSE:
                 raise errors.UserError(
                     f"{self.place.name} is {seen.node}; start it, or delete it: "
                     f"{launcher('down', self.place)}"
                 )
-            if step is slice_lib.Step.REPLACE:
+            if step is states.Step.REPLACE:
                 reason = _failure(queued)
                 self.tear_down()
                 if made_here:
@@ -114,9 +113,9 @@ class Slice:
             UserError: it is not.
         """
         seen, _, node = self.look()
-        if slice_lib.next_step(seen) is not slice_lib.Step.USE:
+        if states.next_step(seen) is not states.Step.USE:
             raise errors.UserError(
-                f"{self.place.name} is not ready ({seen}): {slice_lib.explain(seen)}"
+                f"{self.place.name} is not ready ({seen}): {states.explain(seen)}"
             )
         self.ours = True
         return _hosts(node)
@@ -149,12 +148,12 @@ class Slice:
             else:
                 time.sleep(self.poll_seconds)
 
-    def _create(self, request: commands.Request) -> bool:
+    def _create(self, request: phrases.SliceRequest) -> bool:
         """Ask for the slice; return False when somebody else just has."""
         say(f"{self.place.name}: asking for {request.accelerator_type} ...")
         before, self.touched = self.touched, True
         try:
-            gcloud.call(commands.create(self.place, request), timeout_seconds=None)
+            gcloud.call(phrases.create(self.place, request), timeout_seconds=None)
         except gcloud.GcloudError as error:
             if error.kind is gcloud.Kind.EXISTS and self.look()[0].exists:
                 return False
@@ -211,11 +210,14 @@ class Slice:
         return True
 
     def _check_ours(
-        self, request: commands.Request, queued: dict[str, Any], node: dict[str, Any]
+        self,
+        request: phrases.SliceRequest,
+        queued: dict[str, Any],
+        node: dict[str, Any],
     ) -> None:
         specs = queued.get("tpu", {}).get("nodeSpec", [])
         asked_for = specs[0].get("node", {}) if specs else {}
-        found = slice_lib.differences(
+        found = states.differences(
             node or asked_for, request.accelerator_type, request.runtime_version
         )
         if found:
@@ -232,13 +234,13 @@ def say(text: str) -> None:
         print(f"[launcher] {text}", flush=True)
 
 
-def launcher(command: str, place: commands.Place) -> str:
+def launcher(command: str, place: phrases.Place) -> str:
     """Return a command line of this launcher about the slice."""
     return f"python -m launch.tpu {command} {place.launcher_flags}"
 
 
 def _deletion(
-    place: commands.Place, seen: slice_lib.Seen, stuck: int, failures: int
+    place: phrases.Place, seen: states.Seen, stuck: int, failures: int
 ) -> list[str]:
     """Return the command that deletes what comes next, or [] to wait.
 
@@ -250,15 +252,15 @@ def _deletion(
     """
     if seen.node and seen.node != "DELETING":
         if seen.queued and failures > 2:
-            return commands.delete_queued(place, force=True)
-        return commands.delete_node(place)
+            return phrases.delete_queued(place, force=True)
+        return phrases.delete_node(place)
     if seen.node or not seen.queued:
         return []
-    if seen.queued in slice_lib.QUEUE_DELETABLE:
-        return commands.delete_queued(place)
+    if seen.queued in states.QUEUE_DELETABLE:
+        return phrases.delete_queued(place)
     # It has no node to delete first, and does not move on by itself.
     is_stuck = seen.queued != "DELETING" and stuck > 2
-    return commands.delete_queued(place, force=True) if is_stuck else []
+    return phrases.delete_queued(place, force=True) if is_stuck else []
 
 
 def _hosts(node: dict[str, Any]) -> Hosts:

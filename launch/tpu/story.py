@@ -5,8 +5,7 @@ import secrets
 import time
 from collections.abc import Callable
 
-from launch.tpu import claims, commands, gcloud, provision, trainer
-from launch.tpu import slice as slice_lib
+from launch.tpu import claims, gcloud, phrases, provision, states, trainer
 from launch.tpu.provision import say
 from launch.workers import restarts
 from sam_pod import errors
@@ -23,7 +22,7 @@ class Interrupted(BaseException):
 class Run:
     """What is trained, on which slices, and how often it starts again."""
 
-    request: commands.Request | None  # None to use the slice that is there, if any.
+    request: phrases.SliceRequest | None  # None to use the slice that is there, if any.
     arguments: tuple[str, ...]  # The trainer's.
     rule: restarts.Rule
 
@@ -167,7 +166,7 @@ def _attempt(
     """Join the trainer that runs on the slice, or start it; follow it to its end."""
     place = the_slice.place
     is_pod = len(hosts.addresses) > 1
-    tpu = commands.tpu_address(hosts.addresses)
+    tpu = phrases.tpu_address(hosts.addresses)
     command = trainer.train_command(run.arguments, tpu, is_pod)
     say(f"{place.name} is READY, with {len(hosts.addresses)} host(s).")
     try:
@@ -192,6 +191,6 @@ def _attempt(
 def _is_bad(the_slice: provision.Slice, ending: trainer.Ending, *, again: bool) -> bool:
     """Return whether a slice is lost, under maintenance, or failed twice in a row."""
     seen, _, _ = the_slice.look()
-    if slice_lib.next_step(seen, was_ready=True) is slice_lib.Step.GONE:
+    if states.next_step(seen, was_ready=True) is states.Step.GONE:
         return False  # The next look for it ends the story.
     return ending.slice_is_lost or again or not seen.healthy

@@ -4,7 +4,7 @@ import sys
 
 from absl import flags
 
-from launch.tpu import commands, gcloud, plan, runtimes
+from launch.tpu import gcloud, phrases, plan, runtimes
 from launch.workers import restarts
 from sam_pod import errors
 from sam_pod.machines import accelerators
@@ -63,7 +63,7 @@ def define() -> flags.FlagValues:
     return values
 
 
-def place(values: flags.FlagValues) -> commands.Place:
+def place(values: flags.FlagValues) -> phrases.Place:
     """Return where the slice is.
 
     Raises:
@@ -72,7 +72,7 @@ def place(values: flags.FlagValues) -> commands.Place:
     project = values.project
     if not project and values.dry_run:
         project = plan.PROJECT
-    return commands.Place(
+    return phrases.Place(
         values.name,
         values.zone,
         project or gcloud.default_project(),
@@ -81,7 +81,7 @@ def place(values: flags.FlagValues) -> commands.Place:
     )
 
 
-def request(values: flags.FlagValues) -> commands.Request:
+def request(values: flags.FlagValues) -> phrases.SliceRequest:
     """Return what is asked for, after a warning where one is due.
 
     Raises:
@@ -111,7 +111,7 @@ def request(values: flags.FlagValues) -> commands.Request:
     ):
         value = values[name].value
         passed += [f"--{name.replace('_', '-')}={value}"] if value else []
-    return commands.Request(
+    return phrases.SliceRequest(
         accelerator.name,
         version,
         values.queued,

@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from launch import checkout
-from launch.tpu import commands, gcloud, provision, runtimes
-from launch.tpu import slice as slice_lib
+from launch.tpu import gcloud, phrases, provision, runtimes, states
 from sam_pod import errors
 
 ARCHIVE = "sam_pod.tar.gz"
@@ -45,7 +44,7 @@ def install_line(runtime_version: str, is_pod: bool) -> str:
     """Return the line of shell that unpacks and installs on a worker."""
     version = runtimes.tensorflow_version(runtime_version)
     libtpu = [] if is_pod else [runtimes.LIBTPU, runtimes.LIBTPU_PAGE]
-    return commands.remote(
+    return phrases.remote(
         ["mkdir", "-p", HOME],
         ["rm", "-rf", *(f"{HOME}/{name}" for name in checkout.SHIPPED)],
         ["tar", "--extract", "--gzip", f"--file={ARCHIVE}", f"--directory={HOME}"],
@@ -55,7 +54,7 @@ def install_line(runtime_version: str, is_pod: bool) -> str:
 
 def clean_line() -> str:
     """Return the line of shell that frees a worker's chips for another start."""
-    return commands.remote(["bash", f"{HOME}/launch/remote/clean.sh"])
+    return phrases.remote(["bash", f"{HOME}/launch/remote/clean.sh"])
 
 
 def train_command(arguments: Sequence[str], tpu: str, is_pod: bool) -> list[str]:
@@ -71,7 +70,7 @@ def train_command(arguments: Sequence[str], tpu: str, is_pod: bool) -> list[str]
 
 def coordinator_line(*words: str) -> str:
     """Return the line of shell that asks the coordinator's script for something."""
-    return commands.remote(["python3", f"{HOME}/{_COORDINATOR}", *words])
+    return phrases.remote(["python3", f"{HOME}/{_COORDINATOR}", *words])
 
 
 def status_line() -> str:
@@ -79,7 +78,7 @@ def status_line() -> str:
     return f"test ! -e {HOME}/{_COORDINATOR} || {coordinator_line('status')}"
 
 
-def install(place: commands.Place, runtime_version: str, is_pod: bool) -> None:
+def install(place: phrases.Place, runtime_version: str, is_pod: bool) -> None:
     """Ship the project to all workers and install it there.
 
     Raises:
@@ -89,30 +88,30 @@ def install(place: commands.Place, runtime_version: str, is_pod: bool) -> None:
         archive = os.path.join(folder, ARCHIVE)
         subprocess.run(pack(archive), check=True)
         provision.say(f"Shipping {checkout.ROOT}, with changes that are not committed.")
-        words = commands.copy(place, archive, ARCHIVE)
+        words = phrases.copy(place, archive, ARCHIVE)
         gcloud.call(words, timeout_seconds=_HOSTS_SECONDS)
     provision.say("Installing on all workers; minutes where nothing is there yet ...")
     line = install_line(runtime_version, is_pod)
-    gcloud.call(commands.ssh(place, "all", line), timeout_seconds=_HOSTS_SECONDS)
+    gcloud.call(phrases.ssh(place, "all", line), timeout_seconds=_HOSTS_SECONDS)
 
 
-def clean(place: commands.Place) -> None:
+def clean(place: phrases.Place) -> None:
     """Free the chips of all workers from what an earlier attempt left.
 
     Raises:
         GcloudError: it failed, on any of them.
     """
     line = clean_line()
-    gcloud.call(commands.ssh(place, "all", line), timeout_seconds=_HOSTS_SECONDS)
+    gcloud.call(phrases.ssh(place, "all", line), timeout_seconds=_HOSTS_SECONDS)
 
 
-def state(place: commands.Place) -> dict[str, Any]:
+def state(place: phrases.Place) -> dict[str, Any]:
     """Return the state of the run on worker 0, as the coordinator's script prints it.
 
     Raises:
         GcloudError: worker 0 could not be asked.
     """
-    answer = gcloud.call(commands.ssh(place, "0", status_line()))
+    answer = gcloud.call(phrases.ssh(place, "0", status_line()))
     for line in answer.splitlines():
         found = _parse(line.encode())
         if "state" in found:
@@ -120,7 +119,7 @@ def state(place: commands.Place) -> dict[str, Any]:
     return {"state": "none"}
 
 
-def start(place: commands.Place, command: Sequence[str], token: str) -> None:
+def start(place: phrases.Place, command: Sequence[str], token: str) -> None:
     """Start the trainer, detached from the connection.
 
     Args:
@@ -132,7 +131,7 @@ def start(place: commands.Place, command: Sequence[str], token: str) -> None:
         GcloudError: worker 0 could not be reached, or another trainer runs there.
     """
     line = coordinator_line("start", f"--token={token}", "--", *command)
-    gcloud.call(commands.ssh(place, "0", line))
+    gcloud.call(phrases.ssh(place, "0", line))
 
 
 def follow(the_slice: provision.Slice) -> Ending:
@@ -154,10 +153,10 @@ def follow(the_slice: provision.Slice) -> Ending:
                 return Ending(None)
         reconnects = 0 if at > before else reconnects + 1
         seen, _, _ = the_slice.look()
-        step = slice_lib.next_step(seen, was_ready=True)
-        if step is slice_lib.Step.GONE:
+        step = states.next_step(seen, was_ready=True)
+        if step is states.Step.GONE:
             raise provision.SliceGone
-        if step is not slice_lib.Step.USE:
+        if step is not states.Step.USE:
             provision.say(f"Lost {the_slice.place.name}: {seen}.")
             return Ending(None, slice_is_lost=True)
         if reconnects > _MOST_RECONNECTS:
@@ -167,9 +166,9 @@ def follow(the_slice: provision.Slice) -> Ending:
         time.sleep(the_slice.poll_seconds)
 
 
-def _frames(place: commands.Place, at: int) -> Iterator[dict[str, Any]]:
+def _frames(place: phrases.Place, at: int) -> Iterator[dict[str, Any]]:
     """Yield what `coordinator.py follow` prints, until the connection ends."""
-    words = commands.ssh(place, "0", coordinator_line("follow", f"--at={at}"))
+    words = phrases.ssh(place, "0", coordinator_line("follow", f"--at={at}"))
     rest = b""
     with gcloud.start(words, stderr=subprocess.DEVNULL) as process:
         poll = select.poll()
@@ -204,7 +203,7 @@ def _parse(line: bytes) -> dict[str, Any]:
     return {}
 
 
-def refuse_busy(place: commands.Place, found: dict[str, Any]) -> errors.UserError:
+def refuse_busy(place: phrases.Place, found: dict[str, Any]) -> errors.UserError:
     """Return the error for a slice on which another trainer runs."""
     stop = f"python3 {HOME}/{_COORDINATOR} stop"
     return errors.UserError(

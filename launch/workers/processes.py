@@ -54,7 +54,7 @@ def take_ports(count: int, wanted: Sequence[int] = ()) -> list[int]:
     return found
 
 
-class Workers:
+class Peers:
     """One process for each worker, alive no longer than this process."""
 
     def __init__(

@@ -75,7 +75,7 @@ def run_workers(
         output = output_lib.Output()
         start = time.monotonic()
         chosen = processes.take_ports(num_workers, ports)
-        workers = processes.Workers(command, chosen, output)
+        workers = processes.Peers(command, chosen, output)
         code = _run_once(workers, requests, rule.grace_seconds, output)
         if code != signals.EXIT_CODE or requests.came:
             return code
@@ -96,7 +96,7 @@ def run_workers(
 
 
 def _run_once(
-    workers: processes.Workers,
+    workers: processes.Peers,
     requests: stopping.Requests,
     grace_seconds: float,
     output: output_lib.Output,
@@ -117,7 +117,7 @@ def _run_once(
 
 
 def _wait(
-    workers: processes.Workers,
+    workers: processes.Peers,
     requests: stopping.Requests,
     grace_seconds: float,
     output: output_lib.Output,

@@ -50,7 +50,7 @@ class Address:
 
 
 @dataclasses.dataclass(frozen=True)
-class Slice:
+class Connected:
     """A connected TPU."""
 
     strategy: tf.distribute.Strategy
@@ -60,7 +60,7 @@ class Slice:
     coordinates: np.ndarray
 
 
-def connect(address: Address) -> Slice:
+def connect(address: Address) -> Connected:
     """Return the slice, its chips cleared of whatever ran there before.
 
     Waits for hosts that do not listen yet; the caller bounds how long.
@@ -104,7 +104,7 @@ def connect(address: Address) -> Slice:
         topology.num_tasks,
     )
     devices = input_devices(resolver.cluster_spec())
-    return Slice(strategy, devices, coordinates)
+    return Connected(strategy, devices, coordinates)
 
 
 def input_devices(cluster: tf.train.ClusterSpec | None) -> tuple[str, ...]:

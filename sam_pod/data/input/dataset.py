@@ -245,8 +245,8 @@ def _names(config: ml_collections.ConfigDict) -> features.Features:
     )
 
 
-def _layout(config: ml_collections.ConfigDict) -> foreign.Layout:
-    return foreign.Layout(
+def _layout(config: ml_collections.ConfigDict) -> foreign.ForeignFiles:
+    return foreign.ForeignFiles(
         name=config.data.name,
         patterns={
             split: config.data.files[split]

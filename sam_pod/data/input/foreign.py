@@ -22,7 +22,7 @@ from sam_pod.storage import files
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class ForeignFiles:
     """How a set is laid out."""
 
     name: str
@@ -33,7 +33,7 @@ class Layout:
 
 def read(
     directory: str,
-    layout: Layout,
+    layout: ForeignFiles,
     raise_if_stopped: Callable[[], object] = lambda: None,
 ) -> tuple[manifest_lib.Manifest, dict[str, list[np.ndarray]]]:
     """Return the manifest of a set, and the offsets of its records by split.
@@ -94,7 +94,7 @@ def read(
 
 
 def _manifest(
-    layout: Layout,
+    layout: ForeignFiles,
     shards: Mapping[str, tuple[manifest_lib.Shard, ...]],
 ) -> manifest_lib.Manifest:
     described = [
@@ -114,7 +114,7 @@ def _manifest(
     )
 
 
-def _files(directory: str, layout: Layout) -> dict[str, list[str]]:
+def _files(directory: str, layout: ForeignFiles) -> dict[str, list[str]]:
     """Return the names of the files of each split.
 
     Raises:
@@ -150,7 +150,7 @@ def _look(
         return fault
 
     with manifest_lib.usable(path):
-        examples = fitting.Examples(path, split, manifest, names, picture_fault)
+        examples = fitting.Fit(path, split, manifest, names, picture_fault)
         scan = framing.scan(path, examples.visit)
     fault, offset = scan.fault, scan.offset
     if examples.corrupt is not None:

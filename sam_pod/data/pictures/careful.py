@@ -50,7 +50,7 @@ class _Refused(Exception):
     """Why a picture cannot be used, to stand behind its name."""
 
 
-def decode(content: bytes, channels: int, rules: rules_lib.Rules) -> Picture:
+def decode(content: bytes, channels: int, rules: rules_lib.PictureRules) -> Picture:
     """Return the pixels of a picture, or what is wrong with it."""
     kind = signatures.kind_of(content)
     steps: list[str] = []
@@ -79,7 +79,7 @@ def _image(
     content: bytes,
     kind: signatures.Kind,
     channels: int,
-    rules: rules_lib.Rules,
+    rules: rules_lib.PictureRules,
     steps: list[str],
 ) -> PIL.Image.Image:
     if not kind.pillow:
@@ -157,7 +157,7 @@ def _eight_bit_image(
     file: PIL.Image.Image,
     content: bytes,
     kind: signatures.Kind,
-    rules: rules_lib.Rules,
+    rules: rules_lib.PictureRules,
     steps: list[str],
 ) -> PIL.Image.Image:
     if kind == signatures.TIFF:
@@ -193,7 +193,7 @@ def _sample_bits(file: PIL.Image.Image, content: bytes, kind: signatures.Kind) -
 
 
 def _check_highest(
-    file: PIL.Image.Image, kind: signatures.Kind, rules: rules_lib.Rules
+    file: PIL.Image.Image, kind: signatures.Kind, rules: rules_lib.PictureRules
 ) -> None:
     """Refuse colours of 16 bits where the highest 8, all that Pillow gives, are few."""
     extrema = file.convert("RGB").getextrema()
@@ -248,7 +248,7 @@ def _deep_png(content: bytes) -> np.ndarray | None:
 
 
 def _eight_bits(
-    deep: np.ndarray, rules: rules_lib.Rules, steps: list[str]
+    deep: np.ndarray, rules: rules_lib.PictureRules, steps: list[str]
 ) -> np.ndarray:
     """Return the highest 8 of the bits that are used, of colours and of opacity."""
     colors, opacity = deep[..., :3], deep[..., 3:]
@@ -273,7 +273,7 @@ def _eight_bits(
 
 
 def _opaque(
-    image: PIL.Image.Image, rules: rules_lib.Rules, steps: list[str]
+    image: PIL.Image.Image, rules: rules_lib.PictureRules, steps: list[str]
 ) -> PIL.Image.Image:
     """Lay a picture over the background where it is transparent."""
     if not image.has_transparency_data:

@@ -26,7 +26,7 @@ DCT = "INTEGER_ACCURATE"
 def pictures(
     contents: Sequence[bytes],
     channels: int,
-    rules: rules_lib.Rules = rules_lib.DEFAULT,
+    rules: rules_lib.PictureRules = rules_lib.DEFAULT,
 ) -> Iterator[careful.Picture]:
     """Yield each picture of a source, decoded, in order.
 

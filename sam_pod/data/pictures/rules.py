@@ -11,7 +11,7 @@ BITS = (8, 10, 12, 14, FULL)  # The bits of cameras, scanners and microscopes.
 
 
 @dataclasses.dataclass(frozen=True)
-class Rules:
+class PictureRules:
     """How pictures of some kinds become uint8."""
 
     background: str = "white"  # The colour under transparent pictures.
@@ -29,7 +29,7 @@ class Rules:
         return PIL.ImageColor.getrgb(self.background)[:3]
 
 
-DEFAULT = Rules()
+DEFAULT = PictureRules()
 
 
 def check_background(background: str) -> None:

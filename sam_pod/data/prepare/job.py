@@ -96,7 +96,7 @@ def prepare_with(
     num_shards: int = 0,
     num_processes: int = 1,
     **options: float | str,
-) -> "shards.Report":
+) -> "shards.Written":
     """Write a data set.
 
     Args:
@@ -106,7 +106,7 @@ def prepare_with(
         encoding: 'raw' or 'encoded'; what suits the source.
         num_shards: Files per split; 0: by the size.
         num_processes: 0: as many as there are cores and work for them.
-        options: Others of `shards.Options`.
+        options: Others of `shards.ShardOptions`.
 
     Raises:
         UserError: the source, an example of it, or the output is not as it must be.
@@ -119,7 +119,7 @@ def prepare_with(
         )
     from sam_pod.data.prepare import shards
 
-    choice = shards.Options(encoding=encoding or reader.encoding, **options)
+    choice = shards.ShardOptions(encoding=encoding or reader.encoding, **options)
     shards.check(num_shards, choice)
     found = table.read(dataset, request)
     if name:

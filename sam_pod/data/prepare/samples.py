@@ -10,7 +10,9 @@ _MUCH = 4  # Bits: what uses so many fewer becomes nearly black.
 _PLACES, _EACH = 8, 4  # Evenly spread, and examples one after the other at each.
 
 
-def first_shape(source: records.Source, rules: rules_lib.Rules) -> tuple[int, int, int]:
+def first_shape(
+    source: records.Source, rules: rules_lib.PictureRules
+) -> tuple[int, int, int]:
     """Return the shape of the first image; the writer reports what is no image."""
     train = source.splits["train"]
     for index in range(train.num_examples):
@@ -60,7 +62,7 @@ def bits(source: records.Source, asked: str) -> tuple[int, str]:
     )
 
 
-def _spread(split: records.Split) -> Iterator[object]:
+def _spread(split: records.SourceSplit) -> Iterator[object]:
     count = split.num_examples
     starts = sorted({count * place // _PLACES for place in range(_PLACES)})
     end = 0

@@ -29,7 +29,9 @@ class Part:
     stop: int
 
 
-def _stored_bytes(source: records.Source, rules: shard_writer.Rules, split: str) -> int:
+def _stored_bytes(
+    source: records.Source, rules: shard_writer.ShardRules, split: str
+) -> int:
     part = source.splits[split]
     if rules.encoding == "raw":
         return part.num_examples * math.prod(rules.image_shape)
@@ -37,7 +39,7 @@ def _stored_bytes(source: records.Source, rules: shard_writer.Rules, split: str)
 
 
 def parts(
-    source: records.Source, rules: shard_writer.Rules, num_shards: int
+    source: records.Source, rules: shard_writer.ShardRules, num_shards: int
 ) -> Iterator[Part]:
     """Yield the shards of all splits, which differ by one example at most."""
     for split in records.present(source.splits):
@@ -58,7 +60,9 @@ def _default_shards(num_bytes: int) -> int:
     return max(8, min(64, num_bytes >> 23), num_bytes >> 27)
 
 
-def text(source: records.Source, rules: shard_writer.Rules, shards: list[Part]) -> str:
+def text(
+    source: records.Source, rules: shard_writer.ShardRules, shards: list[Part]
+) -> str:
     """Return what must be the same for a shard that is there to be used again."""
     return json.dumps(
         {
@@ -91,7 +95,7 @@ def begin(folder: str, plan: str) -> None:
 
 
 def check_space(
-    source: records.Source, rules: shard_writer.Rules, output: str, plan: str
+    source: records.Source, rules: shard_writer.ShardRules, output: str, plan: str
 ) -> None:
     """Refuse a disk that has less space than what is still to be written.
 

@@ -19,7 +19,7 @@ from sam_pod import errors
 from sam_pod.data.pictures import careful, decoding
 from sam_pod.data.pictures import rules as rules_lib
 from sam_pod.data.prepare import noise as noise_lib
-from sam_pod.data.prepare import pixel_sums, processes, tallies
+from sam_pod.data.prepare import pixel_sums, pool, tallies
 from sam_pod.data.stored import framing, grey, offsets, records
 from sam_pod.storage import files
 
@@ -27,7 +27,7 @@ STATE = ".prepare"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Rules:
+class ShardRules:
     """How examples are stored, and what is asked of them."""
 
     encoding: str  # 'raw' or 'encoded'.
@@ -37,7 +37,7 @@ class Rules:
     noise: noise_lib.Noise | None
     place: str  # Of the source.
     decoded_channels: int  # Of images as the source has them.
-    pictures: rules_lib.Rules = rules_lib.DEFAULT
+    pictures: rules_lib.PictureRules = rules_lib.DEFAULT
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Task:
     first: int  # Index in the source's split of the first example.
     num_examples: int
     items: Iterable[records.Item]
-    rules: Rules
+    rules: ShardRules
 
 
 @dataclasses.dataclass
@@ -74,7 +74,7 @@ def use_one_thread() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def write(task: Task, progress: processes.Progress) -> Done:
+def write(task: Task, progress: pool.Progress) -> Done:
     """Write a shard and its index, unless they are there already.
 
     What is returned has no `digests`: see `read_digests`.
@@ -135,7 +135,7 @@ def _crc32(path: str) -> int | None:
     return checksum
 
 
-def _write(task: Task, progress: processes.Progress) -> Done:
+def _write(task: Task, progress: pool.Progress) -> Done:
     path = os.path.join(task.folder, task.file)
     index = offsets.file_name(path)
     for left in (path, index):
@@ -171,7 +171,7 @@ def _remove_other(path: str) -> None:
 class _Examples:
     """Checks and serializes the examples of a shard, and sums up what they are."""
 
-    def __init__(self, task: Task, done: Done, progress: processes.Progress) -> None:
+    def __init__(self, task: Task, done: Done, progress: pool.Progress) -> None:
         self._task, self._rules, self._done = task, task.rules, done
         self._progress = progress
 

@@ -17,7 +17,7 @@ from sam_pod.data.pictures import rules as rules_lib
 from sam_pod.data.prepare import noise as noise_lib
 from sam_pod.data.prepare import (
     pixel_sums,
-    processes,
+    pool,
     samples,
     shard_plan,
     shard_writer,
@@ -28,11 +28,11 @@ from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.process import signals
 from sam_pod.storage import files, new_folder
 
-_KEPT_ON = (KeyboardInterrupt, signals.Interrupted, processes.Died)
+_KEPT_ON = (KeyboardInterrupt, signals.Interrupted, pool.Died)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class ShardOptions:
     """How the examples are stored."""
 
     encoding: str = "raw"  # Or 'encoded': the bytes of JPEG, PNG and the like.
@@ -46,7 +46,7 @@ class Options:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class Written:
     """What has been written, and what has been left out."""
 
     manifest: manifest_lib.Manifest
@@ -69,11 +69,11 @@ def write_with(
     source: records.Source,
     output: str,
     num_shards: int = 0,
-    options: Options | None = None,
+    options: ShardOptions | None = None,
     num_processes: int = 1,
-    progress: processes.Progress = lambda count: None,
+    progress: pool.Progress = lambda count: None,
     say: Callable[[str], object] = lambda line: None,
-) -> Report:
+) -> Written:
     """Write all splits of a source to the folder `output`.
 
     Args:
@@ -90,7 +90,7 @@ def write_with(
     Raises:
         UserError: `output` cannot be written, or an example does not fit the source.
     """
-    options = options or Options()
+    options = options or ShardOptions()
     new_folder.check(output)
     check(num_shards, options)
     source, rules = _decided(source, options)
@@ -102,7 +102,7 @@ def write_with(
     with new_folder.write(output, _KEPT_ON) as folder:
         try:
             shard_plan.begin(folder, plan)
-            done = processes.run(
+            done = pool.run(
                 shard_writer.write,
                 _tasks(source, rules, parts, folder),
                 min(num_processes, len(parts)),
@@ -122,10 +122,10 @@ def write_with(
         files.write(os.path.join(folder, manifest_lib.FILE_NAME), manifest.to_json())
     shutil.rmtree(os.path.join(output, shard_writer.STATE), ignore_errors=True)
     faults = tallies.merged(each.tally for each in done).faults
-    return Report(manifest, tuple(faults))
+    return Written(manifest, tuple(faults))
 
 
-def check(num_shards: int, options: Options) -> None:
+def check(num_shards: int, options: ShardOptions) -> None:
     """Refuse options that cannot be.
 
     Raises:
@@ -158,8 +158,8 @@ def check(num_shards: int, options: Options) -> None:
 
 
 def _decided(
-    source: records.Source, options: Options
-) -> tuple[records.Source, shard_writer.Rules]:
+    source: records.Source, options: ShardOptions
+) -> tuple[records.Source, shard_writer.ShardRules]:
     """Return a source with what is decided of all of it, and how it is written."""
     source = _with_readable_classes(source)
     bits, line = samples.bits(source, options.sixteen_bit)
@@ -174,8 +174,10 @@ def _with_readable_classes(source: records.Source) -> records.Source:
     return dataclasses.replace(source, classes=classes, decisions=decisions)
 
 
-def _rules(source: records.Source, options: Options, bits: int) -> shard_writer.Rules:
-    pictures = rules_lib.Rules(options.background, bits)
+def _rules(
+    source: records.Source, options: ShardOptions, bits: int
+) -> shard_writer.ShardRules:
+    pictures = rules_lib.PictureRules(options.background, bits)
     shape = (0, 0, source.channels)
     if options.encoding == "raw":
         size = options.image_size
@@ -184,7 +186,7 @@ def _rules(source: records.Source, options: Options, bits: int) -> shard_writer.
         else:
             shape = (size, size, source.channels)
     shape = (*shape[:2], options.channels or shape[2])
-    return shard_writer.Rules(
+    return shard_writer.ShardRules(
         encoding=options.encoding,
         decoded_channels=source.channels,
         image_shape=shape,
@@ -200,7 +202,7 @@ def _rules(source: records.Source, options: Options, bits: int) -> shard_writer.
 
 def _tasks(
     source: records.Source,
-    rules: shard_writer.Rules,
+    rules: shard_writer.ShardRules,
     parts: list[shard_plan.Part],
     folder: str,
 ) -> Iterator[shard_writer.Task]:
@@ -218,7 +220,7 @@ def _tasks(
 
 def _decisions(
     source: records.Source,
-    rules: shard_writer.Rules,
+    rules: shard_writer.ShardRules,
     done: Mapping[shard_plan.Part, shard_writer.Done],
     *,
     skip_bad: bool,
@@ -251,7 +253,7 @@ def _decisions(
 
 def _manifest(
     source: records.Source,
-    rules: shard_writer.Rules,
+    rules: shard_writer.ShardRules,
     done: dict[shard_plan.Part, shard_writer.Done],
     folder: str,
 ) -> manifest_lib.Manifest:

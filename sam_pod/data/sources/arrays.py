@@ -26,10 +26,10 @@ class _Rows:
 
 def split(
     name: str, images: Sequence[np.ndarray], labels: Sequence[int]
-) -> records.Split:
+) -> records.SourceSplit:
     """Return a split of uint8 images `[N, H, W, C]` and labels `[N]`."""
     num_bytes = sum(image.nbytes for image in images[:1]) * len(images)
-    return records.Split(
+    return records.SourceSplit(
         len(images), num_bytes, functools.partial(_read, name, images, labels)
     )
 

@@ -105,7 +105,7 @@ def classes_of(path: str, content: bytes, layout: Layout) -> tuple[str, ...]:
 
 def split_of(
     path: str, split: str, members: Mapping[str, bytes], layout: Layout
-) -> records.Split:
+) -> records.SourceSplit:
     """Return a split of the binary records in some files.
 
     Raises:

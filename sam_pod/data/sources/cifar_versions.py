@@ -120,7 +120,7 @@ def _source(
     path: str,
     layout: cifar.Layout,
     version: _Version,
-    parts: Mapping[str, records.Split],
+    parts: Mapping[str, records.SourceSplit],
     classes: tuple[str, ...],
     labels: np.ndarray | None,
     wish: split_names.Wish | None,

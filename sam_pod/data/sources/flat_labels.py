@@ -39,9 +39,9 @@ def of_group(
     group: image_tree.Group,
     meaning: str,
     names: tuple[Names, Names],
-    columns: table_columns.Columns,
+    columns: table_columns.AskedColumns,
     known: frozenset[str] = frozenset(),
-) -> label_table.Found | None:
+) -> label_table.TableLabels | None:
     """Return what a table beside the images says of them; None where there is none.
 
     Args:
@@ -72,8 +72,8 @@ def of_group(
 
 
 def only(
-    found: Sequence[label_table.Found], group: image_tree.Group, place: str
-) -> label_table.Found | None:
+    found: Sequence[label_table.TableLabels], group: image_tree.Group, place: str
+) -> label_table.TableLabels | None:
     """Return what one table says, None where there is none.
 
     Raises:
@@ -91,11 +91,11 @@ def only(
 def of_file(
     path: str,
     names: Mapping[int, str],
-    columns: table_columns.Columns,
+    columns: table_columns.AskedColumns,
     known: frozenset[str] = frozenset(),
     *,
     in_order: bool = False,
-) -> label_table.Found | None:
+) -> label_table.TableLabels | None:
     """Return what the file --labels says of some images; None where it is of others.
 
     Args:
@@ -129,7 +129,7 @@ def of_file(
     ]
     labels = dict(zip(order, values, strict=True))
     decision = f"in {path}, in the order of the images' names"
-    return label_table.Found(path, labels, {}, decision, faults)
+    return label_table.TableLabels(path, labels, {}, decision, faults)
 
 
 def _content(path: str, names: Mapping[int, str]) -> bytes:

@@ -47,11 +47,11 @@ def rows(
 
 
 def chosen(
-    parts: Mapping[str, records.Split],
+    parts: Mapping[str, records.SourceSplit],
     wish: split_names.Wish,
     place: str,
     labels: Sequence[int] | None = None,
-) -> tuple[dict[str, records.Split], tuple[str, ...]]:
+) -> tuple[dict[str, records.SourceSplit], tuple[str, ...]]:
     """Return the splits of a source whose groups all have labels, and what to say.
 
     Args:
@@ -70,10 +70,10 @@ def chosen(
 
 
 def with_test(
-    splits: Mapping[str, records.Split],
+    splits: Mapping[str, records.SourceSplit],
     share: float,
-    labels: Callable[[records.Split], Sequence[int] | None],
-) -> tuple[dict[str, records.Split], tuple[str, ...]]:
+    labels: Callable[[records.SourceSplit], Sequence[int] | None],
+) -> tuple[dict[str, records.SourceSplit], tuple[str, ...]]:
     """Return splits with a part of 'train' as 'test', and a line that says so.
 
     Args:
@@ -90,17 +90,17 @@ def with_test(
     return {**splits, "train": train, "test": test}, (said,)
 
 
-def labels_of(part: records.Split) -> list[int]:
+def labels_of(part: records.SourceSplit) -> list[int]:
     """Return the labels of a split, for which all of it is read."""
     return [item.label for item in part.read(0, part.num_examples)]
 
 
 def take(
-    part: records.Split,
+    part: records.SourceSplit,
     share: float,
     keys: Iterable[str] | None = None,
     labels: Sequence[int] | None = None,
-) -> tuple[records.Split, records.Split, str]:
+) -> tuple[records.SourceSplit, records.SourceSplit, str]:
     """Return what is left to train on, what is held out, and a line that says so.
 
     Args:
@@ -131,17 +131,17 @@ def line(share: float, total: int, count: int, labels: Sequence[int] | None) -> 
     )
 
 
-def subset(part: records.Split, rows: np.ndarray) -> records.Split:
+def subset(part: records.SourceSplit, rows: np.ndarray) -> records.SourceSplit:
     """Return the split of some rows of another, int64 and sorted."""
     size = round(part.num_bytes * len(rows) / max(1, part.num_examples))
-    return records.Split(len(rows), size, _Rows(part, rows))
+    return records.SourceSplit(len(rows), size, _Rows(part, rows))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Rows:
     """Reads some rows of a split."""
 
-    part: records.Split
+    part: records.SourceSplit
     rows: np.ndarray
 
     def __call__(self, start: int, stop: int) -> Iterable[records.Item]:

@@ -26,8 +26,8 @@ class Asked:
 
     splits: split_names.Wish = dataclasses.field(default_factory=split_names.Wish)
     labels: str = ""  # Paths of what says the classes of flat images, by commas.
-    columns: table_columns.Columns = dataclasses.field(
-        default_factory=table_columns.Columns
+    columns: table_columns.AskedColumns = dataclasses.field(
+        default_factory=table_columns.AskedColumns
     )
 
 
@@ -73,7 +73,7 @@ class Labels:
 
     def read(
         self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]
-    ) -> label_table.Found | None:
+    ) -> label_table.TableLabels | None:
         """Give the flat images of a group the classes that a table says."""
         found = self.found(group, groups)
         if found is None:
@@ -147,7 +147,7 @@ class Labels:
 
     def found(
         self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]
-    ) -> label_table.Found | None:
+    ) -> label_table.TableLabels | None:
         """Return what a table says of a group's images, None where none does.
 
         Raises:

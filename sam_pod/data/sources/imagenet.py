@@ -114,7 +114,7 @@ def _of_tars(folder: str, tars: Sequence[str], asked: images.Asked) -> records.S
     )
 
 
-def _read_train_tar(path: str) -> tuple[records.Split, array.array, list[str]]:
+def _read_train_tar(path: str) -> tuple[records.SourceSplit, array.array, list[str]]:
     listing = listing_lib.Listing(path, path)
     order, labels, classes = array.array("q"), array.array("q"), []
     inner = sorted(tars.members(path, path))
@@ -146,7 +146,7 @@ def _read_train_tar(path: str) -> tuple[records.Split, array.array, list[str]]:
 
 def _read_val_tar(
     folder: str, path: str, classes: Sequence[str], asked: images.Asked
-) -> records.Split:
+) -> records.SourceSplit:
     if not asked.labels:
         raise _without_labels(folder)
     listing = walking.of_archive(path, folder)

@@ -239,7 +239,7 @@ def _splits(
     chosen: Mapping[str, image_tree.Group],
     classes: Sequence[str],
     share: float,
-) -> tuple[dict[str, records.Split], list[str]]:
+) -> tuple[dict[str, records.SourceSplit], list[str]]:
     listing, prefix, lines = tree.listing, tree.prefix, []
     splits = {}
     for split, group in chosen.items():

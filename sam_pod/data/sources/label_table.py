@@ -21,7 +21,7 @@ _NULLS = frozenset({"nan", "null", "<na>", "#n/a"})  # What tools write for none
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class TableLabels:
     """What a table says of some images."""
 
     path: str
@@ -33,7 +33,7 @@ class Found:
     # The images of a split of which none has a label, and the split of each.
     unlabelled: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
-    def within(self, images: Container[int]) -> "Found | None":
+    def within(self, images: Container[int]) -> "TableLabels | None":
         """Return what it says of some images; None where that is nothing.
 
         Where each of them is -1 it is nothing: competitions say so of their tests.
@@ -98,9 +98,9 @@ class Table:
     def look(
         self,
         names: Mapping[int, str],
-        columns: table_columns.Columns,
+        columns: table_columns.AskedColumns,
         known: frozenset[str] = frozenset(),
-    ) -> Found | None:
+    ) -> TableLabels | None:
         """Return what it says of some images; None where it does not speak of them.
 
         Args:
@@ -151,7 +151,7 @@ class Table:
         image: int,
         read: Callable[[Sequence[str]], str],
         said: str,
-    ) -> Found:
+    ) -> TableLabels:
         labels: dict[int, str] = {}
         splits: dict[int, str] = {}
         bare: dict[int, str] = {}
@@ -191,7 +191,7 @@ class Table:
         if self._comments:
             rest += f"; lines left out that begin with #: {self._comments:,}"
         decision = f"in {said} of {self.path}, by the names in column {name}{rest}"
-        return Found(self.path, labels, splits, decision, faults, bare)
+        return TableLabels(self.path, labels, splits, decision, faults, bare)
 
 
 def _whole(labels: dict[int, str]) -> dict[int, str]:

@@ -185,7 +185,7 @@ def _sparse(handle: int, offset: int, size: int, chunks: tuple) -> bytes:
 
 def split(
     listing: Listing, order: Sequence[int], labels: Sequence[int], prefix: str = ""
-) -> records.Split:
+) -> records.SourceSplit:
     """Return a split of some files of a listing.
 
     Args:
@@ -196,7 +196,7 @@ def split(
     """
     num_bytes = sum(listing.sizes[index] for index in order)
     read = functools.partial(_read, listing, order, labels, prefix)
-    return records.Split(len(order), num_bytes, read)
+    return records.SourceSplit(len(order), num_bytes, read)
 
 
 def content(listing: Listing, index: int) -> bytes:

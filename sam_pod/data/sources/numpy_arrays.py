@@ -62,7 +62,7 @@ def read(
         read_rows = functools.partial(
             _read, name, arrays.path(name, "images"), numbers[split]
         )
-        splits[split] = records.Split(len(numbers[split]), image.size, read_rows)
+        splits[split] = records.SourceSplit(len(numbers[split]), image.size, read_rows)
     splits, held = held_out.with_test(
         splits, chosen.test_share, lambda _: numbers["train"].tolist()
     )

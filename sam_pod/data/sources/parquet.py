@@ -161,16 +161,16 @@ def _split(
     paths: Sequence[str],
     columns: parquet_columns.Columns,
     classes: labels.Classes,
-) -> records.Split:
+) -> records.SourceSplit:
     found = tuple(parquet_rows.look(folder, path, columns) for path in paths)
-    return records.Split(
+    return records.SourceSplit(
         sum(file.num_rows for file in found),
         sum(file.num_bytes for file in found),
         functools.partial(parquet_rows.Rows, folder, found, columns, classes),
     )
 
 
-def _channels(train: records.Split) -> int:
+def _channels(train: records.SourceSplit) -> int:
     """Return the channels of images that come as pixels; others have three."""
     for item in train.read(0, train.num_examples):
         if not item.fault:

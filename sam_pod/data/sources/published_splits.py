@@ -23,7 +23,7 @@ _LOOKED_AT = 20  # Lines that show whether a text is a list of images.
 _WAY_ON = "a table of the columns file, label and split says them, as --labels=FILE.csv"
 
 
-class Found(NamedTuple):
+class Published(NamedTuple):
     """What lists say."""
 
     splits: Mapping[int, str]  # By the image; empty where no list is used.
@@ -54,7 +54,7 @@ class _Paths:
         return None
 
 
-def find(tree: image_tree.Tree, names_of: Callable[[], Mapping[int, str]]) -> Found:
+def find(tree: image_tree.Tree, names_of: Callable[[], Mapping[int, str]]) -> Published:
     """Return which split each image is of, by the lists in a tree.
 
     Args:
@@ -63,7 +63,7 @@ def find(tree: image_tree.Tree, names_of: Callable[[], Mapping[int, str]]) -> Fo
     """
     texts = _texts(tree.listing)
     if not texts:
-        return Found({}, "")
+        return Published({}, "")
     listing, names = tree.listing, names_of()
     paths = _Paths(names)
     for inside in texts.values():
@@ -72,12 +72,12 @@ def find(tree: image_tree.Tree, names_of: Callable[[], Mapping[int, str]]) -> Fo
     lists = _lists(listing, texts, paths)
     every = sorted(listing.names[n] for of in lists for ns in of.values() for n in ns)
     if not every:
-        return Found({}, "")
+        return Published({}, "")
     is_clear = len(lists) == 1 and all(len(ns) == 1 for ns in lists[0].values())
     if not is_clear:
-        return Found({}, _unused(every, "which of them is meant cannot be told"))
+        return Published({}, _unused(every, "which of them is meant cannot be told"))
     if "train" not in lists[0] or len(lists[0]) == 1:
-        return Found({}, _unused(every, "of one split alone"))
+        return Published({}, _unused(every, "of one split alone"))
     return _of_lists(
         listing,
         {s: lists[0][s][0] for s in split_names.WORDS if s in lists[0]},
@@ -151,7 +151,7 @@ def _of_lists(
     lists: Mapping[str, int],
     paths: _Paths,
     names: Mapping[int, str],
-) -> Found:
+) -> Published:
     """Return what one list for each split says."""
     files = [listing.names[number] for number in lists.values()]
     splits: dict[int, str] = {}
@@ -163,13 +163,13 @@ def _of_lists(
                 unknown += 1
             elif splits.setdefault(image, split) != split:
                 both = f"{names[image]} is in {splits[image]} and in {split}"
-                return Found({}, _unused(files, both))
-    return Found(splits, _said(files, splits, len(names), unknown))
+                return Published({}, _unused(files, both))
+    return Published(splits, _said(files, splits, len(names), unknown))
 
 
 def _of_cub(
     listing: listing_lib.Listing, files: list[int], paths: _Paths, total: int
-) -> Found:
+) -> Published:
     """Return what CUB's list of numbered paths and that of numbers for training say."""
     named, told = (
         dict(line.split(None, 1) for line in _lines(listing, n) if line.split()[1:])
@@ -177,7 +177,7 @@ def _of_cub(
     )
     said = [listing.names[n] for n in files]
     if not set(told.values()) <= {"0", "1"}:
-        return Found({}, _unused(said, "their second column is not of 0 and 1"))
+        return Published({}, _unused(said, "their second column is not of 0 and 1"))
     images = {key: paths.find(path) for key, path in named.items()}
     splits = {
         image: "train" if told[key] == "1" else "test"
@@ -185,9 +185,11 @@ def _of_cub(
         if image is not None and key in told
     }
     if len(set(splits.values())) < 2:
-        return Found({}, _unused(said, "they name no images to train or to test on"))
+        return Published(
+            {}, _unused(said, "they name no images to train or to test on")
+        )
     unknown = sum(image is None for image in images.values())
-    return Found(splits, _said(said, splits, total, unknown))
+    return Published(splits, _said(said, splits, total, unknown))
 
 
 def _said(files: list[str], splits: Mapping[int, str], total: int, unknown: int) -> str:

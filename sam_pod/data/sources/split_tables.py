@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from sam_pod.data.sources import label_table, split_names
 
 # A table's split, '' for none, and what it says.
-Answer = tuple[str, label_table.Found]
+Answer = tuple[str, label_table.TableLabels]
 
 
-def joined(answers: Iterable[Answer]) -> list[label_table.Found]:
+def joined(answers: Iterable[Answer]) -> list[label_table.TableLabels]:
     """Return what tables say, those that differ by the split alone as one.
 
     Of tables that cannot be joined (one split alone, or an image in two), those of
@@ -32,7 +32,7 @@ def joined(answers: Iterable[Answer]) -> list[label_table.Found]:
     return found
 
 
-def choice(answers: Sequence[label_table.Found]) -> str:
+def choice(answers: Sequence[label_table.TableLabels]) -> str:
     """Return the --labels that choose each of several answers, with `or` between."""
     return " or ".join(flag(answer.path) for answer in answers)
 
@@ -50,7 +50,7 @@ def _family(path: str) -> tuple[str, ...]:
     return folder, *words
 
 
-def _as_one(members: Sequence[Answer]) -> label_table.Found | None:
+def _as_one(members: Sequence[Answer]) -> label_table.TableLabels | None:
     classes = {
         y for s, answer in members if s == "train" for y in answer.labels.values()
     }
@@ -66,7 +66,7 @@ def _as_one(members: Sequence[Answer]) -> label_table.Found | None:
             return None
         labels |= answer.labels
         splits |= dict.fromkeys(answer.labels, split)
-    return label_table.Found(
+    return label_table.TableLabels(
         " and ".join(answer.path for _, answer in members),
         labels,
         splits,

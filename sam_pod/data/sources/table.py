@@ -44,7 +44,7 @@ class Request:
         """What is asked of splits and labels."""
         from sam_pod.data.sources import images, table_columns
 
-        columns = table_columns.Columns(self.image_column, self.label_column)
+        columns = table_columns.AskedColumns(self.image_column, self.label_column)
         return images.Asked(splits=self.splits, labels=self.labels, columns=columns)
 
     @property

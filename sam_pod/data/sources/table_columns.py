@@ -19,7 +19,7 @@ _LOOKED_AT = 200  # Rows, to tell which column is of what.
 
 
 @dataclasses.dataclass(frozen=True)
-class Columns:
+class AskedColumns:
     """Which columns are asked for by name; '' leaves it to what is there."""
 
     image: str = ""

@@ -166,9 +166,9 @@ def _split(
     names: _Names,
     classes: labels.Classes,
     name: str,
-) -> records.Split:
+) -> records.SourceSplit:
     found = info.splits[name]
-    return records.Split(
+    return records.SourceSplit(
         found.num_examples,
         found.num_bytes,
         functools.partial(_Rows, folder, names, classes, name),

@@ -180,11 +180,11 @@ def _split(
     files: Sequence[_Scanned],
     fields: example_fields.Fields,
     classes: labels.Classes,
-) -> records.Split:
+) -> records.SourceSplit:
     counts = [len(file.offsets) - 1 for file in files]
     read = functools.partial(_read, folder, files, fields, classes)
     size = sum(int(file.offsets[-1]) for file in files)
-    return records.Split(sum(counts), size, read)
+    return records.SourceSplit(sum(counts), size, read)
 
 
 def _read(

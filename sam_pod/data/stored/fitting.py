@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _BATCH = 2048
 
 
-class Examples:
+class Fit:
     """Looks at the records of a shard as they come, and keeps the first fault."""
 
     def __init__(

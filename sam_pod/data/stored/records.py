@@ -32,7 +32,7 @@ class Item(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
+class SourceSplit:
     """The examples of one split, in an order that never changes."""
 
     num_examples: int
@@ -50,7 +50,7 @@ class Source:
     classes: tuple[str, ...]
     kind: str
     place: str  # The path to name in an error.
-    splits: Mapping[str, Split]  # The SPLITS, and perhaps VALIDATION.
+    splits: Mapping[str, SourceSplit]  # The SPLITS, and perhaps VALIDATION.
     fingerprint: str  # Another one when the content may have changed.
     # Of the content, wherever it lies; where it is not known, that of all examples.
     sha256: str = ""

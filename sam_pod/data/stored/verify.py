@@ -62,7 +62,7 @@ def scan_shard(
     """
     with manifest_lib.usable(path):
         manifest_lib.check_exists(path)
-        examples = fitting.Examples(path, split, manifest)
+        examples = fitting.Fit(path, split, manifest)
 
         def visit(content: bytes, starts: list[int]) -> None:
             examples.visit(content, starts)

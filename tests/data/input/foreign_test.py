@@ -43,7 +43,7 @@ def write(folder, patterns, names=("image", "label"), first=0):
 
 def layout(patterns, names=features.PREPARED, num_classes=5):
     patterns = dict(zip(("train", "test"), patterns, strict=True))
-    return foreign.Layout("foreign", patterns, names, num_classes)
+    return foreign.ForeignFiles("foreign", patterns, names, num_classes)
 
 
 TFDS = layout(("set-train.tfrecord-*", "set-test.tfrecord-*"))
@@ -286,7 +286,7 @@ def test_pictures_that_training_would_misread_are_refused_by_kind(
             tmp_path / split,
             [sets.serialized(content, 0) for content in contents],
         )
-    layout = foreign.Layout(
+    layout = foreign.ForeignFiles(
         "mine", {"train": "train*", "test": "test*"}, features.Features(), 1
     )
     if not words:
@@ -326,7 +326,7 @@ def test_a_validation_split_of_its_own_is_read(tfds):
         "test": "set-test*",
         "validation": "set-train.tfrecord-00003*",
     }
-    how = foreign.Layout("foreign", patterns, features.PREPARED, 5)
+    how = foreign.ForeignFiles("foreign", patterns, features.PREPARED, 5)
     made, offsets = foreign.read(str(tfds), how)
     assert [made.num_examples(split) for split in ("train", "validation")] == [31, 10]
     assert len(offsets["validation"]) == 1

@@ -29,7 +29,9 @@ def prepared(tmp_path):
 
     def prepare(**options):
         source = images.read(str(tree))
-        shards.write_with(source, str(tmp_path / "set"), 2, shards.Options(**options))
+        shards.write_with(
+            source, str(tmp_path / "set"), 2, shards.ShardOptions(**options)
+        )
         return tmp_path / "set"
 
     return prepare

@@ -22,7 +22,7 @@ def write(folder, encoding):
     def split(count):
         content = images(sets.png)[:count]
         items = [records.Item(x, i % 5, str(i)) for i, x in enumerate(content)]
-        return records.Split(count, 1, lambda start, stop: items[start:stop])
+        return records.SourceSplit(count, 1, lambda start, stop: items[start:stop])
 
     source = records.Source(
         name="images",
@@ -32,7 +32,7 @@ def write(folder, encoding):
         fingerprint="",
         splits={"train": split(COUNT), "test": split(5)},
     )
-    options = shards.Options(encoding=encoding)
+    options = shards.ShardOptions(encoding=encoding)
     return shards.write_with(source, str(folder), 2, options).manifest
 
 

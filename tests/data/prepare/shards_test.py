@@ -31,7 +31,7 @@ def make_split(images, labels=None):
         for i in range(start, stop):
             yield records.Item(images[i], labels[i], f"picture {i}")
 
-    return records.Split(len(images), images[0].nbytes * len(images), read)
+    return records.SourceSplit(len(images), images[0].nbytes * len(images), read)
 
 
 def make_source(train, test, **changes):
@@ -212,7 +212,7 @@ def test_a_source_that_miscounts_leaves_nothing(tmp_path, said):
     def read(start, stop):
         return split.read(start, 20 if stop == said else stop)
 
-    wrong = records.Split(said, split.num_bytes, read)
+    wrong = records.SourceSplit(said, split.num_bytes, read)
     with pytest.raises(RuntimeError):
         shards.write(make_source(wrong, split), str(tmp_path / "set"))
     assert not os.listdir(tmp_path)
@@ -234,7 +234,7 @@ def test_memory_does_not_grow_with_the_set(tmp_path):
             yield records.Item(image, 0, str(i))
 
     shards.write_with(
-        make_source(records.Split(3000, 147_000_000, read), make_split([image])),
+        make_source(records.SourceSplit(3000, 147_000_000, read), make_split([image])),
         str(tmp_path / "set"),
         num_shards=2,
         progress=lambda count: used.append(process.memory_info().rss),
@@ -263,7 +263,7 @@ def test_two_preparations_do_not_share_a_folder(tmp_path):
             assert os.listdir(tmp_path / "set.partial") == looked[-1]
         return part.read(start, stop)
 
-    train = records.Split(20, part.num_bytes, read)
+    train = records.SourceSplit(20, part.num_bytes, read)
     shards.write(make_source(train, make_split(make_images(7, 1))), f"{tmp_path}/set")
     assert looked
     shards.write(little(), f"{tmp_path}/other")

@@ -12,14 +12,15 @@ from sam_pod.data.sources import (
     split_names,
     table_columns,
 )
-from tests.data import layouts_test, made
+from tests.data import made
+from tests.data.sources import layouts_test
 
 
 def numbered(*rows):
     """Return the classes that a table gives to 0.png to 3.png."""
     paths = {number: f"{number}.png" for number in range(4)}
     found = label_table.Table("t.csv", "\n".join(rows).encode()).look(
-        paths, table_columns.Columns()
+        paths, table_columns.AskedColumns()
     )
     return "".join(found.labels[number] for number in range(4))
 
@@ -52,7 +53,7 @@ def test_two_columns_that_name_different_images_are_refused(header):
 def test_a_column_of_images_that_is_asked_for_must_be_there():
     table = label_table.Table("t.csv", b"x,label\n0,a\n1,b")
     with pytest.raises(errors.UserError, match="no column 'z', which --image_column"):
-        table.look({0: "0.png", 1: "1.png"}, table_columns.Columns(image="z"))
+        table.look({0: "0.png", 1: "1.png"}, table_columns.AskedColumns(image="z"))
 
 
 def test_a_name_in_one_split_is_no_image_of_another():

@@ -106,7 +106,7 @@ def test_folders(tmp_path):
 def test_images_stay_as_they_are_whatever_their_size(tmp_path):
     folder = write_tars(tmp_path / "source")
     source = read(folder, folder / "labels.txt")
-    options = shards.Options(encoding="encoded")
+    options = shards.ShardOptions(encoding="encoded")
     report = shards.write_with(source, str(tmp_path / "set"), 2, options)
     written = report.manifest
     assert (written.image_encoding, written.image_shape) == ("encoded", (0, 0, 3))

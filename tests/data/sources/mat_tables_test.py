@@ -6,8 +6,7 @@ import scipy.io
 
 from sam_pod import errors
 from sam_pod.data.sources import images
-from tests.data import layouts_test
-from tests.data.sources import images_test
+from tests.data.sources import images_test, layouts_test
 
 BOXES = [(f"bbox_{name}", "u2") for name in ("x1", "y1", "x2", "y2")]
 

@@ -150,7 +150,7 @@ def test_a_null_image_is_refused_with_its_row_or_left_out(
     text = str(raised.value)
     assert "2 of 8 images" in text and "train-00000-of-00001.parquet row 0" in text
     assert "has no 'image', it is null" in text and "--skip_bad" in text
-    report = shards.write_with(source, place, 1, shards.Options(skip_bad=True))
+    report = shards.write_with(source, place, 1, shards.ShardOptions(skip_bad=True))
     assert report.manifest.num_examples("train") == 3
     assert report.skipped == tuple(f"{s}-00000-of-00001.parquet row 0"
                                    for s in ("train", "test"))  # fmt: skip

@@ -6,8 +6,8 @@ import scipy.io
 
 from sam_pod import errors
 from sam_pod.data.sources import images, split_names
-from tests.data import layouts_test, made
-from tests.data.sources import images_test
+from tests.data import made
+from tests.data.sources import images_test, layouts_test
 
 IMAGES = layouts_test.classes("images", count=4)  # Of a and b, 0 to 3 each.
 

@@ -4,7 +4,7 @@ import pytest
 
 from sam_pod import errors
 from sam_pod.data.sources import images, split_names
-from tests.data import layouts_test
+from tests.data.sources import layouts_test
 
 SPLITS = {"train": (0, 1, 2, 3), "val": (4, 5), "test": (6, 7)}
 BOTH = layouts_test.both

@@ -68,7 +68,7 @@ def test_a_set_is_read_in_grey_in_every_way(tmp_path, encoded, is_held, size):
 def test_prepared_in_grey_and_back(tmp_path):
     counts = {"train/a": 3, "train/b": 2, "test/a": 1, "test/b": 1}
     source = images_lib.read(str(made.tree(tmp_path / "source", counts)))
-    options = shards.Options(channels=1)
+    options = shards.ShardOptions(channels=1)
     written = shards.write_with(source, str(tmp_path / "set"), 1, options).manifest
     assert written.image_shape == (6, 4, 1)
     pixels = np.stack([pillow(made.image(seed)) for seed in range(1, 6)])

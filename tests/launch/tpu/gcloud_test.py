@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from launch.tpu import commands, gcloud
+from launch.tpu import gcloud, phrases
 from launch.tpu.gcloud import Kind
 
 NOT_FOUND = (
@@ -96,7 +96,7 @@ def test_an_answer_that_is_no_object_is_an_error():
 
 
 def test_the_name_of_many_hosts_is_the_address_of_each():
-    assert commands.tpu_address(["10.0.0.1"]) == "local"
-    assert commands.tpu_address(["10.0.0.1", "10.0.0.2"]) == (
+    assert phrases.tpu_address(["10.0.0.1"]) == "local"
+    assert phrases.tpu_address(["10.0.0.1", "10.0.0.2"]) == (
         "grpc://10.0.0.1:8470,grpc://10.0.0.2:8470"
     )

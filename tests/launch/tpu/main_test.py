@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from launch.tpu import slice as slice_lib
+from launch.tpu import states
 from tests.launch import stand_in
 from tests.launch.stand_in import DIRECT, PREEMPTED, READY, SLICE, TRAIN, Life
 
@@ -22,8 +22,8 @@ def test_from_nothing_to_exit_0_and_to_nothing(cloud):
         "up", *SLICE, "--queued", "--spot", "--down_when_done", *TRAIN
     )
     assert (code, stderr) == (0, "")
-    states = [line for line in stdout.splitlines() if ": queued resource" in line]
-    assert [line.partition(": ")[2] for line in states[:4]] == [
+    seen = [line for line in stdout.splitlines() if ": queued resource" in line]
+    assert [line.partition(": ")[2] for line in seen[:4]] == [
         "queued resource ACCEPTED, node none",
         "queued resource WAITING_FOR_RESOURCES, node none",
         "queued resource PROVISIONING, node CREATING",
@@ -87,17 +87,17 @@ slow = pytest.mark.slow
     ],
 )
 def test_a_lost_slice_is_deleted_and_made_again(cloud, lost, queued):
-    states = READY if queued else DIRECT
+    life = READY if queued else DIRECT
     slices = cloud(
-        Life(list(states), [[1, "drop"], [0, lost]]),
-        Life(list(states)),
+        Life(list(life), [[1, "drop"], [0, lost]]),
+        Life(list(life)),
         acts=["wait", "0"],
     )
     flags = ["--queued"] if queued else []
     code, stdout, stderr = slices.launch("up", *SLICE, *flags, *TRAIN)
     assert (code, stderr) == (0, "")
     assert "The connection broke; the trainer goes on." in stdout
-    assert f"Lost pod: {slice_lib.Seen(*(state or '' for state in lost))}" in stdout
+    assert f"Lost pod: {states.Seen(*(state or '' for state in lost))}" in stdout
     verbs = slices.verbs("create", "delete")
     kinds = ["delete"] * (1 + queued if lost[1] else 1)
     assert verbs == ["create", *kinds, "create"]

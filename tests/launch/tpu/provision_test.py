@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from launch.tpu import commands, gcloud, trainer
+from launch.tpu import gcloud, phrases, trainer
 from tests.launch import stand_in
 from tests.launch.stand_in import DIRECT, READY, SLICE, TRAIN, Life
 
-PLACE = commands.Place("pod", "us-central2-b", "my-project")
+PLACE = phrases.Place("pod", "us-central2-b", "my-project")
 
 
 @pytest.fixture

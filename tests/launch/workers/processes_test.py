@@ -56,7 +56,7 @@ def test_no_port_is_left(monkeypatch):
 
 def test_a_command_that_does_not_start():
     with pytest.raises(errors.UserError, match=r"Cannot start /no/where: .*No such"):
-        processes.Workers(["/no/where"], [1, 2], output.Output())
+        processes.Peers(["/no/where"], [1, 2], output.Output())
 
 
 def test_fixed_ports_are_used_at_each_start(start):

@@ -267,7 +267,7 @@ def test_a_picture_is_known_by_its_content_alone():
 
 @pytest.mark.parametrize("background", ["black", "#204060"])
 def test_the_background_is_the_one_that_is_asked_for(background):
-    rules = rules_lib.Rules(background=background)
+    rules = rules_lib.PictureRules(background=background)
     for kind in ("transparent PNG", "GIF with a clear colour", "transparent WebP"):
         (found,) = decoding.pictures([KINDS[kind]], 3, rules)
         expected = by_pillow(KINDS[kind], background)
@@ -294,20 +294,20 @@ def deep(bits):
 def test_of_16_bits_the_highest_that_are_used_are_seen(bits):
     for kind, (content, values) in deep(bits).items():
         expected = np.broadcast_to(values >> (bits - 8), (*values.shape[:2], 3))
-        (found,) = decoding.pictures([content], 3, rules_lib.Rules(bits=bits))
+        (found,) = decoding.pictures([content], 3, rules_lib.PictureRules(bits=bits))
         np.testing.assert_array_equal(found.pixels, expected, kind)
         (unsaid,) = decoding.pictures([content], 3)
         if bits == 16:
             np.testing.assert_array_equal(unsaid.pixels, expected, kind)
         else:
             assert "say with --sixteen_bit=N" in unsaid.fault
-            (bright,) = decoding.pictures([content], 3, rules_lib.Rules(bits=16))
+            (bright,) = decoding.pictures([content], 3, rules_lib.PictureRules(bits=16))
             np.testing.assert_array_equal(bright.pixels[..., 0], values[..., 0] >> 8)
 
 
 def test_a_value_above_the_bits_that_are_said_is_refused():
     content, _ = deep(14)["grey PNG"]
-    (found,) = decoding.pictures([content], 3, rules_lib.Rules(bits=12))
+    (found,) = decoding.pictures([content], 3, rules_lib.PictureRules(bits=12))
     assert "needs more than 12 bits: pass --sixteen_bit=14" in found.fault
 
 
@@ -333,10 +333,10 @@ def test_a_tiff_of_16_bits_in_colours_is_right_or_refused():
     np.testing.assert_array_equal(found.pixels, DEEP_COLORS >> 8)
     dark = [row.astype("<u2").tobytes() for row in DEEP_COLORS >> 4]
     for bits in (0, 12):  # Pillow does not give the bits that would be needed.
-        rules = rules_lib.Rules(bits=bits)
+        rules = rules_lib.PictureRules(bits=bits)
         (found,) = decoding.pictures([deep_tiff(dark, 16, 3, SIZE)], 3, rules)
         assert "the highest seem not to be used: convert it" in found.fault
-    rules = rules_lib.Rules(bits=16)
+    rules = rules_lib.PictureRules(bits=16)
     (found,) = decoding.pictures([deep_tiff(dark, 16, 3, SIZE)], 3, rules)
     np.testing.assert_array_equal(found.pixels, DEEP_COLORS >> 12)
 
@@ -368,12 +368,12 @@ def test_a_clear_value_of_16_bits_is_clear():
 @pytest.mark.parametrize("value", ["7", "17", "most", "-1", ""])
 def test_a_wrong_number_of_bits_is_refused(value):
     with pytest.raises(errors.UserError, match=r"`sixteen_bit` is .* 4,095"):
-        shards.check(0, shards.Options(sixteen_bit=value))
+        shards.check(0, shards.ShardOptions(sixteen_bit=value))
 
 
 def test_a_background_that_is_no_colour_is_refused():
     with pytest.raises(errors.UserError, match=r"`background` is 'whit'; .*white"):
-        shards.check(0, shards.Options(background="whit"))
+        shards.check(0, shards.ShardOptions(background="whit"))
 
 
 def tree(root, train, test=None):
@@ -397,7 +397,7 @@ ALL_OF_ONE_SIZE = {
 def test_all_kinds_are_trained_on_as_pillow_sees_them(tmp_path, encoding):
     contents = list(ALL_OF_ONE_SIZE.values())
     source = tree(tmp_path / "source", {"a": contents}, {"a": contents[:2]})
-    options = shards.Options(encoding=encoding)
+    options = shards.ShardOptions(encoding=encoding)
     report = shards.write_with(
         images.read(source), str(tmp_path / "set"), 1, options, 1
     )
@@ -444,7 +444,7 @@ def test_what_is_decided_is_said_and_stored(tmp_path):
     source = tree(tmp_path / "source", {"a": [KINDS[kind] for kind in kinds]})
     for encoding, converted in (("raw", False), ("encoded", True)):
         folder = str(tmp_path / encoding)
-        options = shards.Options(encoding=encoding)
+        options = shards.ShardOptions(encoding=encoding)
         made = shards.write_with(images.read(source), folder, 2, options).manifest
         expected = [
             "2 pictures turned upright, as their EXIF orientation says",
@@ -473,7 +473,7 @@ def test_how_many_bits_are_used_is_seen_in_the_set(tmp_path):
         [np.repeat(values >> 4, 3, -1), by_pillow(KINDS["PNG"])], axis=0
     )
     np.testing.assert_allclose(made.mean, both.mean((0, 1)) / 255, atol=1e-9)
-    options = shards.Options(sixteen_bit="full")
+    options = shards.ShardOptions(sixteen_bit="full")
     dark = shards.write_with(images.read(source), str(tmp_path / "dark"), 1, options)
     assert dark.manifest.decisions == () and dark.manifest.mean[0] < made.mean[0]
 
@@ -484,7 +484,7 @@ def test_one_bright_picture_that_darkens_all_others_is_said(tmp_path):
     (line,) = shards.write(images.read(source), str(tmp_path / "set")).decisions
     assert "Of 5 pictures of 16 bits that were looked at, 4 need at most 10" in line
     assert "--sixteen_bit=10 --skip_bad" in line
-    options = shards.Options(sixteen_bit="10", skip_bad=True)
+    options = shards.ShardOptions(sixteen_bit="10", skip_bad=True)
     report = shards.write_with(images.read(source), str(tmp_path / "ten"), 1, options)
     assert report.skipped == ("train/a/04.jpg", "test/a/04.jpg")
 
@@ -525,7 +525,7 @@ def test_the_first_fault_is_said_where_much_is_left(tmp_path, monkeypatch):
     said = []
 
     def write(name):
-        options = shards.Options(skip_bad=True)
+        options = shards.ShardOptions(skip_bad=True)
         place = str(tmp_path / name)
         read = images.read(source)
         return shards.write_with(read, place, 2, options, say=said.append)
@@ -545,7 +545,7 @@ def test_a_class_that_is_left_without_images_is_said(tmp_path, split):
     found = {"train": {"a": good, "b": good}, "test": {"a": good, "b": good}}
     found[split]["b"] = bad
     source = images.read(tree(tmp_path / "source", **found))
-    options = shards.Options(skip_bad=True)
+    options = shards.ShardOptions(skip_bad=True)
     words = f"leaves no image of class 'b' in {split}: all 2 are left out"
     if split == "test":
         report = shards.write_with(source, str(tmp_path / "set"), 1, options)

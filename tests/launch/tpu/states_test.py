@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from launch.tpu import slice as slice_lib
-from launch.tpu.slice import Seen, Step
+from launch.tpu import states
+from launch.tpu.states import Seen, Step
 
 QUEUED = (
     *("", "STATE_UNSPECIFIED", "CREATING", "ACCEPTED", "WAITING_FOR_RESOURCES"),
@@ -57,16 +57,16 @@ PAIRS = list(itertools.product(QUEUED, NODES))
 )
 def test_what_is_done(queued, node, first, made, ready):
     seen = Seen(queued, node)
-    assert slice_lib.next_step(seen) is first
-    assert slice_lib.next_step(seen, made_here=True) is made
-    assert slice_lib.next_step(seen, was_ready=True) is ready
+    assert states.next_step(seen) is first
+    assert states.next_step(seen, made_here=True) is made
+    assert states.next_step(seen, was_ready=True) is ready
 
 
 def test_nothing_is_created_beside_anything():
     switches = itertools.product((False, True), repeat=2)
     for (queued, node), (made_here, was_ready) in itertools.product(PAIRS, switches):
         seen = Seen(queued, node)
-        step = slice_lib.next_step(seen, made_here=made_here, was_ready=was_ready)
+        step = states.next_step(seen, made_here=made_here, was_ready=was_ready)
         if queued or node:
             assert step is not Step.CREATE
         if step is Step.GONE and seen.exists:
@@ -80,7 +80,7 @@ def test_nothing_is_created_beside_anything():
 
 def test_every_state_is_explained_with_its_cost_and_a_way_out():
     for queued, node in PAIRS:
-        text = slice_lib.explain(Seen(queued, node))
+        text = states.explain(Seen(queued, node))
         assert "cost" in text or "quota" in text or "being deleted" in text
         assert "down" in text or not (queued or node)
         if node == "READY" and queued in ("", "ACTIVE"):
@@ -93,9 +93,9 @@ def test_every_state_is_explained_with_its_cost_and_a_way_out():
 @pytest.mark.parametrize("node", ["", "DELETING", "READY"])
 def test_what_a_user_deletes_is_not_made_again(queued, node):
     seen = Seen(queued, node, by_user=True)
-    assert slice_lib.next_step(seen) is Step.REPLACE
-    assert slice_lib.next_step(seen, made_here=True) is Step.GONE
-    assert slice_lib.next_step(seen, was_ready=True) is Step.GONE
+    assert states.next_step(seen) is Step.REPLACE
+    assert states.next_step(seen, made_here=True) is Step.GONE
+    assert states.next_step(seen, was_ready=True) is Step.GONE
 
 
 def test_a_log_says_both_states():
@@ -109,10 +109,10 @@ def test_another_slice_is_told_from_ours():
         "acceleratorType": "projects/p/locations/z/acceleratorTypes/v4-32",
         "runtimeVersion": "r",
     }
-    assert slice_lib.differences(node, "v4-32", "r") == []
-    assert slice_lib.differences(node, "v4-8", "s") == [
+    assert states.differences(node, "v4-32", "r") == []
+    assert states.differences(node, "v4-8", "s") == [
         "v4-32 instead of v4-8",
         "r instead of s",
     ]
     # What says nothing is not ours: it would be deleted otherwise.
-    assert len(slice_lib.differences({}, "v4-8", "s")) == 2
+    assert len(states.differences({}, "v4-8", "s")) == 2

@@ -53,7 +53,7 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
+class SliceRequest:
     """The slice that is asked for."""
 
     accelerator_type: str
@@ -63,7 +63,7 @@ class Request:
     flags: tuple[str, ...] = ()  # Passed through, such as --spot and --labels=a=b.
 
 
-def create(place: Place, request: Request) -> list[str]:
+def create(place: Place, request: SliceRequest) -> list[str]:
     """Return the command that creates the slice, or puts it into the queue."""
     # Only gcloud's alpha commands know --autocheckpoint-enabled.
     track = ["alpha"] if request.autocheckpoint_enabled else []

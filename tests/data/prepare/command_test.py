@@ -18,7 +18,7 @@ from sam_pod import errors
 from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest
 
-REPOSITORY = pathlib.Path(__file__).parents[2]
+REPOSITORY = pathlib.Path(__file__).parents[3]
 
 
 def contents(folder):

@@ -319,7 +319,7 @@ def test_the_table_and_its_columns_are_chosen_by_flags(tmp_path):
     with pytest.raises(errors.UserError, match=r"cannot be told; it has dx, dx_type"):
         images.read(str(root), asked=asked)
     for column, ok in (("dx", True), ("dy", False)):
-        columns = table_columns.Columns(label=column)
+        columns = table_columns.AskedColumns(label=column)
         asked = images.Asked(labels=str(csv), columns=columns)
         if ok:
             source = images.read(str(root), asked=asked)

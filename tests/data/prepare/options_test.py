@@ -27,7 +27,7 @@ def write(tree, output, num_processes=1, **options):
         images.read(str(tree)),
         str(output),
         2,
-        shards.Options(**options),
+        shards.ShardOptions(**options),
         num_processes,
     )
 
@@ -127,7 +127,7 @@ def test_noise_does_not_depend_on_shards_or_processes(tmp_path, plans):
         tmp_path / "tree", {f"train/{c}": 30 for c in "abc"} | {"test/a": 2}
     )
     source = images.read(str(tree))
-    options = shards.Options(label_noise=0.5)
+    options = shards.ShardOptions(label_noise=0.5)
     labels = set()
     for count, processes in plans:
         folder = tmp_path / f"{count}-{processes}"

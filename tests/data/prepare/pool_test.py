@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from sam_pod import errors
-from sam_pod.data.prepare import processes
+from sam_pod.data.prepare import pool
 
 REPOSITORY = os.path.dirname(
     os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
@@ -27,9 +27,7 @@ def square(task, progress):
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_results_come_in_the_order_of_the_tasks(count):
     told, seen = [], []
-    results = processes.run(
-        square, iter(range(7)), count, nothing, told.append, seen.append
-    )
+    results = pool.run(square, iter(range(7)), count, nothing, told.append, seen.append)
     assert sorted(seen) == sorted(results)
     assert [value for value, _ in results] == [i * i for i in range(7)]
     assert sum(told) == 7
@@ -56,10 +54,10 @@ def fail_at_3(task, progress):
 def test_tasks_are_taken_as_processes_are_free_and_the_first_error_ends_it():
     taken = []
     with pytest.raises(errors.UserError, match="the third"):
-        processes.run(fail_at_3, taken_late(range(100), taken), 2, nothing, nothing)
+        pool.run(fail_at_3, taken_late(range(100), taken), 2, nothing, nothing)
     assert len(taken) <= 6
     with pytest.raises(RuntimeError, match="KeyError: 'a bug'"):
-        processes.run(fail_at_3, iter([1, 5]), 2, nothing, nothing)
+        pool.run(fail_at_3, iter([1, 5]), 2, nothing, nothing)
 
 
 def die(task, progress):
@@ -67,8 +65,8 @@ def die(task, progress):
 
 
 def test_a_process_that_is_killed_is_told():
-    with pytest.raises(processes.Died, match="perhaps for lack of memory"):
-        processes.run(die, iter([1, 2]), 2, nothing, nothing)
+    with pytest.raises(pool.Died, match="perhaps for lack of memory"):
+        pool.run(die, iter([1, 2]), 2, nothing, nothing)
 
 
 def hang(task, progress):
@@ -82,18 +80,18 @@ def test_what_progress_raises_ends_the_processes():
 
     before = psutil.Process().children()
     with pytest.raises(KeyboardInterrupt):
-        processes.run(hang, iter([1, 2]), 2, nothing, stop)
+        pool.run(hang, iter([1, 2]), 2, nothing, stop)
     # The resource tracker of multiprocessing stays.
     left = [p for p in psutil.Process().children() if p not in before]
     assert not [p for p in left if "spawn_main" in " ".join(p.cmdline())]
 
 
 CODE = """
-from tests.data.prepare import processes_test as here
-from sam_pod.data.prepare import processes
+from tests.data.prepare import pool_test as here
+from sam_pod.data.prepare import pool
 
 if __name__ == "__main__":
-    processes.run(here.hang, iter([1, 2]), 2, here.nothing, here.nothing)
+    pool.run(here.hang, iter([1, 2]), 2, here.nothing, here.nothing)
 """
 
 

@@ -24,7 +24,7 @@ def peak():  # Not getrusage's, in which that of the parent counts.
 with open(sys.argv[4], "rb") as file:
     list(decoding.decode([file.read()] * decoding.CHUNK, 3))
 before = peak()
-options = shards.Options(encoding=sys.argv[3])
+options = shards.ShardOptions(encoding=sys.argv[3])
 count = int(sys.argv[5])
 shards.write_with(images.read(sys.argv[1]), sys.argv[2], count, options)
 print(before, peak())

@@ -39,7 +39,7 @@ def stop_after(count):
 
 
 def write(tree, output, progress=lambda count: None, **options):
-    choice = shards.Options(**options)
+    choice = shards.ShardOptions(**options)
     source = images.read(str(tree))
     return shards.write_with(source, str(output), 5, choice, progress=progress)
 

@@ -62,7 +62,7 @@ def test_trouble_with_a_bucket_is_the_users(error, words):
     [
         tf.errors.UnavailableError(None, None, "503 with\n a body"),
         tf.errors.AbortedError(None, None, "503 with a body"),
-        tf.errors.InternalError(None, None, "503 with a body"),  # Of s3://.
+        tf.errors.InternalError(None, None, "503 with a body"),  # s3://.
         tf.errors.UnknownError(None, None, "503 with a body"),
     ],
 )

@@ -167,7 +167,7 @@ def partial(directory):
     return None
 
 
-# When to kill, told by what a save has written so far.
+# When to kill, by what a save has written so far.
 MOMENTS = {
     "begun": lambda files: files is not None,
     "writing": lambda files: bool(files),

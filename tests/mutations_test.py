@@ -27,7 +27,7 @@ from sam_pod.storage import files
 from tests import fixtures, runs, train_test
 from tests.data.sources import packing_test
 
-ROUNDS = 40  # Of each kind of file.
+ROUNDS = 40  # For each kind of file.
 _DEEP = "[" * 100_000 + "]" * 100_000
 _VALUES = (
     *("null", "true", "-1", "0", "1.5", "1e999", "NaN", "9" * 400, "9" * 5000),
@@ -142,7 +142,7 @@ def test_a_prepared_set(tmp_path, monkeypatch):
         verify.check(str(copy), made, found.look)
         survey.lines(made, found)
 
-    # Every byte is told of, whether all are read or sizes and indexes alone.
+    # Every byte is reported, whether all are read or sizes and indexes alone.
     assert survives(look, tmp_path / "set") > 0.9 * ROUNDS
 
     def open_large(copy):

@@ -29,7 +29,7 @@ def serve(port):
 
 
 class Topology:
-    """What initializing the chips would tell: two hosts of one chip."""
+    """The answer of initializing the chips: two hosts of one chip."""
 
     def __init__(self, hosts):
         import numpy as np

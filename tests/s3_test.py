@@ -106,7 +106,7 @@ def test_a_run_killed_within_a_save_goes_on_bit_for_bit_whatever_fails(
     assert (code, stderr) == (0, "")
     lines += more
     assert any("Continuing after step 6/" in line for line in lines)
-    # Of step 7 the metrics were there, and the checkpoint was not.
+    # The metrics of step 7 were there, and the checkpoint was not.
     assert any("from 1 event file(s): they come after step 6" in x for x in lines)
     assert any("trying again in" in line for line in lines)
     assert {fault for _, _, fault in proxy.faults} == {*FAULTS.values()}
@@ -379,7 +379,7 @@ def test_a_folder_is_sent_whole_or_not_at_all(server, proxy, tmp_path):
         """,
         s3_server.environment(proxy.url),
     )
-    assert "s3://bucket/sent already holds files" in told.pop()  # Of another one.
+    assert "s3://bucket/sent already holds files" in told.pop()  # Another one's.
     assert told[0] == "s3://bucket/sent"
     assert "s3:PutObject" in told[1]
     assert told[2:] == [[], None]

@@ -58,7 +58,7 @@ def exported(folder, name):
     def stand_in(*_):
         return tuple(jnp.zeros(out.shape, out.dtype) for out in outputs)
 
-    # Of what JAX exports itself, all but the program is right already.
+    # In JAX's own exports all but the program is right already.
     made = export.export(jax.jit(stand_in, keep_unused=True))(*inputs)
     program = (folder / f"{name}.stablehlo").read_bytes()
     call = dataclasses.replace(made, mlir_module_serialized=program).call

@@ -22,10 +22,10 @@ def arguments():
 
 
 def take_turns(make, kind):
-    """Take a turn for each line on stdin; tell its seconds, of the wall and of CPUs.
+    """Take a turn for each line on stdin; print its seconds, of the wall and of CPUs.
 
     Args:
-        make: Returns an endless iterator of batches, anew.
+        make: A function that returns a new, endless iterator of batches.
         kind: 'small' or 'large'.
     """
     start = time.perf_counter()

@@ -47,7 +47,7 @@ class Figures:
 
     gflop: float
     gigabytes: float  # Accessed, by the compiler's count.
-    hbm_gigabytes: float  # Of these, what the fast memory does not serve.
+    hbm_gigabytes: float  # The part of them that the fast memory does not serve.
     temporary_megabytes: float
     all_reduces: int  # And other collectives, after fusion.
     all_reduce_megabytes: float

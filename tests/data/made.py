@@ -48,7 +48,7 @@ def mat(path, images, labels):
 
 
 def tree(root, counts, shape=(6, 4, 3)):
-    """Write images at <split>/<class>/<index>.png; the pixels tell which it is."""
+    """Write images at <split>/<class>/<index>.png; the pixels show which it is."""
     seed = 0
     for folder, count in counts.items():
         (root / folder).mkdir(parents=True)

@@ -1,6 +1,6 @@
 """Data sets written by hand: raw and encoded, ours and those of others.
 
-Image i is of one colour that spells i, so that any part of it tells which it is.
+Image i is of one colour that spells i, so that any part of it shows which it is.
 """
 
 import zlib

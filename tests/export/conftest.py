@@ -30,7 +30,7 @@ def interrupted(tmp_path_factory):
     config = runs.small_config(
         folder,
         **{
-            "num_epochs": 6,  # Of 5 steps.
+            "num_epochs": 6,  # 5 steps each.
             "model.name": str(model),
             "data.augment": "",
             "data.standardize": True,

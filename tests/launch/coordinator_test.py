@@ -15,7 +15,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 SECONDS = 30
-# Prints its arguments, waits for a byte in a pipe or a signal, ends as it is told.
+# Prints its arguments, waits for a byte in a pipe or a signal, ends as asked.
 TRAINER = """
 import json, os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(42))

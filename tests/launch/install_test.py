@@ -33,7 +33,7 @@ def tool(folder, name, text):
 
 
 def python(folder, pip):
-    """Make a Python 3.10 whose pip does as it is told."""
+    """Make a Python 3.10 whose pip does as the test says."""
     check = f'[ "$1" != -c ] || exec "{sys.executable}" "$@"'
     return tool(folder, "python3.10", f"{check}\n{pip}")
 
@@ -77,7 +77,7 @@ def test_the_lock_is_installed_with_tensorflow_tpu_in_tensorflows_place(host):
         assert all("--hash=sha256:" in line for line in rest)
         assert block in lock or block.startswith("tensorflow-tpu==2.16.1 ")
     tools = (host.parent / "tools").read_text()
-    assert tools.count("--require-hashes\n") == 2  # Of pip for uv, and of uv.
+    assert tools.count("--require-hashes\n") == 2  # pip's for uv, and uv's.
     assert "--no-deps\n" in tools and "--find-links" not in tools
     assert names((host / "uv.txt").read_text()) == ["uv"]
     assert (host / ".venv/installed").read_text() == installed("2.16.1")

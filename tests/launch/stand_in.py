@@ -31,7 +31,7 @@ sys.path.insert(0, {str(ROOT / "tests/launch")!r})
 import gcloud_stand_in
 sys.exit(gcloud_stand_in.main())
 """
-# Plays the trainer: tells its arguments and environment, then does what `act` in the
+# Plays the trainer: prints its arguments and environment, then does what `act` in the
 # home of the slices says, one line for each start: an exit code, `wait` or `kill`.
 TRAINER = """#!/usr/bin/env python3
 import json, os, pathlib, signal, sys, time

@@ -1,4 +1,4 @@
-"""One test a private name, so that a new version tells at once which one moved."""
+"""One test a private name, so that a new version shows at once which one moved."""
 
 import inspect
 import pathlib
@@ -43,7 +43,7 @@ def test_the_context_of_a_replica_has_the_method_that_lowering_replaces(method):
 
 
 def test_no_other_method_of_the_context_marks_operations():
-    """A new one would put a TPU's attributes on what a CPU shall compile."""
+    """A new one would put a TPU's attributes on what a CPU compiles."""
     context = private.REPLICATE_CONTEXT.get()
     marks = {
         name

@@ -226,7 +226,7 @@ def test_batch_norm_of_the_group_makes_the_splits_equal_too():
 
 
 def float32_train(num_replicas, **recipe):
-    """Train the package's own layer, which share_batches has told of the replicas."""
+    """Train the package's own layer, to which share_batches has given the replicas."""
     net = fixtures.small_model()
     if num_replicas > 1:
         batch_norm.share_batches(

@@ -1,4 +1,4 @@
-"""A TPU's trace is told from any other, and from what runs at once."""
+"""A TPU's trace is recognized among others, and from what runs at once."""
 
 import pytest
 import tensorflow as tf

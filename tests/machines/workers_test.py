@@ -232,7 +232,7 @@ def test_workers_of_different_clusters_are_refused(undisturbed, tmp_path, worker
     seconds = ["--config.watchdog.connect_seconds=20"] * 2
     clusters = {0: three[:2], worker: three}
     chief, other = start(path, tmp_path / "run", clusters, seconds)
-    if worker == 1:  # The one that is told first may be gone before the other asks.
+    if worker == 1:  # The one that hears first may be gone before the other asks.
         codes = [other.wait(), chief.wait()]
         assert 1 in codes
         assert set(codes) <= {1, 42}

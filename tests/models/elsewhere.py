@@ -68,7 +68,7 @@ def nested(keras: ModuleType):
 
 
 def branches(keras: ModuleType):
-    """Layers of one class and shape side by side, told apart by their order alone."""
+    """Layers of one class and shape side by side, which differ by their order alone."""
     layers = keras.layers
     inputs = keras.Input(SHAPE)
     x = layers.Conv2D(4, 3, padding="same")(inputs)
@@ -118,7 +118,7 @@ def write(folder: pathlib.Path, keras: ModuleType) -> None:
         outputs = np.asarray(model(images(), training=False))
         np.save(folder / f"{make.__name__}.npy", outputs)
         model.save(folder / f"{make.__name__}.keras")
-        if make in (functional, branches):  # Of others 3.0 writes none.
+        if make in (functional, branches):  # 3.0 writes none for others.
             np.save(folder / f"{make.__name__}_h5.npy", outputs)
             model.save(folder / f"{make.__name__}_h5.h5")
 

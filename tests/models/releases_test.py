@@ -159,7 +159,7 @@ def test_the_cause_is_told_and_not_the_beginning_of_a_long_message(saved):
 
 
 def test_layers_in_another_order_are_refused(tmp_path):
-    """Their weights are told apart by their place alone."""
+    """Their weights differ by their place alone."""
     images = keras.Input(SHAPE)
     x = L.Flatten()(images)
     twins = [L.Dense(5, name="a")(x), L.Dense(5, name="b")(x)]

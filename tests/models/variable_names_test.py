@@ -114,7 +114,7 @@ def test_the_names_tell_where_a_variable_is():
 
 
 class Twins(keras.layers.Layer):
-    """Two layers of one name side by side, which no path tells apart."""
+    """Two layers of one name side by side, which no path distinguishes."""
 
     def __init__(self, **arguments):
         super().__init__(**arguments)

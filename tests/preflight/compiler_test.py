@@ -121,7 +121,7 @@ print(compiler.digest(programs.job()))
 def test_neither_names_nor_what_was_traced_before_change_the_digest(monkeypatch):
     monkeypatch.setattr(compiler, "version", lambda: "1.2.3")
     expected = compiler.digest(job())
-    again = programs_lib.train_step(  # Keras numbers its layers anew, so names differ.
+    again = programs_lib.train_step(  # Keras numbers its layers again, so names differ.
         fixtures.small_recipe(fixtures.small_model()),
         (6, 6, 3),
         num_replicas=4,

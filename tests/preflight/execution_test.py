@@ -20,7 +20,7 @@ OPTIMIZERS = {
     "adam": optimizers.adam,
     "adamw": lambda: optimizers.adam(decoupled_weight_decay=0.1),
 }
-# Of ||a - b|| / ||b||: float32 sums in another order, and nothing else.
+# For ||a - b|| / ||b||: float32 sums in another order, and nothing else.
 BOUND = 2e-5
 
 
@@ -187,7 +187,7 @@ def test_statistics_left_local_fail(keep_local):
     keep_local(slice(weights, weights + len(recipe.network.initial_stats())))
     found = compared(recipe, num_steps=1)
     assert not found.are_replicas_equal and not found.is_passed
-    assert max(found.differences.values()) <= BOUND  # Nothing else would tell.
+    assert max(found.differences.values()) <= BOUND  # Nothing else would show it.
 
 
 def test_replicas_that_begin_with_different_states_fail(monkeypatch):

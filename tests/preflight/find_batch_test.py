@@ -70,7 +70,7 @@ def test_where_memory_is_linear_it_takes_three_compiles(start, compiles):
 @pytest.mark.parametrize("start", [8, 128, 700, 1500, 5000, 20_000])
 @pytest.mark.parametrize("saved", [1.05, 1.2, 1.5, 3.0])
 def test_a_compiler_that_saves_memory_where_there_is_none_left(saved, start):
-    """It computes anew what it would keep; of what fails it tells all, or a part."""
+    """It computes again what it would keep, and reports failures whole or in part."""
     for told in (0.5, 1.0):
 
         def needs(batch, told=told):
@@ -144,7 +144,7 @@ def test_a_few_examples_are_counted_exactly(largest):
 
 
 def test_what_the_compiler_says_of_a_step_too_large_may_be_little():
-    """Of some failures it does not say how much was missing: only that it failed."""
+    """For some failures it does not say how much was missing: only that it failed."""
     _, _, tried = search(lambda b: min(b / 1000, 1 + 1e-9), start=4096)
     assert len(tried) <= 16
 

@@ -45,7 +45,7 @@ def test_computations_nested_tuples_and_loops_are_read():
     assert by_name["w"].attribute("body") == "body.1"
     assert by_name["w"].operands == ("p",)
     assert by_name["start"].operands == ("a", "b")
-    assert by_name["out"].opcode == "get-tuple-element"  # Of a ROOT line, too.
+    assert by_name["out"].opcode == "get-tuple-element"  # On a ROOT line, too.
 
 
 def test_collectives_are_found_in_loops_and_in_started_and_done_pairs():

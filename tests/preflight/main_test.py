@@ -158,7 +158,7 @@ def test_help_explains_the_command(capsys):
 
 
 def test_execute_needs_no_tpu_compiler(tmp_path, cache):
-    """Of max pooling, whose gradient does not lower where it must be deterministic."""
+    """Max pooling's gradient does not lower where it must be deterministic."""
     layers = [
         keras.layers.Input((8, 8, 3)),
         keras.layers.Conv2D(4, 3),
@@ -240,7 +240,7 @@ def test_the_largest_batch_is_found_by_real_compiles(tmp_path, cache):
         assert code == expected, (out, err)
         assert ("FAIL  SAM step: fits" in out) == (batch == fails), out
 
-    # Of 100 examples 20 are held out, and a replica has 20 of the others.
+    # 20 of 100 examples are held out, and a replica has 20 of the others.
     found, out = largest(few)
     assert found == {"fits": 20, "fails": None}
     assert "largest batch a replica: 20 fits, an epoch holds no larger\n" in out
@@ -264,7 +264,7 @@ def test_a_real_compile_is_reported_and_its_checks_decide(small, cache, tmp_path
     output = tmp_path / "report.json"
     code, out, err = command(*arguments, f"--output={output}", cache=cache)
     assert code == 0, (out, err)
-    # Of progress there is one line a program, and one each half minute; XLA and
+    # There is one line of progress a program, and one each half minute; XLA and
     # TensorFlow say nothing.
     assert all(line.endswith((" s", " ...")) for line in err.splitlines()), err
     assert out.startswith("v5e:2x2 (v5litepod-4): 4 chips, 1 host(s), 4 replicas; ")

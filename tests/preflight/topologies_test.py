@@ -1,4 +1,4 @@
-"""The names of slices: --topology and --accelerator_type, and what libtpu is told."""
+"""The names of slices: --topology and --accelerator_type, and what libtpu gets."""
 
 import pytest
 
@@ -65,7 +65,7 @@ def test_an_unknown_slice_gets_the_nearest_in_one_line(text, nearest):
         topologies.parse(text)
     line = str(caught.value)
     assert "\n" not in line and repr(text).strip("'") in line
-    if nearest != "'v2'":  # Of names that are alike, any will do.
+    if nearest != "'v2'":  # Any of names that are alike will do.
         assert line.endswith(f"{nearest}.")
 
 

@@ -64,7 +64,7 @@ def test_what_comes_after_the_checkpoint_is_cut(tmp_path, caplog):
     ("validated_step", "result", "validations", "tests"),
     [
         (4, None, [4, 8], []),
-        (4, {"steps": 4}, [4, 8], []),  # Of a shorter run; this one ended after that.
+        (4, {"steps": 4}, [4, 8], []),  # A shorter run's; this one ended after that.
         (8, None, [4, 8], []),
         (8, {"steps": 8}, [4, 8], [8]),  # Finished, and trained for longer.
     ],

@@ -1,4 +1,4 @@
-"""What workers must agree on, and how they are told that they do not."""
+"""What workers must agree on, and how they learn that they do not."""
 
 import os
 import shutil

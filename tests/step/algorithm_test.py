@@ -342,8 +342,8 @@ def test_without_augmentation_the_graph_is_that_of_hard_labels():
     nodes = itertools.chain(graph.node, *(f.node_def for f in graph.library.function))
     kinds = collections.Counter(node.op for node in nodes)
     assert kinds["StatelessRandomUniformFullIntV2"] > 0
-    assert kinds["SoftmaxCrossEntropyWithLogits"] == 0  # Of soft labels.
-    assert kinds["BitwiseXor"] == 0  # Of more draws.
+    assert kinds["SoftmaxCrossEntropyWithLogits"] == 0  # With soft labels.
+    assert kinds["BitwiseXor"] == 0  # With more draws.
 
 
 def test_weight_decay_enters_both_gradients():

@@ -123,7 +123,7 @@ def test_a_path_must_name_a_folder(path, form):
 
 @pytest.mark.slow
 def test_hadoop_that_is_not_there_is_told():
-    """Where there is Java and Hadoop, there is nothing to tell."""
+    """Where there is Java and Hadoop, there is nothing to report."""
     code = (
         "from sam_pod.storage import files\n"
         "try:\n    files.check_scheme('viewfs://cluster/x', '--workdir')\n"

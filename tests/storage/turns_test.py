@@ -1,4 +1,4 @@
-"""Of several processes that want one thing, one makes it and the rest wait."""
+"""One of several processes that want one thing makes it, and the rest wait."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from tests import runs
 
 
 class Waiters:
-    """Threads that want `path`, while this one holds the turn; flock tells them apart.
+    """Threads that want `path` while this one holds the turn; flock sees several.
 
     Each notes what it said, and how its turn ended: made here, made by another, or the
     error.

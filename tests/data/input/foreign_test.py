@@ -238,7 +238,7 @@ def test_a_storage_that_does_not_answer_is_no_fault_of_the_set(tfds, monkeypatch
         raise tf.errors.UnavailableError(None, None, "nobody answers")
 
     monkeypatch.setattr(random_access.Records, "read", read)
-    # As TensorFlow tells what a function of Python raises.
+    # As TensorFlow reports what a function of Python raises.
     with pytest.raises(tf.errors.UnknownError, match="nobody answers"):
         foreign.read(str(tfds), TFDS)
 

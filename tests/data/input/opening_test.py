@@ -67,7 +67,7 @@ def test_shards_that_changed_are_refused(tmp_path, monkeypatch, is_large, versio
     content = path.read_bytes()
     path.write_bytes(content + content[:-1])
     assert str(path) in refusal(tmp_path / "set", monkeypatch, is_large)
-    # Of the same size, whenever it was changed; a large one with an index is found
+    # A change of the same size, at any time; a large one with an index is found
     # out where it is read.
     if version == 1 or not is_large:
         flipped = bytearray(content)

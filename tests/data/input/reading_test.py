@@ -197,7 +197,7 @@ def test_hosts_share_each_epoch_and_no_example_is_lost(flat, hosts, is_held):
         assert len(set(np.concatenate(epoch))) == 84
 
 
-# Of 29 in shares of 20 the last host has none, of 19 the last two.
+# With 29 in shares of 20 the last host has none, with 19 the last two.
 @pytest.mark.parametrize(
     ("is_held", "hosts", "batch"),
     [(True, 3, 60), (False, 3, 60), slow(True, 2, 42), slow(False, 7, 42)],
@@ -225,7 +225,7 @@ def drawn(step, size=14):
 
 @pytest.mark.parametrize("kind", ["raw", "jpeg"])
 def test_random_parts_are_those_that_are_drawn(tmp_path, kind):
-    """Of an image whose pixels say where they are."""
+    """The image's pixels say where they are."""
     rows, columns = np.mgrid[0:40, 0:50].astype(np.uint8)
     place = np.stack([rows * 4, columns * 4, np.zeros_like(rows)], -1)
     image = place if kind == "raw" else sets.jpeg(place)
@@ -343,7 +343,7 @@ def test_the_graph_captures_no_tensor(tmp_path):
 
 
 def test_shards_without_examples_are_not_asked_for(tmp_path, monkeypatch):
-    """Of buckets each file is asked for alone, and no byte behind its end."""
+    """In buckets each file is asked for alone, and no byte behind its end."""
     images = [sets.noisy(i) for i in range(3)]
     made = sets.write(tmp_path / "set", images, shards=5)
     assert [shard.num_examples for shard in made.splits["train"]] == [1, 1, 1, 0, 0]

@@ -62,7 +62,7 @@ def times(folder, names):
 def test_finished_shards_are_used_again(tmp_path, tree):
     partial = interrupted(tree, tmp_path / "set")
     names = finished(partial)
-    assert len(names) == 4  # The fifth had its last image told, but no more.
+    assert len(names) == 4  # The fifth had reported its last image, but no more.
     before = times(partial, names)
     told = []
     write(tree, tmp_path / "set", told.append)

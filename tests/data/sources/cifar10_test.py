@@ -76,7 +76,7 @@ def test_planes_become_pixels_in_the_official_order(tmp_path):
     for split, names in (("train", FILES[:5]), ("test", FILES[5:])):
         part = source.splits[split]
         assert part.num_examples == PER_FILE * len(names)
-        for _ in range(2):  # Each call starts anew.
+        for _ in range(2):  # Each call starts again.
             items = part.read(0, part.num_examples)
             images, labels, keys, faults = zip(*items, strict=True)
             assert not any(faults)

@@ -12,7 +12,7 @@ from sam_pod.data.stored import verify
 from tests.data import made
 
 WNIDS = ("n01440764", "n01443537", "n02084071")
-TRUTH = [2, 0, 1, 1, 0]  # Of the images of val, in the order of their names.
+TRUTH = [2, 0, 1, 1, 0]  # The classes of val's images, in the order of their names.
 
 
 def train_images():

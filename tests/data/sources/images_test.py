@@ -100,7 +100,7 @@ def test_pixels_and_labels_by_class_and_name(tmp_path):
     assert source.classes == CLASSES
     for split, expected in made.items():
         assert source.splits[split].num_examples == len(expected)
-        for _ in range(2):  # Each call starts anew.
+        for _ in range(2):  # Each call starts again.
             found = list(source.splits[split].read(0, len(expected)))
             assert [item.label for item in found] == [label for _, label in expected]
             for item, (other, _) in zip(found, expected, strict=True):

@@ -291,7 +291,7 @@ def test_a_split_without_labels_in_a_table_needs_a_test_or_a_share(tmp_path):
     source = images.read(str(root), asked=asked)
     assert counts(source) == {"train": both(1), "test": both(1)}
     assert "'TEST' is left out: it has no labels." in source.decisions
-    rows[0] = "0,,train"  # Of a split with labels each must have one.
+    rows[0] = "0,,train"  # In a split with labels each must have one.
     (root / "labels.csv").write_text(table("file,class,split", rows))
     with pytest.raises(errors.UserError, match=r"row 2 of .*labels\.csv has no class"):
         images.read(str(root), asked=asked)

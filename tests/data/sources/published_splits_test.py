@@ -9,7 +9,7 @@ from sam_pod.data.sources import images, split_names
 from tests.data import made
 from tests.data.sources import images_test, layouts_test
 
-IMAGES = layouts_test.classes("images", count=4)  # Of a and b, 0 to 3 each.
+IMAGES = layouts_test.classes("images", count=4)  # Classes a and b, 0 to 3 each.
 
 
 def below(*numbers):

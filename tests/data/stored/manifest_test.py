@@ -234,7 +234,7 @@ def adopt(folder, path, num_examples=None):
 
 
 def index(folder, path):
-    """Write the index of a shard made by hand, and tell the manifest."""
+    """Write the index of a shard made by hand, and enter it in the manifest."""
     scan = framing.scan(str(path))
     checksum = offsets.write(offsets.file_name(str(path)), scan.starts, scan.num_bytes)
 

@@ -18,7 +18,7 @@ CALLS = [
     *("describe", "describe", "delete", *["describe"] * 6),
     *("delete", "describe", "describe"),
 ]
-FOLLOW = 15  # Once that has told the end, its own end comes from the launcher.
+FOLLOW = 15  # Once that has reported the end, its own end comes from the launcher.
 CHANGES = {
     call
     for call, verb in enumerate(CALLS, 1)

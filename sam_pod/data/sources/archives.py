@@ -1,4 +1,4 @@
-"""What is asked of a file or an archive before its content is trusted."""
+"""Checks on a file or an archive before its content is trusted."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple
 from sam_pod import errors
 from sam_pod.data.sources import litter, packing
 
-# What a broken archive makes its reader raise.
+# Errors that a broken archive makes its reader raise.
 FAULTS = (
     *(OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError),
     *(zipfile.BadZipFile,),
@@ -32,10 +32,10 @@ class Entry(NamedTuple):
 
     name: str
     offset: int  # Byte at which it starts; in a zip its header.
-    size: int  # Unpacked; -1 of a folder.
+    size: int  # Its bytes unpacked; -1 for a folder.
     link: str = ""  # For a link: the path in the archive to which it leads.
     packed: tuple[int, ...] = ()  # In a zip: its bytes, the method and the CRC-32.
-    # Of a sparse file: where the bytes that are there belong, and how many they are.
+    # For a sparse file: the place of each run of bytes, and its length.
     chunks: tuple[tuple[int, int], ...] = ()
 
 
@@ -57,14 +57,14 @@ def file_sha256(path: str) -> str:
 
 @contextlib.contextmanager
 def readable(path: str, *others: type[Exception]) -> Iterator[None]:
-    """Say in one line why a source cannot be read.
+    """Turn errors about a source's content into one line.
 
     Args:
-        path: To name.
-        others: What is raised of its content, beside FAULTS.
+        path: The path to name.
+        others: Further errors that its content may raise, beside FAULTS.
 
     Raises:
-        UserError: it cannot.
+        UserError: the source cannot be read.
     """
     try:
         yield
@@ -126,7 +126,7 @@ def followed(place: str, entries: Callable[[], Iterator[Entry]]) -> Iterator[Ent
 
     Args:
         place: The name to use in an error.
-        entries: Yields those of the archive, as often as it is called.
+        entries: A function that yields the archive's entries, at each call.
 
     Raises:
         UserError: a link leads to no file of the archive; or as `entries`.
@@ -166,7 +166,7 @@ def _end(name: str, links: Mapping[str, str]) -> str:
 
 
 def fingerprint(paths: Iterable[str]) -> str:
-    """Return what is another text when one of these files may have changed."""
+    """Return a text that changes when one of these files may have changed."""
     checksum = hashlib.sha256()
     for path in paths:
         try:
@@ -181,9 +181,9 @@ def random_access(path: str, scratch: str) -> str:
     """Return a path at which the bytes of a file can be read, unpacked.
 
     Args:
-        path: Of a file that is packed, as `packing` says, or not.
-        scratch: A folder that exists, for a file without a name: what is unpacked goes
-            with this process, however that ends, and is there for its children.
+        path: The path of a file, which may be packed in a way that `packing` knows.
+        scratch: An existing folder for a file without a name: the unpacked content goes
+            away with this process, however that ends, and is there for its children.
 
     Raises:
         OSError, EOFError, zlib.error, lzma.LZMAError: it cannot be read or unpacked.

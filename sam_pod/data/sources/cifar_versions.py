@@ -26,12 +26,12 @@ from sam_pod.data.sources import (
 )
 from sam_pod.data.stored import records
 
-_MOST_BYTES = 1 << 28  # Of a file that is read whole.
+_MOST_BYTES = 1 << 28  # In a file that is read whole.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Version:
-    """How the files of a version are called and read."""
+    """The names of a version's files, and how they are read."""
 
     kind: str
     parts: Mapping[str, tuple[str, ...]]  # By the split.
@@ -84,9 +84,9 @@ def read(
     """Return the source in an archive or a folder; its 184 MB are held in memory.
 
     Args:
-        path: Of the archive, of the folder in it, or of one around that.
-        layout: Of the set.
-        wish: Which splits are asked for.
+        path: The path of the archive, of the folder in it, or of one around that.
+        layout: The set's layout.
+        wish: The user's choice of splits.
 
     Raises:
         UserError: files are missing, or not as they must be.

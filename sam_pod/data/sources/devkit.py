@@ -16,7 +16,7 @@ _TRUTH, _META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
 def read(path: str) -> list[str] | None:
     """Return the wnid of each image of val, in the order of their names.
 
-    None where the file is no tar.
+    It is None where the file is no tar.
 
     Raises:
         UserError: it is a tar of other things, or broken.

@@ -8,7 +8,7 @@ from sklearn import datasets
 from sam_pod.data.sources import arrays
 from sam_pod.data.stored import records
 
-# In the order of the set, the last writers are others than the first.
+# The order of the set is kept: its last writers are not its first ones.
 NUM_TRAIN = 1347
 
 

@@ -11,11 +11,11 @@ def load(module: str, lock: str) -> ModuleType:
     """Import and return a module.
 
     Args:
-        module: Its name.
+        module: The module's name.
         lock: The file in this folder that pins what it needs.
 
     Raises:
-        UserError: it is not installed; the command that installs it.
+        UserError: it is not installed; the line has the command that installs it.
     """
     try:
         return importlib.import_module(module)

@@ -1,7 +1,7 @@
-"""What says the classes of images that lie flat: a table beside them, or --labels.
+"""The classes of images that lie flat, from a table beside them or --labels.
 
-Tables are looked for beside the images and above them, by names that speak of the split
-(train.csv, LOC_val_solution.csv, val_annotations.txt) or of labels (labels.csv).
+Tables are looked for beside the images and above them, by names that mention the split
+(train.csv, LOC_val_solution.csv, val_annotations.txt) or labels (labels.csv).
 --labels names a table, a text with the class of each image in the order of their
 names, or ImageNet's devkit.
 """
@@ -42,18 +42,18 @@ def of_group(
     columns: table_columns.AskedColumns,
     known: frozenset[str] = frozenset(),
 ) -> label_table.TableLabels | None:
-    """Return what a table beside the images says of them; None where there is none.
+    """Return what a table beside the images says about them; None for no table.
 
     Args:
-        tree: In which they lie.
-        group: Of them.
-        meaning: Which split they may be, '' for any.
-        names: Give those of its images, and of all images, by their numbers.
-        columns: That are asked for.
+        tree: The tree of the images.
+        group: The group of the images.
+        meaning: The split that they may be, '' for any.
+        names: Functions that return the paths of its images, and of all images.
+        columns: The columns that are asked for.
         known: The classes, where they are known: then no other counts.
 
     Raises:
-        UserError: two tables speak of them, or one cannot be read.
+        UserError: two tables name them, or one cannot be read.
     """
     own, every = names
     answers: list[split_tables.Answer] = []
@@ -65,7 +65,7 @@ def of_group(
         except errors.UserError:
             if not is_whole or split in ("", "train"):
                 raise
-            answer = None  # What is read is train's, and others that are as clear.
+            answer = None  # Only train's table must be clear.
         if answer and (answer := answer.within(own())):
             answers.append((split if is_whole else "", answer))
     return only(split_tables.joined(answers), group, tree.listing.place)
@@ -96,14 +96,14 @@ def of_file(
     *,
     in_order: bool = False,
 ) -> label_table.TableLabels | None:
-    """Return what the file --labels says of some images; None where it is of others.
+    """Return what a file of --labels says about some images; None if about others.
 
     Args:
-        path: Of the file.
-        names: Of each image, its path.
-        columns: That are asked for.
+        path: The file's path.
+        names: The path of each image.
+        columns: The columns that are asked for.
         known: The classes, where they are known.
-        in_order: Whether it may be the classes alone, in the order of the names.
+        in_order: Whether it may hold the classes alone, in the order of the names.
 
     Raises:
         UserError: it cannot be read, or is not as it must be.
@@ -206,9 +206,10 @@ def names_of(
 def _beside(
     tree: image_tree.Tree, group: image_tree.Group, meaning: str
 ) -> Iterator[tuple[str, bytes, bool, str]]:
-    """Yield the tables that may speak of a group's images.
+    """Yield the tables that may name a group's images.
 
-    Path, content, whether it lies within the group, and its split, '' for none.
+    Each comes with its path and content, whether it lies within the group, and its
+    split, '' for none.
     """
     outer = itertools.accumulate(f"{part}/" for part in tree.prefix.split("/") if part)
     folders = {"", *outer}
@@ -251,7 +252,7 @@ def _of_matlab(
 def _files(
     tree: image_tree.Tree, folders: set[str]
 ) -> Iterator[tuple[str, Callable[[], tuple[str, bytes]]]]:
-    """Yield the path of each text in some folders, and what reads it."""
+    """Yield the path of each text in some folders, and a function that reads it."""
     listing = tree.listing
     if os.path.isdir(listing.path):
         for folder in sorted(folders):

@@ -21,10 +21,11 @@ def rows(
     """Return which examples are held out, int64 and sorted.
 
     Args:
-        keys: Of all examples, in their order.
-        share: Of each class, above 0 and below 1; of two or more examples of a class
-            at least one is held out and one is not.
-        labels: Of each; None where they are not known yet: then they are of one class.
+        keys: The keys of all examples, in their order.
+        share: The share of each class, above 0 and below 1. Of two or more examples of
+            a class at least one is held out and one is not.
+        labels: The label of each; None where they are not known: then all count as one
+            class.
 
     Raises:
         UserError: there are too few examples to hold one out.
@@ -55,10 +56,10 @@ def chosen(
     """Return the splits of a source whose groups all have labels, and what to say.
 
     Args:
-        parts: The groups by their names there.
-        wish: Of the user.
+        parts: The groups by their names in the source.
+        wish: The user's choice of splits.
         place: The path to name in an error.
-        labels: Of what is trained on, for an equal share of each class.
+        labels: The labels of the training examples, for an equal share of each class.
 
     Raises:
         UserError: as `split_names.choose` and `rows`.
@@ -77,9 +78,9 @@ def with_test(
     """Return splits with a part of 'train' as 'test', and a line that says so.
 
     Args:
-        splits: Without 'test', where there is to be one.
-        share: As of `rows`; 0 for the splits as they are, and no line.
-        labels: From what is trained on to its labels, as `rows` takes them.
+        splits: The splits, without 'test' if that is to be made.
+        share: The share that `rows` takes; 0 for the splits as they are, and no line.
+        labels: A function from the training split to its labels, for `rows`.
 
     Raises:
         UserError: as `rows`.
@@ -105,9 +106,9 @@ def take(
 
     Args:
         part: The training examples.
-        share: As of `rows`.
-        keys: As of `rows`; None for 'train/0', 'train/1' and so on.
-        labels: As of `rows`.
+        share: The share that `rows` takes.
+        keys: The keys that `rows` takes; None for 'train/0', 'train/1' and so on.
+        labels: The labels that `rows` takes.
 
     Raises:
         UserError: as `rows`.
@@ -123,7 +124,7 @@ def take(
 
 
 def line(share: float, total: int, count: int, labels: Sequence[int] | None) -> str:
-    """Return what the log and the manifest say of examples that are held out."""
+    """Return the line for log and manifest about examples that are held out."""
     how = "of all" if labels is None else "of each class"
     return (
         f"{count:,} of {total:,} training examples are held out as the test split: "

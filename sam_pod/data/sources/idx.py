@@ -53,9 +53,9 @@ def read(
 
     Args:
         name: One of CLASSES, or 'emnist'.
-        folder: Of train-images-idx3-ubyte.gz and the like; for EMNIST perhaps with the
-            name of one of its sets at the end, such as gzip/emnist-letters.
-        wish: Which splits are asked for.
+        folder: The folder with train-images-idx3-ubyte.gz and the like; for EMNIST
+            perhaps with the name of one of its sets, such as gzip/emnist-letters.
+        wish: The user's choice of splits.
 
     Raises:
         UserError: a file is missing, or not as it must be.
@@ -194,7 +194,7 @@ def _emnist(
 
 
 def _mapping(path: str) -> dict[int, str]:
-    """Return the letters of labels, as a text of the set says them; {} without it."""
+    """Return the letters of labels from a text of the set; {} without one."""
     try:
         with open(path, encoding="ascii") as file:
             rows: Sequence[list[str]] = [line.split() for line in file if line.strip()]
@@ -204,7 +204,7 @@ def _mapping(path: str) -> dict[int, str]:
 
 
 def _array(path: str, num_axes: int) -> np.ndarray:
-    """Return what an IDX file holds: zeros, type, axes, their sizes, the bytes."""
+    """Return the array in an IDX file: zeros, type, axes, their sizes, the bytes."""
     try:
         with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
             content = file.read()
@@ -218,8 +218,8 @@ def _array(path: str, num_axes: int) -> np.ndarray:
     if content[:4] != bytes([0, 0, _UNSIGNED_BYTE, num_axes]) or not whole:
         raise errors.UserError(
             f"{path} is no IDX file of bytes with {num_axes} axes that is whole; "
-            "fetch it anew."
+            "fetch it again."
         )
     if not shape.all():
-        raise errors.UserError(f"{path} holds nothing; fetch it anew.")
+        raise errors.UserError(f"{path} holds nothing; fetch it again.")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

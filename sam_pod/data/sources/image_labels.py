@@ -22,10 +22,10 @@ FOLDERS = "folders"  # As --labels: the names of the folders are the classes.
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What a user says of a source; the defaults leave it to what is there."""
+    """The user's wishes for a source; the defaults leave all to what is there."""
 
     splits: split_names.Wish = dataclasses.field(default_factory=split_names.Wish)
-    labels: str = ""  # Paths of what says the classes of flat images, by commas.
+    labels: str = ""  # Paths of files with the classes of flat images, by commas.
     columns: table_columns.AskedColumns = dataclasses.field(
         default_factory=table_columns.AskedColumns
     )
@@ -40,9 +40,9 @@ class Labels:
         """Begin with no classes.
 
         Args:
-            tree: Where the images lie.
-            asked: What a user says of it.
-            decisions: Lines about what is decided, to which others are added.
+            tree: The tree of the images.
+            asked: The user's wishes.
+            decisions: Lines about decisions, to which others are added.
         """
         self._tree, self._asked, self._decisions = tree, asked, decisions
         self._place = tree.listing.place
@@ -148,14 +148,14 @@ class Labels:
     def found(
         self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]
     ) -> label_table.TableLabels | None:
-        """Return what a table says of a group's images, None where none does.
+        """Return what a table says about a group's images, None where none does.
 
         Raises:
-            UserError: it cannot be told of which images one speaks.
+            UserError: a table may mean several images.
         """
         meanings = self._meanings(groups)
         meaning, known = meanings.get(group.name, ""), frozenset(self.classes)
-        # Of a million images this takes a second: only where there is a table.
+        # For a million images this takes a second: only where there is a table.
         own = functools.cache(lambda: flat_labels.names_of(self._tree, [group]))
         # A table that speaks of no split may be of any: its names must tell which.
         flat = [g for g in groups.values() if g.flat or g.name in self.said]

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 
 from sam_pod.data.sources import split_names
 
-# What such a column is usually called; the words of a name are joined by nothing.
+# Usual names of such a column; the words of a name are joined by nothing.
 _USUAL = frozenset(
     {"image", "images", "imageid", "imagename", "imagepath", "img", "imgname", "id"}
     | {"file", "filename", "filepath", "files", "path", "name", "picture", "photo"}
 )
 _COUNTS = frozenset({"", "index", "unnamed", "row", "rownumber", "no"})
-_LOOKED_AT = 200  # Rows, to tell which column is of what.
+_LOOKED_AT = 200  # Rows that show what the columns hold.
 
 
 class Names:
-    """Finds an image by what a table calls it."""
+    """Finds an image by its name in a table."""
 
     def __init__(self, names: Mapping[int, str]) -> None:
         """Take the path of each image by its number."""
@@ -81,12 +81,12 @@ class _Column:
 def columns(rows: Sequence[Sequence[str]], names: Names, no: frozenset) -> list[int]:
     """Return the columns that name images: the one that does it best, or several.
 
-    Several are those that speak of different images and do it as well as one another.
+    There are several if they name different images equally well.
 
     Args:
-        rows: Of the table, with the header, if it has one.
-        names: Of the images.
-        no: What no such column is called.
+        rows: The table's rows, with the header, if it has one.
+        names: The names of the images.
+        no: Names that no such column has.
     """
     if not rows:
         return []

@@ -18,13 +18,13 @@ from sam_pod.data.sources import litter, split_names
 WHOLE = "."  # The group of all images, where there are no folders of splits.
 LAYOUT = "the images must lie at train/<class>/<file> and test/<class>/<file>"
 
-# Folders that hold images and say nothing of them.
+# Folders that hold images and say nothing about them.
 _HOLDERS = frozenset(
     {"images", "image", "imgs", "img", "pictures", "photos", "data", "jpegimages"}
 )
-# Beside a folder of images they hold what other kinds of learning are told.
+# Folders that hold the targets of other kinds of learning, beside one of images.
 _TOLD = frozenset({"masks", "mask", "labels", "label", "annotations", "segmentation"})
-_SHOWN = 5  # Faults of a kind that an error names.
+_SHOWN = 5  # An error names this many faults of a kind.
 
 
 class NoLabels(errors.UserError):
@@ -37,7 +37,7 @@ class Tree:
 
     listing: listing_lib.Listing
     prefix: str  # The leading folders, which no other name begins with.
-    folders: Mapping[str, array.array]  # By the path: of which entries are its images.
+    folders: Mapping[str, array.array]  # By the path: the entries that are its images.
     empty: Sequence[str]  # Folders below which there is no image.
 
 
@@ -113,7 +113,7 @@ def _leading_folders(folders: Mapping[str, object]) -> str:
 
 
 def groups(tree: Tree, wish: split_names.Wish) -> dict[str, Group]:
-    """Return the groups of a tree by their names; what is amiss is noted in each."""
+    """Return the groups of a tree by their names; each notes what is wrong in it."""
     tops: dict[str, dict[str, array.array]] = {}
     for folder, files in tree.folders.items():
         top, _, rest = folder.partition("/")
@@ -136,10 +136,10 @@ def _group(
     """Return a group.
 
     Args:
-        name: Of it.
-        path: Of its folder below the prefix.
-        folders: In it, by the paths below.
-        empty: Folders in it without images.
+        name: The group's name.
+        path: The path of its folder, below the prefix.
+        folders: The folders in it, by the paths below.
+        empty: The folders in it without images.
     """
     group, inner = Group(name), ""
     while (child := _only_child(folders, inner)) and _holds(child, name):
@@ -186,7 +186,7 @@ def _holds(child: str, name: str) -> bool:
 
 
 def check(tree: Tree, chosen: Sequence[Group]) -> None:
-    """Refuse what is amiss in the groups that are used, all of it at once.
+    """Refuse what is wrong in the groups that are used, all of it at once.
 
     Raises:
         UserError: naming the first of each kind, and how many there are.

@@ -35,8 +35,8 @@ def read(folder: str, asked: images.Asked | None = None) -> records.Source:
     """Return the source in a folder.
 
     Args:
-        folder: With the tar files or the tree.
-        asked: Of splits and labels: for images of val that lie flat.
+        folder: The folder with the tar files or the tree.
+        asked: The wishes for splits and labels, for images of val that lie flat.
 
     Raises:
         UserError: something is missing, or not as it must be.
@@ -134,13 +134,13 @@ def _read_train_tar(path: str) -> tuple[records.SourceSplit, array.array, list[s
         last = len(listing.names)
         if first == last:
             raise errors.UserError(
-                f"The class {name} in {path} is empty; fetch it anew."
+                f"The class {name} in {path} is empty; fetch it again."
             )
         order.extend(sorted(range(first, last), key=listing.names.__getitem__))
         labels.extend([len(classes)] * (last - first))
         classes.append(wnid)
     if not classes:
-        raise errors.UserError(f"{path} has no images of train; fetch it anew.")
+        raise errors.UserError(f"{path} has no images of train; fetch it again.")
     return listing_lib.split(listing, order, labels), labels, classes
 
 

@@ -30,9 +30,9 @@ def read(path: str, scratch: str = ".", asked: Asked | None = None) -> records.S
     """Return the source in the folder, tar or zip at `path`.
 
     Args:
-        path: Of the images.
-        scratch: A folder for what must be unpacked.
-        asked: Of splits and labels.
+        path: The path of the images.
+        scratch: A folder for unpacked files.
+        asked: The user's wishes for splits and labels.
 
     Raises:
         UserError: no images there, or not in the layout.
@@ -66,7 +66,7 @@ class _Source:
         self._listing, self._asked = listing, asked
         self._tree = image_tree.of_listing(listing)
         self._decisions: list[str] = []
-        self._lists = ""  # What lists of splits say that are not used.
+        self._lists = ""  # A line on lists of splits that are not used.
         self._labels = image_labels.Labels(self._tree, asked, self._decisions)
 
     def source(self) -> records.Source:

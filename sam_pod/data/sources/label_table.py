@@ -17,15 +17,15 @@ from sam_pod import errors
 from sam_pod.data.sources import image_names, split_names, table_columns, table_lines
 
 _WHOLE, _FRACTION = re.compile(r"-?\d+(\.0*)?"), re.compile(r"-?\d*\.\d*[1-9]\d*")
-_NULLS = frozenset({"nan", "null", "<na>", "#n/a"})  # What tools write for none.
+_NULLS = frozenset({"nan", "null", "<na>", "#n/a"})  # Tools write these for none.
 
 
 @dataclasses.dataclass(frozen=True)
 class TableLabels:
-    """What a table says of some images."""
+    """The classes and splits that a table gives some images."""
 
     path: str
-    labels: Mapping[int, str]  # By the image.
+    labels: Mapping[int, str]  # The class of each image.
     splits: Mapping[int, str]  # Likewise, where a column says them.
     decision: str  # Which columns were taken, in words.
     faults: Sequence[str]
@@ -34,9 +34,9 @@ class TableLabels:
     unlabelled: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     def within(self, images: Container[int]) -> "TableLabels | None":
-        """Return what it says of some images; None where that is nothing.
+        """Return what it says about some images; None where that is nothing.
 
-        Where each of them is -1 it is nothing: competitions say so of their tests.
+        Labels that are all -1 are nothing: competitions label their tests so.
         """
         labels = {image: y for image, y in self.labels.items() if image in images}
         if set(labels.values()) <= {"-1"}:
@@ -101,16 +101,15 @@ class Table:
         columns: table_columns.AskedColumns,
         known: frozenset[str] = frozenset(),
     ) -> TableLabels | None:
-        """Return what it says of some images; None where it does not speak of them.
+        """Return what it says about some images; None where it names none of them.
 
         Args:
-            names: Of each image, its path.
-            columns: That are asked for.
+            names: The path of each image.
+            columns: The columns that are asked for.
             known: The classes, where they are known: then no other counts.
 
         Raises:
-            UserError: which column holds the labels cannot be told, or an image has
-                two classes.
+            UserError: several columns may hold the labels, or an image has two classes.
         """
         images = image_names.Names(names)
         self._divide_by_first_space(images)
@@ -202,7 +201,7 @@ def _whole(labels: dict[int, str]) -> dict[int, str]:
 
 
 def _number(label: str) -> int:
-    """Return the value of a class that is a whole number; 0 of another."""
+    """Return the value of a class that is a whole number; 0 for another."""
     return int(label) if re.fullmatch(r"-?\d{1,18}", label) else 0
 
 

@@ -15,7 +15,7 @@ Label = int | str
 
 _BLOCK = 1 << 22  # Values of one-hot labels that are looked at together.
 
-# What is wrong with a label, and what it then is.
+# What may be wrong with a label, and the words for it.
 _NULL = "null"
 _EMPTY = "an empty text"
 _NAN = "no number"
@@ -43,13 +43,13 @@ class Bad(Exception):
 
 @dataclasses.dataclass
 class Found:
-    """Which labels a split has, and how often."""
+    """The labels of a split, with how often each occurs."""
 
     counts: collections.Counter[Label] = dataclasses.field(
         default_factory=collections.Counter
     )
     kinds: set[str] = dataclasses.field(default_factory=set)
-    width: int = 0  # Of one-hot labels.
+    width: int = 0  # The width of one-hot labels.
     # By what is wrong: how many, and one of them.
     faults: dict[str, tuple[int, str]] = dataclasses.field(default_factory=dict)
 
@@ -66,7 +66,7 @@ class Found:
     def add(
         self, values: np.ndarray | Sequence, counts: Iterable[int] | None = None
     ) -> None:
-        """Take in labels, `[N]`, `[N, 1]` or one-hot `[N, K]`, each so often."""
+        """Take in labels, `[N]`, `[N, 1]` or one-hot `[N, K]`, with their counts."""
         for block, times in _blocks(np.asarray(values), counts):
             kind, found = normal(block)
             self.kinds.add(kind)
@@ -112,7 +112,7 @@ def _blocks(
 
 
 def normal(values: np.ndarray) -> tuple[str, list[Label | Bad]]:
-    """Return of which kind labels are, and each as a number or a text."""
+    """Return the kind of labels, and each as a number or a text."""
     if values.ndim > 1 and values.size == len(values):
         values = values.reshape(-1)
     kind = values.dtype.kind

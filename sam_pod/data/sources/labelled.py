@@ -13,7 +13,7 @@ class Groups(NamedTuple):
 
     place: str  # The path to name in an error.
     names: Iterable[str]
-    what: str  # What the labels are called there: "Column 'label'".
+    what: str  # The name of the labels there: "Column 'label'".
     # Which labels a group has, None for none; called once a group, where it is needed.
     found: Callable[[str], label_values.Found | None]
     # Whether it has some, where that is known without all of them.
@@ -38,10 +38,10 @@ def choose(
     """Return which groups are which splits, and the classes of their labels.
 
     Args:
-        groups: Those that there are.
-        wish: Which of them are which split.
-        class_names: Names of the classes, where the source has them.
-        classes: What the labels mean, where the source says all of it.
+        groups: The groups of the source.
+        wish: The user's choice of splits.
+        class_names: The names of the classes, where the source has them.
+        classes: The meaning of the labels, where the source says all of it.
 
     Raises:
         UserError: as `split_names.choose` and `labels.decide`.

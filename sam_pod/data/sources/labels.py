@@ -1,4 +1,4 @@
-"""From labels as a source has them to classes 0 to K - 1.
+"""The classes 0 to K - 1 that a source's labels mean.
 
 Numbers from 0 on without gaps, and numbers that index names which the source itself
 gives, stay as they are; everything else is numbered in sorted order, by what occurs in
@@ -14,12 +14,12 @@ import numpy as np
 from sam_pod import errors
 from sam_pod.data.sources import label_values
 
-_SHOWN = 3  # Labels that a line names.
+_SHOWN = 3  # A line names this many labels.
 
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
-    """Which classes there are, and of which class a label is."""
+    """The classes, and the class of each label."""
 
     names: tuple[str, ...]
     decisions: tuple[str, ...] = ()  # What was decided, a line each.
@@ -50,10 +50,10 @@ def decide(
     """Return the classes that the labels of a source mean.
 
     Args:
-        place: Of the source, for an error.
-        what: Its labels are called there: "Column 'label'".
-        splits: What each split has; that of training is called 'train'.
-        names: Of the classes, where the source says them.
+        place: The source's path, for an error.
+        what: The name of its labels: "Column 'label'".
+        splits: The labels of each split; the training split is called 'train'.
+        names: The names of the classes, where the source has them.
 
     Raises:
         UserError: a label that is none, or of a class that training does not have.
@@ -73,7 +73,7 @@ def decide(
 
 
 def _by_what_occurs(splits: Mapping[str, label_values.Found]) -> Classes:
-    """Return the classes that nothing but the labels tells of."""
+    """Return the classes that occur among the labels, in order."""
     found = splits["train"]
     kinds = set().union(*(found.kinds for found in splits.values()))
     labels = _in_order(found.counts.keys())

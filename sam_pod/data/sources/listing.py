@@ -1,7 +1,7 @@
 """Files in a folder or an archive: listed once, read in any order by any process.
 
-About 150 bytes of memory for each, so that a million of them are no burden. What is no
-part of a data set (litter.py) is left out and counted.
+Each takes about 150 bytes of memory, so a million of them are no burden. Files that are
+no part of a data set (litter.py) are left out and counted.
 """
 
 import array
@@ -15,7 +15,7 @@ from sam_pod import errors
 from sam_pod.data.sources import archives, litter, zips
 from sam_pod.data.stored import records
 
-SHOWN = 3  # Names of many that a line gives.
+SHOWN = 3  # A line gives this many of the names.
 
 
 @dataclasses.dataclass
@@ -23,13 +23,13 @@ class Listing:
     """What is in a folder or an archive, in the order in which it was found."""
 
     place: str  # The path to name in an error.
-    path: str  # Of the folder, or where the bytes of the archive are.
+    path: str  # The folder, or the place of the archive's bytes.
     fingerprint: str = ""
     names: list[str] = dataclasses.field(default_factory=list)  # Below the top.
     # Where in the archive it starts, 0 in a folder; the size, -1 of a folder.
     offsets: array.array = dataclasses.field(default_factory=lambda: array.array("q"))
     sizes: array.array = dataclasses.field(default_factory=lambda: array.array("q"))
-    # In a zip, for each three numbers: as `archives.Entry.packed`.
+    # In a zip, three numbers for each: those of `archives.Entry.packed`.
     packed: array.array = dataclasses.field(default_factory=lambda: array.array("q"))
     # By the number of an entry: as `archives.Entry.chunks`, where there are some.
     chunks: dict[int, tuple] = dataclasses.field(default_factory=dict)
@@ -68,7 +68,7 @@ class Listing:
 
     def _count(self, name: str) -> None:
         self.num_no_images += 1
-        # The first by name, so that an archive says what its folder does.
+        # The first by name, so that an archive gives the same names as its folder.
         self.no_images = heapq.nsmallest(SHOWN, [*self.no_images, name])
 
     def add_entry(self, entry: archives.Entry) -> None:
@@ -80,7 +80,7 @@ class Listing:
                 self.chunks[len(self.names) - 1] = entry.chunks
 
     def lines(self) -> tuple[str, ...]:
-        """Return what there is to say of it: nothing, or one line."""
+        """Return the lines about it: none, or one."""
         count = self.num_no_images
         if not count:
             return ()
@@ -90,7 +90,7 @@ class Listing:
     def check(self) -> None:
         """Refuse one where images may be hidden.
 
-        What a folder of images was unpacked from may lie beside it.
+        The archive of a folder of images may lie beside it.
 
         Raises:
             UserError: naming the first few.
@@ -134,7 +134,7 @@ class _Files:
 
     place: str
     path: str
-    prefix: str  # Of all names; it is not part of their keys.
+    prefix: str  # The start of all names, which is not part of their keys.
     names: Sequence[str]
     offsets: Sequence[int]
     sizes: Sequence[int]
@@ -189,10 +189,10 @@ def split(
     """Return a split of some files of a listing.
 
     Args:
-        listing: Of the files.
-        order: Which they are.
-        labels: Of each.
-        prefix: Of all their names, which errors and the digest do not mention.
+        listing: The listing of the files.
+        order: The numbers of the files in it.
+        labels: The label of each.
+        prefix: The start of all names, which errors and the digest do not mention.
     """
     num_bytes = sum(listing.sizes[index] for index in order)
     read = functools.partial(_read, listing, order, labels, prefix)

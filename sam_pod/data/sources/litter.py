@@ -1,4 +1,4 @@
-"""Files that lie among images and are none: told by their names, and left out.
+"""Files among images that are none: recognized by their names, and left out.
 
 Systems leave some (`.DS_Store`, `Thumbs.db`, `__MACOSX`), people others (a README, a
 checksum). Tables and texts stay in a listing, for they may say labels.
@@ -6,7 +6,7 @@ checksum). Tables and texts stay in a listing, for they may say labels.
 
 import os
 
-# In lower case. What lies in them is no part of a data set, whatever it is.
+# In lower case. Nothing in these folders is part of a data set.
 _FOLDERS = frozenset(
     {"@eadir", "#recycle", "$recycle.bin", "recycler", "system volume information"}
     | {"__pycache__"}
@@ -53,7 +53,7 @@ def kind(name: str) -> str:
     """Return what a file is by its name: 'litter', 'text', 'packed', or 'image'.
 
     Args:
-        name: Without folders. One that says nothing may be an image.
+        name: The name without folders. One without a known ending may be an image.
     """
     if name.startswith("."):
         return "litter"
@@ -72,7 +72,7 @@ def hides(path: str) -> bool:
     """Return whether what is to be left out may be an image that was lost.
 
     Args:
-        path: Of a file whose folder, by `is_folder`, is no part of a data set.
+        path: The path of a file in a folder for which `is_folder` holds.
     """
     parts = path.lower().split("/")
     if any(part.startswith(".") or part in _FOLDERS for part in parts):

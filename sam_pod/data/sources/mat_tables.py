@@ -30,7 +30,7 @@ Read = Callable[[], bytes]
 class Table(NamedTuple):
     """A table of images, as a csv with a header."""
 
-    path: str  # Of the file, or both files, that it is from.
+    path: str  # The file that it is from, or both files.
     content: bytes
 
 
@@ -38,8 +38,8 @@ def find(files: Mapping[str, tuple[int, Read]], images: Iterable[str]) -> list[T
     """Return what MATLAB files say of images; nothing for those of other content.
 
     Args:
-        files: By the path of each, its size and what reads it.
-        images: Paths of all images, in which Flowers' numbers are looked for.
+        files: The size of each file and a function that reads it, by its path.
+        images: The paths of all images, which have the numbers of Oxford Flowers.
     """
     contents = {path: _loaded(*file) for path, file in sorted(files.items())}
     names = next(
@@ -73,7 +73,7 @@ def _loaded(size: int, read: Read) -> Content:
         return {}
     try:
         return scipy.io.loadmat(io.BytesIO(read()), squeeze_me=True)
-    except Exception:  # Of a format that SciPy does not know, or broken: anything.
+    except Exception:  # A broken file, or another format, can raise anything.
         return {}
 
 

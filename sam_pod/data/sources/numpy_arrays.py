@@ -25,7 +25,7 @@ from sam_pod.data.sources import (
 from sam_pod.data.stored import raw_pixels, records
 
 _ROWS = 1 << 14  # Labels that are looked at together.
-_NUMBERS = 1 << 24  # Of images, likewise.
+_NUMBERS = 1 << 24  # Numbers of images that are looked at together.
 
 
 def read(
@@ -34,9 +34,9 @@ def read(
     """Return the source in an .npz file or a folder of .npy files.
 
     Args:
-        path: Of either.
-        scratch: A folder for the arrays of an .npz file, which are unpacked.
-        wish: Which arrays are which split.
+        path: The path of either.
+        scratch: A folder for the unpacked arrays of an .npz file.
+        wish: The user's choice of splits.
 
     Raises:
         UserError: an array is missing, or not as it must be.

@@ -1,7 +1,7 @@
-"""How a file is packed, told by its first bytes and never by its name.
+"""How a file is packed, by its first bytes and never by its name.
 
-gzip, bzip2, xz and lzma are unpacked by Python, zstd where pyarrow is installed. What
-else people pack with is refused by its name.
+gzip, bzip2, xz and lzma are unpacked by Python, zstd where pyarrow is installed. Other
+packings are refused by their names.
 """
 
 import bz2
@@ -31,7 +31,7 @@ _UNPACKERS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
     _ZSTD: _unpack_zstd,
 }
 _UNPACK = "unpack it and pass the folder"
-# What it is, and what to do; by how it begins.
+# What a file is, and what to do, by its first bytes.
 _OTHERS: dict[bytes, tuple[str, str]] = {
     b"Rar!": ("a RAR archive", _UNPACK),
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", _UNPACK),
@@ -77,10 +77,10 @@ def is_zip(path: str) -> bool:
 
 
 def unpacker(path: str, place: str) -> Callable[[BinaryIO], BinaryIO] | None:
-    """Return what unpacks a file as a stream; None for one that is not packed.
+    """Return a function that unpacks a file as a stream; None for an unpacked file.
 
     Args:
-        path: Of the file.
+        path: The file's path.
         place: The path to name in an error.
 
     Raises:
@@ -98,12 +98,12 @@ def unpacker(path: str, place: str) -> Callable[[BinaryIO], BinaryIO] | None:
 
 
 def unpack(path: str, place: str, copy: Callable[[BinaryIO], str]) -> str:
-    """Return the path of what a file holds once it is unpacked: its own if it is not.
+    """Return the path of a file's unpacked content: its own if it is not packed.
 
     Args:
-        path: Of the file.
+        path: The file's path.
         place: The path to name in an error.
-        copy: Writes what it reads to a file of its own, and returns the path of that.
+        copy: A function that writes a stream to a file, and returns its path.
 
     Raises:
         OSError, EOFError, zlib.error, lzma.LZMAError: it cannot be read or unpacked.
@@ -122,7 +122,7 @@ def check_archive(path: str, place: str) -> None:
     """Refuse what is known to be no tar and no zip.
 
     Args:
-        path: Of the file, unpacked.
+        path: The path of the unpacked file.
         place: The path to name in an error.
 
     Raises:

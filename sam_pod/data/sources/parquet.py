@@ -1,8 +1,9 @@
 """Parquet files as the Hugging Face hub has them.
 
 A column of images (encoded, in a struct or plain; paths; or lists of pixels) and one of
-labels; the names of the classes may be in the metadata of the file. Which split a file
-is of says its name (train-00000-of-00002.parquet) or its folder (train/0000.parquet).
+labels; the names of the classes may be in the metadata of the file. Its name
+(train-00000-of-00002.parquet) or folder (train/0000.parquet) says which split a file
+is.
 """
 
 import functools
@@ -42,10 +43,10 @@ def read(
     """Return the source in a folder of Parquet files.
 
     Args:
-        folder: Files in folders below it count as well.
-        image: Name of the column of images.
-        label: Name of the column of labels.
-        wish: Which files are which split.
+        folder: The folder of the files; those in folders below it count as well.
+        image: The name of the column of images.
+        label: The name of the column of labels.
+        wish: The user's choice of splits.
 
     Raises:
         UserError: no pyarrow, no such files, or columns that are not as they must be.
@@ -92,7 +93,7 @@ def read(
 
 
 def _find(folder: str) -> dict[str, list[str]]:
-    """Return the paths of the files by the group that their names tell."""
+    """Return the paths of the files by the group in their names."""
     if not os.path.isdir(folder):
         raise errors.UserError(
             f"`source` is {folder!r}; for parquet it must be a folder of files such as "
@@ -140,7 +141,7 @@ def _columns(
 
 
 def _class_names(schema: "pyarrow.Schema", label: str) -> tuple[str, ...]:
-    """Return what the metadata call the classes, nothing if they do not say."""
+    """Return the names of the classes in the metadata, nothing without them."""
     names = parquet_columns.fields(schema).get(label, {}).get("names")
     return tuple(map(str, names)) if isinstance(names, list) else ()
 

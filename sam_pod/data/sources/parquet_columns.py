@@ -35,8 +35,8 @@ class Columns:
 def image_kind(kind: "pyarrow.DataType") -> str:
     """Return how images are stored in a column of a type.
 
-    Returns 'struct' for {bytes, path}, 'bytes' for encoded images, 'path' for texts,
-    'pixels' for lists of numbers, '' for anything else.
+    The kinds are 'struct' for {bytes, path}, 'bytes' for encoded images, 'path' for
+    texts, 'pixels' for lists of numbers, and '' for anything else.
     """
     from pyarrow import types
 
@@ -96,7 +96,7 @@ def depth(kind: "pyarrow.DataType") -> int:
 
 
 def fields(schema: "pyarrow.Schema") -> Mapping[str, dict]:
-    """Return what Hugging Face's metadata say of each column, nothing without them."""
+    """Return Hugging Face's metadata on each column, nothing without them."""
     try:
         found = files.parse_json((schema.metadata or {})[b"huggingface"])
         found = found["info"]["features"]
@@ -111,11 +111,11 @@ def choose(
     """Return which columns are the images and the labels.
 
     Args:
-        schema: Of a file with labels.
-        first: Its first row, by the names of the columns; texts and bytes of it.
-        path: Of it.
-        asked: The names that the flags say. Where one is the default and no column
-            has it, the one column that can be it is taken.
+        schema: The schema of a file with labels.
+        first: The texts and bytes of its first row, by the names of the columns.
+        path: The file's path.
+        asked: The names in the flags. If one is the default and no column has it, the
+            only column that fits is taken.
 
     Raises:
         UserError: there is none, or several could be.
@@ -197,7 +197,7 @@ def _of_type(
 
 
 def pixels(scalar: "pyarrow.ListScalar") -> np.ndarray:
-    """Return the numbers of lists in one another, of as many dimensions.
+    """Return the numbers in nested lists, with as many dimensions.
 
     Raises:
         ValueError: rows of different lengths.

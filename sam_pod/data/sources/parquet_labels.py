@@ -15,7 +15,7 @@ _ROWS = 1 << 16  # In memory at a time.
 
 
 def found(paths: Sequence[str], column: str) -> label_values.Found | None:
-    """Return which labels some files have; None where no file has the column.
+    """Return the labels of some files; None where no file has the column.
 
     Raises:
         UserError: one file has it and another does not, or one cannot be read.
@@ -57,7 +57,7 @@ def classes_of(paths: Sequence[str], column: str, classes: labels.Classes) -> li
 
 
 def values(column: "pyarrow.Array") -> np.ndarray:
-    """Return the labels of a column but its nulls, as `label_values` takes them."""
+    """Return the labels of a column without its nulls, for `label_values`."""
     column = column.drop_null()
     kind = column.type
     if types.is_dictionary(kind):

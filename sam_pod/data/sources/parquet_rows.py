@@ -32,18 +32,18 @@ class File:
 
     path: str
     num_rows: int
-    num_bytes: int  # Of the images, unpacked; of those in files of their own 0.
+    num_bytes: int  # The images' bytes, unpacked; 0 for images in files of their own.
     kind: str  # As returned by `parquet_columns.image_kind`.
-    leaves: tuple[str, ...]  # What is read of the image column.
+    leaves: tuple[str, ...]  # The parts of the image column that are read.
 
 
 def look(folder: str, path: str, columns: parquet_columns.Columns) -> File:
     """Return a file whose columns are as they must be.
 
     Args:
-        folder: Of the source.
-        path: Of the file.
-        columns: That are read.
+        folder: The source's folder.
+        path: The file's path.
+        columns: The columns that are read.
 
     Raises:
         UserError: they are not, or images that lie elsewhere are not there.
@@ -181,7 +181,7 @@ class Rows:
 
 
 def _images(column: "pyarrow.Array", kind: str) -> "Sequence[Any]":
-    """Return of each row the bytes, the path, a list of pixels, or None."""
+    """Return the bytes, the path, a list of pixels, or None for each row."""
     if kind == "pixels":
         if isinstance(column, pyarrow.ExtensionArray):
             column = column.storage

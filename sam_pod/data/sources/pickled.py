@@ -15,9 +15,9 @@ _NUMBER = re.compile(r"[<>|=]?[uif][1248]")
 
 
 def load(content: bytes) -> Any:
-    """Return what a pickle of dicts, lists, texts, numbers and arrays holds.
+    """Return the content of a pickle of dicts, lists, texts, numbers and arrays.
 
-    Bytes of Python 2 stay bytes.
+    Bytes from Python 2 stay bytes.
 
     Raises:
         pickle.UnpicklingError, ValueError, and others of a file that is broken: it
@@ -85,7 +85,7 @@ _ALLOWED = {
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """Return what a pickle may call.
+        """Return a function that a pickle may call.
 
         Raises:
             UnpicklingError: it is anything else.

@@ -1,4 +1,4 @@
-"""Splits that lists beside folders of classes say, as some sets are published.
+"""Splits from lists beside folders of classes, as some sets are published.
 
     images/<class>/*  meta/train.txt  meta/test.txt      Food-101: a path on each line
     Images/<class>/*  TrainImages.txt  TestImages.txt    MIT Indoor and others
@@ -24,10 +24,10 @@ _WAY_ON = "a table of the columns file, label and split says them, as --labels=F
 
 
 class Published(NamedTuple):
-    """What lists say."""
+    """The splits in some lists."""
 
-    splits: Mapping[int, str]  # By the image; empty where no list is used.
-    line: str  # What there is to say; '' where there is no list.
+    splits: Mapping[int, str]  # The split of each image; empty where no list is used.
+    line: str  # The line about them; '' where there is no list.
 
 
 class _Paths:
@@ -39,7 +39,7 @@ class _Paths:
         for image, path in names.items():
             self._images[path] = image
             stem = os.path.splitext(path)[0]
-            # Two that differ by the extension alone are not told by less.
+            # A stem does not say which of two that differ by the extension alone.
             self._stems[stem] = None if stem in self._stems else image
 
     def find(self, line: str) -> int | None:
@@ -58,8 +58,8 @@ def find(tree: image_tree.Tree, names_of: Callable[[], Mapping[int, str]]) -> Pu
     """Return which split each image is of, by the lists in a tree.
 
     Args:
-        tree: Of folders of classes without folders of splits.
-        names_of: Gives the path of each image below the prefix of the tree.
+        tree: A tree of folders of classes without folders of splits.
+        names_of: A function that returns each image's path below the tree's prefix.
     """
     texts = _texts(tree.listing)
     if not texts:

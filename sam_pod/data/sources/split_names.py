@@ -38,19 +38,19 @@ Labelled = bool | Callable[[], bool]
 
 @dataclasses.dataclass(frozen=True)
 class Wish:
-    """What the flags of `prepare` ask for; '' and 0 leave it to what is there."""
+    """The choice in the flags of `prepare`; '' and 0 leave it to what is there."""
 
     train: str = ""
     validation: str = ""  # 'none' leaves it out.
     test: str = ""
-    test_share: float = 0.0  # Of the training examples, held out as the test split.
+    test_share: float = 0.0  # The share of the training examples held out as the test.
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
     """Which group is which split."""
 
-    names: Mapping[str, str]  # By 'train', 'validation' and 'test': of the group.
+    names: Mapping[str, str]  # The group of 'train', 'validation' and 'test'.
     decisions: tuple[str, ...]
     test_share: float = 0.0  # Above 0 there is no group of test.
 
@@ -62,13 +62,13 @@ _KINDS = dict.fromkeys(("x", "images", "image", "data"), "images") | dict.fromke
 
 
 def words(name: str) -> list[str]:
-    """Return the words of a name, in lower case: of 'trainLabels2' train and labels."""
+    """Return the words of a name in lower case; 'trainLabels2' has train and labels."""
     parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+", name)
     return [part.lower() for part in parts]
 
 
 def role(name: str) -> str:
-    """Return which split a name means by itself: '' where it means none.
+    """Return the split that a name means by itself: '' where it means none.
 
     Case, numbers and words such as 'set' and 'images' make no difference.
     """
@@ -79,9 +79,9 @@ def role(name: str) -> str:
 
 
 def mentioned(name: str) -> str:
-    """Return the one split that a name speaks of, whatever else it says; '' if none.
+    """Return the one split that a name mentions among other words; '' if none.
 
-    'LOC_val_solution' and 'val_annotations' speak of the validation split.
+    'LOC_val_solution' and 'val_annotations' mention the validation split.
     """
     found = {_ROLES[word] for word in words(name) if word in _ROLES}
     return found.pop() if len(found) == 1 else ""
@@ -94,7 +94,7 @@ def roles(names: Iterable[str]) -> dict[str, str]:
     mean it: 'seg_train' beside 'seg_test'.
 
     Args:
-        names: Of folders, files or splits of one place.
+        names: The names of folders, files or splits in one place.
     """
     names = list(names)
     alone = {name: role(name) for name in names}
@@ -149,9 +149,9 @@ def choose(found: Mapping[str, Labelled], wish: Wish, place: str) -> Choice:
     left out, and a labelled validation is the test then.
 
     Args:
-        found: By the name of each group, whether it has labels: asked only of those
-            that may be chosen.
-        wish: Of the user.
+        found: Whether each group has labels, by its name; asked only of groups that may
+            be chosen.
+        wish: The user's choice.
         place: The path to name in an error.
 
     Raises:
@@ -231,8 +231,8 @@ class _Chooser:
         """Return the one labelled group with a meaning, '' where there is none.
 
         Args:
-            split: That it is to be.
-            meaning: As `roles` returns it.
+            split: The split that it will be.
+            meaning: The meaning of its name, as returned by `roles`.
         """
         used = self._names.values()
         there = [n for n, m in self._roles.items() if m == meaning and n not in used]

@@ -16,8 +16,8 @@ Answer = tuple[str, label_table.TableLabels]
 def joined(answers: Iterable[Answer]) -> list[label_table.TableLabels]:
     """Return what tables say, those that differ by the split alone as one.
 
-    Of tables that cannot be joined (one split alone, or an image in two), those of
-    training count, and those of no split.
+    If tables cannot be joined (one split alone, or an image in two), those of training
+    count, and those of no split.
     """
     families: dict[tuple[str, ...], list[Answer]] = {}
     found = []

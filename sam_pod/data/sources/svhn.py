@@ -24,8 +24,9 @@ def read(folder: str, wish: split_names.Wish | None = None) -> records.Source:
     """Return the source in the folder with the files; they are held in memory.
 
     Args:
-        folder: With train_32x32.mat, test_32x32.mat and perhaps extra_32x32.mat.
-        wish: Which splits are asked for.
+        folder: A folder with train_32x32.mat, test_32x32.mat and perhaps
+            extra_32x32.mat.
+        wish: The user's choice of splits.
 
     Raises:
         UserError: one is missing, or not as it must be.

@@ -25,10 +25,10 @@ class Request:
 
     source: str  # A path, 'download', or ''.
     output: str  # The folder that will be written.
-    labels: str = ""  # What says the classes of images that lie flat.
-    image_column: str = "image"  # Of parquet, or of a table of labels.
+    labels: str = ""  # The files that say the classes of images that lie flat.
+    image_column: str = "image"  # In parquet, or in a table of labels.
     label_column: str = "label"
-    image_shape: tuple[int, ...] = ()  # Of pixels in TFRecords.
+    image_shape: tuple[int, ...] = ()  # The shape of pixels in TFRecords.
     splits: split_names.Wish = dataclasses.field(default_factory=split_names.Wish)
     # What it raises ends a download.
     raise_if_stopped: Callable[[], object] = lambda: None
@@ -36,12 +36,12 @@ class Request:
 
     @property
     def caller(self) -> turns.Caller:
-        """What this process does while another one makes what it needs."""
+        """This process, as one that may wait while another makes what it needs."""
         return turns.Caller(self.raise_if_stopped, self.say)
 
     @property
     def asked(self) -> "images.Asked":
-        """What is asked of splits and labels."""
+        """The wishes for splits and labels."""
         from sam_pod.data.sources import images, table_columns
 
         columns = table_columns.AskedColumns(self.image_column, self.label_column)
@@ -63,7 +63,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """How a source is read, and what its images are unless something else is asked."""
+    """How a source is read, and how its images are stored by default."""
 
     read: Callable[[Request], "records.Source"]
     encoding: str = "raw"
@@ -92,7 +92,7 @@ def _read_cifar10(request: Request) -> "records.Source":
 
 
 def _is_archive(path: str, name: str, first_member: str) -> bool:
-    """Tell the official archive, whole or not, from a tar of images."""
+    """Return whether a file is the official archive, whole or not."""
     if not os.path.isfile(path):
         return False
     if os.path.basename(path) == name:
@@ -287,7 +287,7 @@ def read(dataset: str, request: Request) -> "records.Source":
             f"`source` is {source!r}; it must be the path of {reader.path}."
         )
     found = reader.read(request)
-    # What is asked for is part of what a preparation that goes on must be the same in.
+    # A preparation that continues must have asked for the same.
     asked = {
         field.name: str(getattr(request, field.name))
         for field in dataclasses.fields(request)

@@ -1,4 +1,4 @@
-"""Which column of a table is of what: the names of images, their classes, splits."""
+"""Which columns of a table hold the names of images, their classes and splits."""
 
 import dataclasses
 import re
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from sam_pod import errors
 from sam_pod.data.sources import image_names
 
-# What a column is usually called; the words of a name are joined by nothing.
+# Usual names of columns; the words of a name are joined by nothing.
 LABELS = frozenset(
     {"label", "labels", "class", "classes", "classname", "category", "target", "y"}
     | {"classid", "categoryid", "labelid", "wnid", "predictionstring", "diagnosis"}
@@ -15,7 +15,7 @@ LABELS = frozenset(
 _SPLITS = frozenset(
     {"split", "splits", "set", "dataset", "subset", "partition", "usage", "phase"}
 )
-_LOOKED_AT = 200  # Rows, to tell which column is of what.
+_LOOKED_AT = 200  # Rows that show what the columns hold.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +32,10 @@ def image(
     """Return the column that names the images; None where none does.
 
     Args:
-        path: Of the table, to name in an error.
-        rows: Of the table.
-        names: Of the images.
-        wanted: What --image_column says.
+        path: The table's path, to name in an error.
+        rows: The table's rows.
+        names: The names of the images.
+        wanted: The value of --image_column.
 
     Raises:
         UserError: there is no such column, or several may be it.
@@ -67,14 +67,14 @@ def label(
     wanted: str,
     known: frozenset[str],
 ) -> tuple[Callable[[Sequence[str]], str] | None, str]:
-    """Return what takes the class out of a row, and words for it.
+    """Return a function that takes the class out of a row, and words for it.
 
     Args:
-        path: Of the table, to name in an error.
-        body: Its rows without the header.
-        header: Names of its columns, empty where it has none.
+        path: The table's path, to name in an error.
+        body: The table's rows without the header.
+        header: The names of its columns, empty where it has none.
         image: The column that names the images.
-        wanted: What --label_column says.
+        wanted: The value of --label_column.
         known: The classes, where they are known: then a table without them says
             nothing.
 
@@ -134,7 +134,7 @@ def _plain(name: str) -> str:
 
 
 def _class(value: str) -> str:
-    """Return a class; of 'n03995372 85 1 499 272', Kaggle's for a box, the first."""
+    """Return a class; the first word of Kaggle's 'n03995372 85 1 499 272', a box."""
     value = value.strip()
     first, *rest = value.split()[:5] or [""]
     is_box = len(rest) == 4 and all(part.isdecimal() for part in rest)
@@ -151,13 +151,13 @@ def _one_hot(
     others: Sequence[int],
     path: str,
 ) -> Callable[[Sequence[str]], str] | None:
-    """Return what takes the class of a row out of a column for each, if it is so.
+    """Return a function that takes a row's class out of one-hot columns, or None.
 
     Args:
         body: The rows.
-        header: Names of the columns.
-        others: Columns that may be classes.
-        path: To name in an error; '' for no error.
+        header: The names of the columns.
+        others: The columns that may be classes.
+        path: The path to name in an error; '' for no error.
 
     Raises:
         UserError: rows have several classes.

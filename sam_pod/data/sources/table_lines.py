@@ -1,4 +1,4 @@
-"""The lines of a text that is a table: which are rows, and what parts their values."""
+"""The lines of a text that is a table: which are rows, and what separates values."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ _MARKS = "\t,;|"
 
 
 def delimiters(lines: Sequence[str]) -> list[str]:
-    """Return which marks part the values of the first line; none where spaces do."""
+    """Return the marks that separate the first line's values; none where spaces do."""
     return [mark for mark in _MARKS if lines and mark in lines[0]]
 
 
@@ -18,8 +18,8 @@ def rows_of(text: str, titles: frozenset[str]) -> tuple[list[str], int]:
     the columns ('# file,label'), whose # is taken off.
 
     Args:
-        text: Of the file.
-        titles: What a column may be called, its words joined by nothing.
+        text: The file's text.
+        titles: Possible names of columns, their words joined by nothing.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     plain = [line for line in lines if not line.startswith("#")]

@@ -56,9 +56,9 @@ def members(
 
     Args:
         archive: The name to use in an error.
-        path: Where it can be read.
-        start: Byte at which the archive starts in the file: one may hold others.
-        size: Its bytes; all that follow.
+        path: The file that has its bytes.
+        start: The byte at which the archive starts in the file; one may hold others.
+        size: The archive's bytes; by default all that follow.
 
     Raises:
         UserError: it is broken, or has a member that escapes or lies in pieces.

@@ -49,11 +49,11 @@ def read(
     """Return the source in a folder such as ~/tensorflow_datasets/mnist/3.0.1.
 
     Args:
-        folder: Of a version.
-        image: Name of the feature that is the image; where there is no such feature,
-            the only one that can be it is taken.
-        label: Likewise.
-        wish: Which splits are which.
+        folder: The folder of a version.
+        image: The name of the image's feature; where there is no such feature, the only
+            one that fits is taken.
+        label: The name of the label's feature, likewise.
+        wish: The user's choice of splits.
 
     Raises:
         UserError: no tensorflow-datasets, no such folder, or no images with labels.

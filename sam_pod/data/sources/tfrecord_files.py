@@ -52,7 +52,7 @@ def _stem(path: str) -> str:
 def kind_of(path: str) -> str:
     """Return how a file holds TFRecords: 'plain', 'GZIP', 'ZLIB', or '' for not at all.
 
-    Its first bytes say it: the checksum of the first length is right.
+    Its first bytes show it: the checksum of the first length is right.
     """
     try:
         with open(path, "rb") as file:
@@ -63,7 +63,7 @@ def kind_of(path: str) -> str:
 
 
 def kind_of_bytes(start: bytes) -> str:
-    """Return what `kind_of` does, of the first bytes of a file."""
+    """Return what `kind_of` returns, given the first bytes of a file."""
     if _is_header(start):
         return "plain"
     for name, bits in (("GZIP", 31), ("ZLIB", 15)):

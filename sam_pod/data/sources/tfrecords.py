@@ -1,6 +1,6 @@
 """TFRecord files of others as a source: compressed, with raw pixels, any labels.
 
-Which split a file is of says its name or its folder, as with Parquet.
+The name of a file or of its folder says which split it is of, as with Parquet.
 """
 
 import dataclasses
@@ -48,10 +48,10 @@ def read(
     """Return the source in a folder of TFRecord files.
 
     Args:
-        folder: Files in folders below it count as well.
-        scratch: A folder for what must be unpacked.
-        asked: Which features are read.
-        wish: Which files are which split.
+        folder: The folder of the files; those in folders below it count as well.
+        scratch: A folder for unpacked files.
+        asked: The features to read.
+        wish: The user's choice of splits.
 
     Raises:
         UserError: no such files, one is damaged, or examples are not as they must be.

@@ -89,8 +89,8 @@ def of_archive(place: str, scratch: str) -> listing_lib.Listing:
     """List a tar, which may be packed, or a zip: its first bytes say which it is.
 
     Args:
-        place: Its path.
-        scratch: A folder for what is unpacked.
+        place: The archive's path.
+        scratch: A folder for unpacked files.
 
     Raises:
         UserError: it is broken or none, has a member that escapes, or images may be

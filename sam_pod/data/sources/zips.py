@@ -1,7 +1,8 @@
 """What is in a zip archive, and one member of it, by one read of the disk.
 
 Sizes of 4 GiB and above (zip64) and members that are stored or packed by deflate,
-bzip2 or lzma are read. What is encrypted or packed otherwise is refused by its name.
+bzip2 or lzma are read. Members that are encrypted or packed otherwise are refused by
+name.
 """
 
 import bz2
@@ -31,7 +32,7 @@ _METHODS = {
 def entries(place: str, path: str) -> Iterator[archives.Entry]:
     """Yield what is in a zip.
 
-    While it is read this takes about a kilobyte of memory for each.
+    While the zip is read, each member takes about a kilobyte of memory.
 
     Args:
         place: The name to use in an error.
@@ -93,13 +94,13 @@ def read(handle: int, offset: int, size: int, how: tuple[int, ...]) -> bytes:
     """Return the content of a member.
 
     Args:
-        handle: Of the file.
-        offset: Byte at which its header starts.
-        size: Unpacked.
-        how: It is packed; see `archives.Entry.packed`.
+        handle: The file's handle.
+        offset: The byte at which the member's header starts.
+        size: The member's bytes, unpacked.
+        how: The three numbers of `archives.Entry.packed`.
 
     Raises:
-        OSError, zlib.error, ...: as of archives.FAULTS.
+        OSError, zlib.error, ...: any of archives.FAULTS.
     """
     packed, method, crc32 = how
     block = os.pread(handle, _HEADER.size + 300 + packed, offset)
@@ -116,7 +117,7 @@ def read(handle: int, offset: int, size: int, how: tuple[int, ...]) -> bytes:
 
 
 def _unpacked(content: bytes, method: int, size: int) -> bytes:
-    """Return what is packed, and no more than a byte above the size that is said."""
+    """Return the unpacked bytes, at most one more than the size that is stated."""
     if method == zipfile.ZIP_DEFLATED:
         return zlib.decompressobj(-15).decompress(content, size + 1)
     if method == zipfile.ZIP_BZIP2:

@@ -46,9 +46,9 @@ def parse(
     """Return the values of the flags.
 
     Args:
-        argv: With the name of the command first.
-        datasets: The names that --dataset may have.
-        introduction: What help says before it says which sources there are.
+        argv: The command line, with the name of the command first.
+        datasets: The possible values of --dataset.
+        introduction: The text of the help that comes before the list of sources.
 
     Raises:
         UserError: a flag that is not known, or has no such value, or is missing.

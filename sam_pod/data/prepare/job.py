@@ -7,7 +7,7 @@ python -m sam_pod.data.prepare --dataset=imagenet --source=PATH --output=data/im
 python -m sam_pod.data.prepare --dataset=digits --output=data/digits
 
 --output must be empty or new. It appears whole or not at all, and the same source and
-options give the same bytes. Exit codes: 0 done, 1 a mistake to mend (one line says
+options give the same bytes. Exit codes: 0 done, 1 a mistake to fix (one line says
 which), 42 interrupted: the same command continues, as it does after any kill.
 """
 
@@ -46,8 +46,8 @@ def check_name(name: str, directory: str) -> None:
     """Refuse a name that no data set can have: see what lies in the folder, too.
 
     Args:
-        name: Value of `data.name`.
-        directory: Value of `data.dir`. A data set there has the name it was given.
+        name: The value of `data.name`.
+        directory: The value of `data.dir`. A data set there has its own name.
 
     Raises:
         UserError: with the nearest name.
@@ -68,11 +68,11 @@ def prepare(
 
     Args:
         dataset: One of READERS.
-        source: As of the flag.
+        source: The value of --source.
         output: A folder that is empty or does not exist.
-        num_shards: Files per split; 0: by the size.
-        caller: Its `raise_if_stopped` is called now and then; what it raises ends the
-            preparation.
+        num_shards: The files per split; 0 leaves them to the size.
+        caller: This process; its `raise_if_stopped` is called now and then, and what
+            that raises ends the preparation.
 
     Raises:
         UserError: the source, an example of it, or the output is not as it must be.
@@ -102,11 +102,11 @@ def prepare_with(
     Args:
         dataset: One of READERS.
         request: The source and where to write it.
-        name: Of the data set; that of the source.
-        encoding: 'raw' or 'encoded'; what suits the source.
-        num_shards: Files per split; 0: by the size.
-        num_processes: 0: as many as there are cores and work for them.
-        options: Others of `shards.ShardOptions`.
+        name: The data set's name; by default the source's.
+        encoding: 'raw' or 'encoded'; by default what suits the source.
+        num_shards: The files per split; 0 leaves them to the size.
+        num_processes: The processes; 0 for as many as there are cores and work.
+        options: Further options of `shards.ShardOptions`.
 
     Raises:
         UserError: the source, an example of it, or the output is not as it must be.
@@ -165,8 +165,8 @@ def turn(
     """Wait while another process prepares the same; enter whether it is to be done.
 
     Args:
-        values: Of this command's flags.
-        caller: Of this process.
+        values: The values of this command's flags.
+        caller: This process, as a caller.
 
     Raises:
         UserError: the other process has failed, or prepares it otherwise.

@@ -3,8 +3,8 @@
 With probability `rate` a label is flipped to one of the OTHER classes, each as likely:
 the new label never equals the old one, so that `rate` is the share of wrong labels.
 (Where a flip may give back the old one, as in some papers, that share is
-rate * (K - 1) / K of K classes.) What becomes of an example is a function of the seed
-and of its index in the source alone.
+rate * (K - 1) / K of K classes.) The flip of an example depends only on the seed and on
+its index in the source.
 """
 
 import dataclasses

@@ -29,7 +29,7 @@ class PixelSums:
         )
 
     def merge(self, other: "PixelSums") -> None:
-        """Take in what another has taken in."""
+        """Take in the sums of another."""
         self.count += other.count
         # Python's integers do not overflow where the squares are multiplied.
         self.sums = _added(self.sums, other.sums)

@@ -20,7 +20,7 @@ _TICK_SECONDS = 0.2
 
 
 class Died(errors.UserError):
-    """A process was killed by something else than us."""
+    """A process was killed from outside."""
 
 
 def run(
@@ -34,13 +34,13 @@ def run(
     """Return the results of all tasks, in the order of the tasks.
 
     Args:
-        work: A function of a module. It calls the `progress` it gets.
-        tasks: Taken one by one, as processes are free for them. They and the results
-            are pickled, unless there is one process: that is then this one.
-        num_processes: At most; each takes seconds to start.
-        set_up: Called first in each process other than this one.
-        progress: Called with what any of them tells, and with 0 now and then.
-        look: Called in this process with each result, as it comes.
+        work: A function of a module. It calls the `progress` that it gets.
+        tasks: The tasks, taken one by one by processes that are free. They and the
+            results are pickled, unless this process is the only one.
+        num_processes: The most processes; each takes seconds to start.
+        set_up: A function called first in each process other than this one.
+        progress: A function called with the numbers of all, and with 0 now and then.
+        look: A function called in this process with each result, as it comes.
 
     Raises:
         Died: a process was killed.
@@ -98,7 +98,7 @@ def _processes(
     context = multiprocessing.get_context("spawn")
     pipes, started = [], []
     awaited = signals.stops()
-    # They never see the signals that a terminal sends to all: we end them.
+    # They never see the signals that a terminal sends to all: this process ends them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
     try:
         for _ in range(count):

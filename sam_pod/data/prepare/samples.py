@@ -1,4 +1,4 @@
-"""What a few training examples say about all of them, before any is written."""
+"""What a few training examples show about all of them, before any is written."""
 
 from collections.abc import Iterator
 
@@ -6,8 +6,8 @@ from sam_pod.data.pictures import careful, decoding, headers
 from sam_pod.data.pictures import rules as rules_lib
 from sam_pod.data.stored import records
 
-_MUCH = 4  # Bits: what uses so many fewer becomes nearly black.
-_PLACES, _EACH = 8, 4  # Evenly spread, and examples one after the other at each.
+_MUCH = 4  # Bits: a picture that uses this many fewer becomes nearly black.
+_PLACES, _EACH = 8, 4  # Places, evenly spread, and consecutive examples at each.
 
 
 def first_shape(
@@ -26,14 +26,15 @@ def first_shape(
 
 
 def bits(source: records.Source, asked: str) -> tuple[int, str]:
-    """Return how many bits of 16-bit pictures are used, as `Rules.bits` has it.
+    """Return how many bits of 16-bit pictures are used, for `Rules.bits`.
 
-    And a line where most pictures use far fewer than the brightest: they become dark.
+    With it comes a line where most pictures use far fewer than the brightest, and so
+    become dark.
 
     Args:
-        source: Whose training examples are looked at.
-        asked: What a person said; 'auto' for what the largest value shows. A picture
-            with a larger one than that is refused when it is written.
+        source: The source whose training examples are looked at.
+        asked: The user's wish; 'auto' takes what the largest value shows. A picture
+            with a larger value is refused when it is written.
 
     Raises:
         UserError: `asked` is no such thing.

@@ -16,7 +16,7 @@ from sam_pod.data.stored import records, schema
 from sam_pod.storage import files, new_folder
 
 _FILE = "plan.json"
-_EXAMPLE_BYTES = 200  # About, beside the image: features, frame, index, state.
+_EXAMPLE_BYTES = 200  # Roughly, beside the image: features, frame, index, state.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _default_shards(num_bytes: int) -> int:
 def text(
     source: records.Source, rules: shard_writer.ShardRules, shards: list[Part]
 ) -> str:
-    """Return what must be the same for a shard that is there to be used again."""
+    """Return a text that must stay the same for an existing shard to be used again."""
     return json.dumps(
         {
             "tensorflow": tf.__version__,

@@ -28,15 +28,15 @@ STATE = ".prepare"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ShardRules:
-    """How examples are stored, and what is asked of them."""
+    """How examples are stored, and what they must fit."""
 
     encoding: str  # 'raw' or 'encoded'.
-    image_shape: tuple[int, int, int]  # (H, W, C); (0, 0, C) of encoded images.
+    image_shape: tuple[int, int, int]  # (H, W, C); (0, 0, C) for encoded images.
     image_size: int  # Images become squares of that size; 0: they stay as they are.
     num_classes: int
     noise: noise_lib.Noise | None
-    place: str  # Of the source.
-    decoded_channels: int  # Of images as the source has them.
+    place: str  # The source's path.
+    decoded_channels: int  # The channels of images as the source has them.
     pictures: rules_lib.PictureRules = rules_lib.DEFAULT
 
 
@@ -77,7 +77,7 @@ def use_one_thread() -> None:
 def write(task: Task, progress: pool.Progress) -> Done:
     """Write a shard and its index, unless they are there already.
 
-    What is returned has no `digests`: see `read_digests`.
+    The result has no `digests`: see `read_digests`.
 
     Raises:
         UserError: an example is not as it must be.
@@ -161,7 +161,7 @@ def _write(task: Task, progress: pool.Progress) -> Done:
 
 
 def _remove_other(path: str) -> None:
-    """Remove what is no file: through a link something else would be written."""
+    """Remove anything but a file: writing through a link would change another file."""
     if os.path.islink(path):
         os.unlink(path)
     elif os.path.isdir(path):
@@ -193,7 +193,7 @@ class _Examples:
         self._done.digests = "".join(digests)
 
     def _stored(self, chunk: list[records.Item]) -> Iterator[np.ndarray | bytes | None]:
-        """Return what is stored of each, and sum up its pixels; None for a bad one."""
+        """Return the stored form of each, and sum up its pixels; None for a bad one."""
         contents = [item.image for item in chunk if isinstance(item.image, bytes)]
         channels = self._rules.decoded_channels
         found = decoding.pictures(contents, channels, self._rules.pictures)

@@ -36,10 +36,10 @@ class ShardOptions:
     """How the examples are stored."""
 
     encoding: str = "raw"  # Or 'encoded': the bytes of JPEG, PNG and the like.
-    image_size: int = 0  # Raw images become squares of that size; 0: as they are.
-    channels: int = 0  # Raw images become grey (1) or colours (3); 0: as they are.
+    image_size: int = 0  # Raw images become squares of that size; 0: unchanged.
+    channels: int = 0  # Raw images become grey (1) or colours (3); 0: unchanged.
     skip_bad: bool = False  # Leave out images that cannot be decoded.
-    background: str = "white"  # What transparent pictures are laid over.
+    background: str = "white"  # The colour under transparent pictures.
     sixteen_bit: str = "auto"  # How many of 16 bits are used; 'full'; 'auto'.
     label_noise: float = 0.0  # See noise.py.
     noise_seed: int = 0
@@ -50,7 +50,7 @@ class Written:
     """What has been written, and what has been left out."""
 
     manifest: manifest_lib.Manifest
-    faults: tuple[tallies.Fault, ...]  # Of the images that cannot be decoded.
+    faults: tuple[tallies.Fault, ...]  # The images that cannot be decoded.
 
     @property
     def skipped(self) -> tuple[str, ...]:
@@ -77,15 +77,17 @@ def write_with(
     """Write all splits of a source to the folder `output`.
 
     Args:
-        source: Where the examples come from.
+        source: The source of the examples.
         output: A folder that is empty or does not exist.
-        num_shards: Files per split, at most one for each example; 0: by the size.
-        options: How the examples are stored.
-        num_processes: At most one for each shard; 1: all is done in this process.
-        progress: Called with the number of examples that were written since it was
-            called last; what it raises ends the work.
-        say: Called with the first picture that cannot be used, where much is left to
-            do; all of them are in what is returned or raised.
+        num_shards: The files per split, at most one for each example; 0 leaves them to
+            the size.
+        options: The way in which examples are stored.
+        num_processes: The processes, at most one for each shard; with 1 this process
+            does all of it.
+        progress: A function called with the number of examples written since its last
+            call; what it raises ends the work.
+        say: A function called with the first picture that cannot be used, where much
+            is left to do; the result or the error has all of them.
 
     Raises:
         UserError: `output` cannot be written, or an example does not fit the source.
@@ -126,7 +128,7 @@ def write_with(
 
 
 def check(num_shards: int, options: ShardOptions) -> None:
-    """Refuse options that cannot be.
+    """Refuse options that are impossible.
 
     Raises:
         UserError: naming one.
@@ -160,7 +162,7 @@ def check(num_shards: int, options: ShardOptions) -> None:
 def _decided(
     source: records.Source, options: ShardOptions
 ) -> tuple[records.Source, shard_writer.ShardRules]:
-    """Return a source with what is decided of all of it, and how it is written."""
+    """Return a source with the decisions for all of it, and how it is written."""
     source = _with_readable_classes(source)
     bits, line = samples.bits(source, options.sixteen_bit)
     if line:

@@ -1,4 +1,4 @@
-"""What became of the pictures of a data set: counted, and said in a few lines."""
+"""What happened to the pictures of a data set: counted, and reported in a few lines."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from sam_pod.data.pictures import careful
 from sam_pod.data.stored import names
 
 NAMED = 10  # Pictures that an error names; the others are a number.
-_MANY = 1000  # Pictures that take so long that a fault is said before them.
+_MANY = 1000  # Pictures that take so long that a fault is reported before them.
 
 Fault = tuple[str, str]  # Which picture, and what is wrong: 'is a text, which …'.
 
@@ -24,7 +24,7 @@ class Tally:
     converted: dict[str, int] = dataclasses.field(default_factory=dict)  # By kind.
 
     def count(self, label: int, key: str, picture: careful.Picture) -> None:
-        """Take in what became of one picture."""
+        """Take in what happened to one picture."""
         if picture.pixels is None:
             _add(self.left_out, str(label))
             self.faults.append((key, picture.fault))
@@ -54,7 +54,7 @@ def merged(tallies: Iterable[Tally]) -> Tally:
 
 
 class FirstFault:
-    """Says the first picture that cannot be used, where the end is far."""
+    """Reports the first picture that cannot be used, where the end is far."""
 
     def __init__(
         self, place: str, total: int, skip_bad: bool, say: Callable[[str], object]
@@ -62,17 +62,17 @@ class FirstFault:
         """Take what will be looked at.
 
         Args:
-            place: That the pictures are in.
-            total: Their number.
+            place: The place of the pictures.
+            total: The number of pictures.
             skip_bad: Whether such pictures are left out.
-            say: Called with a line, once at most.
+            say: A function called with a line, at most once.
         """
         self._place, self._left, self._say = place, total, say
         self._way = "left out" if skip_bad else "no set is written with it"
         self._is_said = False
 
     def look(self, tally: Tally) -> None:
-        """Take in what became of some pictures."""
+        """Take in what happened to some pictures."""
         self._left -= sum(tally.written.values()) + len(tally.faults)
         if self._is_said or not tally.faults or self._left < _MANY:
             return
@@ -116,9 +116,9 @@ def check_faults(faults: Sequence[Fault], total: int, place: str) -> None:
     """Refuse pictures that cannot be used.
 
     Args:
-        faults: All of them.
-        total: How many pictures were looked at.
-        place: That they are in.
+        faults: All pictures that cannot be used.
+        total: The number of pictures that were looked at.
+        place: The place of the pictures.
 
     Raises:
         UserError: there are some; the first are named.
@@ -157,9 +157,9 @@ def check_classes(
     """Refuse that leaving out bad pictures leaves nothing of a class to train on.
 
     Args:
-        totals: Of each split.
-        classes: Names of the labels.
-        place: That the pictures are in.
+        totals: The counts of each split.
+        classes: The names of the labels.
+        place: The place of the pictures.
 
     Returns:
         A line for each other split in which some class has none left.

@@ -1,8 +1,8 @@
 """Read again what storage has failed to give, by graph operations alone.
 
-The hosts of a slice have no Python of ours, and a compiled loop that has failed cannot
-go on from where it was: so a read that fails is repeated inside the dataset. Nothing is
-skipped: the last attempt raises what is wrong.
+The hosts of a slice run none of this Python, and a compiled loop that has failed cannot
+continue where it was, so a read that fails is repeated inside the dataset. Nothing is
+skipped: the last attempt raises the error.
 """
 
 import tensorflow as tf
@@ -13,8 +13,8 @@ from sam_pod.storage import retries
 def persistent(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Return the first element of a dataset, read again after pauses while that fails.
 
-    For as long as `retries` says, when this is called. It costs a quarter of a
-    millisecond: for what comes over a network.
+    It retries for as long as `retries` says when this is called. It costs a quarter of
+    a millisecond, so it is for what comes over a network.
     """
 
     def read(number: tf.Tensor) -> tf.data.Dataset:

@@ -1,4 +1,4 @@
-"""What a step takes: the examples of a batch."""
+"""The examples of a batch, as a step takes them."""
 
 from typing import NamedTuple
 

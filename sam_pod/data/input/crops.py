@@ -5,22 +5,23 @@
     tf.image.decode_and_crop_jpeg(image, box, channels=3)
 
 Pure functions of the image's shape, int32 `[..., 2]`: height, width; of one image or of
-a batch. A box is int32 `[..., 4]`, inside the image: y, x, height, width. Few
-operations: of one image each takes a microsecond or two, and decoding it a thousand.
+a batch. A box is int32 `[..., 4]`, inside the image: y, x, height, width. The
+operations are few, because each takes a microsecond or two for one image, and decoding
+a thousand.
 """
 
 import math
 
 import tensorflow as tf
 
-AREA = (0.08, 1.0)  # Of the image's area.
+AREA = (0.08, 1.0)  # As a part of the image's area.
 ASPECT = (3 / 4, 4 / 3)  # Width over height.
 _ATTEMPTS = 10
 NUM_DRAWS = 2 * _ATTEMPTS + 2  # Area and aspect of each attempt; then row and column.
 
 
 def tries(uniform: tf.Tensor) -> tf.Tensor:
-    """Return what `random_box` takes of draws: the same for images of any shape.
+    """Return the part of `random_box` that is the same for images of any shape.
 
     Args:
         uniform: `[..., NUM_DRAWS]` in [0, 1).
@@ -46,8 +47,8 @@ def random_box(shape: tf.Tensor, tries: tf.Tensor) -> tf.Tensor:
     aspect is allowed.
 
     Args:
-        shape: Of the image.
-        tries: As of `tries`.
+        shape: The image's shape.
+        tries: The tries, as returned by `tries`.
     """
     sizes, place = tries[..., :-1], tries[..., -1]
     scale = tf.sqrt(tf.cast(tf.reduce_prod(shape, -1), tf.float32))
@@ -70,8 +71,8 @@ def central_box(shape: tf.Tensor, fraction: float = 0.875) -> tf.Tensor:
     the middle 224 (arXiv 1409.1556; tensorflow/tpu, resnet_preprocessing.py).
 
     Args:
-        shape: Of the image.
-        fraction: In (0, 1].
+        shape: The image's shape.
+        fraction: The fraction, in (0, 1].
     """
     shorter = tf.cast(tf.reduce_min(shape, -1, keepdims=True), tf.float32)
     side = tf.maximum(tf.cast(fraction * shorter, tf.int32), 1)

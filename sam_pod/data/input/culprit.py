@@ -8,8 +8,8 @@ import tensorflow as tf
 from sam_pod.data.input import random_access
 from sam_pod.storage import files
 
-# What TensorFlow raises where the content of a file is not as it must be; also
-# NotFoundError: behind the end of a file it goes on in a next one, and there is none.
+# TensorFlow's errors about the content of a file. NotFoundError is one of them: behind
+# the end of a file it looks for a next one, and there is none.
 OF_CONTENT = (
     tf.errors.DataLossError,
     tf.errors.InvalidArgumentError,
@@ -28,10 +28,10 @@ def first(
     """Return in one line what is wrong with the first bad one of `rows`; '' if none is.
 
     Args:
-        records: Of their split.
-        parse: Makes an example of the bytes of its record, a string, in a graph.
-        rows: Numbers of records, which are read one after the other.
-        split: Its name among the files: 'train' or 'test'.
+        records: The records of the split.
+        parse: A function that makes an example of a record's bytes, in a graph.
+        rows: The numbers of the records, which are read one after the other.
+        split: The name of the split among the files: 'train' or 'test'.
     """
     parse = tf.function(parse, input_signature=[tf.TensorSpec([], tf.string)])
     for row in rows:
@@ -61,5 +61,5 @@ def _reason(error: tf.errors.OpError) -> str:
     """Return the words of an error without the operations that they came through."""
     words = re.sub(r"\{\{.*?\}\}|\[+.*?\]+|name: *$", " ", error.message)
     lines = [" ".join(line.split()) for line in words.splitlines()]
-    # Before it come the lines of Python that made the graph.
+    # The lines of Python that made the graph come before it.
     return [line for line in lines if line][-1].rstrip(" .")[:200]

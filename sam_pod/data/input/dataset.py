@@ -1,4 +1,4 @@
-"""The data set that a config names: what it holds, and how it is to be read."""
+"""The data set that a config names: what it holds, and how it is read."""
 
 import dataclasses
 import math
@@ -52,9 +52,10 @@ def is_foreign(config: ml_collections.ConfigDict) -> bool:
 
 
 def held_out(config: ml_collections.ConfigDict) -> int | None:
-    """Return how many training examples are for validation; None where it has its own.
+    """Return how many training examples are for validation.
 
-    Its own split is the one called 'validation' in the manifest.
+    It is None where the set has a split of its own, called 'validation' in the
+    manifest.
     """
     has_own = config.data.validation == "split"
     return None if has_own else config.data.validation_examples
@@ -64,12 +65,12 @@ def read_manifest(
     config: ml_collections.ConfigDict,
     raise_if_stopped: Callable[[], object] = lambda: None,
 ) -> manifest_lib.Manifest:
-    """Return what the data set holds.
+    """Return the data set's manifest.
 
     Args:
-        config: Validated.
-        raise_if_stopped: Called after each file that is scanned; what it raises ends
-            the scan.
+        config: A validated config.
+        raise_if_stopped: A function called after each file that is scanned; what it
+            raises ends the scan.
 
     Raises:
         UserError: there is none, or its name is not `data.name`.
@@ -124,11 +125,11 @@ def as_decided(
     """Return the config with the channels on which the run decided when it began.
 
     Args:
-        config: Validated.
-        decisions: By config key, as the workdir has them; None before a run begins.
+        config: A validated config.
+        decisions: The workdir's decisions by config key; None before a run begins.
 
     Raises:
-        UserError: the workdir says what nobody decides.
+        UserError: the workdir has an impossible decision.
     """
     decided = (decisions or {}).get(CHANNELS, 0)
     if decided not in (0, 1, 3):
@@ -147,7 +148,7 @@ def as_decided(
 def image_shape(
     config: ml_collections.ConfigDict, manifest: manifest_lib.Manifest
 ) -> tuple[int, int, int]:
-    """Return (H, W, C) of what the model sees.
+    """Return (H, W, C) of the images that the model sees.
 
     Raises:
         UserError: images of any size, or parts of any shape, and no size is set.
@@ -164,7 +165,7 @@ def image_shape(
 
 
 def channels(config: ml_collections.ConfigDict, manifest: manifest_lib.Manifest) -> int:
-    """Return how many channels the model sees; 0 for what is stored.
+    """Return how many channels the model sees; 0 for those that are stored.
 
     Grey images that are stored as colours are grey for a model of one channel.
 

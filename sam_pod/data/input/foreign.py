@@ -1,9 +1,9 @@
-"""TFRecord sets that were not written by us, read through a map of their features.
+"""TFRecord sets that other tools wrote, read through a map of their features.
 
     TFDS        name-train.tfrecord-00000-of-00016: 'image', 'label'
     ImageNet    train-00000-of-01024: 'image/encoded', 'image/class/label' from 1 on
 
-The files are scanned once; what is known of them then is a manifest as of `prepare`.
+The files are scanned once, which gives a manifest like those of `prepare`.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from sam_pod.storage import files
 
 @dataclasses.dataclass(frozen=True)
 class ForeignFiles:
-    """How a set is laid out."""
+    """The files and features of a set."""
 
     name: str
     patterns: Mapping[str, str]  # Of file names, by the names in records.SPLITS.
@@ -39,10 +39,10 @@ def read(
     """Return the manifest of a set, and the offsets of its records by split.
 
     Args:
-        directory: Of the files.
-        layout: Of the set.
-        raise_if_stopped: Called after each file that is scanned; what it raises ends
-            the scan.
+        directory: The folder of the files.
+        layout: The set's layout.
+        raise_if_stopped: A function called after each file that is scanned; what it
+            raises ends the scan.
 
     Raises:
         UserError: no file has such a name, a file is damaged, or an example does not

@@ -1,6 +1,6 @@
-"""What was found out about a data set once, kept for the next time.
+"""Facts about a data set that were found once and are kept for the next time.
 
-It lies in `.sam_pod` beside the data, or where that cannot be written in the user's
+They lie in `.sam_pod` beside the data or, if that cannot be written, in the user's
 cache folder.
 """
 
@@ -20,7 +20,7 @@ FOLDER = ".sam_pod"
 
 
 def read(directory: str, kind: str) -> Any:
-    """Return what `write` was given for this kind; None when there is nothing."""
+    """Return the value that `write` kept for this kind; None when there is none."""
     for path in _places(directory, kind):
         try:
             found = files.parse_json(files.read(path) or "")

@@ -1,8 +1,8 @@
-"""Where each record of a prepared data set is; what changed since is refused.
+"""Where each record of a prepared data set is; a set that has changed is refused.
 
-A set of up to a gibibyte is read byte by byte at each start. Of a larger one the sizes
+A set of up to a gibibyte is read byte by byte at each start. For a larger one the sizes
 of the files and the offset indexes are compared with the manifest, and the checksums of
-each record are when it is read; `sam_pod.data.inspect` checks all of it.
+a record when it is read; `sam_pod.data.inspect` checks everything.
 """
 
 import concurrent.futures
@@ -28,13 +28,13 @@ def read(
     manifest: manifest_lib.Manifest,
     raise_if_stopped: Callable[[], object] = lambda: None,
 ) -> dict[str, list[np.ndarray]]:
-    """Return the offsets of its records by split, as of `offsets.read`.
+    """Return the offsets of its records by split, as returned by `offsets.read`.
 
     Args:
-        directory: Of the shards.
-        manifest: Of them.
-        raise_if_stopped: Called after each file that is scanned; what it raises ends
-            the scan.
+        directory: The folder of the shards.
+        manifest: The manifest of the shards.
+        raise_if_stopped: A function called after each file that is scanned; what it
+            raises ends the scan.
 
     Raises:
         UserError: a shard is missing, or is not the one that the manifest describes.
@@ -93,7 +93,7 @@ def _scanned(
     split: str,
     raise_if_stopped: Callable[[], object],
 ) -> list[np.ndarray]:
-    """Return the offsets of a split that has no indexes: of schema 1."""
+    """Return the offsets of a split without indexes, as in schema 1."""
     shards = {shard.file: shard for shard in manifest.splits[split]}
 
     def look(path: str) -> framing.Scan:

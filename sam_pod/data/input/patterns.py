@@ -1,4 +1,4 @@
-"""Which files a pattern of names means, in a folder and in those below it."""
+"""The files that a pattern of names means, in a folder and in those below it."""
 
 import fnmatch
 import os
@@ -14,9 +14,9 @@ def matching(directory: str, pattern: str, key: str) -> list[str]:
     """Return the names of files that fit a pattern, such as 'train/train-*'.
 
     Args:
-        directory: That they are in, or in folders of it.
-        pattern: Each part between slashes fits a name as in a shell.
-        key: It is the value of, for an error.
+        directory: The folder of the files, or one above it.
+        pattern: A pattern in which each part between slashes fits a name as in a shell.
+        key: The config key that has this value, for an error.
 
     Raises:
         UserError: none fits, or folders do.
@@ -62,7 +62,7 @@ def packed(path: str) -> str:
 
 
 def way_on(directory: str, names: features.Features, more: str = "") -> str:
-    """Return the line that makes a prepared set of one that cannot be read as it is."""
+    """Return the command that makes a prepared set of one that cannot be read as is."""
     return (
         f"Convert the set, once: `{schema.PREPARE} --dataset=tfrecord "
         f"--source={directory} {more}--output=NEW_FOLDER --image_column={names.image} "

@@ -27,7 +27,7 @@ InputFn = Callable[[tf.distribute.InputContext], tf.data.Dataset]
 
 # The held-out examples are the same for every `seed`, so that runs can be compared.
 _HOLDOUT_SEED = (20101412, 0)
-# Sets the draws of a step's image parts apart from all else that `seed` draws.
+# Separates the draws of a step's image parts from all others of `seed`.
 _PARTS_STREAM = 20140917
 
 
@@ -38,7 +38,7 @@ class Split:
     directory: str
     manifest: manifest_lib.Manifest
     stored: str  # The split of the manifest whose shards it is read from.
-    first: int  # It is examples [first, first + num_examples) of a fixed shuffle.
+    first: int  # Examples [first, first + num_examples) of a fixed shuffle are in it.
     num_examples: int
     view: reading.View = reading.AS_STORED
 
@@ -64,11 +64,11 @@ def splits(
     """Return the splits 'train', 'validation' and 'test'.
 
     Args:
-        directory: Of the shards.
-        manifest: Of them.
-        held_out: So many training examples are for validation; None: the split of that
-            name is, and all of training trains.
-        view: How their examples are read.
+        directory: The folder of the shards.
+        manifest: The manifest of the shards.
+        held_out: The number of training examples for validation; None if the split of
+            that name is for validation, and all of training trains.
+        view: The way in which their examples are read.
 
     Raises:
         UserError: nothing is left to train on, or there is no split for validation.
@@ -131,7 +131,7 @@ def training(
     steps_per_epoch(split, global_batch_size)  # One at least.
     draws = split.view.random_parts
 
-    @tf.autograph.experimental.do_not_convert  # Reading our sources takes a second.
+    @tf.autograph.experimental.do_not_convert  # Reading the sources takes a second.
     def input_fn(context: tf.distribute.InputContext) -> tf.data.Dataset:
         size = global_batch_size // context.num_replicas_in_sync
         turns = _turns(context, start_step, tf.int64.max)
@@ -141,7 +141,7 @@ def training(
             shuffled = training_places(split, global_batch_size, seed, step, rows)
             if not draws:
                 return reading.Places(shuffled)
-            # All replicas draw for the whole global batch, and take what is theirs.
+            # All replicas draw for the whole global batch, and take their own rows.
             key = tf.stack([tf.constant(seed ^ _PARTS_STREAM, tf.int64), step])
             shape = [global_batch_size, crops.NUM_DRAWS + 1]
             uniform = tf.gather(tf.random.stateless_uniform(shape, key), rows)
@@ -160,11 +160,11 @@ def training_places(
     """Return which examples of a split stand in some rows of a step's global batch.
 
     Args:
-        split: That is trained on.
-        global_batch_size: Over all replicas.
-        seed: Of the run.
-        step: From 0 on, int64.
-        rows: int64 `[B]`.
+        split: The split to train on.
+        global_batch_size: The examples of a step over all replicas.
+        seed: The run's seed.
+        step: The step, from 0 on, int64.
+        rows: Rows of the step's global batch, int64 `[B]`.
     """
     epoch_steps = steps_per_epoch(split, global_batch_size)
     epoch = step // epoch_steps
@@ -239,9 +239,9 @@ def _examples(
     """Turn a dataset of `reading.Places` in a split into one of (images, labels).
 
     Args:
-        split: That they are in.
-        places: Of batches.
-        size: Of a batch.
+        split: The split of the examples.
+        places: The places of each batch.
+        size: The examples of a batch.
         draws: Whether random parts are drawn.
     """
     if split.view.is_held and not draws:
@@ -261,8 +261,8 @@ def all_rows(split: Split) -> np.ndarray:
 
 
 def _without_autotune(batches: tf.data.Dataset) -> tf.data.Dataset:
-    # There is nothing to tune, and its thread sleeps up to a minute at a time, for
-    # which whoever drops the iterator has to wait.
+    # There is nothing to tune, and dropping the iterator would wait for the tuning
+    # thread, which sleeps up to a minute at a time.
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.with_options(options)

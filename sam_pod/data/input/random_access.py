@@ -42,8 +42,8 @@ class Records:
         ends, offsets = tf.constant(self._ends), tf.constant(self._offsets)
         file = tf.searchsorted(ends, row[None], side="right", out_type=tf.int64)[0]
         start, end = offsets[row + file], offsets[row + file + 1]
-        # Of files that are all of s3://, and on a TPU's host of gs://, it would ask for
-        # 127 MiB, whatever it is told. The second one is never opened.
+        # For files that are all on s3://, and on a TPU's host on gs://, it would ask
+        # for 127 MiB, whatever the buffer. The second one is never opened.
         reader = tf.raw_ops.TFRecordDatasetV2(
             filenames=tf.stack([tf.constant(self._paths)[file], ""]),
             compression_type="",

@@ -1,7 +1,7 @@
 """Examples out of the shards: all of a split at once, or those that are asked for.
 
-Both ways give the same bytes. Graph operations on files alone, because the hosts of a
-slice have no Python of ours.
+Both ways give the same bytes. They are graph operations on files, because the hosts of
+a slice run none of this Python.
 """
 
 import dataclasses
@@ -19,9 +19,9 @@ from sam_pod.data.stored import features, grey
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.storage import files
 
-CENTRAL_FRACTION = 0.875  # Of the shorter side, where training sees random parts.
+CENTRAL_FRACTION = 0.875  # Of the shorter side, if training sees random parts.
 
-_BUFFER_BYTES = 8 << 20  # Of one request, where a whole file is read.
+_BUFFER_BYTES = 8 << 20  # In one request, where a whole file is read.
 # Of the images that are put together at a time, where all are held.
 _PART_BYTES = 16 << 20
 _LOOKED_AT = 256  # Examples at a time, where some are left out.
@@ -34,10 +34,10 @@ _REMOTE_REQUESTS = 128
 class View:
     """How examples become arrays; the defaults are for raw images as they are."""
 
-    image_size: int = 0  # Of a side; 0 for the stored size.
-    channels: int = 0  # 1 for grey, 3; 0 as they are stored.
+    image_size: int = 0  # Pixels of a side; 0 for the stored size.
+    channels: int = 0  # 1 for grey, 3 for colours; 0 as they are stored.
     random_parts: bool = False  # Inception's crop in training.
-    mirrors: bool = False  # Of those parts every other one, by chance.
+    mirrors: bool = False  # Whether half of those parts, at random, are mirrored.
     is_held: bool = True  # Decoded once and held in memory; else read when needed.
     names: features.Features = features.PREPARED
     # By stored split, one array for each shard, as of `offsets.read`.
@@ -50,10 +50,10 @@ AS_STORED = View()
 
 
 class Places(NamedTuple):
-    """Which examples a batch has, and what is drawn for each; None where nothing is."""
+    """The examples of a batch, and the draws for each; None where nothing is drawn."""
 
     rows: tf.Tensor  # int64 `[B]`: their numbers in a split, or in its files.
-    box_draws: tf.Tensor | None = None  # Of `crops.tries`, float32 `[B, ...]`.
+    box_draws: tf.Tensor | None = None  # As returned by `crops.tries`, `[B, ...]`.
     mirrored: tf.Tensor | None = None  # bool `[B]`.
 
 
@@ -63,9 +63,9 @@ def image_shape(
     """Return (H, W, C) of the images that a model sees.
 
     Args:
-        manifest: Of the images.
-        image_size: As `View.image_size`.
-        channels: As `View.channels`.
+        manifest: The manifest of the images.
+        image_size: The value of `View.image_size`.
+        channels: The value of `View.channels`.
 
     Raises:
         UserError: images of any size, and none is asked for.
@@ -99,7 +99,7 @@ class Reader:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of what comes out."""
+        """(H, W, C) of the images that come out."""
         return image_shape(self.manifest, self.view.image_size, self.view.channels)
 
     @property
@@ -112,7 +112,8 @@ class Reader:
 
         Args:
             batches: Places whose rows are places in `rows`.
-            rows: int64 `[N]`: all that may be asked for; read once, before the first.
+            rows: The rows that may be asked for, int64 `[N]`; read once, before the
+                first batch.
         """
         total = self.manifest.num_examples(self.stored)
         wanted, order = _chosen(rows, total)
@@ -206,9 +207,9 @@ class Reader:
         """Return image and label of one serialized example.
 
         Args:
-            serialized: A string.
-            box_draws: As `Places.box_draws`, of this one; None for the middle.
-            mirrored: Whether it is, a scalar; None for no.
+            serialized: The serialized example, a string.
+            box_draws: The example's row of `Places.box_draws`; None for the middle.
+            mirrored: Whether it is mirrored, a scalar; None for no.
         """
         contents, labels = self._features(serialized[None])
 
@@ -260,9 +261,9 @@ def _together(parts: tf.data.Dataset, size: int, count: int) -> tf.data.Dataset:
     """Yield the examples of all parts at once, with zeros behind the last.
 
     Args:
-        parts: `size` examples each; what is left in the last.
-        size: Of a part.
-        count: Examples in all; where one is missing, an error or nothing comes.
+        parts: Parts of `size` examples; the last has the rest.
+        size: The examples of a part.
+        count: The examples in all; if one is missing, an error or nothing comes.
     """
 
     def filled(start: tf.Tensor, examples: tuple) -> tuple[tf.Tensor, ...]:

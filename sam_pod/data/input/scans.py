@@ -18,7 +18,7 @@ from sam_pod.data.input import notes
 from sam_pod.data.stored import framing, offsets
 from sam_pod.storage import files
 
-_THREADS = 16  # More of them than cores: a scan waits for the storage, too.
+_THREADS = 16  # More than there are cores: a scan waits for the storage, too.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Scanned:
     num_bytes: int
     modified: int  # Nanoseconds.
     crc32: int  # zlib.crc32 of the whole file.
-    offsets: np.ndarray  # As of `offsets.read`.
+    offsets: np.ndarray  # As returned by `offsets.read`.
 
     @property
     def index_crc32(self) -> int:
-        """zlib.crc32 of what its index would be."""
+        """The zlib.crc32 that its index would have."""
         return zlib.crc32(offsets.encode(self.offsets[:-1], self.num_bytes))
 
 
@@ -48,12 +48,12 @@ def scan(
     """Return what is known of the files `names`; those that are not known are scanned.
 
     Args:
-        directory: That they are in, local or remote.
-        names: Of files.
-        look: Scans the file of a path; raises where it does not fit.
-        kind: Of what `look` looks for; what another kind has seen does not count.
-        raise_if_stopped: Called after each file that is scanned; what it raises ends
-            the scan.
+        directory: The local or remote folder of the files.
+        names: The names of the files.
+        look: A function that scans the file of a path, and raises if it does not fit.
+        kind: The kind of the scan; scans of another kind do not count.
+        raise_if_stopped: A function called after each file that is scanned; what it
+            raises ends the scan.
     """
     known = {found.file: found for found in _remembered(directory, kind)}
     stats = {name: _stat(os.path.join(directory, name)) for name in names}
@@ -99,7 +99,7 @@ def _scan_all(
 
 
 def _stat(path: str) -> tuple[int, int]:
-    """Return the size of a file, and when it was changed as far as that can be told."""
+    """Return the size of a file, and when it was changed, 0 if that is not known."""
     if not files.is_remote(path):
         found = os.stat(path)
         return found.st_size, found.st_mtime_ns

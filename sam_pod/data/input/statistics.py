@@ -1,4 +1,4 @@
-"""Mean and deviation of the pixels of TFRecord sets that were not written by us."""
+"""Mean and deviation of the pixels of TFRecord sets that other tools wrote."""
 
 import math
 import os
@@ -12,7 +12,7 @@ from sam_pod.data.pictures import decoding
 from sam_pod.data.stored import features, records
 from sam_pod.data.stored import manifest as manifest_lib
 
-EXAMPLES = 4096  # That mean and deviation are of, evenly spaced.
+EXAMPLES = 4096  # Examples for mean and deviation, evenly spaced.
 CHANNELS = 3
 
 
@@ -25,10 +25,10 @@ def read(
     """Return mean and deviation of each channel, as kept or computed again.
 
     Args:
-        directory: Of the set.
-        manifest: Of it.
+        directory: The set's folder.
+        manifest: The set's manifest.
         sample: The records to train on.
-        names: Of the features.
+        names: The names of the features.
 
     Raises:
         UserError: an image cannot be decoded.

@@ -1,7 +1,7 @@
 """From a stored image to the square that a model sees, uint8 `[S, S, C]`.
 
-Graph operations on one image. Of a JPEG only the part that is looked at is decoded;
-whatever else TensorFlow decodes is decoded whole, then cut.
+These are graph operations on one image. Only the part of a JPEG that is looked at is
+decoded; other kinds are decoded whole, then cut.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ class Stored:
     """How images are stored."""
 
     encoding: str  # 'raw' or 'encoded'.
-    shape: tuple[int, int, int]  # (H, W, C); (0, 0, C) of encoded images.
+    shape: tuple[int, int, int]  # (H, W, C); (0, 0, C) for encoded images.
 
 
 def view(content: tf.Tensor, stored: Stored, box: BoxFn, size: int) -> tf.Tensor:
@@ -29,9 +29,9 @@ def view(content: tf.Tensor, stored: Stored, box: BoxFn, size: int) -> tf.Tensor
 
     Args:
         content: The bytes of the image, a scalar.
-        stored: What they are.
-        box: Which part.
-        size: Of a side; a part of that size already is left as it is.
+        stored: The way in which it is stored.
+        box: The box of the part.
+        size: The pixels of a side; a part that has this size is left as it is.
     """
     channels = stored.shape[2]
     if stored.encoding == "raw":
@@ -47,7 +47,7 @@ def view(content: tf.Tensor, stored: Stored, box: BoxFn, size: int) -> tf.Tensor
 
 
 def mirror(image: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
-    """Return the image, left for right where the bool scalar says so.
+    """Return the image, mirrored left to right where the bool scalar is true.
 
     While a processor has the image at hand this takes some ten microseconds for
     224x224; in the step, on a batch that it has to fetch once more, about a hundred.

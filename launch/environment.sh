@@ -48,7 +48,7 @@ pip_failed() {
     "\`pip config list\` and PIP_... in the environment say" >&2
 }
 
-# Of several processes one installs; the others wait for it, and find everything there.
+# One of several processes installs; the others wait for it, and find everything there.
 make_environment() {
   if is_installed "$1" || ! command -v flock >/dev/null; then
     install_environment "$1"

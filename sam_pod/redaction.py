@@ -16,7 +16,7 @@ _PARAMETER = re.compile(
     r"SharedAccessSignature)(=|: ?)[^\s&,;'\"]+",
     re.IGNORECASE,
 )
-# Of the environment that the file systems read their credentials from.
+# Variables of the environment from which the file systems read their credentials.
 _VARIABLE = re.compile(
     r"AWS_\w*(KEY|TOKEN)\w*|TF_AZURE_STORAGE_\w*(KEY|SAS)|GOOGLE_AUTH_TOKEN\w*"
 )

@@ -42,7 +42,7 @@ from sam_pod.machines import accelerators
 from sam_pod.process import command
 
 _LABEL = r"[a-z]([-a-z0-9]*[a-z0-9])?"
-# Of github.com/distribution/reference, without a digest's other algorithms.
+# From github.com/distribution/reference, without a digest's other algorithms.
 _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _IMAGE = (
     rf"([A-Za-z0-9][-A-Za-z0-9.]*(:[0-9]+)?/)?{_PART}(/{_PART})*"
@@ -57,14 +57,14 @@ def _flags() -> flags.FlagValues:
         field.name: field.default for field in dataclasses.fields(jobset.Training)
     }
     for name, text in {
-        "name": "Of the JobSet.",
+        "name": "Name of the JobSet.",
         "accelerator_type": "Such as v5litepod-4.",
-        "image": "Of the container, such as REGION-docker.pkg.dev/PROJECT/REPO/NAME:1.",
+        "image": "The container's, such as REGION-docker.pkg.dev/PROJECT/REPO/NAME:1.",
         "workdir": "gs://BUCKET/FOLDER of the run.",
         "topology": "Such as 4x4x8; by default the usual one.",
         "reservation": "Name of a reservation of TPUs.",
-        "namespace": "Of the JobSet; by default kubectl's.",
-        "service_account": "Of Kubernetes, with rights on the buckets.",
+        "namespace": "Namespace of the JobSet; by default kubectl's.",
+        "service_account": "Kubernetes' account, with rights on the buckets.",
     }.items():
         flags.DEFINE_string(name, "", text, flag_values=values)
     flags.DEFINE_bool("spot", False, "Use Spot nodes.", flag_values=values)
@@ -76,8 +76,8 @@ def _flags() -> flags.FlagValues:
         flag_values=values,
     )
     for name, text in {
-        "max_restarts": "Of the JobSet in all.",
-        "grace_period_seconds": "From SIGTERM to SIGKILL, to save in.",
+        "max_restarts": "Restarts of the JobSet in all.",
+        "grace_period_seconds": "Seconds from SIGTERM to SIGKILL, to save in.",
     }.items():
         flags.DEFINE_integer(name, default[name], text, 0, flag_values=values)
     return values

@@ -70,7 +70,7 @@ def _up(values: flags.FlagValues, rest: Sequence[str]) -> int:
         )
         return 0
     if compiles and (code := checks.compile_run(words)):
-        say("Nothing was asked for; --nopreflight goes on without these checks.")
+        say("Nothing was asked for; --nopreflight continues without these checks.")
         return code
     the_slice = provision.Slice(place, values.poll_seconds)
     run = story.Run(request, arguments, tpu_flags.rule(values))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sam_pod import errors
 
-TPU_PORT = 8470  # Of the gRPC server on each host.
+TPU_PORT = 8470  # The port of the gRPC server on each host.
 
 
 @dataclasses.dataclass(frozen=True)

@@ -229,7 +229,7 @@ class Slice:
 
 
 def say(text: str) -> None:
-    """Tell the launcher's user, who may have closed the terminal."""
+    """Print a line for the launcher's user, who may have closed the terminal."""
     with contextlib.suppress(OSError):
         print(f"[launcher] {text}", flush=True)
 

@@ -134,7 +134,7 @@ def account_for(
             the_slice.tear_down()
         return code
     except Interrupted:
-        say("Interrupted; what was begun on the slice goes on without the launcher.")
+        say("Interrupted; work on the slice continues without the launcher.")
         return EXIT_INTERRUPTED
     finally:
         if the_slice.touched:

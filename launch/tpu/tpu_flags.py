@@ -10,7 +10,7 @@ from sam_pod import errors
 from sam_pod.machines import accelerators
 
 _TEXTS = {
-    "name": "Of the slice; one name is one slice.",
+    "name": "Name of the slice; one name is one slice.",
     "zone": "Such as us-central2-b.",
     "project": "By default that of gcloud's configuration.",
     "accelerator_type": "Such as v4-32.",
@@ -22,8 +22,8 @@ _TEXTS = {
     "valid_until_duration": "How long to queue, such as 6h.",
     "worker": "For ssh: a number, or all.",
     "image_shape": "H,W,C of data in a bucket, which the checks of `up` do not read.",
-    "num_classes": "Of such data.",
-    "train_examples": "Of such data.",
+    "num_classes": "Number of classes of such data.",
+    "train_examples": "Number of training examples of such data.",
 }
 _SWITCHES = {
     "spot": "Cheaper, and taken away at any moment.",

@@ -182,7 +182,7 @@ def _frames(place: phrases.Place, at: int) -> Iterator[dict[str, Any]]:
 
 
 def _show(frame: dict[str, Any], at: int) -> int:
-    """Print what of the frame was not printed yet; return where the log goes on.
+    """Print the part of the frame that was not printed yet; return where the log is.
 
     gcloud repeats the command when its connection breaks: text comes twice then.
     """

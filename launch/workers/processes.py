@@ -67,7 +67,7 @@ class Peers:
         Raises:
             UserError: the command cannot be started.
         """
-        self.codes: dict[int, int] = {}  # Of workers that have ended; -9 is SIGKILL.
+        self.codes: dict[int, int] = {}  # Of ended workers; -9 is SIGKILL.
         self._running: dict[int, subprocess.Popen] = {}
         self._copiers: list[output_lib.Copier] = []
         addresses = [f"127.0.0.1:{port}" for port in ports]

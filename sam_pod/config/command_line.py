@@ -56,8 +56,8 @@ def parse(argv: list[str], *, here: bool = True) -> tuple[flags.FlagValues, str]
     flags.DEFINE_string(
         "tpu", "", "A TPU: local, its name, or grpc://HOST:8470,...", values
     )
-    flags.DEFINE_string("zone", "", "Of the TPU that --tpu names.", values)
-    flags.DEFINE_string("project", "", "Of the TPU that --tpu names.", values)
+    flags.DEFINE_string("zone", "", "Zone of the TPU that --tpu names.", values)
+    flags.DEFINE_string("project", "", "Project of the TPU that --tpu names.", values)
     group = help_text.group(rest)
     if group or command.wants_help(rest):
         help_text.show(HELP, values.get_help(), group)

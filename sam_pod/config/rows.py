@@ -53,7 +53,7 @@ _VALIDATION = Rule(
 )
 
 _RUN = (
-    Row("seed", 0, "Of the initial weights, the order and all draws.", _AT_LEAST_0),
+    Row("seed", 0, "Seed of initial weights, order and all draws.", _AT_LEAST_0),
     Row("global_batch_size", 128, "Examples per step, over all replicas.", _ABOVE_0),
     Row("num_epochs", 100, "Passes over the training split.", _ABOVE_0, ACCEPTED),
     Row(
@@ -71,7 +71,7 @@ _RUN = (
     Row(
         "dtype",
         "float32",
-        "Of the layers' arithmetic; weights are float32.",
+        "Type of the layers' arithmetic; weights are float32.",
         _one_of("float32", "bfloat16"),
     ),
     Row("log_every_seconds", 5.0, "Between lines of progress.", _ABOVE_0, FREE),
@@ -118,9 +118,9 @@ _AUGMENT = (
     Row(
         "data.augment",
         "",
-        "Of 'inception', 'crop', 'flip', 'autoaugment', 'randaugment', 'brightness', "
-        "'color_jitter', 'cutout', 'mixup' and 'cutmix', joined by commas; done in "
-        "this order, but with 'inception' the flip is done at once.",
+        "Some of 'inception', 'crop', 'flip', 'autoaugment', 'randaugment', "
+        "'brightness', 'color_jitter', 'cutout', 'mixup' and 'cutmix', joined by "
+        "commas; done in this order, but with 'inception' the flip is done at once.",
     ),
     Row("data.crop_padding", 4, "Pixels added on each side, then cut.", _AT_LEAST_0),
     Row(
@@ -154,7 +154,7 @@ _AUGMENT = (
 )
 
 _DATA = (
-    Row("data.name", "cifar10", "Of a data set that the run prepares by itself."),
+    Row("data.name", "cifar10", "Name of a data set that the run prepares by itself."),
     Row(
         "data.dir",
         "data/cifar10",
@@ -190,7 +190,7 @@ _DATA = (
     Row(
         "data.memory_fraction",
         0.25,
-        "Of this machine's memory: decoded images that fit in are held, others "
+        "Share of this machine's memory: decoded images that fit in are held, others "
         "streamed.",
         _UP_TO_1,
         FREE,
@@ -230,11 +230,11 @@ _OPTIMIZER = (
         "L2 of the kernels in the loss; decoupled for 'adamw'.",
         _AT_LEAST_0,
     ),
-    Row("optimizer.momentum", 0.9, "Of 'sgd'.", _BELOW_1),
-    Row("optimizer.nesterov", True, "Nesterov's momentum, of 'sgd'."),
-    Row("optimizer.beta_1", 0.9, "Of 'adam' and 'adamw'.", _BELOW_1),
-    Row("optimizer.beta_2", 0.999, "Of 'adam' and 'adamw'.", _BELOW_1),
-    Row("optimizer.epsilon", 1e-7, "Of 'adam' and 'adamw'.", _ABOVE_0),
+    Row("optimizer.momentum", 0.9, "Momentum of 'sgd'.", _BELOW_1),
+    Row("optimizer.nesterov", True, "Whether the momentum of 'sgd' is Nesterov's."),
+    Row("optimizer.beta_1", 0.9, "Decay of the mean in 'adam' and 'adamw'.", _BELOW_1),
+    Row("optimizer.beta_2", 0.999, "Decay of the square there, likewise.", _BELOW_1),
+    Row("optimizer.epsilon", 1e-7, "Added to the divisor there, likewise.", _ABOVE_0),
 )
 
 _SCHEDULE = (

@@ -66,7 +66,7 @@ REPLICATE_METHODS = (
     "GetControlPivot",
 )
 # Attributes of a TPUStrategy: where its variables live, and whether they are packed.
-STRATEGY_DEVICES = "_tpu_devices"  # Of strategy.extended.
+STRATEGY_DEVICES = "_tpu_devices"  # In strategy.extended.
 STRATEGY_PACKS = "_enable_packed_variable_in_eager_mode"
 
 # The TPU's all-reduce, and XLA's own that stands in for it.

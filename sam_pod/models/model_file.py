@@ -22,8 +22,8 @@ _H5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # The first bytes of other files, and what they are.
 _OTHERS = (
     (0, b"version https://git-lfs", "a pointer of Git LFS: `git lfs pull` fetches it"),
-    (0, b"<!DOCTYPE", "a web page, as of a link that wants a log-in"),
-    (0, b"<html", "a web page, as of a link that wants a log-in"),
+    (0, b"<!DOCTYPE", "a web page, such as from a link that wants a log-in"),
+    (0, b"<html", "a web page, such as from a link that wants a log-in"),
     (4, b"TFL3", "a model of TensorFlow Lite, which cannot be trained on"),
     (0, b"\x80\x02", "a pickle, such as PyTorch's, and no model of Keras"),
     (0, b"\x80\x04", "a pickle, and no model of Keras"),

@@ -84,7 +84,7 @@ def _define() -> flags.FlagValues:
     )
     for name in ("num_classes", "train_examples"):
         flags.DEFINE_integer(
-            name, 0, "Of such data.", lower_bound=0, flag_values=values
+            name, 0, "Number in such data.", lower_bound=0, flag_values=values
         )
     return values
 

@@ -61,13 +61,13 @@ def run(
     """Do what the command line asks for, and print it.
 
     Args:
-        config: Validated.
-        targets: What to compile for.
-        options: What else is asked for.
-        check: Raises when a signal came.
+        config: A validated config.
+        targets: The topologies to compile for.
+        options: The other options of the command line.
+        check: A function that raises when a signal came.
 
     Raises:
-        UserError: a check failed, or what the user can mend.
+        UserError: a check failed, or the user can fix something.
     """
     subject = subject_lib.build(config, _given_shape(options))
     for target in targets:

@@ -2,7 +2,7 @@
 
 The roofline model (Williams, Waterman and Patterson, "Roofline", CACM 2009): a program
 is bound by the slowest of its resources. The exchange is added to the others, since
-each of SAM's two all-reduces is waited for before anything else can go on.
+each of SAM's two all-reduces must end before anything else can continue.
 """
 
 import dataclasses

@@ -20,7 +20,7 @@ from sam_pod.process import exhaustion, keras_settings, proxies, signals
 from sam_pod.storage import faults
 
 EXIT_USER_ERROR, EXIT_BUG = 1, 70
-_GOES_ON = "interrupted; the same command goes on"
+_GOES_ON = "interrupted; the same command continues"
 
 
 def run(

@@ -73,6 +73,6 @@ def settle() -> None:
             set_to(ours)
     if others:
         logging.info(
-            "Keras' settings, as of a keras.json, have no say in a run: %s.",
+            "Keras' settings, such as in a keras.json, do not count in a run: %s.",
             ", ".join(others),
         )

@@ -21,7 +21,7 @@ HINT = (
     "and --accept_change=num_epochs."
 )
 HINT_STOPPED = (
-    "Early stopping ended it; to go on, run the same command with a higher "
+    "Early stopping ended it; to continue, run the same command with a higher "
     "--config.early_stopping.patience and "
     "--accept_change=early_stopping.patience."
 )
@@ -69,7 +69,7 @@ def check_spread(
     if noted is None:
         if workdir_lib.read_json(os.path.join(workdir, workdir_lib.CONFIG)) is None:
             return ""
-        return f"What this run was spread over is not noted; it goes on on {here}."
+        return f"How this run was spread is not noted; it continues on {here}."
     old = noted[0]
     phrases, there = spread_lib.changes(old, new, config), spread_lib.name(old)
     if phrases and "replicas" not in accepted:

@@ -25,7 +25,7 @@ Limits = Mapping[str, int]
 
 NOTHING: Limits = {"train": -1, "validation": -1, "test": -1}
 
-# Of tf.summary's writer; the profiler's file of events has another end.
+# The names of tf.summary's writer; the profiler's file of events has another end.
 _NAME = re.compile(r"events\.out\.tfevents\.\d+\..+\.\d+\.\d+\.v2")
 _EVALUATIONS = [
     f"{s}/{m}" for s in ("validation", "test") for m in ("loss", "accuracy")

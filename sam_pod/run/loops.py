@@ -74,7 +74,7 @@ def whole_pass(
     """Return the means over a whole split, or None when asked to stop on the way.
 
     Args:
-        session: Of the run.
+        session: The run's session.
         name: The split's name.
         loop: A loop, as returned by `evaluation_loop`.
     """

@@ -73,7 +73,7 @@ def note(workdir: str) -> None:
         return
     if before:
         logging.warning(
-            "The run goes on in other surroundings (%s): its numbers may differ from "
+            "The run continues in other surroundings (%s): its numbers may differ from "
             "those of a run that was not interrupted.",
             "; ".join(_differences(before[-1], now)),
         )

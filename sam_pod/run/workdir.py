@@ -240,7 +240,7 @@ def read_result(workdir: str) -> dict[str, Any] | None:
     found = read_json(path)
     if found is None:
         return None
-    asked = {"epochs", "best_epoch"} & found.keys()  # Of older versions, too.
+    asked = {"epochs", "best_epoch"} & found.keys()  # Older versions lack some.
     for key in ("test_accuracy", "test_loss", *sorted(asked)):
         if type(found.get(key)) not in (int, float):
             raise errors.UserError(

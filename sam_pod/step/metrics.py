@@ -19,7 +19,7 @@ TRAIN = (
     "train/rho",
 )
 EXAMPLES_PER_SECOND = "train/examples_per_second"
-WAIT_FRACTION = "data/wait_fraction"  # Of a loop's time: no batch was there yet.
+WAIT_FRACTION = "data/wait_fraction"  # The share of a loop's time without a batch.
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import IO, Any
 from sam_pod import errors
 from sam_pod.storage import objects, schemes
 
-_MOST_LEVELS = 50  # Of JSON; what is written here has five.
+_MOST_LEVELS = 50  # In JSON; the files written here have five.
 
 
 def is_remote(path: str) -> bool:

@@ -61,7 +61,7 @@ def read(path: str) -> bytes | None:
 
 
 def blocks(path: str) -> Iterator[bytes]:
-    """Yield a file piece by piece; after a failure it goes on where it was.
+    """Yield a file piece by piece; after a failure it continues where it was.
 
     It asks for no more than is there, which the client for s3:// needs.
     """

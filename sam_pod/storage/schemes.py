@@ -141,7 +141,7 @@ def _host_and_port(url: str) -> tuple[str, int]:
 def _split(url: str) -> urllib.parse.SplitResult:
     try:
         return urllib.parse.urlsplit(url)
-    except ValueError:  # Of brackets that hold no IPv6 address.
+    except ValueError:  # Brackets hold no IPv6 address.
         raise _no_address(url) from None
 
 

@@ -178,7 +178,7 @@ class Gone(Exception):
         (lambda: 7, 7, ""),
         (lambda: "text", 0, ""),
         (raises(Gone("the slice\nis gone")), 42, "Error: the slice is gone\n"),
-        (raises(Gone()), 42, "Error: interrupted; the same command goes on\n"),
+        (raises(Gone()), 42, "Error: interrupted; the same command continues\n"),
         (raises(flags.Error("no such flag")), 1, "Error: no such flag\n"),
         (
             raises(errors.UserError("https://me:secret@host/x")),

@@ -102,7 +102,7 @@ def test_a_strategys_name_is_no_change_once_the_replicas_are_noted(tmp_path):
         workdir.check(folder, elsewhere)
     workdir.check(folder, elsewhere, frozenset({"replicas"}))
     line = continuing.check_spread(folder, config, spread_of(config, 2), NONE)
-    assert "is not noted; it goes on on 2 replicas" in line
+    assert "is not noted; it continues on 2 replicas" in line
     continuing.note_spread(folder, spread_of(config, 1))
     workdir.check(folder, elsewhere)
 

@@ -38,7 +38,7 @@ class DataSet:
         """Return the splits 'train', 'validation' and 'test'.
 
         Args:
-            held_out: As returned by `held_out`.
+            held_out: The number of examples, as returned by `held_out`.
 
         Raises:
             UserError: as `pipeline.splits`.
@@ -221,7 +221,7 @@ def _held_if_it_fits(
     sizes = {split: manifest.num_examples(split) for split in manifest.splits}
     validation = held_out(config)
     images = sizes["train"] + sizes["test"]
-    if view.random_parts:  # Of what is seen in parts, nothing can be held.
+    if view.random_parts:  # Images that are seen in parts cannot be held.
         images = sizes["test"] + (validation or 0)
     if validation is None:
         images += sizes.get(records.VALIDATION, 0)

@@ -26,7 +26,7 @@ class ForeignFiles:
     """The files and features of a set."""
 
     name: str
-    patterns: Mapping[str, str]  # Of file names, by the names in records.SPLITS.
+    patterns: Mapping[str, str]  # For file names, by those in records.SPLITS.
     names: features.Features
     num_classes: int
 

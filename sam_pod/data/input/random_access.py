@@ -1,7 +1,7 @@
 """Single records of TFRecord files, by graph operations.
 
-TensorFlow has no operation that reads a range of bytes; its reader of TFRecords can be
-told where to start, checks the record's checksums, and opens local files and objects
+TensorFlow has no operation that reads a range of bytes; its reader of TFRecords takes
+a place to start, checks the record's checksums, and opens local files and objects
 alike. Per record it is as fast as a file is opened (tests/bench/input.py).
 """
 

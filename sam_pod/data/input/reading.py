@@ -22,7 +22,7 @@ from sam_pod.storage import files
 CENTRAL_FRACTION = 0.875  # Of the shorter side, if training sees random parts.
 
 _BUFFER_BYTES = 8 << 20  # In one request, where a whole file is read.
-# Of the images that are put together at a time, where all are held.
+# The images that are put together at a time, where all are held.
 _PART_BYTES = 16 << 20
 _LOOKED_AT = 256  # Examples at a time, where some are left out.
 # Requests under way at a time where each has to cross a network. With 50 ms each and
@@ -40,7 +40,7 @@ class View:
     mirrors: bool = False  # Whether half of those parts, at random, are mirrored.
     is_held: bool = True  # Decoded once and held in memory; else read when needed.
     names: features.Features = features.PREPARED
-    # By stored split, one array for each shard, as of `offsets.read`.
+    # By stored split, one array for each shard, as returned by `offsets.read`.
     offsets: Mapping[str, Sequence[np.ndarray]] = dataclasses.field(
         default_factory=dict
     )
@@ -77,7 +77,7 @@ def image_shape(
     if not all(stored):
         raise errors.UserError(
             f"`data.image_size` is 0, but {manifest.name!r} holds encoded images of "
-            "any size: set it to the side that the model shall see, such as 224."
+            "any size: set it to the side that the model will see, such as 224."
         )
     return (*stored, channels)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from sam_pod.data.pictures import decoding
 
-# Of an image's height and width, int32 `[2]`, the part that is looked at, int32 `[4]`:
+# From an image's height and width, int32 `[2]`, to the part that is used, int32 `[4]`:
 # y, x, height, width.
 BoxFn = Callable[[tf.Tensor], tf.Tensor]
 

@@ -31,7 +31,7 @@ class PixelCheck:
         size = math.prod(manifest.image_shape)
         self._chunk = max(1, _CHUNK_BYTES // size) if self._is_raw else decoding.CHUNK
         self._sums = pixel_sums.PixelSums()
-        self._means: list[tuple[float, ...]] = []  # Of each image that was decoded.
+        self._means: list[tuple[float, ...]] = []  # For each decoded image.
         self._waiting: list[bytes] = []
         self._seen = self._used = self._bad = 0
 

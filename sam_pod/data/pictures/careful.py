@@ -33,7 +33,7 @@ _TURNS = {
 _KNOWN_TO_TENSORFLOW = (0, 1, 2)  # Baseline, extended and progressive JPEG.
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
 
-# Of large pictures and of odd metadata: what cannot be used is refused by us.
+# Pillow's warnings of large pictures and odd metadata: bad ones are refused here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 

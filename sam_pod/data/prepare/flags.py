@@ -13,7 +13,7 @@
   tiny_imagenet  the folder with train, val and test
   images, csv    a folder, a tar (packed or not) or a zip of train/<class>/* and
                  test/<class>/*, of <class>/*, or of images beside a table of labels
-  parquet        a folder of train-*.parquet and test-*.parquet, as of Hugging Face
+  parquet        a folder of train-*.parquet and test-*.parquet, as on Hugging Face
   tfds           the folder of a version, such as ~/tensorflow_datasets/mnist/3.0.1
   tfrecord       a folder of TFRecord files that others wrote, compressed or not
   numpy          an .npz file, or a folder, with x_train, y_train, x_test, y_test
@@ -110,10 +110,10 @@ _PATHS = {
     ),
 }
 _TEXTS = {
-    "name": ("", "Of the data set, for data.name."),
+    "name": ("", "Name of the data set, for data.name."),
     "encoding": ("", "raw or encoded; see above."),
-    "image_column": ("image", "Of images, in a table; a feature."),
-    "label_column": ("label", "Of labels, in a table; a feature."),
+    "image_column": ("image", "Column of images, in a table; a feature."),
+    "label_column": ("label", "Column of labels, in a table; a feature."),
     "image_shape": ("", "tfrecord: of pixels, as 28x28x1."),
     "train_split": ("", "What is trained on is called."),
     "test_split": ("", "What is tested on is called."),

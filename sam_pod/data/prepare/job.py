@@ -28,7 +28,7 @@ from sam_pod.process import data_commands
 from sam_pod.storage import files, new_folder, turns
 
 # Whatever needs TensorFlow is imported where it is used: --help and a wrong flag
-# answer at once, and `main` can say first how TensorFlow shall behave.
+# answer at once, and `main` can set first how TensorFlow behaves.
 if TYPE_CHECKING:
     from absl import flags as absl_flags
 

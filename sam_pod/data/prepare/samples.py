@@ -57,7 +57,7 @@ def bits(source: records.Source, asked: str) -> tuple[int, str]:
         return most, ""
     fewer = sum(value < 1 << usual for value in values)
     return most, (
-        f"Of {len(values)} pictures of 16 bits that were looked at, {fewer} need at "
+        f"{fewer} of {len(values)} pictures of 16 bits that were looked at need at "
         f"most {usual} bits, and one {most}: all are taken as {most}, and most become "
         f"dark; --sixteen_bit={usual} --skip_bad leaves brighter ones out."
     )

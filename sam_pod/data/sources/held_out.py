@@ -22,8 +22,8 @@ def rows(
 
     Args:
         keys: The keys of all examples, in their order.
-        share: The share of each class, above 0 and below 1. Of two or more examples of
-            a class at least one is held out and one is not.
+        share: The share of each class, above 0 and below 1. A class of two or more
+            examples has at least one held out and one not.
         labels: The label of each; None where they are not known: then all count as one
             class.
 

@@ -47,7 +47,7 @@ class Labels:
         self._tree, self._asked, self._decisions = tree, asked, decisions
         self._place = tree.listing.place
         self.said: dict[str, str] = {}  # By the group: how it got its labels.
-        self.classes: tuple[str, ...] = ()  # Of train, once they are known.
+        self.classes: tuple[str, ...] = ()  # The classes of train, once they are known.
         self.used: set[str] = set()  # Files of --labels that spoke.
         self._checksum = hashlib.sha256()
 
@@ -157,7 +157,7 @@ class Labels:
         meaning, known = meanings.get(group.name, ""), frozenset(self.classes)
         # For a million images this takes a second: only where there is a table.
         own = functools.cache(lambda: flat_labels.names_of(self._tree, [group]))
-        # A table that speaks of no split may be of any: its names must tell which.
+        # A table that names no split may be of any: the names in it must show which.
         flat = [g for g in groups.values() if g.flat or g.name in self.said]
         others = flat if group.flat else list(groups.values())
         every = functools.cache(lambda: flat_labels.names_of(self._tree, others))

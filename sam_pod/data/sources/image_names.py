@@ -34,7 +34,7 @@ class Names:
         value = _normal(value)
         folders, _, name = value.rpartition("/")
         found = self._by_name.get(name) or self._by_stem.get(name, [])
-        if len(found) > 1:  # The folders tell which.
+        if len(found) > 1:  # The folders show which.
             inner = [i for i in found if _is_below(value, self._paths[i])]
             # Or the table names folders that lie around those of the images.
             outer = [i for i in found if _is_below(self._paths[i], value)]

@@ -91,7 +91,7 @@ class Table:
             ) from error
         lines, self._comments = table_lines.rows_of(text, table_columns.LABELS)
         self.rows = _rows(lines)
-        # Of a text that is no table.
+        # The words of a text that is no table.
         has_marks = bool(table_lines.delimiters(lines))
         self.tokens = None if has_marks else "\n".join(lines).split()
 

@@ -36,7 +36,7 @@ class Listing:
     no_images: list[str] = dataclasses.field(default_factory=list)  # The first few.
     num_no_images: int = 0
     doubtful: list[str] = dataclasses.field(default_factory=list)  # May hold images.
-    _folder: tuple[str, bool] = ("", False)  # Of the last file; whether it counts.
+    _folder: tuple[str, bool] = ("", False)  # The last file's; whether it counts.
 
     def add(self, name: str, offset: int, size: int) -> bool:
         """Take in a file or a folder, unless it is no part of a data set.

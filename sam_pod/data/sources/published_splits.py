@@ -75,7 +75,7 @@ def find(tree: image_tree.Tree, names_of: Callable[[], Mapping[int, str]]) -> Pu
         return Published({}, "")
     is_clear = len(lists) == 1 and all(len(ns) == 1 for ns in lists[0].values())
     if not is_clear:
-        return Published({}, _unused(every, "which of them is meant cannot be told"))
+        return Published({}, _unused(every, "it is not clear which of them is meant"))
     if "train" not in lists[0] or len(lists[0]) == 1:
         return Published({}, _unused(every, "of one split alone"))
     return _of_lists(

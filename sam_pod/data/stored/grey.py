@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-WEIGHTS = (19595, 38470, 7471)  # Of 65536.
+WEIGHTS = (19595, 38470, 7471)  # As parts of 65536.
 
 CHANNELS = (0, 1, 3)  # Possible requests; 0 means as it is stored.
 

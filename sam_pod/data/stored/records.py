@@ -52,7 +52,7 @@ class Source:
     place: str  # The path to name in an error.
     splits: Mapping[str, SourceSplit]  # The SPLITS, and perhaps VALIDATION.
     fingerprint: str  # Another one when the content may have changed.
-    # Of the content, wherever it lies; where it is not known, that of all examples.
+    # The digest of the content, wherever it lies, or else of all examples.
     sha256: str = ""
     channels: int = 3
     # What was decided without being asked for, a line each: logged, and stored.

@@ -482,7 +482,7 @@ def test_one_bright_picture_that_darkens_all_others_is_said(tmp_path):
     dark, bright = deep(10)["grey PNG"][0], deep(16)["grey PNG"][0]
     source = tree(tmp_path / "source", {"a": [dark] * 4 + [bright]})
     (line,) = shards.write(images.read(source), str(tmp_path / "set")).decisions
-    assert "Of 5 pictures of 16 bits that were looked at, 4 need at most 10" in line
+    assert "4 of 5 pictures of 16 bits that were looked at need at most 10" in line
     assert "--sixteen_bit=10 --skip_bad" in line
     options = shards.ShardOptions(sixteen_bit="10", skip_bad=True)
     report = shards.write_with(images.read(source), str(tmp_path / "ten"), 1, options)

@@ -36,7 +36,7 @@ def start_and_leave(slices, signals=(signal.SIGINT,)):
 def test_an_interrupted_launcher_says_what_is_left_and_takes_it_up_again(cloud):
     slices = cloud(acts=["wait", "0"])
     stdout = start_and_leave(slices)
-    assert "Interrupted; what was begun on the slice goes on" in stdout
+    assert "Interrupted; work on the slice continues" in stdout
     commands = re.findall(r"python -m launch\.tpu (\w+ .*)", stdout)
     assert [command.split()[0] for command in commands] == ["status", "down"]
     code, stdout, _ = slices.launch(*commands[0].split()[:1])
@@ -69,7 +69,7 @@ def test_an_interrupted_launcher_says_what_is_left_and_takes_it_up_again(cloud):
 @pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGTERM), (signal.SIGHUP,)])
 def test_every_request_to_stop_is_answered_also_one_that_comes_twice(cloud, signals):
     stdout = start_and_leave(cloud(acts=["wait"]), signals)
-    assert "Interrupted; what was begun on the slice goes on" in stdout
+    assert "Interrupted; work on the slice continues" in stdout
     assert "Delete all of it:" in stdout
 
 

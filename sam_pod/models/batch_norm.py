@@ -87,6 +87,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
 
+_Three = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 _LAST_AXIS = (-1, 3)  # The channels of images, `[B, H, W, C]`.
 
 
@@ -170,7 +171,7 @@ def _normalize_in_few_passes(
     offset: tf.Tensor,
     near: tf.Tensor,
     epsilon: float,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> _Three:
     """Return normalized inputs, and mean and variance of each channel.
 
     Memory bounds a step on a TPU. Written out like this, all that is computed for each
@@ -198,16 +199,12 @@ def _normalize_in_few_passes(
         inputs: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, ...], Callable]:
         x = tf.cast(inputs, scale.dtype)
-        shift = tf.reduce_sum(x - near, axes) / count
-        square = tf.reduce_sum(tf.square(x - near), axes) / count
-        mean, variance = near + shift, tf.maximum(square - tf.square(shift), 0.0)
+        mean, variance = _moments_near(x, near, axes, count)
         inverse = tf.math.rsqrt(variance + epsilon)
         slope = scale * inverse
         outputs = x * slope + (offset - mean * slope)
 
-        def gradient(
-            upstream: tf.Tensor, *of_moments: tf.Tensor
-        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def gradient(upstream: tf.Tensor, *of_moments: tf.Tensor) -> _Three:
             del of_moments  # Nobody differentiates them.
             # Cast again, so that no wide copy is kept for the backward pass.
             x, dy = tf.cast(inputs, scale.dtype), tf.cast(upstream, scale.dtype)
@@ -228,6 +225,15 @@ def _normalize_in_few_passes(
 
     outputs, mean, variance = normalize(inputs, scale, offset)
     return outputs, tf.stop_gradient(mean), tf.stop_gradient(variance)
+
+
+def _moments_near(
+    x: tf.Tensor, near: tf.Tensor, axes: Sequence[int], count: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return mean and variance of each channel, from one pass over `x`."""
+    shift = tf.reduce_sum(x - near, axes) / count
+    square = tf.reduce_sum(tf.square(x - near), axes) / count
+    return near + shift, tf.maximum(square - tf.square(shift), 0.0)
 
 
 def _shared_moments(

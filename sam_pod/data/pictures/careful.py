@@ -55,8 +55,7 @@ def decode(content: bytes, channels: int, rules: rules_lib.PictureRules) -> Pict
     kind = signatures.kind_of(content)
     steps: list[str] = []
     try:
-        image = _image(content, kind, channels, rules, steps)
-        pixels = _of_channels(image, channels)
+        pixels = _of_channels(_image(content, kind, channels, rules, steps), channels)
     except _Refused as refusal:
         return Picture(None, kind.plain_name, str(refusal))
     return Picture(pixels, kind.plain_name, steps=tuple(steps))

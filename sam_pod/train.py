@@ -112,7 +112,7 @@ def _first_steps(
     session.log.compiled(done + len(rows))
     with session.bounded("Describing the run"), session.runtime.host_scope():
         session.introduce()
-    session.writer.steps(done + 1, rows)
+    session.writer.steps(done + 1, rows, session.recipe.metrics)
     return len(rows)
 
 
@@ -126,7 +126,7 @@ def _next_steps(
     """Run the loop, under the profiler where asked; return how many steps it ran."""
     ran = _profiled(session, loop, min(to_profile, left)) if to_profile else loop(left)
     _check_steps(ran.rows, done, session)
-    session.writer.steps(done + 1, ran.rows)
+    session.writer.steps(done + 1, ran.rows, session.recipe.metrics)
     done += len(ran.rows)
     rate = ran.steps_per_second * session.config.global_batch_size
     speed = {
@@ -217,10 +217,11 @@ def _is_finished(record: progress.Progress, config: ml_collections.ConfigDict) -
 
 
 def _check_steps(rows: np.ndarray, done: int, session: session_lib.Session) -> None:
+    rows = rows[:, : len(metrics.TRAIN)]  # What a member adds may be missing.
     bad = ~np.isfinite(rows).all(axis=1)
     if bad.any():
         first = int(bad.argmax())
-        values = dict(zip(metrics.TRAIN, rows[first].tolist(), strict=True))
+        values = metrics.named(rows[first])
         name = next(n for n, value in values.items() if not np.isfinite(value))
         raise _not_finite(f"{name} of step {done + first + 1}", values[name], session)
 

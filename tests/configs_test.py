@@ -40,7 +40,7 @@ def test_takes_a_step(recipe, dtype, rho, tmp_path):
         config.sam.rho = rho
     manifest = fixtures.write_data(tmp_path / "data", train=20, test=8, classes=10)
     built = build.build_recipe(config, manifest, epoch_steps=4)
-    assert built.rho == config.sam.rho
+    assert built.rho(None, None) == config.sam.rho
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     state = state_lib.create(strategy, built.network, built.optimizer)
     before = [w.numpy() for w in state.weights]

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sam_pod import sam
 from sam_pod.config import keys as config_lib
 from sam_pod.data import augment
 from sam_pod.data.input.batches import Batch
@@ -17,6 +18,7 @@ from sam_pod.models import batch_norm, network
 from sam_pod.step import loop as loop_lib
 from sam_pod.step import losses, optimizers, schedules
 from sam_pod.step import recipe as recipe_lib
+from sam_pod.step import rho as rho_lib
 from sam_pod.step import state as state_lib
 
 
@@ -76,21 +78,23 @@ def small_recipe(net, *, optimizer=None, rho=0.1, sync="global", seed=0, **more)
     config.optimizer.learning_rate = 0.05
     config.schedule.name = "constant"
 
-    def preprocess(images, draws):
-        del draws
-        return augment.to_float(images)
-
     arguments = {
         "network": net,
         "optimizer": optimizer or optimizers.sgd(0.9, False),
         "schedule": schedules.build(config, 10),
-        "preprocess": preprocess,
-        "rho": rho,
-        "sync": sync,
+        "augmentation": no_augmentation(),
+        "variant": sam.sam.build() if rho else sam.PLAIN,
+        "rho": rho_lib.constant(rho),
+        "groups": groups.of(sync),
         "weight_decay": 0.0,
         "seed": seed,
     }
     return recipe_lib.Recipe(**{**arguments, **more})
+
+
+def no_augmentation(images=lambda images, draws: augment.to_float(images)):
+    """Return what only scales images, or what `images(images, draws)` makes of them."""
+    return augment.Augmentation(frozenset(), images, None, augment.NUM_DRAWS, False)
 
 
 def augmented_recipe(net, names, *, classes=5, **more):
@@ -101,15 +105,7 @@ def augmented_recipe(net, names, *, classes=5, **more):
             crop_padding=1, cutout_size=2, num_classes=classes, label_smoothing=0.1
         ),
     )
-
-    def preprocess(images, draws):
-        if draws is None:
-            return augment.to_float(images)
-        return built.images(images, draws)
-
-    return small_recipe(
-        net, preprocess=preprocess, num_draws=built.num_draws, mix=built.mix, **more
-    )
+    return small_recipe(net, augmentation=built, **more)
 
 
 def batches(count, size, shape=(6, 6, 3), classes=5, seed=0):
@@ -126,13 +122,13 @@ def batches(count, size, shape=(6, 6, 3), classes=5, seed=0):
 
 def train(strategy, recipe, global_batches):
     """Run the compiled step on global batches; return (state, rows of metrics)."""
-    state = state_lib.create(strategy, recipe.network, recipe.optimizer)
+    state = state_lib.create(strategy, recipe.network, recipe.optimizer, recipe.variant)
     loop = loop_lib.compile_train(strategy, state, recipe)
 
     def input_fn(context):
         count = context.num_replicas_in_sync
         size = len(global_batches[0][0]) // count
-        group = groups.size(recipe.sync, count)
+        group = recipe.groups.among(count)
         rows = [
             groups.rows(tf.constant(r), size, group, recipe.micro_batches).numpy()
             for r in range(count)

@@ -44,7 +44,7 @@ def run_steps(recipe, batches):
         groups.rows(
             tf.constant(core),
             size,
-            groups.size(recipe.sync, CORES),
+            recipe.groups.among(CORES),
             recipe.micro_batches,
         ).numpy()
         for core in range(CORES)

@@ -12,7 +12,6 @@ import tensorflow as tf
 from sam_pod.config import keys as config_lib
 from sam_pod.data import augment
 from sam_pod.data.input import dataset, pipeline
-from sam_pod.machines import groups
 from sam_pod.step import loop as loop_lib
 from sam_pod.step import state as state_lib
 from sam_pod.storage import files
@@ -107,7 +106,7 @@ class Trainer:
         self.first = state_lib.to_arrays(self.state)
         self.loop = loop_lib.compile_train(self.strategy, self.state, recipe)
         self.test_loop = loop_lib.compile_evaluation(self.strategy, self.state, recipe)
-        self.group = groups.size(recipe.sync, replicas)
+        self.group = recipe.groups.among(replicas)
 
     def results(self, data):
         """Return all that two steps and a pass over the test split leave."""

@@ -22,6 +22,7 @@ def _names(change: str) -> frozenset[str]:
 
 FREE_KEYS = _names(rows.FREE)
 PLACE_KEYS = _names(rows.PLACE)
+_NUMBER_OR_NAME = frozenset(row.name for row in rows.ROWS if row.is_number_or_name)
 PATH_KEYS = frozenset(row.name for row in rows.ROWS if row.is_path)
 # What may change where --accept_change names it; 'replicas' stands for PLACE_KEYS.
 ACCEPTABLE = (*sorted(_names(rows.ACCEPTED)), "replicas")
@@ -97,7 +98,7 @@ def lay_over_defaults(
 def _set(config: ml_collections.ConfigDict, key: str, value: Any, path: str) -> None:
     section, _, name = key.rpartition(".")
     target = config[section] if section else config
-    if key == "sam.sync" and type(value) is int:
+    if key in _NUMBER_OR_NAME and type(value) is int:
         value = str(value)
     check_size(key, value, path)
     try:

@@ -4,82 +4,50 @@ Defaults, simple rules, `--help`, digests and what may change when a run is cont
 all follow from `ROWS`.
 """
 
-import dataclasses
-from collections.abc import Callable
-from typing import Any
-
-# Whether a key may have another value when a run is continued.
-FIXED = "fixed"
-FREE = "free"  # It says where and how to run, not what is computed.
-ACCEPTED = "accepted"  # Where --accept_change names it.
-# It says on how many replicas to run: what is computed depends on what that comes to
-# (spread.py), not on its text.
-PLACE = "place"
-
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-    """What a value must be, in words and as a predicate."""
-
-    words: str  # What follows 'it must be'.
-    holds: Callable[[Any], bool]
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One config key."""
-
-    name: str
-    default: bool | int | float | str  # Every value has its type.
-    help: str
-    rule: Rule = Rule("", lambda value: True)  # Or the builder that reads it has one.
-    change: str = FIXED
-    is_path: bool = False  # Whether it is or may be a path, in which `~` is expanded.
-
-
-def _one_of(*choices: str) -> Rule:
-    return Rule(" or ".join(map(repr, choices)), choices.__contains__)
-
-
-_ABOVE_0 = Rule("above 0", lambda value: value > 0)
-_AT_LEAST_0 = Rule("0 or above", lambda value: value >= 0)
-_BELOW_1 = Rule("in [0, 1)", lambda value: 0 <= value < 1)
-_UP_TO_1 = Rule("in [0, 1]", lambda value: 0 <= value <= 1)
-_UP_TO_10 = Rule("0 or above, and at most 10", lambda value: 0 <= value <= 10)
-_CHANNELS = Rule("1 (grey), 3 or 0 (as the data are)", (0, 1, 3).__contains__)
-_VALIDATION = Rule(
-    "'held_out' (`data.validation_examples` of training) or 'split' (the data's own)",
-    ("held_out", "split").__contains__,
+from sam_pod.config.row import (
+    ABOVE_0,
+    ACCEPTED,
+    AT_LEAST_0,
+    BELOW_1,
+    CHANNELS,
+    FREE,
+    PLACE,
+    UP_TO_1,
+    UP_TO_10,
+    VALIDATION,
+    Row,
+    one_of,
 )
+from sam_pod.config.sam_rows import SAM
 
 _RUN = (
-    Row("seed", 0, "Seed of initial weights, order and all draws.", _AT_LEAST_0),
-    Row("global_batch_size", 128, "Examples per step, over all replicas.", _ABOVE_0),
-    Row("num_epochs", 100, "Passes over the training split.", _ABOVE_0, ACCEPTED),
+    Row("seed", 0, "Of the initial weights, the order and all draws.", AT_LEAST_0),
+    Row("global_batch_size", 128, "Examples per step, over all replicas.", ABOVE_0),
+    Row("num_epochs", 100, "Passes over the training split.", ABOVE_0, ACCEPTED),
     Row(
         "accumulate_steps",
         1,
         "Chunks of each pass, one in memory at a time: memory for time.",
-        _ABOVE_0,
+        ABOVE_0,
     ),
     Row(
         "steps_per_loop",
         50,
         "Most steps in one compiled call, which log_every_seconds cuts short.",
-        _ABOVE_0,
+        ABOVE_0,
     ),
     Row(
         "dtype",
         "float32",
-        "Type of the layers' arithmetic; weights are float32.",
-        _one_of("float32", "bfloat16"),
+        "Of the layers' arithmetic; weights are float32.",
+        one_of("float32", "bfloat16"),
     ),
-    Row("log_every_seconds", 5.0, "Between lines of progress.", _ABOVE_0, FREE),
+    Row("log_every_seconds", 5.0, "Between lines of progress.", ABOVE_0, FREE),
     Row(
         "profile_steps",
         0,
         "Steps traced, within an epoch, for the profile page.",
-        _AT_LEAST_0,
+        AT_LEAST_0,
         FREE,
     ),
 )
@@ -110,7 +78,7 @@ _MODEL = (
         "replica",
         "Whose batch BatchNorm's statistics are of: 'replica', each its own, or "
         "'global', all that ascend together.",
-        _one_of("replica", "global"),
+        one_of("replica", "global"),
     ),
 )
 
@@ -122,34 +90,34 @@ _AUGMENT = (
         "'brightness', 'color_jitter', 'cutout', 'mixup' and 'cutmix', joined by "
         "commas; done in this order, but with 'inception' the flip is done at once.",
     ),
-    Row("data.crop_padding", 4, "Pixels added on each side, then cut.", _AT_LEAST_0),
+    Row("data.crop_padding", 4, "Pixels added on each side, then cut.", AT_LEAST_0),
     Row(
         "data.brightness_delta",
         0.5,
         "Largest change of brightness, of pixels in [0, 1].",
-        _AT_LEAST_0,
+        AT_LEAST_0,
     ),
     Row("data.autoaugment_policy", "cifar10", "'cifar10' or 'imagenet'."),
-    Row("data.randaugment_layers", 2, "Operations on each image.", _ABOVE_0),
-    Row("data.randaugment_magnitude", 9, "Strength of the operations.", _UP_TO_10),
-    Row("data.cutout_size", 16, "Pixels of the hidden square's side.", _ABOVE_0),
+    Row("data.randaugment_layers", 2, "Operations on each image.", ABOVE_0),
+    Row("data.randaugment_magnitude", 9, "Strength of the operations.", UP_TO_10),
+    Row("data.cutout_size", 16, "Pixels of the hidden square's side.", ABOVE_0),
     Row(
         "data.mixup_alpha",
         1.0,
         "An example's own share is drawn from Beta(alpha, alpha).",
-        _ABOVE_0,
+        ABOVE_0,
     ),
     Row(
         "data.cutmix_alpha",
         1.0,
         "The box has 1 - s of the area, with s drawn from Beta(alpha, alpha).",
-        _ABOVE_0,
+        ABOVE_0,
     ),
     Row(
         "data.label_smoothing",
         0.0,
         "Part of a label that all classes share.",
-        _BELOW_1,
+        BELOW_1,
     ),
 )
 
@@ -172,27 +140,27 @@ _DATA = (
         "data.validation",
         "held_out",
         "Validation is on training examples that are held out, or on a split.",
-        _VALIDATION,
+        VALIDATION,
     ),
     Row(
         "data.validation_examples",
         5000,
         "Examples held out of the training split.",
-        _ABOVE_0,
+        ABOVE_0,
     ),
     Row(
         "data.image_size",
         0,
         "Side of the square that the model sees, in pixels; 0 is the stored size.",
-        _AT_LEAST_0,
+        AT_LEAST_0,
     ),
-    Row("data.channels", 0, "Channels that the model sees.", _CHANNELS),
+    Row("data.channels", 0, "Channels that the model sees.", CHANNELS),
     Row(
         "data.memory_fraction",
         0.25,
         "Share of this machine's memory: decoded images that fit in are held, others "
         "streamed.",
-        _UP_TO_1,
+        UP_TO_1,
         FREE,
     ),
     Row(
@@ -218,51 +186,73 @@ _DATA = (
         0,
         "Added to the labels of such files; -1 where they start at 1.",
     ),
-    Row("data.num_classes", 0, "Classes of such files.", _AT_LEAST_0),
+    Row("data.num_classes", 0, "Classes of such files.", AT_LEAST_0),
 )
 
 _OPTIMIZER = (
     Row("optimizer.name", "sgd", "'sgd', 'adam' or 'adamw'."),
-    Row("optimizer.learning_rate", 0.1, "At the schedule's peak.", _ABOVE_0),
+    Row("optimizer.learning_rate", 0.1, "At the schedule's peak.", ABOVE_0),
     Row(
         "optimizer.weight_decay",
         0.0,
-        "L2 of the kernels in the loss; decoupled for 'adamw'.",
-        _AT_LEAST_0,
+        "Of the weights that optimizer.decays_in says.",
+        AT_LEAST_0,
     ),
-    Row("optimizer.momentum", 0.9, "Momentum of 'sgd'.", _BELOW_1),
-    Row("optimizer.nesterov", True, "Whether the momentum of 'sgd' is Nesterov's."),
-    Row("optimizer.beta_1", 0.9, "Decay of the mean in 'adam' and 'adamw'.", _BELOW_1),
-    Row("optimizer.beta_2", 0.999, "Decay of the square there, likewise.", _BELOW_1),
-    Row("optimizer.epsilon", 1e-7, "Added to the divisor there, likewise.", _ABOVE_0),
+    Row(
+        "optimizer.decays_in",
+        "auto",
+        "Where weight decay stands: 'loss', the L2 of the kernels, in both gradients "
+        "of SAM; 'loss_all', that of all weights, as in the paper's code; "
+        "'gradient', added to what the optimizer takes, of all weights, as in PyTorch; "
+        "'decoupled', of the kernels, beside the optimizer. 'auto' is 'decoupled' for "
+        "'adamw', else 'loss'.",
+    ),
+    Row(
+        "optimizer.clip_norm",
+        0.0,
+        "Largest norm of the gradient that the optimizer takes, averaged over all "
+        "replicas; 0 for any. The paper's code has 5.0.",
+        AT_LEAST_0,
+    ),
+    Row("optimizer.momentum", 0.9, "Of 'sgd'.", BELOW_1),
+    Row("optimizer.nesterov", True, "Nesterov's momentum, of 'sgd'."),
+    Row(
+        "optimizer.rate_in_velocity",
+        True,
+        "Whether 'sgd' takes the learning rate into its velocity, as Keras does, or "
+        "applies it to the velocity, as PyTorch and the paper's code do.",
+    ),
+    Row("optimizer.beta_1", 0.9, "Of 'adam' and 'adamw'.", BELOW_1),
+    Row("optimizer.beta_2", 0.999, "Of 'adam' and 'adamw'.", BELOW_1),
+    Row("optimizer.epsilon", 1e-7, "Of 'adam' and 'adamw'.", ABOVE_0),
 )
 
 _SCHEDULE = (
     Row("schedule.name", "cosine", "'constant', 'cosine' or 'plateau'."),
-    Row("schedule.warmup_epochs", 0.0, "Epochs of linear warmup.", _AT_LEAST_0),
+    Row("schedule.warmup_epochs", 0.0, "Epochs of linear warmup.", AT_LEAST_0),
     Row(
         "schedule.plateau_factor",
         0.5,
         "Factor by which 'plateau' lowers the learning rate.",
-        _BELOW_1,
+        BELOW_1,
     ),
     Row(
         "schedule.plateau_patience",
         3,
         "Epochs without a better validation loss before 'plateau' does so.",
-        _ABOVE_0,
+        ABOVE_0,
     ),
     Row(
         "schedule.plateau_min_delta",
         1e-4,
         "By how much the validation loss must fall to be better.",
-        _AT_LEAST_0,
+        AT_LEAST_0,
     ),
     Row(
         "early_stopping.patience",
         0,
         "Epochs without a better validation loss; 0 never stops early.",
-        _AT_LEAST_0,
+        AT_LEAST_0,
         ACCEPTED,
     ),
     Row(
@@ -272,31 +262,13 @@ _SCHEDULE = (
     ),
 )
 
-_SAM = (
-    Row(
-        "sam.rho", 0.05, "Radius of the ascent; 0 is the plain optimizer.", _AT_LEAST_0
-    ),
-    Row("sam.variant", "sam", "Member of the family: 'sam'."),
-    Row(
-        "sam.sync",
-        "global",
-        "Who ascends together: 'global', 'replica', 'norm', or so many replicas.",
-    ),
-    Row(
-        "sam.micro_batches",
-        1,
-        "Ascents of each replica's batch, for a smaller m.",
-        _ABOVE_0,
-    ),
-)
-
 _MACHINE = (
-    Row("checkpoint.every_seconds", 300.0, "Between two saves.", _ABOVE_0, FREE),
+    Row("checkpoint.every_seconds", 300.0, "Between two saves.", ABOVE_0, FREE),
     Row(
         "storage.retry_seconds",
         120.0,
         "For how long what a bucket or a server fails to do is tried again.",
-        _AT_LEAST_0,
+        AT_LEAST_0,
         FREE,
     ),
     Row(
@@ -304,17 +276,17 @@ _MACHINE = (
         900.0,
         "Longest to connect, and then to set up; after that the process says where it "
         "hangs and exits with 42.",
-        _ABOVE_0,
+        ABOVE_0,
         FREE,
     ),
     Row(
         "watchdog.compile_seconds",
         3600.0,
         "Longest for the first loop of a step.",
-        _ABOVE_0,
+        ABOVE_0,
         FREE,
     ),
-    Row("watchdog.loop_seconds", 300.0, "Longest for any other loop.", _ABOVE_0, FREE),
+    Row("watchdog.loop_seconds", 300.0, "Longest for any other loop.", ABOVE_0, FREE),
     Row(
         "runtime.strategy",
         "auto",
@@ -325,10 +297,10 @@ _MACHINE = (
         "runtime.cpu_replicas",
         1,
         "Replicas on this machine's CPU, where that is what computes.",
-        _ABOVE_0,
+        ABOVE_0,
         PLACE,
     ),
     Row("runtime.deterministic", True, "Bit-exact kernels on a GPU, too."),
 )
 
-ROWS = (*_RUN, *_MODEL, *_DATA, *_OPTIMIZER, *_SCHEDULE, *_SAM, *_MACHINE)
+ROWS = (*_RUN, *_MODEL, *_DATA, *_OPTIMIZER, *_SCHEDULE, *SAM, *_MACHINE)

@@ -3,8 +3,8 @@
 import ml_collections
 
 from sam_pod import errors
+from sam_pod.config import family_rules, rows
 from sam_pod.config import keys as config_lib
-from sam_pod.config import rows
 from sam_pod.storage import schemes
 
 
@@ -32,6 +32,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     for key, value in flat.items():
         if isinstance(value, str):
             schemes.check_credentials(value, f"`{key}`")
+    family_rules.validate(config)
     _validate_files(config)
     if config.model.batch_norm == "global":
         _validate_global_batch_norm(config)

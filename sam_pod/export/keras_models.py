@@ -22,7 +22,7 @@ class _Serving(tf.Module):
         logits = self._recipe.network.apply(
             [tf.convert_to_tensor(weight) for weight in self.weights],
             [tf.convert_to_tensor(stat) for stat in self.stats],
-            self._recipe.preprocess(images, None),
+            self._recipe.evaluation_images(images),
         ).logits
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 

@@ -45,7 +45,7 @@ def check(recipe: Recipe, stored: tf.Tensor, augmented: tf.Tensor, name: str) ->
     """
     model = recipe.network.model
     try:
-        evaluated = _figures(model, recipe.preprocess(stored, None), None)
+        evaluated = _figures(model, recipe.evaluation_images(stored), None)
         trained = _figures(model, augmented, tf.constant([recipe.seed, 0]))
     except Exception as error:  # A model can hold anything, and break anywhere.
         reason = " ".join(str(error).split())[:120]

@@ -18,7 +18,8 @@ import tensorflow as tf
 from sam_pod import errors
 from sam_pod.data.input.batches import Batch
 from sam_pod.lowering import made_up_tpu
-from sam_pod.step import algorithm, metrics
+from sam_pod.sam.variant import Variant
+from sam_pod.step import algorithm, exchange, metrics
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
 
@@ -47,7 +48,9 @@ class Program:
     outputs: tuple[Tensor, ...]
     aliases: tuple[tuple[int, int], ...]  # (input, output): one buffer, updated.
     num_replicas: int
-    graph: Any = dataclasses.field(repr=False, compare=False)  # Used by `source_line`.
+    exchanges: tuple[exchange.Exchange, ...]  # That a training step declares.
+    passes: float  # The FLOPs that it declares, over those of one gradient.
+    graph: Any = dataclasses.field(repr=False, compare=False)  # For `source_line`.
 
     def source_line(self, op_name: str) -> str:
         """Return FILE:LINE that made an operation of the HLO's metadata, or ''."""
@@ -65,14 +68,16 @@ def train_step(
     *,
     num_replicas: int,
     per_replica_batch_size: int,
+    variant: Variant | None = None,
 ) -> Program:
     """Return the training step: state, replica's number, batch -> state, metrics.
 
     Args:
         recipe: The parts of the step.
         image_shape: (H, W, C).
-        num_replicas: The number of replicas; 1 for a program without any collective.
-        per_replica_batch_size: The examples that each replica takes.
+        num_replicas: 1 for a program without any collective.
+        per_replica_batch_size: Examples that each replica takes.
+        variant: Of `recipe.programs`, who takes the step; the first if None.
 
     Raises:
         UserError: the model does not lower.
@@ -83,17 +88,23 @@ def train_step(
     def replica(*tensors: tf.Tensor) -> list[tf.Tensor]:
         *flat, images, labels = tensors
         before = tf.nest.pack_sequence_as(values, flat)
-        after, report = algorithm.replica_step(before, Batch(images, labels), recipe)
+        after, report = algorithm.replica_step(
+            before, Batch(images, labels), recipe, variant
+        )
         return [*tf.nest.flatten(after), report]
 
-    report = Tensor("metrics", "metrics", (len(metrics.TRAIN),), "float32")
-    return _program(
+    width = len(metrics.TRAIN) + len(recipe.metrics)
+    report = Tensor("metrics", "metrics", (width,), "float32")
+    variant = variant or recipe.variant
+    program = _program(
         replica,
         state,
         _batch(per_replica_batch_size, image_shape),
         outputs=(*state, report),
         num_replicas=num_replicas,
     )
+    declared = exchange.plan(variant, recipe.groups, recipe.micro_batches, num_replicas)
+    return dataclasses.replace(program, exchanges=declared, passes=variant.passes)
 
 
 def evaluation(
@@ -139,7 +150,7 @@ def inference(
             recipe.network.apply(
                 flat[:num_weights],
                 flat[num_weights:],
-                recipe.preprocess(images, None),
+                recipe.evaluation_images(images),
             ).logits
         ]
 
@@ -164,6 +175,7 @@ def initial_values(recipe: Recipe) -> state_lib.Values:
             for name in recipe.optimizer.slot_names
         },
         learning_rate_scale=np.float32(1),
+        memory=recipe.variant.start(weights),
     )
 
 
@@ -177,6 +189,7 @@ def state_tensors(recipe: Recipe) -> tuple[Tensor, ...]:
         stats=list(recipe.network.initial_stats()),
         slots={slot: [f"{slot}/{w}" for w in weights] for slot in values.slots},
         learning_rate_scale="learning_rate_scale",
+        memory=state_lib.memory_names(recipe.variant, weights),
     )
     roles = state_lib.Values(
         *(tf.nest.map_structure(lambda _, r=r: r, v) for r, v in _fields(names))
@@ -234,7 +247,9 @@ def _program(
     except (ValueError, tf.errors.OpError) as error:
         raise errors.UserError(_does_not_lower(str(error))) from error
     aliases = [(i, outputs.index(t)) for i, t in enumerate(state) if t in outputs]
-    return Program(hlo, inputs, tuple(outputs), tuple(aliases), num_replicas, graph)
+    return Program(
+        hlo, inputs, tuple(outputs), tuple(aliases), num_replicas, (), 0.0, graph
+    )
 
 
 @functools.cache

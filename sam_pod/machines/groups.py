@@ -7,11 +7,36 @@ always hold consecutive rows of the global batch, so every mix of replicas, grou
 micro-batches that gives the same m computes the same update.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from sam_pod import errors
 
 NAMES = ("global", "replica", "norm")
+
+
+class Groups(NamedTuple):
+    """Who ascends together."""
+
+    size: int | None = None  # So many neighbouring replicas; None for all there are.
+    shares_norm: bool = False  # Each divides by the root mean square of all norms.
+
+    def among(self, num_replicas: int) -> int:
+        """Return how many of so many replicas ascend together."""
+        return self.size or num_replicas
+
+
+def of(sync: str) -> Groups:
+    """Return the groups that `sam.sync` names.
+
+    Raises:
+        UserError: there is no such name.
+    """
+    if sync.lstrip("-").isdecimal():
+        return Groups(int(sync))
+    errors.lookup(dict.fromkeys(NAMES), sync, "sam.sync")
+    return Groups(None if sync == "global" else 1, shares_norm=sync == "norm")
 
 
 def size(sync: str, num_replicas: int) -> int:
@@ -20,16 +45,14 @@ def size(sync: str, num_replicas: int) -> int:
     Raises:
         UserError: no such name, or a number that does not divide the replicas.
     """
-    if not sync.lstrip("-").isdecimal():
-        errors.lookup(dict.fromkeys(NAMES), sync, "sam.sync")
-        return num_replicas if sync == "global" else 1
-    if int(sync) < 1 or num_replicas % int(sync):
+    groups = of(sync)
+    if groups.size is not None and (groups.size < 1 or num_replicas % groups.size):
         divisors = [n for n in range(1, num_replicas + 1) if num_replicas % n == 0]
         raise errors.UserError(
             f"`sam.sync` is {sync}; a group's size must divide the number of replicas "
             f"({num_replicas}): take one of {divisors}, or 'global'."
         )
-    return int(sync)
+    return groups.among(num_replicas)
 
 
 def rows(

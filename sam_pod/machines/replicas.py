@@ -1,21 +1,24 @@
 """The only place that speaks across replicas.
 
-Each function takes a list of tensors and reduces it as one bucket: one call of
-`ReplicaContext.all_reduce` packs the list into one collective on CPU and GPU, and the
-TPU compiler fuses what belongs to one list. Call them inside `strategy.run`.
+Each function takes tensors in any nest and reduces them as one bucket: one call of
+`ReplicaContext.all_reduce` packs them into one collective on CPU and GPU, and the TPU
+compiler fuses what belongs to one call. Call them inside `strategy.run`.
 """
 
-from collections.abc import Sequence
+from typing import TypeVar
 
 import tensorflow as tf
 
+# Lists, tuples and NamedTuples of tensors.
+Nest = TypeVar("Nest")
 
-def mean(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+
+def mean(tensors: Nest) -> Nest:
     """Return the mean over all replicas of each tensor, the same on every replica."""
     return _all_reduce(tf.distribute.ReduceOp.MEAN, tensors)
 
 
-def group_mean(tensors: Sequence[tf.Tensor], size: int) -> list[tf.Tensor]:
+def group_mean(tensors: Nest, size: int) -> Nest:
     """Return the mean over this replica's group: `size` consecutive replicas.
 
     On a TPU the groups are the collective's own, and consecutive replicas are
@@ -23,8 +26,15 @@ def group_mean(tensors: Sequence[tf.Tensor], size: int) -> list[tf.Tensor]:
     topology. Elsewhere `all_reduce` has no groups, so each group adds into a row of
     its own, which is exact and costs count() / size times the bytes.
     """
-    if size in (1, count()) or not tensors:
-        return own(tensors) if size == 1 else mean(tensors)
+    if size == 1:  # Every replica keeps its own.
+        return tensors
+    if size == count():
+        return mean(tensors)
+    means = _mean_in_groups(tf.nest.flatten(tensors), size)
+    return tf.nest.pack_sequence_as(tensors, means)
+
+
+def _mean_in_groups(tensors: list[tf.Tensor], size: int) -> list[tf.Tensor]:
     num_groups = count() // size
     strategy = tf.distribute.get_replica_context().strategy
     if isinstance(strategy, tf.distribute.TPUStrategy):
@@ -47,14 +57,9 @@ def group_mean(tensors: Sequence[tf.Tensor], size: int) -> list[tf.Tensor]:
     return [s / size for s in sums]
 
 
-def total(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+def total(tensors: Nest) -> Nest:
     """Return the sum over all replicas of each tensor, the same on every replica."""
     return _all_reduce(tf.distribute.ReduceOp.SUM, tensors)
-
-
-def own(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """Return the tensors as they are: every replica keeps its own."""
-    return list(tensors)
 
 
 def index() -> tf.Tensor:
@@ -68,11 +73,10 @@ def count() -> int:
     return tf.distribute.get_replica_context().num_replicas_in_sync
 
 
-def _all_reduce(
-    reduce_op: tf.distribute.ReduceOp, tensors: Sequence[tf.Tensor]
-) -> list[tf.Tensor]:
+def _all_reduce(reduce_op: tf.distribute.ReduceOp, tensors: Nest) -> Nest:
+    flat = tf.nest.flatten(tensors)
     # Alone there is nothing to say; and a mean over one replica would still copy.
-    if count() == 1 or not tensors:
-        return list(tensors)
+    if count() == 1 or not flat:
+        return tensors
     context = tf.distribute.get_replica_context()
-    return context.all_reduce(reduce_op, list(tensors))
+    return tf.nest.pack_sequence_as(tensors, context.all_reduce(reduce_op, flat))

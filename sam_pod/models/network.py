@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod.models import variable_names
+from sam_pod.sam import roles as roles_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,10 @@ class Network:
             isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
             for layer in self.model._flatten_layers()
         )
+
+    def roles(self) -> tuple[roles_lib.Role, ...]:
+        """Return what each weight is in its layer, in the order of `apply`."""
+        return roles_lib.of(self.model)
 
     def initial_weights(self) -> dict[str, np.ndarray]:
         """Return the initial trainable weights by name, in the order of `apply`."""

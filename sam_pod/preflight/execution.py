@@ -168,7 +168,7 @@ def reference(
     Raises:
         UserError: dropout, whose masks depend on the size of a chunk.
     """
-    size = groups.size(recipe.sync, num_replicas)
+    size = recipe.groups.among(num_replicas)
     if shares_batch and size > 1 and recipe.network.has_dropout:
         raise errors.UserError(
             "--execute cannot compare a model with dropout under `model.batch_norm` "
@@ -177,7 +177,7 @@ def reference(
         )
     return dataclasses.replace(
         alone,
-        sync="norm" if recipe.sync == "norm" else "global",
+        groups=groups.Groups(shares_norm=recipe.groups.shares_norm),
         micro_batches=recipe.micro_batches * num_replicas // size,
         accumulate_steps=recipe.accumulate_steps * (1 if shares_batch else size),
     )

@@ -27,7 +27,7 @@ from sam_pod.process.display import Display
 from sam_pod.run import augmentation
 from sam_pod.storage import faults
 
-_STEPS = ("SAM step", "plain step")
+_STEPS = subject_lib.STEPS
 _COMPARED = {
     "loss": "the loss differs",
     "gradient": "the gradient differs",
@@ -156,11 +156,8 @@ def _judge(
         if name not in _STEPS:
             found[name] = checks.of_program(measured)
             continue
-        is_sam = measured is not plain
-        rules = checks.Rules(
-            config.sam.sync, config.sam.rho if is_sam else 0.0, config.dtype
-        )
-        found[name] = checks.of_step(measured, plain if is_sam else None, rules)
+        other = None if measured is plain else plain
+        found[name] = checks.of_step(measured, other, config.dtype)
     return found
 
 

@@ -10,9 +10,11 @@ from sam_pod.lowering.programs import Program
 from sam_pod.preflight import hlo, memory, roofline
 from sam_pod.preflight.compiler import Compiled
 from sam_pod.preflight.topologies import Topology
+from sam_pod.step import state
+from sam_pod.step.exchange import Exchange
 
-# The roles of inputs that a training step updates; the others are new for each step.
-STATE_ROLES = ("step", "weights", "stats", "slots", "learning_rate_scale")
+# Of inputs that a training step updates; the others are made anew for each.
+STATE_ROLES = state.Values._fields
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -128,6 +130,13 @@ class Measured:
     def gradient_bytes(self) -> int:
         """Return the bytes of one gradient."""
         return sum(t.num_bytes for t in self.program.inputs if t.role == "weights")
+
+    def exchanged_bytes(self, exchange: Exchange) -> int:
+        """Return the bytes of the gradients that an exchange declares."""
+        sizes = [t.num_bytes for t in self.program.inputs if t.role == "weights"]
+        mask = exchange.mask or [True] * len(sizes)
+        named = (size for size, is_named in zip(sizes, mask, strict=True) if is_named)
+        return exchange.gradients * sum(named)
 
     @property
     def donated_inputs(self) -> set[int]:

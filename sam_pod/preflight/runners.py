@@ -53,7 +53,7 @@ class Replicas:
             )
         )
         self._is_several = num_replicas > 1
-        group = groups.size(recipe.sync, num_replicas)
+        group = recipe.groups.among(num_replicas)
         self._rows = [
             groups.rows(tf.constant(r), size, group, recipe.micro_batches).numpy()
             for r in range(num_replicas)

@@ -18,9 +18,12 @@ from sam_pod.data.input import dataset
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.lowering import programs
 from sam_pod.run import build as build_lib
+from sam_pod.sam.variant import PLAIN
 from sam_pod.step.recipe import Recipe
 
-NAMES = ("SAM step", "plain step", "evaluation")
+# Of a training step: with an ascent, on the steps between two, and without any.
+STEPS = ("SAM step", "step between", "plain step")
+NAMES = (*STEPS, "evaluation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Subject:
         per_replica_batch_size: int | None = None,
         names: Collection[str] = NAMES,
     ) -> dict[str, programs.Program]:
-        """Return 'SAM step', 'plain step' and 'evaluation'; no SAM step at rho = 0.
+        """Return the programs of NAMES that the config runs, and the plain step.
 
         Args:
             num_replicas: The replicas of the slice.
@@ -96,14 +99,19 @@ class Subject:
         recipe = self.recipe(num_replicas)
         shape = {"num_replicas": num_replicas, "per_replica_batch_size": size}
         image_shape = self.image_shape
-        plain = dataclasses.replace(recipe, rho=0.0, micro_batches=1)
+        plain = recipe.plain()
         lower = {
             "SAM step": functools.partial(programs.train_step, recipe),
+            "step between": functools.partial(
+                programs.train_step, recipe, variant=recipe.variant.between
+            ),
             "plain step": functools.partial(programs.train_step, plain),
             "evaluation": functools.partial(programs.evaluation, recipe),
         }
-        if not recipe.rho:
+        if recipe.variant is PLAIN:
             del lower["SAM step"]
+        if recipe.variant.between is None:
+            del lower["step between"]
         return {
             name: one(image_shape, **shape)
             for name, one in lower.items()

@@ -5,16 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
-import tensorflow as tf
 
-from sam_pod import errors
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.input_range import decision, looks
 from sam_pod.machines import groups, replicas
 from sam_pod.models import ends, image_layers, table
-from sam_pod.run import augmentation
+from sam_pod.run import augmentation, family
 from sam_pod.step import optimizers, schedules
 from sam_pod.step.recipe import Recipe
 
@@ -25,7 +23,6 @@ def check_names(config: ml_collections.ConfigDict, num_replicas: int) -> None:
     Raises:
         UserError: with the key and the nearest name.
     """
-    errors.lookup({"sam": None}, config.sam.variant, "sam.variant")
     groups.size(config.sam.sync, num_replicas)
     if not dataset.is_foreign(config):
         job.check_name(config.data.name, config.data.dir)
@@ -132,23 +129,21 @@ def build_recipe(
         stored=decisions,
     )
 
-    def preprocess(images: tf.Tensor, draws: tf.Tensor | None) -> tf.Tensor:
-        if draws is None:
-            return input_range.of_uint8(images)
-        return input_range.of_unit(augmented.images(images, draws))
-
+    member = family.build(config, network, epoch_steps)
     return Recipe(
+        network=network,
         optimizer=optimizers.build(config),
         schedule=schedules.build(config, epoch_steps),
-        preprocess=preprocess,
-        rho=config.sam.rho,
-        sync=config.sam.sync,
-        weight_decay=config.optimizer.weight_decay,
-        seed=config.seed,
+        augmentation=augmented,
+        input_range=input_range,
+        variant=member.variant,
+        rho=member.rho,
+        cadence=member.cadence,
+        groups=groups.of(config.sam.sync),
         micro_batches=config.sam.micro_batches,
         accumulate_steps=config.accumulate_steps,
-        num_draws=augmented.num_draws,
-        mix=augmented.mix,
-        network=network,
-        input_range=input_range,
+        weight_decay=config.optimizer.weight_decay,
+        decays_all=config.optimizer.decays_in == "loss_all",
+        clip_norm=config.optimizer.clip_norm,
+        seed=config.seed,
     )

@@ -95,12 +95,12 @@ class Checkpoints:
             UserError: there are checkpoints and none of them can be read.
         """
         self.wait()
-        checkpoint = _whole(self._state)
         paths = checkpoint_folder.paths(self._directory)
         unreadable = []
         for path in reversed(paths):
             try:
                 with checkpoint_folder.local(path) as copy:
+                    checkpoint = self._readable(copy)
                     checkpoint.read(copy, self._options).assert_consumed()
             except errors.UserError:
                 raise
@@ -124,6 +124,18 @@ class Checkpoints:
                 "read; delete the folder to start over, or give another --workdir."
             )
         return False
+
+    def _readable(self, path: str) -> tf.train.Checkpoint:
+        """Return the state, without the member's memory where a checkpoint has none."""
+        names = {name for name, _ in tf.train.list_variables(path)}
+        if self._state.memory and not any(n.startswith("memory/") for n in names):
+            logging.warning(
+                "Checkpoint %s has nothing that `sam.variant` remembers: it begins with "
+                "a memory of its own.",
+                path,
+            )
+            return tf.train.Checkpoint(**{**vars(self._state), "memory": {}})
+        return _whole(self._state)
 
     def restore_best(self) -> None:
         """Put the best weights and statistics into the state.

@@ -16,6 +16,7 @@ from google.protobuf import message
 
 from sam_pod import errors
 from sam_pod.data.stored import framing
+from sam_pod.sam import variant
 from sam_pod.step import metrics
 from sam_pod.storage import faults, files, objects
 
@@ -34,6 +35,7 @@ TAGS = frozenset(
     [
         *(*metrics.TRAIN, metrics.EXAMPLES_PER_SECOND, metrics.WAIT_FRACTION),
         *_EVALUATIONS,
+        *(f"train/{name}" for name in variant.METRICS),
         *("config", "parameter_overview", "_hparams_/session_start_info"),
         *("train/contact_sheet", "train/contact_sheet_labels"),
     ]

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from absl import logging
@@ -45,7 +44,7 @@ class ProgressLog:
         now = time.monotonic()
         if not self._is_due(now) and step != self._total_steps:
             return
-        values: dict[str, Any] = dict(zip(metrics.TRAIN, row.tolist(), strict=True))
+        values = metrics.named(row[: len(metrics.TRAIN)])
         logging.info(
             "step %d/%d  epoch %.1f  loss %.4f  accuracy %.3f  sharpness %.4f  "
             "lr %.2g  %.0f examples/s  input wait %.0f %%  to go %s",

@@ -51,8 +51,12 @@ def train_loop(session: Session, start_step: int) -> pace.PacedLoop:
                 step=step,
             )
 
+    def program(ahead: int) -> int:
+        step = int(session.state.step.numpy()) + ahead
+        return session.recipe.cadence.place(session.recipe.variant, step)
+
     loop = loop_lib.compile_train(strategy, session.state, session.recipe)
-    return _paced(session, loop, input_fn, Reads(split, upcoming))
+    return _paced(session, loop, input_fn, Reads(split, upcoming), program)
 
 
 def evaluation_loop(session: Session, name: str) -> pace.PacedLoop:
@@ -93,7 +97,11 @@ def whole_pass(
 
 
 def _paced(
-    session: Session, loop: loop_lib.Loop, input_fn: pipeline.InputFn, reads: Reads
+    session: Session,
+    loop: loop_lib.Loop,
+    input_fn: pipeline.InputFn,
+    reads: Reads,
+    programs: Callable[[int], int] = lambda ahead: 0,
 ) -> pace.PacedLoop:
     """Return the loop over the batches of `input_fn`."""
     batches = session.runtime.strategy.distribute_datasets_from_function(
@@ -106,6 +114,7 @@ def _paced(
         max_seconds=session.config.log_every_seconds,
         agree=functools.partial(_agree, session),
         bounded=functools.partial(_watched, session, reads),
+        programs=programs,
     )
 
 

@@ -33,18 +33,18 @@ class PacedLoop:
         max_seconds: float,
         agree: Callable[[int], int] = int,
         bounded: Callable[[bool], contextlib.AbstractContextManager] | None = None,
+        programs: Callable[[int], int] = lambda step: 0,
     ) -> None:
         """Take a compiled loop.
 
         Args:
             loop: loop(iterator, num_steps) -> a row per step, and its wait in seconds.
-            iterator: The iterator over its batches.
-            max_steps: The most steps of one call.
-            max_seconds: The most seconds that one call should take.
-            agree: A function from the number of steps that fit here to that of all
-                workers.
-            bounded: A function from whether the call compiles to a context that bounds
-                its time.
+            iterator: Of its batches.
+            max_steps: Of one call.
+            max_seconds: That one call should take.
+            agree: From the number of steps that fit here to that of all workers.
+            bounded: From whether the call compiles to what bounds its time.
+            programs: From the number of a step, 0 for the next, to that of its program.
         """
         self._loop = loop
         self._iterator = iterator
@@ -52,28 +52,46 @@ class PacedLoop:
         self._max_seconds = max_seconds
         self._agree = agree
         self._bounded = bounded or (lambda compiles: contextlib.nullcontext())
-        self.is_compiled = False
+        self._programs = programs
+        self._compiled: set[int] = set()
         self._step_seconds: float | None = None
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether a step has run."""
+        return bool(self._compiled)
 
     def __call__(self, remaining: int) -> Ran:
         """Run at least one step and at most `remaining`."""
         fitting = min(self._fitting(), self._max_steps, remaining)
-        return self.exactly(self._agree(fitting))
+        return self.exactly(self._agree(self._until_new(fitting)))
 
     def exactly(self, num_steps: int) -> Ran:
         """Run `num_steps` steps in one call, however long they take."""
         start = time.monotonic()
-        with self._bounded(not self.is_compiled):
+        ahead = {self._programs(i) for i in range(num_steps)}
+        compiles = not ahead <= self._compiled
+        with self._bounded(compiles):
             # A device may run behind; reading the rows waits for it.
             rows, waits = self._loop(self._iterator, tf.constant(num_steps, tf.int64))
             rows, waits = rows.numpy(), waits.numpy()
         seconds = time.monotonic() - start
-        if self.is_compiled:
-            self._step_seconds = seconds / num_steps
-        self.is_compiled = True  # The first call compiles; its time shows nothing.
+        # A call that compiles tells nothing of the time of a step.
+        self._step_seconds = None if compiles else seconds / num_steps
+        self._compiled |= ahead
         # Clocks of two kinds: of a moment, their difference may be above its end.
         wait_fraction = min(1.0, float(waits.sum()) / seconds)
         return Ran(rows, num_steps / seconds, wait_fraction)
+
+    def _until_new(self, num_steps: int) -> int:
+        """Return how many of the next steps come before a program that is new.
+
+        One, where that is the next step's: it is compiled in a call of its own.
+        """
+        for i in range(num_steps):
+            if self._programs(i) not in self._compiled:
+                return max(i, 1)
+        return num_steps
 
     def _fitting(self) -> int:
         if self._step_seconds is None:

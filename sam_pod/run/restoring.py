@@ -29,7 +29,9 @@ def restore(workdir: str, runtime: Runtime, recipe: Recipe) -> Restored:
         UserError: there are checkpoints and none of them can be read.
     """
     workers = runtime.workers
-    state = state_lib.create(runtime.strategy, recipe.network, recipe.optimizer)
+    state = state_lib.create(
+        runtime.strategy, recipe.network, recipe.optimizer, recipe.variant
+    )
     checkpoints = checkpoints_lib.Checkpoints(
         os.path.join(workdir, workdir_lib.CHECKPOINTS),
         state,

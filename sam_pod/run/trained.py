@@ -105,7 +105,7 @@ def _folder(directory: str, which: str) -> str:
 
 def _restore(directory: str, which: str, recipe: Recipe) -> Checkpoint:
     strategy = tf.distribute.get_strategy()
-    state = state_lib.create(strategy, recipe.network, recipe.optimizer)
+    state = state_lib.create(strategy, recipe.network, recipe.optimizer, recipe.variant)
     checkpoints = checkpoints_lib.Checkpoints(directory, state, enabled=False)
     if which == "best":
         checkpoints.restore_best()

@@ -7,7 +7,7 @@ happens at the first writing, which comes after the first step.
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import ml_collections
@@ -77,13 +77,13 @@ class Writer:
             self._writer.write_images(0, {"train/contact_sheet": picture})
             self._writer.write_texts(0, {"train/contact_sheet_labels": labels})
 
-    def steps(self, first_step: int, rows: np.ndarray) -> None:
-        """Write one row of `metrics.TRAIN` for each step from `first_step` on."""
+    def steps(
+        self, first_step: int, rows: np.ndarray, more: Sequence[str] = ()
+    ) -> None:
+        """Write one row of `metrics.TRAIN`, and of `more`, for each step."""
         with self._written():
             for step, row in enumerate(rows, start=first_step):
-                self._writer.write_scalars(
-                    step, dict(zip(metrics.TRAIN, row.tolist(), strict=True))
-                )
+                self._writer.write_scalars(step, metrics.named(row, more))
 
     def evaluation(self, name: str, step: int, scores: metrics.Evaluation) -> None:
         """Write and log the scores of a split."""

@@ -10,44 +10,86 @@ import tensorflow as tf
 from sam_pod import sam
 from sam_pod.data.input.batches import Batch
 from sam_pod.machines import replicas
+from sam_pod.sam.variant import Variant
 from sam_pod.step import exchange, metrics, passes
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
 
 
 def replica_step(
-    values: state_lib.Values, batch: Batch, recipe: Recipe
+    values: state_lib.Values,
+    batch: Batch,
+    recipe: Recipe,
+    variant: Variant | None = None,
 ) -> tuple[state_lib.Values, tf.Tensor]:
-    """Return the values after one step, and the metrics of `metrics.TRAIN`.
+    """Return the values after one step, and the metrics that it reports.
+
+    Those are `metrics.TRAIN`, then `recipe.metrics`, NaN where this step has none.
 
     Args:
         values: The state before the step, the same on every replica.
-        batch: This replica's batch.
-        recipe: The parts of the step.
+        batch: This replica's.
+        recipe: What the step is made of.
+        variant: Of `recipe.programs`, who takes the step; the first if None.
     """
+    variant = variant or recipe.variant
+    learning_rate = recipe.schedule(values.step, values.learning_rate_scale)
+    rho = recipe.rho(values.step, learning_rate)
     micro_batches = passes.micro_batches(batch, values.step, recipe)
 
     # The batch gradient at w. These clean passes alone move BatchNorm's statistics.
-    clean = [passes.run(values.weights, part, values, recipe) for part in micro_batches]
-    if recipe.rho == 0:
-        perturbed, norms = clean, []
-    else:
+    start = _ahead(values, rho, recipe) if variant.follows_momentum else values.weights
+    clean = [
+        passes.run(start, part, values, recipe, variant.watched)
+        for part in micro_batches
+    ]
+    ascended, perturbed = None, clean
+    if variant.ascends:
         # The ascents to w + e, equation 2, and the gradients there, equation 3.
-        ascents, norms = exchange.ascents([part.gradient for part in clean], recipe)
+        ascended = exchange.ascents(clean, values, rho, recipe, variant)
         perturbed = [
-            passes.run(sam.perturb(values.weights, ascent), part, values, recipe)
-            for ascent, part in zip(ascents, micro_batches, strict=True)
+            passes.run_hardest(
+                sam.perturb(values.weights, ascent, variant.perturbs),
+                part,
+                before,
+                values,
+                recipe,
+                variant.part,
+            )
+            for ascent, part, before in zip(
+                ascended.ascents, micro_batches, clean, strict=True
+            )
         ]
 
-    gradient, stats, means = exchange.descent(clean, perturbed, norms, values)
-    learning_rate = recipe.schedule(values.step, values.learning_rate_scale)
+    seen = exchange.descent(clean, perturbed, ascended, values, recipe, variant)
     weights, slots = recipe.optimizer.update(
-        gradient, values.slots, values.weights, values.step, learning_rate
+        seen.finished.gradient,
+        values.slots,
+        values.weights,
+        values.step,
+        learning_rate,
     )
+    if seen.finished.correction:
+        pairs = zip(weights, seen.finished.correction, strict=True)
+        weights = [w - learning_rate * c for w, c in pairs]
+    kept = seen.finished.memory
     new = values._replace(
-        step=values.step + 1, weights=weights, stats=stats, slots=slots
+        step=values.step + 1,
+        weights=weights,
+        stats=seen.stats,
+        slots=slots,
+        memory=values.memory if kept is None else kept,
     )
-    return new, _report(means, gradient, learning_rate, recipe.rho)
+    acts = variant.ascends or variant.follows_momentum
+    return new, _report(seen, learning_rate, rho if acts else 0.0, recipe, variant)
+
+
+def _ahead(
+    values: state_lib.Values, rho: float | tf.Tensor, recipe: Recipe
+) -> list[tf.Tensor]:
+    """Return the weights ahead of w, along the last update: Momentum-SAM's."""
+    heading = recipe.optimizer.heading(values.slots)
+    return sam.perturb(values.weights, sam.perturbation(heading, rho))
 
 
 def replica_evaluation(
@@ -61,29 +103,33 @@ def replica_evaluation(
         recipe: The parts of the step.
     """
     outputs = recipe.network.apply(
-        values.weights, values.stats, recipe.preprocess(batch.images, None)
+        values.weights, values.stats, recipe.evaluation_images(batch.images)
     )
     sums = metrics.evaluation_sums(outputs.logits, batch.labels, batch.mask)
     return tf.stack(replicas.total(sums))
 
 
 def _report(
-    means: list[tf.Tensor],
-    gradient: list[tf.Tensor],
+    seen: exchange.Seen,
     learning_rate: tf.Tensor,
-    rho: float,
+    rho: float | tf.Tensor,
+    recipe: Recipe,
+    variant: Variant,
 ) -> tf.Tensor:
-    loss, perturbed_loss, accuracy, *norm = means
-    sam_grad_norm = tf.sqrt(sam.squared_norm(gradient))
-    grad_norm = norm[0] if norm else sam_grad_norm
-    report = {
-        "train/loss": loss,
-        "train/perturbed_loss": perturbed_loss,
-        "train/sharpness": perturbed_loss - loss,
-        "train/accuracy": accuracy,
-        "train/grad_norm": grad_norm,
-        "train/sam_grad_norm": sam_grad_norm,
-        "train/learning_rate": learning_rate,
-        "train/rho": tf.constant(rho),
-    }
-    return tf.stack([tf.cast(report[name], tf.float32) for name in metrics.TRAIN])
+    sam_grad_norm = seen.clipped_norm
+    if sam_grad_norm is None:
+        sam_grad_norm = tf.sqrt(sam.squared_norm(seen.finished.gradient))
+    report = metrics.Train(
+        loss=seen.loss,
+        perturbed_loss=seen.perturbed_loss,
+        sharpness=seen.perturbed_loss - seen.loss,
+        accuracy=seen.accuracy,
+        grad_norm=sam_grad_norm if seen.norm is None else seen.norm,
+        sam_grad_norm=sam_grad_norm,
+        learning_rate=learning_rate,
+        rho=rho if tf.is_tensor(rho) else tf.constant(rho),
+    )
+    own = dict(zip(variant.metrics, seen.metrics, strict=True))
+    missing = tf.constant(float("nan"))
+    more = [own.get(name, missing) for name in recipe.variant.metrics]
+    return tf.stack([tf.cast(value, tf.float32) for value in (*report, *more)])

@@ -1,76 +1,264 @@
-"""What replicas exchange in a step: the ascents of groups, the means of all."""
+"""What replicas exchange in a step: the ascents of groups, the means of all.
+
+`plan` declares it once: the step sends what is declared and asserts that it is that,
+`preflight` holds the compiler's text against it, and the table of costs is printed
+from it.
+"""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from sam_pod import sam
-from sam_pod.machines import groups, replicas
+from sam_pod.machines import replicas
+from sam_pod.machines.groups import Groups
+from sam_pod.sam import directions
+from sam_pod.sam.gradients import Mask, Tensors
+from sam_pod.sam.variant import Descent, Finished, Variant
 from sam_pod.step import passes
 from sam_pod.step import state as state_lib
+from sam_pod.step.clipping import Clip
 from sam_pod.step.recipe import Recipe
 
 
-def ascents(
-    gradients: list[list[tf.Tensor]], recipe: Recipe
-) -> tuple[list[list[tf.Tensor]], list[tf.Tensor]]:
-    """Return e(w) of each micro-batch, and the norm that each was divided by.
+class Exchange(NamedTuple):
+    """One collective of a step: a mean over replicas."""
 
-    A group ascends on its gradient (arXiv 2010.01412, sections 2 and 4.1):
-        'global'   the mean over all replicas: N replicas equal one; two gradient-sized
-                   all-reduces.
-        k          the mean over k neighbouring replicas: two, the first in groups.
-        'replica'  the replica's own, the paper's m-sharpness: one all-reduce.
-        'norm'     the replica's own, over the root mean square of all norms: one
+    scope: str  # The name of its operations, in profiles as well.
+    replicas: int  # That take the mean together.
+    gradients: int  # In its bucket; scalars and statistics travel along.
+    mask: Mask = None  # Of the weights that these gradients are of.
+
+
+class Ascended(NamedTuple):
+    """What the learners of this replica ascend on, one entry for each micro-batch."""
+
+    gradients: list[Tensors]  # The clean gradient of the whole group.
+    directions: list[directions.Direction]
+    ascents: list[Tensors]  # e(w).
+    norms: list[tf.Tensor]  # That each was divided by.
+
+
+class Seen(NamedTuple):
+    """What all replicas know at the end of a step: means over all of them."""
+
+    finished: Finished
+    clipped_norm: tf.Tensor | None  # Of its gradient before it was clipped, if it was.
+    stats: Tensors
+    loss: tf.Tensor
+    perturbed_loss: tf.Tensor
+    accuracy: tf.Tensor
+    norm: tf.Tensor | None  # That the ascents divided by; None without any.
+    metrics: tuple[tf.Tensor, ...]  # For `Variant.metrics`.
+
+
+class _Bucket(NamedTuple):
+    """What the last collective carries."""
+
+    gradients: list[Tensors]
+    stats: list[tf.Tensor]
+    loss: tf.Tensor
+    perturbed_loss: tf.Tensor
+    accuracy: tf.Tensor
+    norms: list[tf.Tensor]
+    metrics: list[tf.Tensor]
+
+
+def plan(
+    variant: Variant, groups: Groups, micro_batches: int, num_replicas: int
+) -> tuple[Exchange, ...]:
+    """Return the collectives of a step, in their order.
+
+    What ascends together is one learner (arXiv 2010.01412, sections 2 and 4.1):
+        'global'   all replicas: N replicas equal one; two gradient-sized all-reduces.
+        k          k neighbouring replicas: two, the first in groups.
+        'replica'  a replica alone, the paper's m-sharpness: one all-reduce.
+        'norm'     a replica alone, over the root mean square of all norms: one
                    all-reduce and a scalar.
+    A member whose `descend` is not linear needs its learner's perturbed gradient as
+    well, and one with a `finish` the mean of both gradients.
     """
-    size = groups.size(recipe.sync, replicas.count())
-    count, width = len(gradients), len(gradients[0])
-    with tf.name_scope("ascent"):  # The name of its collectives, in profiles as well.
-        bucket = replicas.group_mean([g for part in gradients for g in part], size)
-    gradients = [bucket[i * width : (i + 1) * width] for i in range(count)]
-    squares = [sam.squared_norm(gradient) for gradient in gradients]
-    if recipe.sync == "norm":
-        with tf.name_scope("norm"):
-            mean_square = replicas.mean([_mean(squares)])[0]
-        squares = [mean_square] * count
-    norms = [tf.sqrt(square) for square in squares]
-    ascents = [
-        sam.perturbation(gradient, recipe.rho, norm)
-        for gradient, norm in zip(gradients, norms, strict=True)
+    if num_replicas == 1:
+        return ()
+    size = groups.among(num_replicas)
+    is_global, exchanges = size == num_replicas, []
+    mixes = variant.descend is not None and not variant.is_linear
+    if variant.ascends and not variant.is_blind and size > 1:
+        ascent = Exchange("ascent", size, micro_batches, variant.perturbs)
+        exchanges.append(ascent)
+    if variant.ascends and groups.shares_norm:
+        exchanges.append(Exchange("norm", num_replicas, 0))
+    if mixes and 1 < size < num_replicas:
+        exchanges.append(Exchange("group", size, micro_batches))
+    count = micro_batches if mixes and is_global else 1
+    if variant.needs_clean_mean and not is_global:
+        count += 1
+    return (*exchanges, Exchange("descent", num_replicas, count))
+
+
+def ascents(
+    clean: Sequence[passes.Pass],
+    values: state_lib.Values,
+    rho: float | tf.Tensor,
+    recipe: Recipe,
+    variant: Variant,
+) -> Ascended:
+    """Return e(w) of each micro-batch, equation 2, from what its group knows."""
+    weights = sam.select(values.weights, variant.perturbs)
+    gradients = [part.gradient for part in clean]
+    gradients = _mean_of("ascent", gradients, gradients, recipe, variant)
+    found = [
+        variant.direct(
+            gradient,
+            weights,
+            values.memory,
+            passes.ascent_keys(values.step, recipe, i),
+        )
+        for i, gradient in enumerate(gradients)
     ]
-    return ascents, norms
+    squares = [direction.squared_norm for direction in found]
+    if recipe.groups.shares_norm:
+        square = _mean_of("norm", _mean(squares), [], recipe, variant)
+        squares = [square] * len(squares)
+    norms = [tf.sqrt(square) for square in squares]
+    steps = [
+        directions.ascent(direction, rho, norm)
+        for direction, norm in zip(found, norms, strict=True)
+    ]
+    return Ascended(gradients, found, steps, norms)
 
 
 def descent(
-    clean: list[passes.Pass],
-    perturbed: list[passes.Pass],
-    norms: list[tf.Tensor],
+    clean: Sequence[passes.Pass],
+    perturbed: Sequence[passes.Pass],
+    ascended: Ascended | None,
     values: state_lib.Values,
-) -> tuple[list[tf.Tensor], list[tf.Tensor], list[tf.Tensor]]:
-    """Return the means over all examples of gradient, statistics and metrics.
+    recipe: Recipe,
+    variant: Variant,
+) -> Seen:
+    """Return what the optimizer takes, the new statistics and the metrics.
 
     They are one bucket, so one collective. Statistics that the passes did not move stay
     out: a mean of equal numbers need not be that number.
     """
-    gradient = [
-        _mean(parts) for parts in zip(*(p.gradient for p in perturbed), strict=True)
-    ]
+    size = recipe.groups.among(replicas.count())
+    is_global = size == replicas.count()
+    gradients = [part.gradient for part in perturbed]
+    extra = [direction.metrics for direction in ascended.directions] if ascended else []
+    mixes_late = variant.descend is not None and not variant.is_linear and is_global
+    if variant.descend and not mixes_late:
+        if not variant.is_linear:
+            gradients = _mean_of("group", gradients, gradients, recipe, variant)
+        gradients, more = _descend(variant, ascended.gradients, gradients)
+        extra = _joined(extra, more)
+    sent = gradients if mixes_late else [_mean_each(gradients)]
+    sends_clean = variant.needs_clean_mean and not is_global
+    if sends_clean:
+        sent = [*sent, _mean_each([part.gradient for part in clean])]
+
     moved = passes.moved([part.stats for part in clean], values.stats)
-    scalars = [
-        _mean([part.loss for part in clean]),
-        _mean([part.loss for part in perturbed]),
-        _mean([part.accuracy for part in clean]),
-        *([_mean(norms)] if norms else []),
-    ]
-    means = [_mean([part.stats[i] for part in clean]) for i in moved]
-    with tf.name_scope("descent"):
-        bucket = replicas.mean([*gradient, *means, *scalars])
-    gradient, rest = bucket[: len(gradient)], bucket[len(gradient) :]
+    bucket = _Bucket(
+        gradients=sent,
+        stats=[_mean([part.stats[i] for part in clean]) for i in moved],
+        loss=_mean([part.loss for part in clean]),
+        perturbed_loss=_mean([part.loss for part in perturbed]),
+        accuracy=_mean([part.accuracy for part in clean]),
+        norms=[_mean(ascended.norms)] if ascended else [],
+        metrics=_mean_each(extra) if extra else [],
+    )
+    bucket = _mean_of("descent", bucket, sent, recipe, variant)
+
+    gradients, clean_mean = bucket.gradients, None
+    if sends_clean:
+        *gradients, clean_mean = gradients
+    metrics = tuple(bucket.metrics)
+    if mixes_late:
+        gradients, more = _descend(variant, ascended.gradients, gradients)
+        metrics += tuple(_mean_each(more))
+    if clean_mean is None and ascended and variant.needs_clean_mean:
+        clean_mean = _mean_each(ascended.gradients)
     stats = list(clean[-1].stats)
-    for i, value in zip(moved, rest, strict=False):
+    for i, value in zip(moved, bucket.stats, strict=True):
         stats[i] = value
-    return gradient, stats, rest[len(moved) :]
+    clip = Clip(recipe.clip_norm)
+    finished = _finish(variant, clean_mean, _mean_each(gradients), values, clip)
+    return Seen(
+        finished=finished,
+        clipped_norm=clip.norms[0] if clip.norms else None,
+        stats=stats,
+        loss=bucket.loss,
+        perturbed_loss=bucket.perturbed_loss,
+        accuracy=bucket.accuracy,
+        norm=bucket.norms[0] if bucket.norms else None,
+        metrics=(*metrics, *finished.metrics),
+    )
+
+
+def _finish(
+    variant: Variant,
+    clean: Tensors | None,
+    gradient: Tensors,
+    values: state_lib.Values,
+    clip: Clip,
+) -> Finished:
+    """Return what the optimizer takes, from the means over all learners."""
+    if variant.finish is None:
+        return Finished(clip(gradient))
+    clean = gradient if clean is None else clean
+    return variant.finish(clean, gradient, values.memory, clip)
+
+
+def _descend(
+    variant: Variant, clean: list[Tensors], perturbed: list[Tensors]
+) -> tuple[list[Tensors], list[tuple[tf.Tensor, ...]]]:
+    found: list[Descent] = [
+        variant.descend(g, p) for g, p in zip(clean, perturbed, strict=True)
+    ]
+    return [each.gradient for each in found], [each.metrics for each in found]
+
+
+def _mean_of(
+    scope: str,
+    tensors: "replicas.Nest",
+    gradients: Sequence[Tensors],
+    recipe: Recipe,
+    variant: Variant,
+) -> "replicas.Nest":
+    """Return the mean that the plan declares under a name; the tensors without one.
+
+    Args:
+        scope: Of the exchange.
+        tensors: In a nest.
+        gradients: Of them, those that the plan counts.
+        recipe: What the step is made of.
+        variant: Who takes it.
+    """
+    declared = {
+        exchange.scope: exchange
+        for exchange in plan(
+            variant, recipe.groups, recipe.micro_batches, replicas.count()
+        )
+    }
+    with tf.name_scope(scope):
+        if scope not in declared:
+            return tensors
+        exchange = declared[scope]
+        assert len(gradients) == exchange.gradients, (scope, len(gradients))
+        return replicas.group_mean(tensors, exchange.replicas)
+
+
+def _joined(
+    first: list[tuple[tf.Tensor, ...]], second: list[tuple[tf.Tensor, ...]]
+) -> list[tuple[tf.Tensor, ...]]:
+    if not first:
+        return second
+    return [(*a, *b) for a, b in zip(first, second, strict=True)]
+
+
+def _mean_each(parts: Sequence[Sequence[tf.Tensor]]) -> Tensors:
+    """Return the mean over parts of each of their tensors."""
+    return [_mean(tensors) for tensors in zip(*parts, strict=True)]
 
 
 def _mean(tensors: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -1,10 +1,11 @@
 """Many steps in one compiled call, under a strategy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
 from sam_pod.data.input.batches import Batch
+from sam_pod.sam.variant import FILLED, Variant
 from sam_pod.step import algorithm, clock, metrics
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
@@ -22,12 +23,29 @@ def compile_train(
     num_steps is an int64 tensor: an int would retrace.
     """
 
-    def run(batch: Batch) -> tf.Tensor:
-        values, report = algorithm.replica_step(state.read(), batch, recipe)
-        state.write(values)
-        return report
+    def of(variant: Variant) -> Callable:
+        def run(batch: Batch) -> tf.Tensor:
+            values, report = algorithm.replica_step(
+                state.read(), batch, recipe, variant
+            )
+            state.write(values)
+            return report
 
-    return compile_loop(strategy, run, len(metrics.TRAIN))
+        return run
+
+    def choose() -> Callable[[tf.Tensor], tf.Tensor]:
+        first, filled = tf.convert_to_tensor(state.step), None
+        if state.memory:
+            filled = tf.convert_to_tensor(state.memory[FILLED][0]) > 0
+
+        def program(i: tf.Tensor) -> tf.Tensor:
+            is_filled = None if filled is None else filled | (i > 0)
+            return recipe.cadence.program(recipe.variant, first + i, is_filled)
+
+        return program
+
+    width = len(metrics.TRAIN) + len(recipe.metrics)
+    return compile_loop(strategy, [of(v) for v in recipe.programs], width, choose)
 
 
 def compile_evaluation(
@@ -38,36 +56,56 @@ def compile_evaluation(
     def run(batch: Batch) -> tf.Tensor:
         return algorithm.replica_evaluation(state.read(), batch, recipe)
 
-    return compile_loop(strategy, run, 3)
+    return compile_loop(strategy, [run], 3)
 
 
 def compile_loop(
-    strategy: tf.distribute.Strategy, of_batch: Callable[[Batch], tf.Tensor], width: int
+    strategy: tf.distribute.Strategy,
+    programs: Sequence[Callable[[Batch], tf.Tensor]],
+    width: int,
+    choose: Callable[[], Callable[[tf.Tensor], tf.Tensor]] | None = None,
 ) -> Loop:
     """Return the loop that runs all its steps in one call.
 
     Args:
-        strategy: The strategy that runs each step, one `of_batch` per replica.
-        of_batch: A function from a `Batch` to a float32 `[width]`, equal on all
-            replicas.
-        width: The size of that result; the loop stacks the results.
+        strategy: Under which each step runs, one program on every replica.
+        programs: From a `Batch` to a float32 `[width]`, equal on all replicas.
+        width: Of what a program returns, stacked by the loop.
+        choose: Called when a loop begins; from the number of a step in the loop to the
+            place of its program. The host chooses, around `strategy.run`: each program
+            is compiled for itself, and its collectives stand in no branch.
     """
 
     num_hosts = getattr(strategy.extended, "num_hosts", 1)  # A TPU slice may have more.
     # Neither the step nor its loop has Python conditions on tensors, and looking for
     # some would read all sources of the step: a third of the time to the first one.
-    replica_fn = tf.autograph.experimental.do_not_convert(
-        lambda *tensors: of_batch(Batch(*tensors))
-    )
+    programs = [
+        tf.autograph.experimental.do_not_convert(
+            lambda *tensors, program=program: program(Batch(*tensors))
+        )
+        for program in programs
+    ]
 
     @tf.function(autograph=False)
     def loop(iterator: Iterator, num_steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        chosen = choose() if len(programs) > 1 else None
+
+        def run(i: tf.Tensor, tensors: Sequence) -> tuple[tf.Tensor, ...]:
+            branches = [
+                lambda program=program: strategy.experimental_local_results(
+                    strategy.run(program, args=tuple(tensors))
+                )
+                for program in programs
+            ]
+            if chosen is None:
+                return branches[0]()
+            return tf.switch_case(chosen(i), branches)
+
         def step(
             i: tf.Tensor, rows: tf.TensorArray, waits: tf.TensorArray, since: tf.Tensor
         ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray, tf.Tensor]:
             *tensors, made = next(iterator)
-            row = strategy.run(replica_fn, args=tuple(tensors))
-            local_rows = strategy.experimental_local_results(row)
+            local_rows = run(i, tensors)
             # A step has waited from the end of the one before until its batch was
             # made, if it was not. It orders nothing: batches are asked for ahead.
             made = strategy.experimental_local_results(made)

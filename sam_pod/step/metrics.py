@@ -1,23 +1,30 @@
 """The names of the metrics, and evaluation sums that count every example once."""
 
 import dataclasses
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from sam_pod.step import losses
 
-# The metrics that the training step reports, in this order.
-TRAIN = (
-    "train/loss",  # Cross-entropy at w.
-    "train/perturbed_loss",  # Cross-entropy at w + e.
-    "train/sharpness",  # Their difference.
-    "train/accuracy",  # At w; of a soft label its largest part counts.
-    "train/grad_norm",  # The norm that the ascent divides by.
-    "train/sam_grad_norm",  # The norm of the gradient that the optimizer takes.
-    "train/learning_rate",
-    "train/rho",
-)
+
+class Train(NamedTuple):
+    """What the training step reports of each step: scalars, in this order."""
+
+    loss: tf.Tensor  # Cross-entropy at w.
+    perturbed_loss: tf.Tensor  # Cross-entropy at w + e.
+    sharpness: tf.Tensor  # Their difference.
+    accuracy: tf.Tensor  # At w; of a soft label its largest part counts.
+    grad_norm: tf.Tensor  # The norm that the ascent divides by.
+    sam_grad_norm: tf.Tensor  # Of the gradient that the optimizer takes, unclipped.
+    learning_rate: tf.Tensor
+    rho: tf.Tensor  # 0 on a step without an ascent.
+
+
+TRAIN = tuple(f"train/{name}" for name in Train._fields)
 EXAMPLES_PER_SECOND = "train/examples_per_second"
 WAIT_FRACTION = "data/wait_fraction"  # The share of a loop's time without a batch.
 
@@ -29,6 +36,22 @@ class Evaluation:
     loss: float
     accuracy: float
     num_examples: int
+
+
+def named(row: Sequence[float], more: Sequence[str] = ()) -> dict[str, float]:
+    """Return what a step reported, by name.
+
+    Args:
+        row: One number for each of TRAIN, then for each of `more`.
+        more: The names of a member's own. A step that has none of them reports NaN,
+            which is left out.
+    """
+    size = len(TRAIN)
+    own = zip(more, row[size:], strict=True)
+    return {
+        **dict(zip(TRAIN, map(float, row[:size]), strict=True)),
+        **{name: float(value) for name, value in own if not math.isnan(value)},
+    }
 
 
 def evaluation_sums(

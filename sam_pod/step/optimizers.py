@@ -22,6 +22,10 @@ Update = Callable[
 ]
 
 
+# Where weight decay stands.
+PLACES = ("auto", "loss", "loss_all", "gradient", "decoupled")
+
+
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
     """An update rule and the names of the slots it keeps, all zeros at first."""
@@ -31,6 +35,9 @@ class Optimizer:
     # Whether weight decay enters the loss, and so both gradients of SAM (section 3.1
     # of arXiv 2010.01412), or is part of `update` (AdamW).
     decays_in_loss: bool = True
+    # From the slots to the last update of each weight, but for its length; None where
+    # Momentum-SAM does not say what that is.
+    heading: Callable[[Slots], Tensors] | None = None
 
 
 def build(config: ml_collections.ConfigDict) -> Optimizer:
@@ -40,7 +47,11 @@ def build(config: ml_collections.ConfigDict) -> Optimizer:
         UserError: there is no optimizer of that name.
     """
     builders = {
-        "sgd": lambda: sgd(config.optimizer.momentum, config.optimizer.nesterov),
+        "sgd": lambda: sgd(
+            config.optimizer.momentum,
+            config.optimizer.nesterov,
+            rate_in_velocity=config.optimizer.rate_in_velocity,
+        ),
         "adam": lambda: adam(
             config.optimizer.beta_1, config.optimizer.beta_2, config.optimizer.epsilon
         ),
@@ -51,11 +62,33 @@ def build(config: ml_collections.ConfigDict) -> Optimizer:
             decoupled_weight_decay=config.optimizer.weight_decay,
         ),
     }
-    return errors.lookup(builders, config.optimizer.name, "optimizer.name")()
+    name, place = config.optimizer.name, config.optimizer.decays_in
+    optimizer = errors.lookup(builders, name, "optimizer.name")()
+    errors.lookup(dict.fromkeys(PLACES), place, "optimizer.decays_in")
+    if name == "adamw":
+        if place not in ("auto", "decoupled"):
+            raise errors.UserError(
+                f"`optimizer.decays_in` is {place!r} and `optimizer.name` 'adamw', "
+                "whose decay is decoupled: take 'adam'."
+            )
+        return optimizer
+    if place in ("gradient", "decoupled") and config.optimizer.weight_decay:
+        return with_decay(optimizer, config.optimizer.weight_decay, place)
+    return optimizer
 
 
-def sgd(momentum: float = 0.9, nesterov: bool = True) -> Optimizer:
-    """Return SGD with momentum; momentum 0 keeps no slot."""
+def sgd(
+    momentum: float = 0.9, nesterov: bool = True, *, rate_in_velocity: bool = True
+) -> Optimizer:
+    """Return SGD with momentum; momentum 0 keeps no slot.
+
+    Args:
+        momentum: In [0, 1).
+        nesterov: Whether the step looks ahead.
+        rate_in_velocity: Whether a gradient enters the velocity times the learning rate
+            of its own step, as in Keras, or a step takes the velocity times its rate,
+            as in PyTorch and the paper's code. They differ where the rate changes.
+    """
 
     def plain(gradient, slots, weights, step, learning_rate):  # noqa: ANN001
         del step
@@ -72,9 +105,24 @@ def sgd(momentum: float = 0.9, nesterov: bool = True) -> Optimizer:
             velocities.append(v)
         return new_weights, {"velocity": velocities}
 
+    def outside(gradient, slots, weights, step, learning_rate):  # noqa: ANN001
+        del step
+        new_weights, velocities = [], []
+        for w, g, v in zip(weights, gradient, slots["velocity"], strict=True):
+            v = momentum * v + g
+            delta = g + momentum * v if nesterov else v
+            new_weights.append(w - learning_rate * delta)
+            velocities.append(v)
+        return new_weights, {"velocity": velocities}
+
+    def heading(slots: Slots) -> Tensors:
+        velocity = slots["velocity"]
+        return velocity if rate_in_velocity else [-v for v in velocity]
+
     if momentum == 0:
         return Optimizer((), plain)
-    return Optimizer(("velocity",), with_momentum)
+    update = with_momentum if rate_in_velocity else outside
+    return Optimizer(("velocity",), update, heading=None if nesterov else heading)
 
 
 def adam(
@@ -107,8 +155,16 @@ def adam(
             seconds.append(v)
         return new_weights, {"first": firsts, "second": seconds}
 
+    def heading(slots: Slots) -> Tensors:
+        return [-m for m in slots["first"]]
+
     in_loss = decoupled_weight_decay is None
-    return Optimizer(("first", "second"), update, decays_in_loss=in_loss)
+    return Optimizer(
+        ("first", "second"),
+        update,
+        decays_in_loss=in_loss,
+        heading=None if in_loss else heading,
+    )
 
 
 def decays(weight: tf.Tensor) -> bool:
@@ -116,9 +172,34 @@ def decays(weight: tf.Tensor) -> bool:
     return weight.shape.rank > 1
 
 
-def l2_penalty(weights: Sequence[tf.Tensor], weight_decay: float) -> tf.Tensor:
-    """Return weight_decay / 2 * ||w||_2^2 over the kernels, a scalar."""
-    kernels = [w for w in weights if decays(w)]
-    if not kernels:
+def l2_penalty(
+    weights: Sequence[tf.Tensor], weight_decay: float, *, over_all: bool = False
+) -> tf.Tensor:
+    """Return weight_decay / 2 * ||w||_2^2 over kernels, or over all, a scalar."""
+    decayed = [w for w in weights if over_all or decays(w)]
+    if not decayed:
         return tf.zeros([])
-    return 0.5 * weight_decay * tf.add_n([tf.reduce_sum(w * w) for w in kernels])
+    return 0.5 * weight_decay * tf.add_n([tf.reduce_sum(w * w) for w in decayed])
+
+
+def with_decay(optimizer: Optimizer, weight_decay: float, place: str) -> Optimizer:
+    """Return the optimizer with weight decay beside its gradient.
+
+    Args:
+        optimizer: Without any.
+        weight_decay: 0 or above.
+        place: 'gradient', which adds weight_decay * w of all weights to what the
+            optimizer takes, as PyTorch's optimizers do, or 'decoupled', which shrinks
+            kernels by the learning rate times it before the step (arXiv 1711.05101).
+    """
+
+    def update(gradient, slots, weights, step, learning_rate):  # noqa: ANN001
+        pairs = zip(weights, gradient, strict=True)
+        if place == "gradient":
+            gradient = [g + weight_decay * w for w, g in pairs]
+        else:
+            shrink = weight_decay * learning_rate
+            weights = [w - w * shrink if decays(w) else w for w in weights]
+        return optimizer.update(gradient, slots, weights, step, learning_rate)
+
+    return dataclasses.replace(optimizer, update=update, decays_in_loss=False)

@@ -9,12 +9,14 @@ from sam_pod import sam
 from sam_pod.data import augment
 from sam_pod.data.input.batches import Batch
 from sam_pod.machines import groups, replicas
+from sam_pod.sam import directions
+from sam_pod.sam.gradients import Mask
 from sam_pod.step import accumulation, losses, optimizers
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
 
-# The purpose of a random number, which is the first part of its key.
-_DROPOUT, _AUGMENT = 1, 2
+# What a random number is for: the first part of its key.
+_DROPOUT, _AUGMENT, _ASCENT, _LEARNER = 1, 2, 3, 4
 
 
 class Examples(NamedTuple):
@@ -28,10 +30,11 @@ class Examples(NamedTuple):
 class Pass(NamedTuple):
     """The means that a forward and a backward pass over some examples give."""
 
-    gradient: list[tf.Tensor]
+    gradient: list[tf.Tensor]  # Of the weights that were watched.
     loss: tf.Tensor
     accuracy: tf.Tensor
     stats: list[tf.Tensor]
+    losses: tf.Tensor | tuple  # [B], of each example; () where chunks were taken.
 
 
 def micro_batches(batch: Batch, step: tf.Tensor, recipe: Recipe) -> list[Examples]:
@@ -43,9 +46,8 @@ def micro_batches(batch: Batch, step: tf.Tensor, recipe: Recipe) -> list[Example
         recipe: The parts of the step.
     """
     size, count = batch.images.shape[0], recipe.micro_batches
-    rows = groups.rows(
-        replicas.index(), size, groups.size(recipe.sync, replicas.count()), count
-    )
+    group = recipe.groups.among(replicas.count())
+    rows = groups.rows(replicas.index(), size, group, count)
     whole = augmented(
         batch.images,
         batch.labels,
@@ -81,11 +83,13 @@ def augmented(
         step: The number of updates made so far.
         recipe: The parts of the step.
     """
-    key = _key(recipe.seed, _AUGMENT, step)
-    draws = tf.gather(augment.draws(key, global_batch_size, recipe.num_draws), rows)
-    images = recipe.preprocess(images, draws)
-    if recipe.mix is not None:
-        images, labels = recipe.mix(images, labels, draws)
+    key = random_key(recipe.seed, _AUGMENT, step)
+    augmentation = recipe.augmentation
+    draws = augment.draws(key, global_batch_size, augmentation.num_draws)
+    draws = tf.gather(draws, rows)
+    images = recipe.training_images(images, draws)
+    if augmentation.mix is not None:
+        images, labels = augmentation.mix(images, labels, draws)
     return Examples(images, labels, rows)
 
 
@@ -94,35 +98,66 @@ def run(
     examples: Examples,
     values: state_lib.Values,
     recipe: Recipe,
+    watched: Mask = None,
 ) -> Pass:
     """Return the gradient at `weights` of the mean loss, and what else is seen there.
 
-    Statistics that a pass does not move, such as a frozen layer's, come back as the
-    very tensors of `values`.
+    Statistics that a pass does not move, such as those of a frozen layer, come back as
+    the very tensors of `values`.
     """
     if recipe.accumulate_steps == 1:
-        return _run_at_once(weights, examples, values, recipe)
+        return _run_at_once(weights, examples, values, recipe, watched)
     chunks = [
         tf.reshape(t, [recipe.accumulate_steps, -1, *t.shape[1:]]) for t in examples
     ]
     has_moved = set()
 
-    def of_chunk(chunk: tf.Tensor) -> list[tf.Tensor]:
+    def of_chunk(chunk: tf.Tensor) -> Pass:
         part = Examples(*(t[chunk] for t in chunks))
-        result = _run_at_once(weights, part, values, recipe)
-        pairs = zip(result.stats, values.stats, strict=True)
-        has_moved.update(i for i, (new, old) in enumerate(pairs) if new is not old)
-        return [*result.gradient, result.loss, result.accuracy, *result.stats]
+        result = _run_at_once(weights, part, values, recipe, watched)
+        has_moved.update(moved([result.stats], values.stats))
+        return result._replace(losses=())
 
     scalar = tf.zeros([], weights[0].dtype)
-    means = accumulation.mean(
+    found = accumulation.mean(
         of_chunk,
         recipe.accumulate_steps,
-        like=[*weights, scalar, scalar, *values.stats],
+        like=Pass(sam.select(weights, watched), scalar, scalar, values.stats, ()),
     )
-    gradient, (loss, accuracy, *stats) = means[: len(weights)], means[len(weights) :]
-    stats = [s if i in has_moved else values.stats[i] for i, s in enumerate(stats)]
-    return Pass(gradient, loss, accuracy, stats)
+    stats = enumerate(zip(found.stats, values.stats, strict=True))
+    return found._replace(
+        stats=[new if i in has_moved else old for i, (new, old) in stats]
+    )
+
+
+def run_hardest(
+    weights: list[tf.Tensor],
+    examples: Examples,
+    clean: Pass,
+    values: state_lib.Values,
+    recipe: Recipe,
+    part: float,
+) -> Pass:
+    """Return the gradient at `weights` of the examples whose loss rose most: ESAM's.
+
+    The loss that comes back is the mean of all of them.
+
+    Args:
+        weights: w + e.
+        examples: A micro-batch.
+        clean: Its pass at w.
+        values: The state before the step.
+        recipe: What the step is made of.
+        part: Share of the examples that is taken; their number is rounded down.
+    """
+    if part == 1:
+        return run(weights, examples, values, recipe)
+    there = _run_at_once(weights, examples, values, recipe, ())
+    count = max(int(part * examples.images.shape[0]), 1)
+    _, places = tf.math.top_k(there.losses - clean.losses, count, sorted=False)
+    hardest = Examples(*(tf.gather(t, places) for t in examples))
+    found = _run_at_once(weights, hardest, values, recipe, None, examples.rows[0])
+    return found._replace(loss=there.loss)
 
 
 def _run_at_once(
@@ -130,23 +165,28 @@ def _run_at_once(
     examples: Examples,
     values: state_lib.Values,
     recipe: Recipe,
+    watched: Mask,
+    first_row: tf.Tensor | None = None,
 ) -> Pass:
     # By row, not by replica: the same rows have the same dropout wherever they are.
-    key = _key(recipe.seed, _DROPOUT, values.step, examples.rows[0])
+    first_row = examples.rows[0] if first_row is None else first_row
+    key = random_key(recipe.seed, _DROPOUT, values.step, first_row)
 
     def loss_fn(weights: list[tf.Tensor]) -> tuple[tf.Tensor, tuple]:
         outputs = recipe.network.apply(weights, values.stats, examples.images, key=key)
-        loss = tf.reduce_mean(losses.cross_entropy(outputs.logits, examples.labels))
+        each = losses.cross_entropy(outputs.logits, examples.labels)
+        loss = tf.reduce_mean(each)
         objective = loss + outputs.penalty
         if recipe.weight_decay and recipe.optimizer.decays_in_loss:
-            objective += optimizers.l2_penalty(weights, recipe.weight_decay)
-        return objective, (loss, outputs)
+            objective += optimizers.l2_penalty(
+                weights, recipe.weight_decay, over_all=recipe.decays_all
+            )
+        return objective, (loss, each, outputs)
 
-    _, gradient, (loss, outputs) = sam.batch_gradient(loss_fn, weights)
+    _, gradient, (loss, each, outputs) = sam.batch_gradient(loss_fn, weights, watched)
     correct = losses.correct(outputs.logits, examples.labels)
-    return Pass(
-        gradient, loss, tf.cast(tf.reduce_mean(correct), loss.dtype), outputs.stats
-    )
+    accuracy = tf.cast(tf.reduce_mean(correct), loss.dtype)
+    return Pass(gradient, loss, accuracy, outputs.stats, each)
 
 
 def moved(stats: Sequence[list[tf.Tensor]], old: list[tf.Tensor]) -> list[int]:
@@ -158,7 +198,15 @@ def moved(stats: Sequence[list[tf.Tensor]], old: list[tf.Tensor]) -> list[int]:
     ]
 
 
-def _key(seed: int, purpose: int, *parts: tf.Tensor) -> tf.Tensor:
+def ascent_keys(step: tf.Tensor, recipe: Recipe, micro_batch: int) -> directions.Keys:
+    """Return what the ascent of a micro-batch may draw random numbers from."""
+    group = replicas.index() // recipe.groups.among(replicas.count())
+    learner = group * recipe.micro_batches + micro_batch
+    of_step = random_key(recipe.seed, _ASCENT, step)
+    return directions.Keys(of_step, random_key(recipe.seed, _LEARNER, step, learner))
+
+
+def random_key(seed: int, purpose: int, *parts: tf.Tensor) -> tf.Tensor:
     """Return the int32 `[2]` key of (seed, purpose, parts): no state, no order."""
     key = tf.constant([seed, purpose], tf.int32)
     for part in parts:

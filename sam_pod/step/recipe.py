@@ -1,19 +1,17 @@
-"""The parts of a step; run/build.py builds them from the config."""
+"""What a step is made of; `run.build` makes it from the config."""
 
 import dataclasses
-from collections.abc import Callable
 
 import tensorflow as tf
 
 from sam_pod.data import augment
 from sam_pod.data.augment import ranges
+from sam_pod.machines.groups import Groups
 from sam_pod.models import network as network_lib
+from sam_pod.sam.variant import PLAIN, Variant
 from sam_pod.step import optimizers, schedules
-
-Preprocess = Callable[[tf.Tensor, tf.Tensor | None], tf.Tensor]
-Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-
-_UNIT = ranges.Range()
+from sam_pod.step.cadence import ALWAYS, Cadence
+from sam_pod.step.rho import Rho
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,15 +21,42 @@ class Recipe:
     network: network_lib.Network
     optimizer: optimizers.Optimizer
     schedule: schedules.Schedule
-    # (uint8 images, draws or None for evaluation) -> float32 images.
-    preprocess: Preprocess
-    rho: float
-    sync: str  # 'global', 'replica', 'norm' or a group's size: see exchange.ascents.
+    augmentation: augment.Augmentation
+    variant: Variant  # The member of the family.
+    rho: Rho
+    groups: Groups  # Who ascends together: see exchange.py.
     weight_decay: float
     seed: int
-    micro_batches: int = 1  # Ascents within each replica's batch.
-    accumulate_steps: int = 1  # Chunks of each ascent, to save memory.
-    num_draws: int = augment.NUM_DRAWS  # Uniform numbers that augment an example.
-    # (preprocessed images, int32 labels, draws) -> (images, soft labels), in training.
-    mix: Mix | None = None
-    input_range: ranges.Range = _UNIT  # The range of the output of `preprocess`.
+    decays_all: bool = False  # In the loss, over biases and scales as well.
+    clip_norm: float = 0.0  # Largest norm of what the optimizer takes; 0 for any.
+    cadence: Cadence = ALWAYS  # When the member acts.
+    micro_batches: int = 1  # Ascents of each replica's batch.
+    accumulate_steps: int = 1  # Chunks of each ascent; for memory.
+    input_range: ranges.Range = ranges.Range()  # noqa: RUF009  In which it is fed.
+
+    @property
+    def programs(self) -> tuple[Variant, ...]:
+        """The members that take the steps, as `cadence.program` counts them."""
+        return self.cadence.programs(self.variant)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of what a step reports beside `metrics.TRAIN`."""
+        return tuple(f"train/{name}" for name in self.variant.metrics)
+
+    def training_images(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """Return uint8 images as training sees them.
+
+        Args:
+            images: `[B, H, W, C]`.
+            draws: float32 `[B, augmentation.num_draws]`.
+        """
+        return self.input_range.of_unit(self.augmentation.images(images, draws))
+
+    def evaluation_images(self, images: tf.Tensor) -> tf.Tensor:
+        """Return uint8 images `[B, H, W, C]` as evaluation sees them."""
+        return self.input_range.of_uint8(images)
+
+    def plain(self) -> "Recipe":
+        """Return the recipe of the optimizer alone."""
+        return dataclasses.replace(self, variant=PLAIN, cadence=ALWAYS, micro_batches=1)

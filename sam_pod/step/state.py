@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from sam_pod.sam import variant as variant_lib
 from sam_pod.step import optimizers, progress
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Values(NamedTuple):
     stats: list[tf.Tensor]
     slots: optimizers.Slots
     learning_rate_scale: tf.Tensor  # float32 scalar; only validation changes it.
+    memory: variant_lib.Memory  # The member's own; {} for one that needs none.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,7 @@ class TrainState:
     stats: list[tf.Variable]
     slots: dict[str, list[tf.Variable]]
     progress: dict[str, tf.Variable]  # By the names of progress.Progress.
+    memory: dict[str, list[tf.Variable]]
 
     def read(self) -> Values:
         """Return the values, inside `strategy.run` those of this replica."""
@@ -47,6 +50,7 @@ class TrainState:
             learning_rate_scale=tf.convert_to_tensor(
                 self.progress["learning_rate_scale"]
             ),
+            memory={name: _tensors(m) for name, m in self.memory.items()},
         )
 
     def write(self, values: Values) -> None:
@@ -56,6 +60,8 @@ class TrainState:
         _assign(self.stats, values.stats)
         for name, slot in self.slots.items():
             _assign(slot, values.slots[name])
+        for name, memory in self.memory.items():
+            _assign(memory, values.memory[name])
 
     def read_progress(self) -> progress.Progress:
         """Return the results of validation so far."""
@@ -73,9 +79,12 @@ def create(
     strategy: tf.distribute.Strategy,
     network: "network_lib.Network",
     optimizer: optimizers.Optimizer,
+    variant: variant_lib.Variant = variant_lib.PLAIN,
 ) -> TrainState:
     """Return the state before the first step, on all replicas of `strategy`."""
     weights, stats = network.initial_weights(), network.initial_stats()
+    memory = memory_names(variant, list(weights))
+    zeros = variant.start(list(weights.values()))
     with strategy.scope():
         return TrainState(
             step=tf.Variable(0, dtype=tf.int64, name="step"),
@@ -92,7 +101,24 @@ def create(
                 field.name: tf.Variable(field.default, dtype=tf.float32)
                 for field in dataclasses.fields(progress.Progress)
             },
+            memory={
+                name: [
+                    tf.Variable(value, name=each)
+                    for each, value in zip(memory[name], values, strict=True)
+                ]
+                for name, values in zeros.items()
+            },
         )
+
+
+def memory_names(
+    variant: variant_lib.Variant, weights: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the name of each tensor of a member's memory, in its structure."""
+    if not variant.memory_names:
+        return {}
+    names = {name: [f"{name}/{w}" for w in weights] for name in variant.memory_names}
+    return {**names, variant_lib.FILLED: [variant_lib.FILLED]}
 
 
 def to_arrays(state: TrainState) -> list[np.ndarray]:

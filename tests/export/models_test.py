@@ -66,7 +66,7 @@ def test_each_form_of_the_model_answers_as_the_trainer_does(finished, logits_of)
             ("stats", len(recipe.network.initial_stats())),
         )
     ]
-    expected = recipe.network.apply(*parts, recipe.preprocess(images, None)).logits
+    expected = recipe.network.apply(*parts, recipe.evaluation_images(images)).logits
     np.testing.assert_allclose(logits, expected.numpy(), rtol=0, atol=2e-6)
     # And what the trainer reported of its test set.
     told = runs.result(workdir)

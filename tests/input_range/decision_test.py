@@ -52,10 +52,12 @@ def recipe(folder, *layers, decisions=None, **keys):
 def seen(built):
     """Return what the first convolution sees, in evaluation and in training."""
     images = tf.constant(fixtures.batches(1, 16, (8, 8, 3))[0][0])
-    draws = tf.random.stateless_uniform([16, built.num_draws], [3, 4])
+    draws = tf.random.stateless_uniform([16, built.augmentation.num_draws], [3, 4])
     found = []
-    for key, given in ((None, None), (tf.constant([0, 1]), draws)):
-        fed = built.preprocess(images, given)
+    for key, fed in (
+        (None, built.evaluation_images(images)),
+        (tf.constant([0, 1]), built.training_images(images, draws)),
+    ):
         (step,) = front.walk(built.network.model, fed, key=key).first
         found.append(step.images.numpy())
     return found
@@ -90,7 +92,7 @@ def test_each_range_by_its_name(data):
     }.items():
         built = recipe(data[0], L.Rescaling(1.0), **{"model.input_range": name})
         np.testing.assert_allclose(seen(built)[0], expected, atol=1e-4)
-        images = built.preprocess(tf.cast(pixels, tf.uint8), None)
+        images = built.evaluation_images(tf.cast(pixels, tf.uint8))
         unit = built.input_range.to_unit(images)
         np.testing.assert_allclose(unit, pixels / 255, atol=1e-6)
         factor, shift = built.input_range.of_bytes

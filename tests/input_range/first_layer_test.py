@@ -24,16 +24,14 @@ def recipe(*layers, fed="unit"):
     x = L.GlobalAveragePooling2D()(L.Conv2D(4, 3, name="first")(x))
     net = network.Network(keras.Model(images, L.Dense(5)(x)))
     found = ranges.Range(fed)
-    return fixtures.small_recipe(
-        net, preprocess=lambda images, _: found.of_uint8(images), input_range=found
-    )
+    return fixtures.small_recipe(net, input_range=found)
 
 
 def told(caplog, *layers, fed="unit"):
     built = recipe(*layers, fed=fed)
     images = tf.constant(fixtures.batches(1, 16)[0][0])
     caplog.clear()
-    first_layer.check(built, images, built.preprocess(images, None), "m.keras")
+    first_layer.check(built, images, built.evaluation_images(images), "m.keras")
     return caplog.text
 
 

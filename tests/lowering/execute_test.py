@@ -43,7 +43,7 @@ def test_every_replica_gets_the_sum_over_all_of_them(recipe, evaluation):
     )
     weights = list(recipe.network.initial_weights().values())
     stats = list(recipe.network.initial_stats().values())
-    logits = recipe.network.apply(weights, stats, recipe.preprocess(images, None))
+    logits = recipe.network.apply(weights, stats, recipe.evaluation_images(images))
     scores = logits.logits.numpy()
     right = (scores.argmax(-1) == labels) @ mask
     odds = scores - np.log(np.exp(scores).sum(-1, keepdims=True))

@@ -19,7 +19,7 @@ def test_means_and_totals_of_lists():
         i = tf.cast(replicas.index(), tf.float32)
         (mean,) = replicas.mean([i])
         total, pair = replicas.total([i, tf.stack([i, 1.0])])
-        (own,) = replicas.own([i])
+        (own,) = replicas.group_mean([i], 1)
         count = tf.constant(replicas.count(), tf.float32)
         return tf.stack([mean, total, *tf.unstack(pair), own, count])
 

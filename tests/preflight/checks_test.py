@@ -10,8 +10,10 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from sam_pod import errors
-from sam_pod.machines import replicas
+from sam_pod.machines import groups, replicas
 from sam_pod.preflight import checks
+from sam_pod.sam import variant
+from sam_pod.step import exchange
 from tests import fixtures
 from tests.preflight import steps
 from tests.preflight.programs import needs_libtpu
@@ -20,15 +22,11 @@ HERE = pathlib.Path(__file__).name
 GRADIENT = 4 * (3 * 3 * 3 * 4 + 4 + 4 + 4 * 5 + 5)  # Bytes, of fixtures.small_model.
 
 
-def rules(sync="global", rho=0.1, dtype="float32"):
-    return checks.Rules(sync, rho, dtype)
-
-
 def failed(found):
     return [check.name for check in found if not check.is_passed]
 
 
-def failed_before_compilation(measured, sync="global", dtype="float32"):
+def failed_before_compilation(measured, dtype="float32"):
     """Return the failed checks that look at the program before it is compiled."""
     return [
         check
@@ -37,7 +35,7 @@ def failed_before_compilation(measured, sync="global", dtype="float32"):
             checks.no_dynamic_shape(measured),
             checks.no_float64(measured),
             checks.no_silent_upcast(measured, dtype),
-            checks.collectives(measured, rules(sync, dtype=dtype)),
+            checks.collectives(measured),
         )
         if not check.is_passed
     ]
@@ -56,17 +54,16 @@ def names_line_of(fn, detail):
 
 @needs_libtpu
 def test_a_sound_step_passes_every_check():
-    found = checks.of_step(steps.sam_step(), steps.plain_step(), rules())
+    found = checks.of_step(steps.sam_step(), steps.plain_step(), "float32")
     assert failed(found) == []
     assert len({check.name for check in found}) == len(found) == 9
-    assert failed(checks.of_step(steps.plain_step(), None, rules(rho=0.0))) == []
+    assert failed(checks.of_step(steps.plain_step(), None, "float32")) == []
 
 
 @pytest.mark.parametrize("parts", [{"accumulate_steps": 2}, {"micro_batches": 2}])
 def test_a_batch_in_parts_passes_every_check_before_compilation(parts):
     assert (
-        failed_before_compilation(steps.lowered(steps.small(sync="2", **parts)), "2")
-        == []
+        failed_before_compilation(steps.lowered(steps.small(sync="2", **parts))) == []
     )
 
 
@@ -93,7 +90,7 @@ def test_a_call_that_the_compiler_does_not_know_does_not_compile():
     check = checks.compiles(measured)
     assert not check.is_passed
     assert "xla_python_cpu_callback" in check.detail
-    names = failed(checks.of_step(measured, steps.plain_step(), rules()))
+    names = failed(checks.of_step(measured, steps.plain_step(), "float32"))
     # What was not compiled neither fits, nor donates, nor has a cost.
     assert names == [
         "compiles",
@@ -108,27 +105,35 @@ def test_a_call_that_the_compiler_does_not_know_does_not_compile():
 @pytest.mark.parametrize("parts", [1, 2])
 def test_a_gradient_that_is_reduced_twice_is_a_needless_collective(sync, parts):
     sound = steps.lowered(steps.small(sync=sync, micro_batches=parts))
-    assert failed_before_compilation(sound, sync) == []
+    assert failed_before_compilation(sound) == []
     twice = steps.lowered(steps.reduces_twice(sync, parts))
-    (check,) = failed_before_compilation(twice, sync)
+    (check,) = failed_before_compilation(twice)
     assert check.name == "no needless collective"
-    assert f"`sam.sync` {sync!r} needs" in check.detail
+    assert "; the step declares " in check.detail
 
 
 def test_a_gradient_that_is_not_reduced_is_missed(monkeypatch):
-    monkeypatch.setattr(replicas, "mean", replicas.own)
-    (check,) = failed_before_compilation(steps.lowered(steps.small(sync="2")), "2")
+    group_mean = replicas.group_mean
+    monkeypatch.setattr(
+        replicas, "group_mean", lambda t, n: t if n == 4 else group_mean(t, n)
+    )
+    (check,) = failed_before_compilation(steps.lowered(steps.small(sync="2")))
     assert (
-        check.detail
-        == "1.00 gradients among 2; `sam.sync` '2' needs 1 among 4, 1 among 2"
+        check.detail == "1.00 gradients among 2; the step declares 1 among 4, 1 among 2"
     )
 
 
 def test_one_mode_s_collectives_are_not_another_s():
     measured = steps.lowered(steps.small(sync="global"))
-    for sync in ("replica", "norm", "2"):
-        assert not checks.collectives(measured, rules(sync)).is_passed
-    assert not checks.collectives(measured, rules(rho=0.0)).is_passed
+    for other in (*(steps.small(sync=s) for s in ("replica", "norm", "2")),):
+        declared = exchange.plan(other.variant, other.groups, 1, 4)
+        program = dataclasses.replace(measured.program, exchanges=declared)
+        wrong = dataclasses.replace(measured, program=program)
+        assert not checks.collectives(wrong).is_passed
+    declared = exchange.plan(variant.PLAIN, groups.Groups(), 1, 4)
+    program = dataclasses.replace(measured.program, exchanges=declared)
+    wrong = dataclasses.replace(measured, program=program)
+    assert not checks.collectives(wrong).is_passed
 
 
 def sends(x):
@@ -241,7 +246,7 @@ def test_a_float32_layer_of_keras_is_named_under_bfloat16():
 def test_three_gradients_cost_more_than_sam(monkeypatch):
     steps.ascends_twice(monkeypatch)
     measured = steps.compiled(steps.lower(steps.small()))
-    found = checks.of_step(measured, steps.plain_step(), rules())
+    found = checks.of_step(measured, steps.plain_step(), "float32")
     assert failed(found) == ["FLOPs at most 2.05 x plain"]
     assert 2.7 < float(found[-1].detail) < 3.05
 
@@ -251,7 +256,7 @@ def test_three_gradients_cost_more_than_sam(monkeypatch):
 def test_a_state_that_is_not_donated_is_copied(kept):
     program = steps.lower(steps.small())
     copied = dataclasses.replace(program, aliases=program.aliases[:kept])
-    found = checks.of_step(steps.compiled(copied), steps.plain_step(), rules())
+    found = checks.of_step(steps.compiled(copied), steps.plain_step(), "float32")
     assert failed(found) == ["state donated"]
     (check,) = (check for check in found if not check.is_passed)
     names = [t.name for t in program.inputs[kept : kept + 3]]

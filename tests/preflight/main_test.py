@@ -13,7 +13,7 @@ import pytest
 from sam_pod import errors
 from sam_pod.preflight import __main__ as main_lib
 from sam_pod.run import build
-from tests import runs
+from tests import fixtures, runs
 from tests.lowering.programs_test import in_python, odd_model
 from tests.preflight.programs import needs_libtpu
 
@@ -137,7 +137,9 @@ def test_a_model_that_does_not_lower_is_told_by_layer_and_operation(small, monke
         return dataclasses.replace(
             whole(*arguments),
             network=broken,
-            preprocess=lambda images, draws: images[:, :6, :6] / 255,
+            augmentation=fixtures.no_augmentation(
+                lambda images, draws: images[:, :6, :6] / 255
+            ),
         )
 
     monkeypatch.setattr(build, "recipe", with_broken_model)

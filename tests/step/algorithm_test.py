@@ -239,7 +239,9 @@ def test_the_draws_of_a_global_batch_do_not_depend_on_the_replicas():
 
     def draws(count, step_number=3, seed=0):
         seen.clear()
-        recipe = fixtures.small_recipe(None, preprocess=record, seed=seed)
+        recipe = fixtures.small_recipe(
+            None, augmentation=fixtures.no_augmentation(record), seed=seed
+        )
         size = 8 // count
 
         def fn():
@@ -427,7 +429,7 @@ def test_a_loop_tells_how_long_its_steps_waited_for_input(replicas):
             batches = slow(pairs.repeat(), input_seconds / replicas).map(Batch)
             return loop_lib.stamped(batches)
 
-        loop = loop_lib.compile_loop(strategy, replica_fn, 2)
+        loop = loop_lib.compile_loop(strategy, [replica_fn], 2)
         iterator = iter(strategy.distribute_datasets_from_function(input_fn))
         loop(iterator, tf.constant(1, tf.int64))  # Compiles.
         start = time.monotonic()

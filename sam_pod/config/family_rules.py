@@ -1,0 +1,132 @@
+"""What a member of the SAM family goes with: refused before anything is read."""
+
+import ml_collections
+
+from sam_pod import errors
+from sam_pod.config import keys as config_lib
+from sam_pod.config import rows, sam_rows, window
+
+# Members that remember a mean of all learners, or have no norm of a gradient: what
+# 'norm' would divide is not theirs.
+_WITHOUT_SHARED_NORM = ("looksam", "friendly", "vasso", "msam", "random")
+
+
+def validate(config: ml_collections.ConfigDict) -> None:
+    """Refuse a member with what it does not go with.
+
+    Raises:
+        UserError: with the keys, the rule and the way on.
+    """
+    sam = config.sam
+    errors.lookup(dict.fromkeys(sam_rows.MEMBERS), sam.variant, "sam.variant")
+    _check_keys_of_others(config)
+    if not sam.rho:
+        return
+    window.of(config)
+    for is_refused, what, way in (
+        (
+            sam.rho_min > sam.rho,
+            f"`sam.rho_min` is {sam.rho_min} and `sam.rho` {sam.rho}",
+            "the first must not be above the second",
+        ),
+        (
+            sam.rho_min and _schedule(config) == "constant",
+            f"`sam.rho_min` is {sam.rho_min} and rho constant",
+            "take a `sam.rho_schedule` that reads it",
+        ),
+        (
+            sam.sync == "norm" and sam.variant in _WITHOUT_SHARED_NORM,
+            f"`sam.sync` is 'norm' and `sam.variant` {sam.variant!r}, whose ascent "
+            "is not divided by the norm of a learner's gradient",
+            "take 'replica', 'global' or a group's size",
+        ),
+        (
+            sam.sync == "norm" and sam.norm != "2",
+            f"`sam.sync` is 'norm' and `sam.norm` {sam.norm!r}, where the ascent is "
+            "not divided by a norm",
+            "take 'replica', 'global' or a group's size",
+        ),
+        (
+            sam.sync == "norm" and (sam.layerwise or sam.energy),
+            "`sam.sync` is 'norm', and `sam.layerwise` or `sam.energy` have norms of "
+            "their own",
+            "take 'replica', 'global' or a group's size",
+        ),
+        (
+            sam.norm == "1" and sam.variant != "sam",
+            f"`sam.norm` is '1' and `sam.variant` {sam.variant!r}",
+            "take '2' or 'inf', or `sam.variant` 'sam'",
+        ),
+        (
+            sam.norm != "2" and (sam.layerwise or sam.energy),
+            f"`sam.norm` is {sam.norm!r}, and `sam.layerwise` and `sam.energy` are of "
+            "norm '2'",
+            "take one of them",
+        ),
+        (
+            sam.layerwise and sam.energy,
+            "`sam.layerwise` and `sam.energy` both set the length of an ascent",
+            "take one of them",
+        ),
+        (
+            sam.layerwise == "unit" and sam.variant == "asam",
+            "`sam.layerwise` is 'unit' and `sam.variant` 'asam'",
+            "take 'trust': T is the norm of a tensor of weights there",
+        ),
+        (
+            sam.every > 1 and sam.variant == "looksam",
+            f"`sam.every` is {sam.every} and `sam.variant` 'looksam', which has a "
+            "period of its own",
+            "set `sam.looksam.k`",
+        ),
+        (
+            sam.variant == "esam" and config.accumulate_steps > 1,
+            f"`accumulate_steps` is {config.accumulate_steps} and `sam.variant` "
+            "'esam': a chunk does not know the losses of the others",
+            "take `accumulate_steps` 1",
+        ),
+        (
+            sam.variant == "msam" and sam.micro_batches > 1,
+            f"`sam.micro_batches` is {sam.micro_batches} and `sam.variant` 'msam', "
+            "which ascends once for all",
+            "take 1, or `accumulate_steps` for memory",
+        ),
+        (
+            sam.variant == "msam" and not _has_momentum(config),
+            "`sam.variant` is 'msam', which follows a momentum: 'sgd' without "
+            "`optimizer.nesterov` and with an `optimizer.momentum` above 0, or "
+            f"'adamw'; `optimizer.name` is {config.optimizer.name!r}, "
+            f"`optimizer.nesterov` {config.optimizer.nesterov} and "
+            f"`optimizer.momentum` {config.optimizer.momentum}",
+            "change them",
+        ),
+    ):
+        if is_refused:
+            raise errors.UserError(f"{what}; {way}.")
+
+
+def _check_keys_of_others(config: ml_collections.ConfigDict) -> None:
+    """Refuse a key that another member reads, where it is not at its default."""
+    flat, variant = config_lib.flatten(config), config.sam.variant
+    for row in rows.ROWS:
+        is_read = not row.members or variant in row.members
+        if not is_read and flat[row.name] != row.default:
+            readers = " and ".join(map(repr, row.members))
+            raise errors.UserError(
+                f"`{row.name}` is {flat[row.name]!r}, which `sam.variant` {readers} "
+                f"read{'s' * (len(row.members) == 1)}, and not {variant!r}; leave it "
+                f"at {row.default!r}, or change the variant."
+            )
+
+
+def _schedule(config: ml_collections.ConfigDict) -> str:
+    if config.sam.rho_schedule != "auto":
+        return config.sam.rho_schedule
+    return "learning_rate" if config.sam.variant == "gsam" else "constant"
+
+
+def _has_momentum(config: ml_collections.ConfigDict) -> bool:
+    optimizer = config.optimizer
+    if optimizer.name == "sgd":
+        return optimizer.momentum > 0 and not optimizer.nesterov
+    return optimizer.name == "adamw"

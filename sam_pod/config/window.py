@@ -1,0 +1,51 @@
+"""When in a run the member acts: `sam.start` and `sam.end`."""
+
+from typing import NamedTuple
+
+import ml_collections
+
+from sam_pod import errors
+
+
+class Window(NamedTuple):
+    """A part of a run, in epochs from its beginning."""
+
+    start: float
+    end: float
+
+    def steps(self, epoch_steps: int) -> tuple[int, int]:
+        """Return the first step of the window, and the first after it."""
+        return round(self.start * epoch_steps), round(self.end * epoch_steps)
+
+
+def of(config: ml_collections.ConfigDict) -> Window:
+    """Return the window of a config.
+
+    Raises:
+        UserError: an end that cannot be read, or a window that never opens.
+    """
+    window = Window(
+        _epochs("sam.start", config.sam.start, config.num_epochs),
+        _epochs("sam.end", config.sam.end, config.num_epochs),
+    )
+    if not window.start < min(window.end, config.num_epochs):
+        raise errors.UserError(
+            f"`sam.start` is {config.sam.start} and `sam.end` {config.sam.end}, of "
+            f"{config.num_epochs} epochs: `sam.variant` {config.sam.variant!r} would "
+            "never act; the start must be below both, or take `sam.rho` 0."
+        )
+    return window
+
+
+def _epochs(key: str, text: str, num_epochs: int) -> float:
+    is_share = text.strip().endswith("%")
+    try:
+        number = float(text.strip().removesuffix("%"))
+        if not 0 <= number < float("inf"):
+            raise ValueError
+    except ValueError as error:
+        raise errors.UserError(
+            f"`{key}` is {text!r}; it must be a number of epochs, "
+            "such as 20, or a share of the run, such as 87.5%."
+        ) from error
+    return number / 100 * num_epochs if is_share else number

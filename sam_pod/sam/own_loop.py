@@ -1,0 +1,128 @@
+"""The gradient of any member, for one's own loop on one replica.
+
+`step.algorithm.replica_step` puts the same functions together for many.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from sam_pod.sam import directions, gradients
+from sam_pod.sam.gradients import LossFn, Tensors
+from sam_pod.sam.variant import Finished, Memory, Variant, identity
+
+_SAM = Variant("sam")
+
+
+@dataclasses.dataclass(frozen=True)
+class SamGradient:
+    """What one step knows after its passes."""
+
+    gradient: Tensors  # What the optimizer takes.
+    loss: tf.Tensor  # At w.
+    perturbed_loss: tf.Tensor  # At w + e.
+    ascent_norm: tf.Tensor  # What the ascent was divided by: ||g||_2 at w for SAM.
+    aux: Any  # What loss_fn returned beside the loss, at w.
+    perturbed_aux: Any  # The same, at w + e.
+    memory: Memory = dataclasses.field(default_factory=dict)  # For the next step.
+    # To subtract, times the learning rate, after the optimizer; WSAM's, else None.
+    correction: Tensors | None = None
+
+
+def gradient(
+    loss_fn: LossFn,
+    weights: Sequence[tf.Tensor],
+    rho: float = 0.05,
+    member: Variant = _SAM,
+    memory: Memory | None = None,
+    key: tf.Tensor | None = None,
+    momentum: Sequence[tf.Tensor] | None = None,
+) -> SamGradient:
+    """Return the gradient that a member gives the optimizer; SAM's equation 3.
+
+    Args:
+        loss_fn: Called with `weights` and with `w + e`. Its randomness must be the same
+            in both calls.
+        weights: Tensors or variables of one float type; never written.
+        rho: Radius of the ascent; 0 gives the plain gradient, in one pass.
+        member: As its `build` returns it; `member.at(step)` where it has a period.
+        memory: What the step before returned, at first `member.start(weights)`.
+        key: int32 `[2]`, another each step; for 'random' and 'esam'.
+        momentum: The last update of each weight; for 'msam'.
+
+    Raises:
+        ValueError: the member needs what is not given, or the loss of each example.
+    """
+    weights = [tf.convert_to_tensor(weight) for weight in weights]
+    memory = memory or {}
+    if member.part < 1:
+        raise ValueError("esam with gamma below 1 needs the loss of each example")
+    if member.memory_names and not memory:
+        raise ValueError(f"{member.name} needs a memory: begin with start(weights)")
+    if member.follows_momentum:
+        return _ahead(loss_fn, weights, rho, momentum, memory)
+    ascends = member.ascends and rho != 0
+    watched = member.watched if ascends else None
+    loss, clean, aux = gradients.batch_gradient(loss_fn, weights, watched)
+    if not ascends:
+        finished = _finish(member, clean, clean, memory) if rho else Finished(clean)
+        return _found(finished, loss, loss, gradients.norm(clean), aux, aux, memory)
+    keys = None if key is None else directions.Keys(key, key)
+    perturbed = gradients.select(weights, member.perturbs)
+    direction = member.direct(clean, perturbed, memory, keys)
+    norm = tf.sqrt(direction.squared_norm)
+    e = directions.ascent(direction, rho, norm)
+    perturbed_loss, there, perturbed_aux = gradients.batch_gradient(
+        loss_fn, gradients.perturb(weights, e, member.perturbs)
+    )
+    finished = _finish(member, clean, there, memory)
+    return _found(finished, loss, perturbed_loss, norm, aux, perturbed_aux, memory)
+
+
+def _ahead(
+    loss_fn: LossFn,
+    weights: Tensors,
+    rho: float,
+    momentum: Sequence[tf.Tensor] | None,
+    memory: Memory,
+) -> SamGradient:
+    if momentum is None:
+        raise ValueError("msam needs the momentum: the last update of each weight")
+    e = directions.perturbation(momentum, rho)
+    loss, found, aux = gradients.batch_gradient(loss_fn, gradients.perturb(weights, e))
+    norm = gradients.norm(momentum)
+    return _found(Finished(found), loss, loss, norm, aux, aux, memory)
+
+
+def _finish(
+    member: Variant, clean: Tensors, perturbed: Tensors, memory: Memory
+) -> Finished:
+    if member.descend:
+        perturbed = member.descend(clean, perturbed).gradient
+    if member.finish is None:
+        return Finished(perturbed)
+    return member.finish(clean, perturbed, memory, identity)
+
+
+def _found(
+    finished: Finished,
+    loss: tf.Tensor,
+    perturbed_loss: tf.Tensor,
+    norm: tf.Tensor,
+    aux: Any,
+    perturbed_aux: Any,
+    memory: Memory,
+) -> SamGradient:
+    kept = memory if finished.memory is None else finished.memory
+    return SamGradient(
+        finished.gradient,
+        loss,
+        perturbed_loss,
+        norm,
+        aux,
+        perturbed_aux,
+        kept,
+        finished.correction,
+    )

@@ -84,7 +84,7 @@ def small_recipe(net, *, optimizer=None, rho=0.1, sync="global", seed=0, **more)
         "schedule": schedules.build(config, 10),
         "augmentation": no_augmentation(),
         "variant": sam.sam.build() if rho else sam.PLAIN,
-        "rho": rho_lib.constant(rho),
+        "rho": rho if callable(rho) else rho_lib.constant(rho),
         "groups": groups.of(sync),
         "weight_decay": 0.0,
         "seed": seed,

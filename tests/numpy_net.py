@@ -19,29 +19,28 @@ def initial_weights(rng, channels=3, filters=4, classes=5):
     ]
 
 
-def loss_and_gradient(weights, x, y):
-    """Return the mean cross-entropy over `[B, H, W, C]` and its gradient."""
-    kernel, gamma, beta, dense, bias = weights
+def losses(weights, x, y, mask=1.0):
+    """Return the cross-entropy of each example."""
+    return -_forward(weights, x, y, mask)[0]
+
+
+def loss_and_gradient(weights, x, y, mask=1.0):
+    """Return the mean cross-entropy over `[B, H, W, C]` and its gradient.
+
+    `mask` is what the pooled features are multiplied by: dropout's, `[B, F]`.
+    """
+    gamma, dense = weights[1], weights[3]
     batch = len(x)
-    patches = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))
-    patches = patches.transpose(0, 1, 2, 4, 5, 3)  # [B, H', W', 3, 3, C]
-    h = np.einsum("bhwijc,ijcf->bhwf", patches, kernel)
-    count = h[..., 0].size
-    mean, variance = h.mean((0, 1, 2)), h.var((0, 1, 2))
-    inverse = 1 / np.sqrt(variance + EPSILON)
-    normal = (h - mean) * inverse
-    pre = normal * gamma + beta
-    active = np.maximum(pre, 0)
-    pooled = active.mean((1, 2))
-    logits = pooled @ dense + bias
-    shifted = logits - logits.max(1, keepdims=True)
-    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    loss = -log_p[np.arange(batch), y].mean()
+    log_p_y, log_p, pooled, pre, normal, inverse, patches = _forward(
+        weights, x, y, mask
+    )
+    count = pre[..., 0].size
+    loss = -log_p_y.mean()
 
     d_logits = np.exp(log_p)
     d_logits[np.arange(batch), y] -= 1
     d_logits /= batch
-    d_pooled = d_logits @ dense.T
+    d_pooled = d_logits @ dense.T * mask
     area = pre.shape[1] * pre.shape[2]
     d_pre = (pre > 0) * d_pooled[:, None, None, :] / area
     d_gamma, d_beta = (d_pre * normal).sum((0, 1, 2)), d_pre.sum((0, 1, 2))
@@ -53,3 +52,20 @@ def loss_and_gradient(weights, x, y):
     )
     d_kernel = np.einsum("bhwijc,bhwf->ijcf", patches, d_h)
     return loss, [d_kernel, d_gamma, d_beta, pooled.T @ d_logits, d_logits.sum(0)]
+
+
+def _forward(weights, x, y, mask):
+    kernel, gamma, beta, dense, bias = weights
+    patches = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))
+    patches = patches.transpose(0, 1, 2, 4, 5, 3)  # [B, H', W', 3, 3, C]
+    h = np.einsum("bhwijc,ijcf->bhwf", patches, kernel)
+    mean, variance = h.mean((0, 1, 2)), h.var((0, 1, 2))
+    inverse = 1 / np.sqrt(variance + EPSILON)
+    normal = (h - mean) * inverse
+    pre = normal * gamma + beta
+    pooled = np.maximum(pre, 0).mean((1, 2)) * mask
+    logits = pooled @ dense + bias
+    shifted = logits - logits.max(1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    chosen = log_p[np.arange(len(x)), y]
+    return chosen, log_p, pooled, pre, normal, inverse, patches

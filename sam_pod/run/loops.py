@@ -51,12 +51,15 @@ def train_loop(session: Session, start_step: int) -> pace.PacedLoop:
                 step=step,
             )
 
-    def program(ahead: int) -> int:
-        step = int(session.state.step.numpy()) + ahead
-        return session.recipe.cadence.place(session.recipe.variant, step)
+    def programs(num_steps: int) -> list[int]:
+        recipe, done = session.recipe, int(session.state.step.numpy())
+        return [
+            recipe.cadence.place(recipe.variant, step)
+            for step in range(done, done + num_steps)
+        ]
 
     loop = loop_lib.compile_train(strategy, session.state, session.recipe)
-    return _paced(session, loop, input_fn, Reads(split, upcoming), program)
+    return _paced(session, loop, input_fn, Reads(split, upcoming), programs)
 
 
 def evaluation_loop(session: Session, name: str) -> pace.PacedLoop:
@@ -101,7 +104,7 @@ def _paced(
     loop: loop_lib.Loop,
     input_fn: pipeline.InputFn,
     reads: Reads,
-    programs: Callable[[int], int] = lambda ahead: 0,
+    programs: pace.Programs = pace.one_program,
 ) -> pace.PacedLoop:
     """Return the loop over the batches of `input_fn`."""
     batches = session.runtime.strategy.distribute_datasets_from_function(

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,15 @@ class Ran(NamedTuple):
     rows: np.ndarray  # One for each step.
     steps_per_second: float
     wait_fraction: float  # The share of the time in which no batch was there yet.
+
+
+# From a number of steps to that of the program of each of the next ones.
+Programs = Callable[[int], Sequence[int]]
+
+
+def one_program(num_steps: int) -> Sequence[int]:
+    """Return the programs of a loop that has but one."""
+    return [0] * num_steps
 
 
 class PacedLoop:
@@ -33,7 +42,7 @@ class PacedLoop:
         max_seconds: float,
         agree: Callable[[int], int] = int,
         bounded: Callable[[bool], contextlib.AbstractContextManager] | None = None,
-        programs: Callable[[int], int] = lambda step: 0,
+        programs: Programs = one_program,
     ) -> None:
         """Take a compiled loop.
 
@@ -44,7 +53,7 @@ class PacedLoop:
             max_seconds: That one call should take.
             agree: From the number of steps that fit here to that of all workers.
             bounded: From whether the call compiles to what bounds its time.
-            programs: From the number of a step, 0 for the next, to that of its program.
+            programs: Of the next steps.
         """
         self._loop = loop
         self._iterator = iterator
@@ -69,7 +78,7 @@ class PacedLoop:
     def exactly(self, num_steps: int) -> Ran:
         """Run `num_steps` steps in one call, however long they take."""
         start = time.monotonic()
-        ahead = {self._programs(i) for i in range(num_steps)}
+        ahead = set(self._programs(num_steps))
         compiles = not ahead <= self._compiled
         with self._bounded(compiles):
             # A device may run behind; reading the rows waits for it.
@@ -88,8 +97,8 @@ class PacedLoop:
 
         One, where that is the next step's: it is compiled in a call of its own.
         """
-        for i in range(num_steps):
-            if self._programs(i) not in self._compiled:
+        for i, program in enumerate(self._programs(num_steps)):
+            if program not in self._compiled:
                 return max(i, 1)
         return num_steps
 

@@ -24,6 +24,7 @@ from sam_pod.sam import (
     roles,
     sam,
     sam_on,
+    variant,
     vasso,
     wsam,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "sam_on",
     "select",
     "squared_norm",
+    "variant",
     "vasso",
     "wsam",
 ]

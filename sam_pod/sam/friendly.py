@@ -4,7 +4,7 @@
     then:        d = g - sigma m;  m = lambda m + (1 - lambda) g
     e = rho d / ||d||;   take grad L(w + e)
 
-Source: arXiv 2403.12350; github.com/nblt/F-SAM, utils.py. g is the clean gradient at w;
+Source: arXiv 2403.12350; github.com/nblt/F-SAM. g is the clean gradient at w;
 m is the mean of all learners', so that it is the same on every replica. Defaults of its
 class: sigma 1, lambda 0.9; its commands have lambda 0.6 and rho 0.2.
 `train/cosine` is that of g and m.

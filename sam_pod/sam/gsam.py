@@ -3,9 +3,9 @@
     h = g - <g, u> u,  u = g_s / ||g_s||;   take g_s - alpha h          ('perturbed')
     h = g_s - <g_s, u> u,  u = g / ||g||;   take g + alpha h            ('clean')
 
-Source: arXiv 2203.08065; big_vision trainers/proj/gsam/gsam.py (`minimize_fp` True and
-False). Defaults: alpha 0.6, rho from 0.6 down to 0.1 with the learning rate, of its one
-released config (ViT-B/32); here rho stays between the two, where the released formula
+Source: arXiv 2203.08065; big_vision, gsam.py (`minimize_fp` True and False). Its one
+released config (ViT-B/32) has alpha 0.6 and rho from 0.6 down to 0.1 with the learning
+rate; here rho stays between the two, where the released formula
 leaves them during warmup. `train/sharpness` is its surrogate gap, L(w + e) - L(w), and
 `train/orthogonal_norm` is ||h||.
 """

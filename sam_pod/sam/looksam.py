@@ -3,8 +3,8 @@
     t % k == 0:  g_v = g_s - <g_s, g> / ||g||^2 g;   take g_s, keep v = g_v / ||g_v||
     else:        take g + alpha ||g|| v
 
-Source: arXiv 2203.02714, which has no official code; github.com/MarlonBecker/MSAM,
-optimizer/looksam.py. Both means are over all learners, so that v is the same on every
+Source: arXiv 2203.02714, which has no official code; github.com/MarlonBecker/MSAM has
+one. Both means are over all learners, so that v is the same on every
 replica. Defaults k = 5, alpha = 0.1, tuned there for networks of convolutions; 0.7 is
 said of vision transformers. `layerwise` gives each tensor of weights an ascent of its
 own length; which formula the paper's Look-LayerSAM has is not known to us.

@@ -23,6 +23,6 @@ def _direct(gradient, weights, memory, keys) -> directions.Direction:  # noqa: A
     noise = []
     for i, weight in enumerate(weights):
         key = tf.random.experimental.stateless_fold_in(keys.learner, i)
-        drawn = tf.random.stateless_normal(weight.shape, key, tf.float32, alg="philox")
+        drawn = tf.random.stateless_normal(weight.shape, key, alg="philox")
         noise.append(tf.cast(drawn, weight.dtype))
     return directions.Direction(noise, gradients.squared_norm(noise))

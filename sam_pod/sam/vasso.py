@@ -3,7 +3,7 @@
     first step:  d = g;   then:  d = (1 - theta) d + theta g
     e = rho d / ||d||;   take grad L(w + e)
 
-Source: arXiv 2309.15639; github.com/BingcongLi/VaSSO, solver/vasso.py. The mean that is
+Source: arXiv 2309.15639; github.com/BingcongLi/VaSSO. The mean that is
 kept is that of all learners, so that it is the same on every replica; each learner adds
 its own g to what was kept. Defaults: theta 0.9, rho 0.2 for WRN on CIFAR-100.
 `train/cosine` is that of g and what was kept.

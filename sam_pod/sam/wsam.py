@@ -4,7 +4,7 @@
     coupled:    take (1 - a) g + a g_s
     decoupled:  take g; then w = w - lr * a * (g_s - g)
 
-Source: arXiv 2305.15817; intelligent-machine-learning/atorch, optimizers/wsam.py.
+Source: arXiv 2305.15817; intelligent-machine-learning/atorch.
 Defaults: gamma 0.9, decoupled. What is decoupled passes neither through momentum nor
 through Adam's scaling. gamma 0.5, coupled, is SAM; gamma 0 the plain optimizer.
 """

@@ -155,6 +155,7 @@ def run_hardest(
     there = _run_at_once(weights, examples, values, recipe, ())
     count = max(int(part * examples.images.shape[0]), 1)
     _, places = tf.math.top_k(there.losses - clean.losses, count, sorted=False)
+    places = tf.sort(places)  # In the order of the batch, whatever the device.
     hardest = Examples(*(tf.gather(t, places) for t in examples))
     found = _run_at_once(weights, hardest, values, recipe, None, examples.rows[0])
     return found._replace(loss=there.loss)

@@ -38,4 +38,6 @@ def build(beta: float = 0.6, gamma: float = 0.5, norm: str = "kept") -> Variant:
         square = gradients.squared_norm(masked if norm == "kept" else gradient)
         return directions.Direction([g / beta for g in masked], square)
 
-    return Variant("esam", directions.euclidean if beta == 1 else direct, part=gamma)
+    if beta == 1:
+        return Variant("esam", part=gamma)
+    return Variant("esam", direct, draws=True, part=gamma)

@@ -64,6 +64,7 @@ class Variant:
     finish: Finish | None = None  # None: the mean of what `descend` returned.
     memory_names: tuple[str, ...] = ()  # In every checkpoint, zeros at first.
     perturbs: Mask = None  # The weights that are perturbed; the others cost nothing.
+    draws: bool = False  # Random numbers: `direct` takes keys.
     is_blind: bool = False  # The direction needs no clean gradient.
     # The direction is that of the last update, so its one gradient is taken there.
     follows_momentum: bool = False

@@ -113,7 +113,7 @@ def ascents(
             gradient,
             weights,
             values.memory,
-            passes.ascent_keys(values.step, recipe, i),
+            passes.ascent_keys(values.step, recipe, i) if variant.draws else None,
         )
         for i, gradient in enumerate(gradients)
     ]

@@ -6,9 +6,8 @@ from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.config import rows, sam_rows, window
 
-# Members that remember a mean of all learners, or have no norm of a gradient: what
-# 'norm' would divide is not theirs.
-_WITHOUT_SHARED_NORM = ("looksam", "friendly", "vasso", "msam", "random")
+# Members that remember a mean over all learners, or divide by no gradient's norm.
+_WITHOUT_SHARED_NORM = ("looksam", "friendly", "vasso", "msam")
 
 
 def validate(config: ml_collections.ConfigDict) -> None:

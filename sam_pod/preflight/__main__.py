@@ -10,7 +10,8 @@ without SAM, and the evaluation. Prints for each slice what they compute, touch,
 memory and exchange, an estimate of their time, and whether all checks pass. Nothing is
 contacted and no TPU is needed. It takes minutes a slice, once: compiles are cached.
 
-All --config.key=value of main work. --execute runs the lowered step on virtual
+--members prints what each member of the family costs, exchanges and remembers. All of
+main's --config.key=value are taken. --execute runs the lowered step on virtual
 devices of this machine's CPU, and compares it with the whole batch on one.
 
 Exit codes: 0 all checks pass; 1 one fails, or the user's error, one line on stderr; 42
@@ -66,6 +67,12 @@ def _define() -> flags.FlagValues:
     flags.DEFINE_integer(
         "execute_steps", 3, "Steps to compare.", lower_bound=1, flag_values=values
     )
+    flags.DEFINE_bool(
+        "members",
+        False,
+        "Print what each `sam.variant` costs, exchanges and remembers, and end.",
+        flag_values=values,
+    )
     path_flags.define("output", "", "JSON to write.", flag_values=values)
     path_flags.define("html", "", "Page to write.", flag_values=values)
     path_flags.define("hlo", "", "Folder for the programs.", flag_values=values)
@@ -92,6 +99,12 @@ def _define() -> flags.FlagValues:
 def _run(argv: list[str], check: Callable[[], None]) -> None:
     values = _define()
     rest = command.parse_with_words(values, argv, __doc__, known_only=True)
+    if values.members:
+        command.set_environment()
+        from sam_pod.preflight import members  # Imports TensorFlow.
+
+        print(members.table())
+        return
     slices = [*values.topology, *values.accelerator_type]
     targets = list(dict.fromkeys(topologies.parse(text) for text in slices))
     config = command_line.parse([argv[0], *rest])[0].config

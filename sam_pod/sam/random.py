@@ -15,7 +15,7 @@ from sam_pod.sam.variant import Variant
 
 def build() -> Variant:
     """Return the control."""
-    return Variant("random", _direct, draws=True, is_blind=True)
+    return Variant("random", _direct, draws=True, is_blind=True, clean_pass=1 / 3)
 
 
 def _direct(gradient, weights, memory, keys) -> directions.Direction:  # noqa: ANN001

@@ -45,4 +45,10 @@ def build(
     if adaptive:
         perturbed = [role for role, is_it in zip(roles, mask, strict=True) if is_it]
         direct = directions.scaled(asam.scale(perturbed, eta), norm)
-    return Variant("sam_on", direct, perturbs=None if all(mask) else mask)
+    return Variant(
+        "sam_on",
+        direct,
+        perturbs=None if all(mask) else mask,
+        # The gradient of a scale needs those of the layers' outputs, not of kernels.
+        clean_pass=1.0 if reverse or all(mask) else 2 / 3,
+    )

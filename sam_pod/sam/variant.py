@@ -69,6 +69,9 @@ class Variant:
     # The direction is that of the last update, so its one gradient is taken there.
     follows_momentum: bool = False
     ascends: bool = True  # There is a second gradient, at w + e.
+    clean_pass: float = (
+        1.0  # The FLOPs of the clean gradient over those of a whole one.
+    )
     part: float = 1.0  # Of a learner's examples, the hardest, in the second gradient.
     period: int = 1  # Every so many steps it is taken,
     between: "Variant | None" = None  # and this one on the others.
@@ -80,8 +83,7 @@ class Variant:
         """The FLOPs of a step over those of a gradient; a forward pass is a third."""
         if not self.ascends:
             return 1.0
-        clean = 1 / 3 if self.is_blind else 1.0
-        return clean + self.part + (1 / 3 if self.part < 1 else 0.0)
+        return self.clean_pass + self.part + (1 / 3 if self.part < 1 else 0.0)
 
     @property
     def needs_clean_mean(self) -> bool:

@@ -87,7 +87,7 @@ def plan(
     if variant.ascends and not variant.is_blind and size > 1:
         ascent = Exchange("ascent", size, micro_batches, variant.perturbs)
         exchanges.append(ascent)
-    if variant.ascends and groups.shares_norm:
+    if variant.ascends and groups.shares_norm and not variant.is_blind:
         exchanges.append(Exchange("norm", num_replicas, 0))
     if mixes and 1 < size < num_replicas:
         exchanges.append(Exchange("group", size, micro_batches))
@@ -118,7 +118,7 @@ def ascents(
         for i, gradient in enumerate(gradients)
     ]
     squares = [direction.squared_norm for direction in found]
-    if recipe.groups.shares_norm:
+    if recipe.groups.shares_norm and not variant.is_blind:
         square = _mean_of("norm", _mean(squares), [], recipe, variant)
         squares = [square] * len(squares)
     norms = [tf.sqrt(square) for square in squares]

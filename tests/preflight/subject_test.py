@@ -66,8 +66,9 @@ def test_its_recipe_is_the_one_that_main_builds(tmp_path):
     steps = pipeline.steps_per_epoch(splits["train"], 16)
     expected = build.build_recipe(config, read, steps, 4)
     found = subject.build(config).recipe(4)
-    for field in ("rho", "sync", "weight_decay", "seed", "micro_batches"):
+    for field in ("variant", "groups", "weight_decay", "seed", "micro_batches"):
         assert getattr(found, field) == getattr(expected, field), field
+    assert found.rho(None, None) == expected.rho(None, None) == 0.07
     assert found.optimizer.slot_names == expected.optimizer.slot_names
     for step in (0, 3, 17):  # The number of steps of an epoch is in it.
         mine, other = (r.schedule(np.int64(step), 1.0) for r in (found, expected))

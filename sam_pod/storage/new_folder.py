@@ -49,6 +49,13 @@ def partial(path: str) -> str:
     return os.path.realpath(path) + ".partial"
 
 
+def nearest(path: str) -> str:
+    """Return the local folder `path`, or the nearest one above it that exists."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
 @contextlib.contextmanager
 def write(output: str, kept_on: tuple[type[BaseException], ...] = ()) -> Iterator[str]:
     """Yield the folder to write in, which becomes `output` when the block ends well.

@@ -112,10 +112,7 @@ def check_space(
         path = os.path.join(partial, shard_writer.STATE, _FILE)
         if files.read_bytes(path) == plan.encode():
             needed -= sum(entry.stat().st_size for entry in os.scandir(partial))
-    parent = os.path.dirname(partial)
-    while not os.path.isdir(parent):
-        parent = os.path.dirname(parent)
-    free = shutil.disk_usage(parent).free
+    free = shutil.disk_usage(new_folder.nearest(os.path.dirname(partial))).free
     if needed > free:
         raise errors.UserError(
             f"Cannot write {output}: that takes about {needed / 1e9:.3g} GB, and the "

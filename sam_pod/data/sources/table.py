@@ -55,10 +55,7 @@ class Request:
     @property
     def scratch(self) -> str:
         """A folder that exists, on the disk of the output, for temporary files."""
-        folder = self.beside
-        while not os.path.isdir(folder):
-            folder = os.path.dirname(folder)
-        return folder
+        return new_folder.nearest(self.beside)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -63,17 +63,22 @@ def check(
         if key not in free and not digests.is_same(key, now, inputs)
     ]
     if changed:
-        keys = {key for key, _, _ in changed}
-        way = ""
-        if keys <= set(config_lib.ACCEPTABLE):
-            way = (
-                f" To accept the change, add --accept_change={','.join(sorted(keys))}."
-            )
-        listing = ", ".join(f"`{k}` was {a!r}, is {b!r}" for k, a, b in changed)
-        raise errors.UserError(
-            f"{workdir} holds a run with another config ({listing}): give another "
-            f"--workdir, or the same config to continue it.{way}"
-        )
+        raise _another_config(workdir, changed)
+
+
+def _another_config(
+    workdir: str, changed: list[tuple[str, Any, Any]]
+) -> errors.UserError:
+    """Return what to say of keys that differ: (key, before, now) of each."""
+    keys = {key for key, _, _ in changed}
+    way = ""
+    if keys <= set(config_lib.ACCEPTABLE):
+        way = f" To accept the change, add --accept_change={','.join(sorted(keys))}."
+    listing = ", ".join(f"`{k}` was {a!r}, is {b!r}" for k, a, b in changed)
+    return errors.UserError(
+        f"{workdir} holds a run with another config ({listing}): give another "
+        f"--workdir, or the same config to continue it.{way}"
+    )
 
 
 def make_new(path: str) -> str:

@@ -34,7 +34,7 @@ def up(
 
     Args:
         place: Where the slice will be.
-        request: What is asked for.
+        request: The slice that is asked for.
         arguments: The trainer's arguments as they hold on the slice.
         before: A command that runs first, on this machine.
         is_pod: Whether the slice has several hosts.

@@ -69,7 +69,7 @@ def train(the_slice: provision.Slice, run: Run) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class _Outcome:
-    """What became of one attempt."""
+    """The outcome of one attempt."""
 
     ending: trainer.Ending
     known: bool  # Whether there was a slice.

@@ -1,9 +1,9 @@
 """The private names of TensorFlow and JAX that lowering touches, all of them.
 
-Lowering a TPU's program without a TPU has no public interface. What it needs is listed
-here, with the version it was seen in; `get` says which name moved, and so does
-tests/lowering/private_test.py, one test a name. All of them are in TensorFlow 2.17.1,
-2.18.1, 2.19.1 and 2.20.0, too, and with 2.17.1 the lowered step was executed.
+Lowering a TPU's program without a TPU has no public interface. The names that it needs
+are listed here, with the version they were seen in; `get` says which name moved, and so
+does tests/lowering/private_test.py, one test a name. All of them are in TensorFlow
+2.17.1, 2.18.1, 2.19.1 and 2.20.0, too, and with 2.17.1 the lowered step was executed.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""What a file of tf.keras 2 says of a model's architecture, in Keras 3's words."""
+"""The architecture in a file of tf.keras 2, in Keras 3's words."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the file of a model says of its input, without the model being built."""
+"""The input of a model, read from its file without building the model."""
 
 import json
 import os

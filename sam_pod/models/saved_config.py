@@ -1,4 +1,4 @@
-"""What a file of a model says of its architecture and of who wrote it."""
+"""The architecture in a model's file, and the release that wrote it."""
 
 import io
 import json
@@ -38,7 +38,7 @@ def objects(content: Any) -> Iterator[dict[str, Any]]:
 
 
 def read(kind: str, content: bytes) -> Any:
-    """Return what a file says of the architecture."""
+    """Return the architecture in a file."""
     if kind == model_file.H5:
         with h5py.File(io.BytesIO(content), "r") as file:
             return json.loads(file.attrs[_H5_CONFIG])

@@ -114,7 +114,7 @@ def parse_with_words(
     Args:
         values: The flags.
         argv: The command line, its command first.
-        help_text: What help shows before the flags.
+        help_text: The text of the help before the flags.
         known_only: Whether flags that are not known are returned, too.
 
     Raises:

@@ -57,7 +57,7 @@ def spare(hosts: Iterable[str] = ()) -> str:
 
 
 def _warning(hosts: list[str]) -> str:
-    """Return what to say of the proxy that gRPC takes to some hosts; '' for none."""
+    """Return a warning about the proxy that gRPC takes to some hosts; '' for none."""
     name = next((n for n in _PROXIES[:3] if n in os.environ), "")
     ends = tuple(_entries(_SPARED_BY_GRPC))
     behind = [host for host in hosts if not host.endswith(ends)]

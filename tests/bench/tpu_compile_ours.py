@@ -81,8 +81,8 @@ def run(recipe, images, labels, num_replicas):
     """Return weights, statistics, velocity and reports after steps on the CPU.
 
     Args:
-        recipe: Of `build_recipe`.
-        images: Of all replicas, `[steps, G, H, W, C]`.
+        recipe: The recipe, as returned by `build_recipe`.
+        images: The images of all replicas, `[steps, G, H, W, C]`.
         labels: `[steps, G]`.
         num_replicas: As many logical devices there are.
     """

@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 in any of their three versions, packed or not.
 
 https://www.cs.toronto.edu/~kriz/cifar.html: for Python (pickles), for Matlab (.mat) and
-as binary records, each an archive of one folder. Which one it is, its files say.
+as binary records, each an archive of one folder. Its files show which one it is.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """A part of the training examples as the test split, where a source has none.
 
-Which they are is a fixed function of each example's key and of nothing else, the same
-share of every class: a source that grows keeps nearly all of them where they were.
+An example's key alone decides whether it is held out, with the same share of every
+class, so a source that grows keeps nearly all of them where they were.
 """
 
 import dataclasses

@@ -205,6 +205,6 @@ class Labels:
         """
         for path in sorted(set(self.files()) - self.used):
             raise errors.UserError(
-                f"--labels={path} speaks of no images in {self._place}: it "
+                f"--labels={path} names no images in {self._place}: it "
                 "must have their names in one column and their classes in another."
             )

@@ -3,7 +3,7 @@
     <split>/<class>/*           also <split>/<split>/<class>/*, <class>/images/*
     <split>/*                   flat: a table says the classes, or nothing does
     <class>/*                   no splits
-What lies deeper is refused. Texts and tables are no images, and left out here.
+Images that lie deeper are refused. Texts and tables are no images, and left out here.
 """
 
 import array

@@ -1,7 +1,7 @@
 """Images in a folder or an archive: class folders, or flat beside a table of labels.
 
 The examples are sorted by class and file name, so that a folder and a tar of the same
-images are the same source. Which folder is which split, `split_names` says.
+images are the same source. `split_names` says which folder is which split.
 """
 
 import array
@@ -186,7 +186,7 @@ class _Source:
         asked = {wish.train, wish.validation, wish.test} & set(values)
         if not (asked - {""} or any(map(split_names.role, values))):
             self._decisions.append(
-                f"What {found.path} says of splits, such as {values[0]!r}, is none of "
+                f"The splits in {found.path}, such as {values[0]!r}, are none of "
                 "train, validation and test, and left out."
             )
             return groups

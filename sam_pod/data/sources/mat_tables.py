@@ -35,7 +35,7 @@ class Table(NamedTuple):
 
 
 def find(files: Mapping[str, tuple[int, Read]], images: Iterable[str]) -> list[Table]:
-    """Return what MATLAB files say of images; nothing for those of other content.
+    """Return the tables of images in MATLAB files; none from other content.
 
     Args:
         files: The size of each file and a function that reads it, by its path.

@@ -1,7 +1,7 @@
 """Plain values and NumPy arrays out of a pickle, which runs none of its code.
 
-A pickle is a program. What it may call here are five functions of this file, which make
-arrays of numbers of bytes; whatever else it names is refused.
+A pickle is a program. Here it may call only five functions of this file, which make
+arrays of numbers from bytes; anything else that it names is refused.
 """
 
 import io

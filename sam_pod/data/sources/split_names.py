@@ -7,7 +7,7 @@ own name; `choose` says which of them is trained on, validated on and tested on:
         {"train": True, "val": True, "test": lambda: has_labels("test")}, wish, place
     )
     choice.names       {'train': 'train', 'test': 'val'}
-    choice.decisions   what the log and the manifest say of it
+    choice.decisions   lines about it for the log and the manifest
 
 Where `choice.test_share` is above 0, `held_out.py` takes 'test' out of 'train'.
 """

@@ -36,7 +36,7 @@ def entries(place: str, path: str) -> Iterator[archives.Entry]:
 
     Args:
         place: The name to use in an error.
-        path: Where it can be read.
+        path: The file that has its bytes.
 
     Raises:
         UserError: it is broken, has a member that escapes, or one that cannot be read.

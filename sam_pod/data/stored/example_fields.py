@@ -67,7 +67,7 @@ def choose(first: Features, where: str, asked: Fields) -> Fields:
 
     Args:
         first: The features of the first example.
-        where: Its place, for an error.
+        where: The example's place, for an error.
         asked: The names in the flags. If one is the default and there is no such
             feature, the only one that fits is taken.
 

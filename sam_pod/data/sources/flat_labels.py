@@ -153,7 +153,7 @@ def _content(path: str, names: Mapping[int, str]) -> bytes:
     }
     found = mat_tables.find(files, names.values())
     for table in found:
-        if os.path.normpath(path) in table.path.split(" and "):
+        if os.path.normpath(path) == table.path:
             return table.content
     raise errors.UserError(
         f"{path} says no classes of images in a form that is known here (that of "

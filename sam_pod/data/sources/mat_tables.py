@@ -30,7 +30,7 @@ Read = Callable[[], bytes]
 class Table(NamedTuple):
     """A table of images, as a csv with a header."""
 
-    path: str  # The file that it is from, or both files.
+    path: str  # The file that has the labels.
     content: bytes
 
 
@@ -57,7 +57,7 @@ def find(files: Mapping[str, tuple[int, Read]], images: Iterable[str]) -> list[T
         (first,), (second,) = labels, sets
         rows = _numbered(contents[first]["labels"], contents[second], images)
         if rows:
-            found.append(Table(f"{first} and {second}", _csv(rows)))
+            found.append(Table(first, _csv(rows)))
     return found
 
 

@@ -39,7 +39,7 @@ def choice(answers: Sequence[label_table.TableLabels]) -> str:
 
 def flag(path: str) -> str:
     """Return the --labels that names a table, or several that are one."""
-    return f"--labels={path.replace(' and ', ',')}"
+    return f"--labels={path}"
 
 
 def _family(path: str) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ def _as_one(members: Sequence[Answer]) -> label_table.TableLabels | None:
         labels |= answer.labels
         splits |= dict.fromkeys(answer.labels, split)
     return label_table.TableLabels(
-        " and ".join(answer.path for _, answer in members),
+        ",".join(answer.path for _, answer in members),  # As --labels takes them.
         labels,
         splits,
         "; ".join(answer.decision for _, answer in members),

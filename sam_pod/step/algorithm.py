@@ -47,41 +47,40 @@ def replica_step(
     if variant.ascends:
         # The ascents to w + e, equation 2, and the gradients there, equation 3.
         ascended = exchange.ascents(clean, values, rho, recipe, variant)
+        parts = zip(ascended.ascents, micro_batches, clean, strict=True)
         perturbed = [
-            passes.run_hardest(
-                sam.perturb(values.weights, ascent, variant.perturbs),
-                part,
-                before,
-                values,
-                recipe,
-                variant.part,
-            )
-            for ascent, part, before in zip(
-                ascended.ascents, micro_batches, clean, strict=True
-            )
+            passes.at_ascent(ascent, part, before, values, recipe, variant)
+            for ascent, part, before in parts
         ]
 
+    # What the optimizer takes of both, and what all replicas know of the step.
     seen = exchange.descent(clean, perturbed, ascended, values, recipe, variant)
+    new = _updated(values, seen, learning_rate, recipe)
+    acts = variant.ascends or variant.follows_momentum
+    return new, _report(seen, learning_rate, rho if acts else 0.0, recipe, variant)
+
+
+def _updated(
+    values: state_lib.Values,
+    seen: exchange.Seen,
+    learning_rate: tf.Tensor,
+    recipe: Recipe,
+) -> state_lib.Values:
+    """Return the values after the optimizer, and after what goes beside it."""
+    finished = seen.finished
     weights, slots = recipe.optimizer.update(
-        seen.finished.gradient,
-        values.slots,
-        values.weights,
-        values.step,
-        learning_rate,
+        finished.gradient, values.slots, values.weights, values.step, learning_rate
     )
-    if seen.finished.correction:
-        pairs = zip(weights, seen.finished.correction, strict=True)
+    if finished.correction:
+        pairs = zip(weights, finished.correction, strict=True)
         weights = [w - learning_rate * c for w, c in pairs]
-    kept = seen.finished.memory
-    new = values._replace(
+    return values._replace(
         step=values.step + 1,
         weights=weights,
         stats=seen.stats,
         slots=slots,
-        memory=values.memory if kept is None else kept,
+        memory=values.memory if finished.memory is None else finished.memory,
     )
-    acts = variant.ascends or variant.follows_momentum
-    return new, _report(seen, learning_rate, rho if acts else 0.0, recipe, variant)
 
 
 def _ahead(

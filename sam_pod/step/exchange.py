@@ -139,20 +139,20 @@ def descent(
 ) -> Seen:
     """Return what the optimizer takes, the new statistics and the metrics.
 
-    They are one bucket, so one collective. Statistics that the passes did not move stay
-    out: a mean of equal numbers need not be that number.
+    What is sent is one bucket, so one collective. Statistics that the passes did not
+    move stay out: a mean of equal numbers need not be that number.
     """
-    size = recipe.groups.among(replicas.count())
-    is_global = size == replicas.count()
+    is_global = recipe.groups.among(replicas.count()) == replicas.count()
     gradients = [part.gradient for part in perturbed]
-    extra = [direction.metrics for direction in ascended.directions] if ascended else []
-    mixes_late = variant.descend is not None and not variant.is_linear and is_global
-    if variant.descend and not mixes_late:
+    metrics = [each.metrics for each in ascended.directions] if ascended else []
+    # What is not linear needs the gradient of its whole learner: all, after the mean.
+    is_late = variant.descend is not None and not variant.is_linear and is_global
+    if variant.descend and not is_late:
         if not variant.is_linear:
             gradients = _mean_of("group", gradients, gradients, recipe, variant)
         gradients, more = _descend(variant, ascended.gradients, gradients)
-        extra = _joined(extra, more)
-    sent = gradients if mixes_late else [_mean_each(gradients)]
+        metrics = [(*a, *b) for a, b in zip(metrics, more, strict=True)]
+    sent = gradients if is_late else [_mean_each(gradients)]
     sends_clean = variant.needs_clean_mean and not is_global
     if sends_clean:
         sent = [*sent, _mean_each([part.gradient for part in clean])]
@@ -165,24 +165,45 @@ def descent(
         perturbed_loss=_mean([part.loss for part in perturbed]),
         accuracy=_mean([part.accuracy for part in clean]),
         norms=[_mean(ascended.norms)] if ascended else [],
-        metrics=_mean_each(extra) if extra else [],
+        metrics=_mean_each(metrics) if metrics else [],
     )
     bucket = _mean_of("descent", bucket, sent, recipe, variant)
-
-    gradients, clean_mean = bucket.gradients, None
-    if sends_clean:
-        *gradients, clean_mean = gradients
-    metrics = tuple(bucket.metrics)
-    if mixes_late:
-        gradients, more = _descend(variant, ascended.gradients, gradients)
-        metrics += tuple(_mean_each(more))
-    if clean_mean is None and ascended and variant.needs_clean_mean:
-        clean_mean = _mean_each(ascended.gradients)
+    if is_late:
+        found, more = _descend(variant, ascended.gradients, bucket.gradients)
+        metrics = [*bucket.metrics, *_mean_each(more)]
+        bucket = bucket._replace(gradients=[_mean_each(found)], metrics=metrics)
+    if not sends_clean and ascended and variant.needs_clean_mean:
+        known = [*bucket.gradients, _mean_each(ascended.gradients)]
+        bucket = bucket._replace(gradients=known)
     stats = list(clean[-1].stats)
     for i, value in zip(moved, bucket.stats, strict=True):
         stats[i] = value
+    return _seen(bucket, stats, values, recipe, variant)
+
+
+def _seen(
+    bucket: _Bucket,
+    stats: Tensors,
+    values: state_lib.Values,
+    recipe: Recipe,
+    variant: Variant,
+) -> Seen:
+    """Return what all replicas know, from the means that they share.
+
+    Args:
+        bucket: The means; of gradients the descent's, then the clean one if needed.
+        stats: The new statistics.
+        values: The state before the step.
+        recipe: What the step is made of.
+        variant: Who takes the step.
+    """
     clip = Clip(recipe.clip_norm)
-    finished = _finish(variant, clean_mean, _mean_each(gradients), values, clip)
+    gradient, *clean = bucket.gradients
+    if variant.finish is None:
+        finished = Finished(clip(gradient))
+    else:
+        known = clean[0] if clean else gradient
+        finished = variant.finish(known, gradient, values.memory, clip)
     return Seen(
         finished=finished,
         clipped_norm=clip.norms[0] if clip.norms else None,
@@ -191,22 +212,8 @@ def descent(
         perturbed_loss=bucket.perturbed_loss,
         accuracy=bucket.accuracy,
         norm=bucket.norms[0] if bucket.norms else None,
-        metrics=(*metrics, *finished.metrics),
+        metrics=(*bucket.metrics, *finished.metrics),
     )
-
-
-def _finish(
-    variant: Variant,
-    clean: Tensors | None,
-    gradient: Tensors,
-    values: state_lib.Values,
-    clip: Clip,
-) -> Finished:
-    """Return what the optimizer takes, from the means over all learners."""
-    if variant.finish is None:
-        return Finished(clip(gradient))
-    clean = gradient if clean is None else clean
-    return variant.finish(clean, gradient, values.memory, clip)
 
 
 def _descend(
@@ -246,14 +253,6 @@ def _mean_of(
         exchange = declared[scope]
         assert len(gradients) == exchange.gradients, (scope, len(gradients))
         return replicas.group_mean(tensors, exchange.replicas)
-
-
-def _joined(
-    first: list[tuple[tf.Tensor, ...]], second: list[tuple[tf.Tensor, ...]]
-) -> list[tuple[tf.Tensor, ...]]:
-    if not first:
-        return second
-    return [(*a, *b) for a, b in zip(first, second, strict=True)]
 
 
 def _mean_each(parts: Sequence[Sequence[tf.Tensor]]) -> Tensors:

@@ -1,5 +1,6 @@
 """Many steps in one compiled call, under a strategy."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
@@ -77,26 +78,14 @@ def compile_loop(
     """
 
     num_hosts = getattr(strategy.extended, "num_hosts", 1)  # A TPU slice may have more.
-    # Neither the step nor its loop has Python conditions on tensors, and looking for
-    # some would read all sources of the step: a third of the time to the first one.
-    programs = [
-        tf.autograph.experimental.do_not_convert(
-            lambda *tensors, program=program: program(Batch(*tensors))
-        )
-        for program in programs
-    ]
+    run_one = [_on_replicas(strategy, program) for program in programs]
 
     @tf.function(autograph=False)
     def loop(iterator: Iterator, num_steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         chosen = choose() if len(programs) > 1 else None
 
         def run(i: tf.Tensor, tensors: Sequence) -> tuple[tf.Tensor, ...]:
-            branches = [
-                lambda program=program: strategy.experimental_local_results(
-                    strategy.run(program, args=tuple(tensors))
-                )
-                for program in programs
-            ]
+            branches = [functools.partial(one, tensors) for one in run_one]
             if chosen is None:
                 return branches[0]()
             return tf.switch_case(chosen(i), branches)
@@ -132,6 +121,23 @@ def compile_loop(
         return rows.stack(), waits.stack()
 
     return loop
+
+
+def _on_replicas(
+    strategy: tf.distribute.Strategy, program: Callable[[Batch], tf.Tensor]
+) -> Callable[[Sequence], tuple[tf.Tensor, ...]]:
+    """Return the function from the tensors of a batch to each local replica's row."""
+    # Neither the step nor its loop has Python conditions on tensors, and looking for
+    # some would read all sources of the step: a third of the time to the first one.
+    replica_fn = tf.autograph.experimental.do_not_convert(
+        lambda *tensors: program(Batch(*tensors))
+    )
+
+    def run(tensors: Sequence) -> tuple[tf.Tensor, ...]:
+        row = strategy.run(replica_fn, args=tuple(tensors))
+        return strategy.experimental_local_results(row)
+
+    return run
 
 
 def stamped(batches: tf.data.Dataset) -> tf.data.Dataset:

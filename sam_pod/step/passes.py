@@ -11,6 +11,7 @@ from sam_pod.data.input.batches import Batch
 from sam_pod.machines import groups, replicas
 from sam_pod.sam import directions
 from sam_pod.sam.gradients import Mask
+from sam_pod.sam.variant import Variant
 from sam_pod.step import accumulation, losses, optimizers
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
@@ -130,30 +131,32 @@ def run(
     )
 
 
-def run_hardest(
-    weights: list[tf.Tensor],
+def at_ascent(
+    ascent: list[tf.Tensor],
     examples: Examples,
     clean: Pass,
     values: state_lib.Values,
     recipe: Recipe,
-    part: float,
+    variant: Variant,
 ) -> Pass:
-    """Return the gradient at `weights` of the examples whose loss rose most: ESAM's.
+    """Return the gradient at w + e of a micro-batch, or of its hardest part: ESAM's.
 
-    The loss that comes back is the mean of all of them.
+    Hard are the examples whose loss rose most; their number is rounded down. The loss
+    that comes back is the mean of all of them.
 
     Args:
-        weights: w + e.
-        examples: A micro-batch.
+        ascent: e, of the weights that are perturbed.
+        examples: The micro-batch.
         clean: Its pass at w.
         values: The state before the step.
         recipe: What the step is made of.
-        part: Share of the examples that is taken; their number is rounded down.
+        variant: Who takes the step.
     """
-    if part == 1:
+    weights = sam.perturb(values.weights, ascent, variant.perturbs)
+    if variant.part == 1:
         return run(weights, examples, values, recipe)
     there = _run_at_once(weights, examples, values, recipe, ())
-    count = max(int(part * examples.images.shape[0]), 1)
+    count = max(int(variant.part * examples.images.shape[0]), 1)
     _, places = tf.math.top_k(there.losses - clean.losses, count, sorted=False)
     places = tf.sort(places)  # In the order of the batch, whatever the device.
     hardest = Examples(*(tf.gather(t, places) for t in examples))

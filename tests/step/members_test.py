@@ -279,7 +279,7 @@ def test_a_window_is_the_member_inside_and_the_optimizer_outside():
     never = train(sam.sam.build(), steps=4, cadence=cadence.Cadence(4, 9))
     assert_same(never, train(sam.PLAIN, steps=4))
     rows = train(sam.sam.build(), steps=6, cadence=cadence.Cadence(1, 5, 2))[1]
-    np.testing.assert_allclose(rows[:, 7], [0, 0.1, 0, 0.1, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(rows[:, 7], [0, 0.5, 0, 0.5, 0, 0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("variant", [sam.sam.build(), sam.looksam.build(3)])

@@ -12,12 +12,16 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from sam_pod import sam
 from sam_pod.config import recipes
 from sam_pod.data import augment
 from sam_pod.data.input.batches import Batch
+from sam_pod.machines import groups
 from sam_pod.models import table
-from sam_pod.step import algorithm, optimizers, schedules
 from sam_pod.step import loop as loop_lib
+from sam_pod.step import optimizers, schedules
+from sam_pod.step import recipe as recipe_lib
+from sam_pod.step import rho as rho_lib
 from sam_pod.step import state as state_lib
 
 
@@ -28,13 +32,14 @@ def main():
     tf.config.experimental.enable_op_determinism()
     config = recipes.load("configs/resnet20.py")
     augmentation = augment.build(config.data.augment, augment.Options())
-    recipe = algorithm.Recipe(
+    recipe = recipe_lib.Recipe(
         network=table.build("resnet20", (32, 32, 3), 10, dtype=dtype),
         optimizer=optimizers.build(config),
         schedule=schedules.build(config, 100),
-        preprocess=augmentation.images,
-        rho=float(rho),
-        sync="global",
+        augmentation=augmentation,
+        variant=sam.sam.build() if float(rho) else sam.PLAIN,
+        rho=rho_lib.constant(float(rho)),
+        groups=groups.of("global"),
         weight_decay=0.0,
         seed=0,
     )

@@ -13,9 +13,12 @@ def build_recipe(dtype, rho):
     """Return the step's recipe: no augmentation, so that both sides do the same."""
     import tensorflow as tf
 
+    from sam_pod import sam
     from sam_pod.data import augment
+    from sam_pod.machines import groups
     from sam_pod.models import table
     from sam_pod.step import optimizers, recipe, schedules
+    from sam_pod.step import rho as rho_lib
 
     exact = dtype == "float64"
 
@@ -30,9 +33,10 @@ def build_recipe(dtype, rho):
         network=in_float64(network) if exact else network,
         optimizer=optimizers.sgd(MOMENTUM, NESTEROV),
         schedule=schedule,
-        preprocess=lambda images, draws: augment.to_float(images),
-        rho=rho,
-        sync="global",
+        augmentation=augment.build("", augment.Options()),
+        variant=sam.sam.build() if rho else sam.PLAIN,
+        rho=rho_lib.constant(rho),
+        groups=groups.of("global"),
         weight_decay=WEIGHT_DECAY,
         seed=0,
     )

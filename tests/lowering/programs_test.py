@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.data import augment
+from sam_pod.data.augment import ranges
 from sam_pod.lowering import private, programs
 from sam_pod.models import network
 from sam_pod.step import metrics
@@ -185,11 +186,11 @@ def test_a_model_that_does_not_lower_names_layer_and_operation(function, words):
 
 
 def test_a_mistake_of_ours_is_no_fault_of_the_model(recipe):
-    def preprocess(images, draws):
-        del draws
-        raise ValueError("ours")
+    class Broken(ranges.Range):
+        def of_uint8(self, images):
+            raise ValueError("ours")
 
-    broken = fixtures.small_recipe(recipe.network, preprocess=preprocess)
+    broken = fixtures.small_recipe(recipe.network, input_range=Broken())
     with pytest.raises(ValueError, match="ours") as caught:
         programs.inference(broken, SHAPE, batch_size=BATCH)
     assert not isinstance(caught.value, errors.UserError)

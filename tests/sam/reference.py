@@ -88,7 +88,9 @@ def taken(name, o, w, oracle, rho, memory, step, mask):
     if name == "esam" and o["gamma"] < 1:
         rise = oracle.losses(w + e) - oracle.losses(w)
         count = int(o["gamma"] * len(rise))
-        return oracle.gradient(w + e, np.sort(np.argsort(-rise, kind="stable")[:count])), 0.0
+        return oracle.gradient(
+            w + e, np.sort(np.argsort(-rise, kind="stable")[:count])
+        ), 0.0
     s = oracle.gradient(w + e)
     if name == "gsam" and o.get("minimizes") == "clean":
         u = g / norm(g)

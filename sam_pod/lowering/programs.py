@@ -77,7 +77,7 @@ def train_step(
         image_shape: (H, W, C).
         num_replicas: 1 for a program without any collective.
         per_replica_batch_size: Examples that each replica takes.
-        variant: Of `recipe.programs`, who takes the step; the first if None.
+        variant: The one of `recipe.programs` that takes the step; the first if None.
 
     Raises:
         UserError: the model does not lower.

@@ -13,7 +13,7 @@ from sam_pod.preflight.topologies import Topology
 from sam_pod.step import state
 from sam_pod.step.exchange import Exchange
 
-# Of inputs that a training step updates; the others are made anew for each.
+# The roles of inputs that a training step updates; the others are new for each step.
 STATE_ROLES = state.Values._fields
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 

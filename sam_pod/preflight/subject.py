@@ -21,7 +21,7 @@ from sam_pod.run import build as build_lib
 from sam_pod.sam.variant import PLAIN
 from sam_pod.step.recipe import Recipe
 
-# Of a training step: with an ascent, on the steps between two, and without any.
+# The training steps: with an ascent, on the steps between two, and without any.
 STEPS = ("SAM step", "step between", "plain step")
 NAMES = (*STEPS, "evaluation")
 

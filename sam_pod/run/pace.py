@@ -48,12 +48,14 @@ class PacedLoop:
 
         Args:
             loop: loop(iterator, num_steps) -> a row per step, and its wait in seconds.
-            iterator: Of its batches.
-            max_steps: Of one call.
-            max_seconds: That one call should take.
-            agree: From the number of steps that fit here to that of all workers.
-            bounded: From whether the call compiles to what bounds its time.
-            programs: Of the next steps.
+            iterator: The iterator over its batches.
+            max_steps: The most steps of one call.
+            max_seconds: The most seconds that one call should take.
+            agree: A function from the number of steps that fit here to that of all
+                workers.
+            bounded: A function from whether the call compiles to a context that bounds
+                its time.
+            programs: The programs of the next steps.
         """
         self._loop = loop
         self._iterator = iterator
@@ -85,7 +87,7 @@ class PacedLoop:
             rows, waits = self._loop(self._iterator, tf.constant(num_steps, tf.int64))
             rows, waits = rows.numpy(), waits.numpy()
         seconds = time.monotonic() - start
-        # A call that compiles tells nothing of the time of a step.
+        # A call that compiles shows nothing about the time of a step.
         self._step_seconds = None if compiles else seconds / num_steps
         self._compiled |= ahead
         # Clocks of two kinds: of a moment, their difference may be above its end.

@@ -27,9 +27,9 @@ class Direction(NamedTuple):
     """Where one learner ascends: e(w) = rho * tensors / norm."""
 
     tensors: Tensors  # One per perturbed weight.
-    squared_norm: tf.Tensor  # Of what `train/grad_norm` reports; a scalar.
+    squared_norm: tf.Tensor  # The square of `train/grad_norm`, a scalar.
     is_divided: bool = True  # By that norm, before rho is applied.
-    limit: tf.Tensor | None = None  # Of rho: the smaller of the two counts.
+    limit: tf.Tensor | None = None  # A limit of rho: the smaller of the two counts.
     metrics: tuple[tf.Tensor, ...] = ()  # Scalars, for the names that a member lists.
 
 
@@ -71,9 +71,9 @@ def ascent(
     """Return e(w) of a direction.
 
     Args:
-        direction: As a member returns it.
-        rho: Radius.
-        norm: What to divide by instead of the direction's own norm.
+        direction: A direction, as returned by a member.
+        rho: The radius.
+        norm: A divisor in place of the direction's own norm.
     """
     if direction.limit is not None:
         rho = tf.minimum(tf.cast(rho, direction.limit.dtype), direction.limit)
@@ -139,7 +139,7 @@ def scaled(scale: Scale, p: str = "2") -> Direct:
     """Return the direction of an adaptive ascent: T^2 g over ||T g||_2, or T sign(g).
 
     Args:
-        scale: From weights to T.
+        scale: A function from weights to T.
         p: '2' or 'inf'.
     """
 

@@ -24,7 +24,7 @@ def build(beta: float = 0.6, gamma: float = 0.5, norm: str = "kept") -> Variant:
     Args:
         beta: Chance of a tensor of weights to be perturbed, in (0, 1].
         gamma: Share of each learner's examples, in (0, 1].
-        norm: Of what the norm is that the ascent divides by.
+        norm: The name of the tensors whose norm divides the ascent.
     """
 
     def direct(gradient, weights, memory, keys) -> directions.Direction:  # noqa: ANN001

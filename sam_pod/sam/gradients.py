@@ -23,7 +23,7 @@ def batch_gradient(
     A weight that the loss does not depend on has a gradient of zeros.
 
     Args:
-        loss_fn: Called once.
+        loss_fn: A function that is called once.
         weights: Tensors or variables of one float type.
         mask: The weights whose gradient is wanted. No others cost anything, and with
             none of them the loss alone is computed.

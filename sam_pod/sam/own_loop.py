@@ -43,11 +43,12 @@ def gradient(
     """Return the gradient that a member gives the optimizer; SAM's equation 3.
 
     Args:
-        loss_fn: Called with `weights` and with `w + e`. Its randomness must be the same
-            in both calls.
+        loss_fn: A function called with `weights` and with `w + e`. Its randomness must
+            be the same in both calls.
         weights: Tensors or variables of one float type; never written.
         rho: Radius of the ascent; 0 gives the plain gradient, in one pass.
-        member: As its `build` returns it; `member.at(step)` where it has a period.
+        member: A member, as returned by its `build`; `member.at(step)` if it has a
+            period.
         memory: What the step before returned, at first `member.start(weights)`.
         key: int32 `[2]`, another each step; for 'random' and 'esam'.
         momentum: The last update of each weight; for 'msam'.

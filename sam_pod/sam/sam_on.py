@@ -33,7 +33,7 @@ def build(
         norm: p of the ball: '2' or 'inf'.
         reverse: Whether all weights but those of normalizations are perturbed.
         adaptive: Whether the ascent is ASAM's.
-        eta: Of ASAM.
+        eta: ASAM's eta.
 
     Raises:
         ValueError: there is no such weight.

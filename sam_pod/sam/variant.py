@@ -72,7 +72,7 @@ class Variant:
     clean_pass: float = (
         1.0  # The FLOPs of the clean gradient over those of a whole one.
     )
-    part: float = 1.0  # Of a learner's examples, the hardest, in the second gradient.
+    part: float = 1.0  # The share of examples, the hardest, in the second gradient.
     period: int = 1  # Every so many steps it is taken,
     between: "Variant | None" = None  # and this one on the others.
     # Names below 'train/' of what direct, descend and finish report, in this order.

@@ -16,8 +16,8 @@ def mean(fn: Callable[[tf.Tensor], Nest], num_chunks: int, like: Nest) -> Nest:
     chunks at once. Tensors that are not floating keep the value of the last chunk.
 
     Args:
-        fn: From the number of a chunk to tensors in a nest.
-        num_chunks: Above 0.
+        fn: A function from the number of a chunk to tensors in a nest.
+        num_chunks: The number of chunks, above 0.
         like: The same nest, of tensors of the shapes and types that `fn` returns.
     """
 

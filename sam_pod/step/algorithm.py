@@ -30,7 +30,7 @@ def replica_step(
         values: The state before the step, the same on every replica.
         batch: This replica's.
         recipe: What the step is made of.
-        variant: Of `recipe.programs`, who takes the step; the first if None.
+        variant: The one of `recipe.programs` that takes the step; the first if None.
     """
     variant = variant or recipe.variant
     learning_rate = recipe.schedule(values.step, values.learning_rate_scale)

@@ -26,9 +26,9 @@ class Exchange(NamedTuple):
     """One collective of a step: a mean over replicas."""
 
     scope: str  # The name of its operations, in profiles as well.
-    replicas: int  # That take the mean together.
-    gradients: int  # In its bucket; scalars and statistics travel along.
-    mask: Mask = None  # Of the weights that these gradients are of.
+    replicas: int  # The replicas that take the mean together.
+    gradients: int  # Those in its bucket; scalars and statistics travel along.
+    mask: Mask = None  # The weights of these gradients.
 
 
 class Ascended(NamedTuple):
@@ -37,14 +37,14 @@ class Ascended(NamedTuple):
     gradients: list[Tensors]  # The clean gradient of the whole group.
     directions: list[directions.Direction]
     ascents: list[Tensors]  # e(w).
-    norms: list[tf.Tensor]  # That each was divided by.
+    norms: list[tf.Tensor]  # The divisor of each.
 
 
 class Seen(NamedTuple):
     """What all replicas know at the end of a step: means over all of them."""
 
     finished: Finished
-    clipped_norm: tf.Tensor | None  # Of its gradient before it was clipped, if it was.
+    clipped_norm: tf.Tensor | None  # The gradient's before it was clipped, if it was.
     stats: Tensors
     loss: tf.Tensor
     perturbed_loss: tf.Tensor
@@ -235,11 +235,11 @@ def _mean_of(
     """Return the mean that the plan declares under a name; the tensors without one.
 
     Args:
-        scope: Of the exchange.
-        tensors: In a nest.
-        gradients: Of them, those that the plan counts.
-        recipe: What the step is made of.
-        variant: Who takes it.
+        scope: The scope of the exchange.
+        tensors: The tensors, in a nest.
+        gradients: Those of them that the plan counts.
+        recipe: The parts of the step.
+        variant: The member that takes it.
     """
     declared = {
         exchange.scope: exchange

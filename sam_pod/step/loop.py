@@ -69,12 +69,14 @@ def compile_loop(
     """Return the loop that runs all its steps in one call.
 
     Args:
-        strategy: Under which each step runs, one program on every replica.
-        programs: From a `Batch` to a float32 `[width]`, equal on all replicas.
-        width: Of what a program returns, stacked by the loop.
-        choose: Called when a loop begins; from the number of a step in the loop to the
-            place of its program. The host chooses, around `strategy.run`: each program
-            is compiled for itself, and its collectives stand in no branch.
+        strategy: The strategy that runs each step, one program on every replica.
+        programs: Functions from a `Batch` to a float32 `[width]`, equal on all
+            replicas.
+        width: The size of a program's result; the loop stacks the results.
+        choose: A function called when a loop begins, which returns one from the number
+            of a step in the loop to the place of its program. The host chooses, around
+            `strategy.run`: each program is compiled by itself, and its collectives
+            stand in no branch.
     """
 
     num_hosts = getattr(strategy.extended, "num_hosts", 1)  # A TPU slice may have more.

@@ -19,7 +19,7 @@ class Train(NamedTuple):
     sharpness: tf.Tensor  # Their difference.
     accuracy: tf.Tensor  # At w; of a soft label its largest part counts.
     grad_norm: tf.Tensor  # The norm that the ascent divides by.
-    sam_grad_norm: tf.Tensor  # Of the gradient that the optimizer takes, unclipped.
+    sam_grad_norm: tf.Tensor  # The norm of the optimizer's gradient, unclipped.
     learning_rate: tf.Tensor
     rho: tf.Tensor  # 0 on a step without an ascent.
 

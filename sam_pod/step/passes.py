@@ -31,7 +31,7 @@ class Examples(NamedTuple):
 class Pass(NamedTuple):
     """The means that a forward and a backward pass over some examples give."""
 
-    gradient: list[tf.Tensor]  # Of the weights that were watched.
+    gradient: list[tf.Tensor]  # For the weights that were watched.
     loss: tf.Tensor
     accuracy: tf.Tensor
     stats: list[tf.Tensor]

@@ -79,7 +79,7 @@ def label(
             nothing.
 
     Raises:
-        UserError: there is no such column, or which it is cannot be told.
+        UserError: there is no such column, or it is not clear which.
     """
     width = min((len(row) for row in body), default=0)
     others = [column for column in range(width) if column != image]

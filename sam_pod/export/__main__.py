@@ -1,7 +1,8 @@
 """Export a run to other runtimes: python -m sam_pod.export --workdir=RUN --output=DIR.
 
 DIR must be empty or new. It appears whole or not at all, with
-  train_step.stablehlo  one step on one replica: state, batch -> state, metrics
+  train_step.stablehlo  one step on one replica: state, batch -> state, metrics;
+                        train_step_*, where others take some of the steps
   inference.stablehlo   weights, statistics, uint8 images -> logits
   values.npz            the state at the checkpoint, for the inputs of both
   manifest.json         how to call them: names, roles, shapes, types, donation

@@ -101,14 +101,17 @@ def _lower(
     recipe = trained.recipe
     if num_replicas > 1:
         recipe = trained.recipe_on(num_replicas)
-    with _may_fail(manifest_lib.program_file("train_step"), not_made):
-        programs["train_step"] = programs_lib.train_step(
-            recipe,
-            image_shape,
-            num_replicas=num_replicas,
-            per_replica_batch_size=share,
-        )
-    raise_if_stopped()
+    steps = zip(manifest_lib.step_names(recipe), recipe.programs, strict=True)
+    for name, variant in steps:
+        with _may_fail(manifest_lib.program_file(name), not_made):
+            programs[name] = programs_lib.train_step(
+                recipe,
+                image_shape,
+                num_replicas=num_replicas,
+                per_replica_batch_size=share,
+                variant=variant,
+            )
+        raise_if_stopped()
     return programs
 
 

@@ -13,7 +13,9 @@ from sam_pod.lowering.programs import Program, Tensor
 from sam_pod.models import own_code
 from sam_pod.run import result
 from sam_pod.run.trained import Trained
+from sam_pod.sam.variant import PLAIN
 from sam_pod.step import metrics
+from sam_pod.step.recipe import Recipe
 
 SCHEMA_VERSION = 1
 # The first with full promises of compatibility; jaxlib 0.4.34 knows 0.9.0 to 1.7.5.
@@ -22,13 +24,20 @@ STABLEHLO_VERSION = "1.0.0"
 FILE, VALUES = "manifest.json", "values.npz"
 # TensorFlow Serving takes the folder above, in which each version has a folder.
 SAVED_MODEL, KERAS_FILE = "saved_model/1", "model.keras"
-_STATE = {"step", "weights", "stats", "slots", "learning_rate_scale"}
+_STATE = {"step", "weights", "stats", "slots", "learning_rate_scale", "memory"}
 _INSIDE = ["scale", "standardize"]
 
 
 def program_file(name: str) -> str:
     """Return the file of a program."""
     return f"{name}.stablehlo"
+
+
+def step_names(recipe: Recipe) -> tuple[str, ...]:
+    """Return the name of each of `recipe.programs`, in their order."""
+    between = ("train_step_between",) if recipe.variant.between else ()
+    names = ("train_step", *between, "train_step_plain")
+    return names[: len(recipe.programs)]
 
 
 def key(tensor: Tensor) -> str:
@@ -67,8 +76,10 @@ def describe(
         "preprocessing": _preprocessing(trained),
         "values": VALUES,
         "programs": {
-            name: _program(name, program) for name, program in programs.items()
+            name: _program(name, program, trained.recipe)
+            for name, program in programs.items()
         },
+        "train_steps": _train_steps(trained.recipe),
         "saved_model": {
             "folder": SAVED_MODEL,
             "preprocessing_inside": _INSIDE,
@@ -109,8 +120,28 @@ def _preprocessing(trained: Trained) -> dict[str, Any]:
     }
 
 
-def _program(name: str, program: Program) -> dict[str, Any]:
-    trains = name == "train_step"
+def _train_steps(recipe: Recipe) -> dict[str, Any]:
+    """Return which program takes a step s of the run, counted from 0.
+
+    It `acts` where start <= s < end and (s - start) % every == 0, and is `otherwise`
+    on the others. Where it acts with a period, it is `between` if (s - start) % period
+    is not 0 and something is remembered.
+    """
+    names = dict(zip(recipe.programs, step_names(recipe), strict=True))
+    acts = names[recipe.variant]
+    return {
+        "start": recipe.cadence.start,
+        "end": recipe.cadence.end,
+        "every": recipe.cadence.every,
+        "period": recipe.variant.period,
+        "acts": acts,
+        "between": names.get(recipe.variant.between),
+        "otherwise": names.get(PLAIN, acts),
+    }
+
+
+def _program(name: str, program: Program, recipe: Recipe) -> dict[str, Any]:
+    trains = name.startswith("train_step")
     return {
         "file": program_file(name),
         "format": "StableHLO portable artifact",
@@ -121,7 +152,7 @@ def _program(name: str, program: Program) -> dict[str, Any]:
         "outputs": [_tensor(tensor, is_input=False) for tensor in program.outputs],
         # The runtime may write the output where the input was, which is then gone.
         "donated": [{"input": i, "output": j} for i, j in program.aliases],
-        **({"metrics": list(metrics.TRAIN)} if trains else {}),
+        **({"metrics": [*metrics.TRAIN, *recipe.metrics]} if trains else {}),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 class Role(enum.Enum):
     """What a weight does in its layer."""
 
-    KERNEL = "kernel"  # Multiplies inputs, or is looked up: two or more dimensions.
+    KERNEL = "kernel"  # Multiplies inputs, or is looked up.
     BIAS = "bias"
     SCALE = "scale"  # gamma of a normalization.
     OFFSET = "offset"  # beta of a normalization.
@@ -24,24 +24,38 @@ _NORMALIZATIONS = (
     "UnitNormalization",
     "SpectralNormalization",
 )
+_OF_NORMALIZATIONS = {
+    "gamma": Role.SCALE,
+    "scale": Role.SCALE,  # RMSNormalization's; a bool in the others.
+    "beta": Role.OFFSET,
+}
+# What their number of dimensions does not say: a bias of attention has a row for each
+# head, a slope one number for each channel.
+_OF_OTHERS = {"bias": Role.BIAS}
+_OF_SCALINGS = {"alpha": Role.KERNEL, "gamma": Role.KERNEL}
+_SCALINGS = ("PReLU", "LayerScale")
 
 
 def of(model: Any) -> tuple[Role, ...]:
     """Return the role of each trainable variable of a Keras model, in its order.
 
-    A normalization is a layer of Keras' own, or of a class that derives from one.
+    A normalization is a layer of Keras' own, or of a class that derives from one. In
+    a layer that is not known, what is not its `bias` is a kernel from two dimensions.
     """
     roles: dict[int, Role] = {}
     for layer in model._flatten_layers():
-        if any(base.__name__ in _NORMALIZATIONS for base in type(layer).__mro__):
-            for name, role in (("gamma", Role.SCALE), ("beta", Role.OFFSET)):
-                if getattr(layer, name, None) is not None:
-                    roles[id(getattr(layer, name))] = role
-            if getattr(layer, "scale", None) is not None and not isinstance(
-                layer.scale, bool
-            ):
-                roles[id(layer.scale)] = Role.SCALE  # RMSNormalization's.
+        for name, role in _attributes(layer).items():
+            if hasattr(getattr(layer, name, None), "shape"):
+                roles[id(getattr(layer, name))] = role
     return tuple(
         roles.get(id(v), Role.KERNEL if len(v.shape) > 1 else Role.BIAS)
         for v in model.trainable_variables
     )
+
+
+def _attributes(layer: Any) -> dict[str, Role]:
+    """Return the roles of a layer's attributes that are weights, if they are there."""
+    classes = {base.__name__ for base in type(layer).__mro__}
+    if classes.intersection(_NORMALIZATIONS):
+        return _OF_NORMALIZATIONS
+    return {**_OF_OTHERS, **(_OF_SCALINGS if classes.intersection(_SCALINGS) else {})}

@@ -4,6 +4,7 @@ See sam_pod/lowering; no chip has run it.
 """
 
 import collections
+import functools
 import itertools
 import re
 
@@ -20,6 +21,7 @@ from sam_pod.step import state as state_lib
 from tests import fixtures
 
 CORES, BATCH = 4, 16
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 MODES = ["global", "replica", "norm", "2"]
 OPTIMIZERS = {
     "sgd": optimizers.sgd,
@@ -79,7 +81,7 @@ def assert_equal(values, reports, state, rows, bound=2e-6):
         np.testing.assert_allclose(mine, expected.numpy(), rtol=0, atol=bound)
 
 
-@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
+@pytest.mark.parametrize("optimizer", [slow("sgd"), slow("adam"), "adamw"])
 def test_the_lowered_step_equals_the_whole_batch_on_one_device(optimizer):
     recipe = fixtures.small_recipe(
         fixtures.small_model(norm=False), optimizer=OPTIMIZERS[optimizer]()
@@ -99,7 +101,12 @@ def test_the_lowered_step_equals_the_whole_batch_on_one_device(optimizer):
 
 @pytest.mark.parametrize(
     ("sync", "parts", "chunks"),
-    [*((mode, 1, 1) for mode in MODES), ("2", 2, 1), ("replica", 2, 2)],
+    [
+        *(slow(mode, 1, 1) for mode in MODES if mode != "2"),
+        ("2", 1, 1),
+        slow("2", 2, 1),
+        slow("replica", 2, 2),
+    ],
 )
 def test_every_mode_equals_real_replicas(sync, parts, chunks):
     recipe = fixtures.small_recipe(
@@ -117,10 +124,11 @@ def test_every_mode_equals_real_replicas(sync, parts, chunks):
 @pytest.mark.parametrize(
     "names",
     [
-        "crop,flip,autoaugment,brightness,color_jitter,cutout,mixup,cutmix",
-        "randaugment,cutmix",
-        "mixup",
-        "",  # Smooth labels alone.
+        slow("crop,flip,autoaugment,brightness,color_jitter,cutout,mixup,cutmix"),
+        slow("randaugment,cutmix"),
+        "crop,brightness,cutmix",
+        slow("mixup"),
+        slow(""),  # Smooth labels alone.
     ],
 )
 def test_augmentation_of_a_tpu_equals_that_of_one_device(names):
@@ -130,7 +138,7 @@ def test_augmentation_of_a_tpu_equals_that_of_one_device(names):
     assert {kind for kind, _, _ in collectives(lower_step(recipe))} == {"all-reduce"}
 
 
-@pytest.mark.parametrize("sync", ["global", "2"])
+@pytest.mark.parametrize("sync", [slow("global"), "2"])
 def test_shared_batch_norm_equals_the_groups_on_one_device_each(sync):
     size = groups.size(sync, CORES)
     net = fixtures.small_model()
@@ -209,6 +217,7 @@ def test_the_plain_optimizer_reduces_one_gradient():
     assert sum(size for _, size, _ in found) == gradient_bytes(recipe) + 2 * 16 + 3 * 4
 
 
+@pytest.mark.slow
 def test_a_double_reduction_would_be_seen():
     """What Keras' optimizers do inside a replica: reduce the mean gradient again."""
     update = optimizers.sgd(0.9, False).update

@@ -1,6 +1,7 @@
 """The lowered step on four virtual devices against the whole batch on one."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -22,6 +23,26 @@ OPTIMIZERS = {
 }
 # For ||a - b|| / ||b||: float32 sums in another order, and nothing else.
 BOUND = 2e-5
+
+
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
+
+
+@functools.cache
+def plain_recipe():
+    """Return the recipe that most faults are put into: its reference is compiled once.
+
+    No test may change it; `dataclasses.replace` makes another of the same parts.
+    """
+    return fixtures.small_recipe(fixtures.small_model(norm=False))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def references_are_compiled_once():
+    """Give equal recipes the same compiled reference: it keeps nothing of a step."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runners, "Alone", functools.cache(runners.Alone))
+        yield
 
 
 def compared(recipe, whole=None, *, num_steps=2, shares_batch=False):
@@ -51,10 +72,10 @@ def assert_passes(comparison, num_steps=2):
 @pytest.mark.parametrize(
     ("sync", "micro_batches", "accumulate_steps"),
     [
-        ("global", 1, 1),
-        ("replica", 1, 1),
-        ("norm", 1, 1),
-        ("2", 1, 1),
+        slow("global", 1, 1),
+        slow("replica", 1, 1),
+        slow("norm", 1, 1),
+        slow("2", 1, 1),
         ("2", 2, 2),
     ],
 )
@@ -68,7 +89,9 @@ def test_every_mode_equals_the_whole_batch(sync, micro_batches, accumulate_steps
     assert_passes(compared(recipe))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "optimizer", ["adamw", *(slow(name) for name in OPTIMIZERS if name != "adamw")]
+)
 def test_every_optimizer_equals_the_whole_batch(optimizer):
     recipe = fixtures.small_recipe(
         fixtures.small_model(norm=False),
@@ -84,7 +107,7 @@ def test_plain_descent_equals_the_whole_batch():
 
 
 def test_one_replica_equals_itself():
-    recipe = fixtures.small_recipe(fixtures.small_model(norm=False))
+    recipe = plain_recipe()
     comparison = execution.compare_recipes(
         recipe,
         execution.reference(recipe, recipe, 1),
@@ -95,16 +118,21 @@ def test_one_replica_equals_itself():
     assert comparison.is_passed and comparison.num_replicas == 1
 
 
-def test_augmentation_and_dropout_draw_the_same_on_any_number_of_devices():
+@pytest.mark.parametrize(
+    ("names", "norm"),
+    [
+        ("flip,brightness,cutmix", False),
+        slow("crop,flip,randaugment,brightness,color_jitter,cutout,cutmix", True),
+    ],
+)
+def test_augmentation_and_dropout_draw_the_same_on_any_number_of_devices(names, norm):
     recipe = fixtures.augmented_recipe(
-        fixtures.small_model(dropout=0.5),
-        "crop,flip,randaugment,brightness,color_jitter,cutout,cutmix",
-        sync="2",
+        fixtures.small_model(norm=norm, dropout=0.5), names, sync="2"
     )
     assert_passes(compared(recipe))
 
 
-@pytest.mark.parametrize("sync", ["global", "2"])
+@pytest.mark.parametrize("sync", [slow("global"), "2"])
 def test_a_shared_batch_norm_equals_one_of_the_whole_group(sync):
     size = groups.size(sync, REPLICAS)
     shared = fixtures.small_model()
@@ -120,6 +148,7 @@ def test_a_shared_batch_norm_equals_one_of_the_whole_group(sync):
         assert not compared(whole, whole, num_steps=1, shares_batch=True).is_passed
 
 
+@pytest.mark.slow
 def test_a_config_in_bfloat16_is_compared_as_main_would_run_it(tmp_path):
     config = runs.small_config(
         tmp_path,
@@ -140,7 +169,7 @@ def test_dropout_with_a_batch_norm_of_all_is_refused_in_one_line(tmp_path):
 
 def broken(change):
     """Return the reference, and a recipe whose optimizer gets another gradient."""
-    recipe = fixtures.small_recipe(fixtures.small_model(norm=False))
+    recipe = plain_recipe()
     update = recipe.optimizer.update
     optimizer = dataclasses.replace(
         recipe.optimizer,
@@ -158,15 +187,16 @@ def test_a_gradient_that_is_reduced_twice_fails():
 
 @pytest.fixture
 def keep_local(monkeypatch):
-    """Return a function: of each bucket, leave what a slice says to each replica."""
+    """Return a function: leave to each replica its own of what a field is called."""
 
     def keep(part):
         mean = replicas.mean
 
         def incomplete(tensors):
             found = mean(tensors)
-            found[part] = tensors[part]
-            return found
+            if isinstance(found, tuple):  # The descent's bucket.
+                return found._replace(**{part: getattr(tensors, part)})
+            return tensors if part == "gradients" else found
 
         monkeypatch.setattr(replicas, "mean", incomplete)
 
@@ -174,8 +204,8 @@ def keep_local(monkeypatch):
 
 
 def test_a_gradient_that_is_not_reduced_fails(keep_local):
-    recipe = fixtures.small_recipe(fixtures.small_model(norm=False))
-    keep_local(slice(len(recipe.network.initial_weights())))
+    recipe = plain_recipe()
+    keep_local("gradients")
     found = compared(recipe, num_steps=1)
     assert not found.is_passed and not found.are_replicas_equal
     assert found.differences["gradient"] > 0.1 > BOUND > found.differences["loss"]
@@ -183,15 +213,14 @@ def test_a_gradient_that_is_not_reduced_fails(keep_local):
 
 def test_statistics_left_local_fail(keep_local):
     recipe = fixtures.small_recipe(fixtures.small_model())
-    weights = len(recipe.network.initial_weights())
-    keep_local(slice(weights, weights + len(recipe.network.initial_stats())))
+    keep_local("stats")
     found = compared(recipe, num_steps=1)
     assert not found.are_replicas_equal and not found.is_passed
     assert max(found.differences.values()) <= BOUND  # Nothing else would show it.
 
 
 def test_replicas_that_begin_with_different_states_fail(monkeypatch):
-    recipe = fixtures.small_recipe(fixtures.small_model(norm=False))
+    recipe = plain_recipe()
     made = runners.Replicas.__init__
 
     def init(self, *arguments):

@@ -4,9 +4,12 @@ The reference is the same step on one replica without a strategy: the replicas o
 group become chunks of one pass, and the groups micro-batches. TensorFlow compiles it
 with its own XLA, since its kernels draw other random bits than XLA's.
 
-Every step of the reference starts from the replicas' state, and its optimizer takes the
-replicas' gradient: Adam turns the rounding of a gradient that is nearly zero into a
-whole step, after which two exact computations need not agree.
+Where a member does not take every step, the steps are of each of the run's programs in
+turn, the member's first.
+
+Every step of the reference starts from the replicas' state and memory, and its
+optimizer takes the replicas' gradient: Adam turns the rounding of a gradient that is
+nearly zero into a whole step, after which two exact computations need not agree.
 
 Nor need two gradients of a deep network at its first weights agree: for ResNet20 in
 float32, batch 64, moving each weight to its neighbour among the floats moves the
@@ -121,18 +124,25 @@ def compare_recipes(
     alone = runners.Alone(whole)
     worst = dict.fromkeys(("loss", "gradient", "weights"), 0.0)
     roundings = []
-    for images, labels in batches:
+    for i, (images, labels) in enumerate(batches):
+        # Whatever the window and the period: each of them, the member's first.
+        program = i % len(recipe.programs)
         before = replicas.values
-        replicas.step(images, labels)
+        replicas.step(images, labels, program)
         after = replicas.values
         gradient = after.slots.pop(runners.GRADIENT)
-        loss, expected_gradient = alone.gradient(before, images, labels)
-        expected_weights = alone.update(before, gradient)
-        _, moved_gradient = alone.gradient(_neighbours(before), images, labels)
-        roundings.append(_difference(moved_gradient, expected_gradient))
+        expected = alone.step(before, images, labels, program)
+        expected_weights = [
+            w + b
+            for w, b in zip(
+                alone.update(before, gradient), expected.beside, strict=True
+            )
+        ]
+        moved = alone.step(_neighbours(before), images, labels, program)
+        roundings.append(_difference(moved.gradient, expected.gradient))
         differences = {
-            "loss": _difference([replicas.loss], [loss]),
-            "gradient": _difference(gradient, expected_gradient),
+            "loss": _difference([replicas.loss], [expected.loss]),
+            "gradient": _difference(gradient, expected.gradient),
             # How far they moved: the weights themselves hardly change in a step.
             "weights": _difference(
                 [w - old for w, old in zip(after.weights, before.weights, strict=True)],
@@ -166,9 +176,16 @@ def reference(
         shares_batch: Whether BatchNorm's batch is that of all that ascend together.
 
     Raises:
-        UserError: dropout, whose masks depend on the size of a chunk.
+        UserError: dropout, whose masks depend on the size of a chunk, or a member that
+            chooses among the examples of a replica.
     """
     size = recipe.groups.among(num_replicas)
+    if recipe.variant.part < 1 and size > 1:
+        raise errors.UserError(
+            "--execute cannot compare `sam.variant` 'esam' where replicas ascend "
+            "together: each takes the hardest of its own examples, and one device "
+            "those of all; set `sam.sync` to 'replica', or `sam.esam.gamma` to 1."
+        )
     if shares_batch and size > 1 and recipe.network.has_dropout:
         raise errors.UserError(
             "--execute cannot compare a model with dropout under `model.batch_norm` "

@@ -4,6 +4,8 @@ Both keep the gradient that the optimizer takes as one more slot of the state.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +13,7 @@ import tensorflow as tf
 from sam_pod.data.input.batches import Batch
 from sam_pod.lowering import execute, programs
 from sam_pod.machines import groups
+from sam_pod.sam.variant import Variant
 from sam_pod.step import algorithm, metrics, optimizers
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
@@ -44,14 +47,18 @@ class Replicas:
         self, recipe: Recipe, shape: tuple[int, ...], num_replicas: int
     ) -> None:
         size = shape[0] // num_replicas
-        self._run = execute.Executable(
-            programs.train_step(
-                recipe,
-                shape[1:],
-                num_replicas=num_replicas,
-                per_replica_batch_size=size,
+        self._runs = [
+            execute.Executable(
+                programs.train_step(
+                    recipe,
+                    shape[1:],
+                    num_replicas=num_replicas,
+                    per_replica_batch_size=size,
+                    variant=variant,
+                )
             )
-        )
+            for variant in recipe.programs
+        ]
         self._is_several = num_replicas > 1
         group = recipe.groups.among(num_replicas)
         self._rows = [
@@ -68,9 +75,9 @@ class Replicas:
         """Return the state, of which all replicas have the same."""
         return tf.nest.pack_sequence_as(self._initial, self._states[0])
 
-    def step(self, images: np.ndarray, labels: np.ndarray) -> None:
-        """Take one step with a global batch."""
-        outputs = self._run(
+    def step(self, images: np.ndarray, labels: np.ndarray, program: int) -> None:
+        """Take one step with a global batch, by one of `recipe.programs`."""
+        outputs = self._runs[program](
             [
                 # A program of one replica takes no replica's number.
                 [*state, *[np.int32(r)] * self._is_several, images[rows], labels[rows]]
@@ -80,12 +87,20 @@ class Replicas:
             ]
         )
         self.are_equal &= all(
-            np.array_equal(mine, other)
+            mine.tobytes() == other.tobytes()  # Metrics of other steps are NaN.
             for output in outputs[1:]
             for mine, other in zip(output, outputs[0], strict=True)
         )
         self._states = [output[:-1] for output in outputs]
         self.loss = outputs[0][-1][metrics.TRAIN.index("train/loss")]
+
+
+class Found(NamedTuple):
+    """What the reference makes of a step."""
+
+    loss: np.ndarray
+    gradient: list[np.ndarray]  # That the optimizer takes.
+    beside: list[np.ndarray]  # What else the weights move by; zeros for most members.
 
 
 class Alone:
@@ -95,33 +110,50 @@ class Alone:
         self._recipe = recipe
         keeping = with_gradient(recipe)
 
-        @tf.function(jit_compile=True, autograph=False)
-        def run(values, images, labels):  # noqa: ANN001
-            new, report = algorithm.replica_step(values, Batch(images, labels), keeping)
-            return new.slots[GRADIENT], report
+        def of(variant: Variant) -> Callable:
+            @tf.function(jit_compile=True, autograph=False)
+            def run(values, images, labels):  # noqa: ANN001
+                new, report = algorithm.replica_step(
+                    values, Batch(images, labels), keeping, variant
+                )
+                gradient = new.slots[GRADIENT]
+                weights = self._updated(values, gradient)
+                pairs = zip(new.weights, weights, strict=True)
+                return gradient, [a - b for a, b in pairs], report
 
-        self._run = run
+            return run
 
-    def gradient(
-        self, values: state_lib.Values, images: np.ndarray, labels: np.ndarray
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return the loss and the gradient that the optimizer takes."""
-        gradient, report = self._run(
+        self._runs = [of(variant) for variant in recipe.programs]
+
+    def step(
+        self,
+        values: state_lib.Values,
+        images: np.ndarray,
+        labels: np.ndarray,
+        program: int,
+    ) -> Found:
+        """Return what one of `recipe.programs` makes of a global batch."""
+        gradient, beside, report = self._runs[program](
             _tensors(values), tf.constant(images), tf.constant(labels)
         )
         loss = report.numpy()[metrics.TRAIN.index("train/loss")]
-        return loss, [g.numpy() for g in gradient]
+        return Found(loss, [g.numpy() for g in gradient], [b.numpy() for b in beside])
 
     def update(
         self, values: state_lib.Values, gradient: list[np.ndarray]
     ) -> list[np.ndarray]:
         """Return the weights after the optimizer's update by a gradient."""
-        values, gradient = _tensors(values), [tf.constant(g) for g in gradient]
+        gradient = [tf.constant(g) for g in gradient]
+        return [w.numpy() for w in self._updated(_tensors(values), gradient)]
+
+    def _updated(
+        self, values: state_lib.Values, gradient: optimizers.Tensors
+    ) -> optimizers.Tensors:
         rate = self._recipe.schedule(values.step, values.learning_rate_scale)
         weights, _ = self._recipe.optimizer.update(
             gradient, values.slots, values.weights, values.step, rate
         )
-        return [w.numpy() for w in weights]
+        return weights
 
 
 def _tensors(values: state_lib.Values) -> state_lib.Values:

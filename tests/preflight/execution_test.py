@@ -6,11 +6,11 @@ import functools
 import numpy as np
 import pytest
 
-from sam_pod import errors
+from sam_pod import errors, sam
 from sam_pod.machines import groups, replicas
 from sam_pod.models import batch_norm
 from sam_pod.preflight import execution, runners, subject
-from sam_pod.step import optimizers
+from sam_pod.step import cadence, optimizers
 from tests import fixtures, runs
 
 REPLICAS, BATCH = 4, 16
@@ -99,6 +99,88 @@ def test_every_optimizer_equals_the_whole_batch(optimizer):
         weight_decay=0.01,
     )
     assert_passes(compared(recipe))
+
+
+MEMBERS = {
+    "random": sam.random.build(),
+    "gsam": sam.gsam.build(),
+    "looksam": sam.looksam.build(k=5, alpha=0.7),
+    "esam": sam.esam.build(0.6, 0.5),
+    "wsam": sam.wsam.build(0.9),
+    "friendly": sam.friendly.build(),
+    "msam": sam.msam.build(),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "sync"),
+    [
+        ("looksam", "2"),
+        *(
+            pytest.param(name, sync, marks=pytest.mark.slow)
+            for name, sync in (
+                ("random", "2"),
+                ("esam", "replica"),
+                ("wsam", "2"),
+                ("gsam", "global"),
+                ("friendly", "replica"),
+                ("msam", "global"),
+            )
+        ),
+    ],
+)
+def test_every_program_of_a_member_equals_the_whole_batch(name, sync, monkeypatch):
+    """From its second turn on a member has a memory, or a momentum."""
+    recipe = fixtures.small_recipe(
+        fixtures.small_model(norm=name != "looksam"), sync=sync, variant=MEMBERS[name]
+    )
+    taken = []
+    step = runners.Replicas.step
+    monkeypatch.setattr(
+        runners.Replicas,
+        "step",
+        lambda self, x, y, program: taken.append(program) or step(self, x, y, program),
+    )
+    found = compared(recipe, num_steps=3)
+    # A new part is what two gradients differ by, so its rounding is larger.
+    assert max(found.differences.values()) <= (1e-3 if name == "looksam" else BOUND)
+    assert found.are_replicas_equal
+    assert taken == ([0, 1, 0] if name == "looksam" else [0, 0, 0])
+
+
+@pytest.mark.slow
+def test_steps_outside_of_a_window_are_compared_too():
+    recipe = fixtures.small_recipe(
+        fixtures.small_model(norm=False), cadence=cadence.Cadence(every=7)
+    )
+    assert len(recipe.programs) == 2
+    assert_passes(compared(recipe))
+
+
+def test_what_is_subtracted_beside_the_optimizer_is_compared():
+    """WSAM's sharpness: replicas that leave it out are not where one device is."""
+    variant = sam.wsam.build(0.9)
+    recipe = fixtures.small_recipe(fixtures.small_model(norm=False), variant=variant)
+
+    def finish(*arguments):
+        return variant.finish(*arguments)._replace(correction=None)
+
+    without = dataclasses.replace(
+        recipe, variant=dataclasses.replace(variant, finish=finish)
+    )
+    found = compared(without, recipe, num_steps=1)
+    assert found.differences["weights"] > 0.1 > BOUND > found.differences["gradient"]
+
+
+@pytest.mark.parametrize("sync", ["global", "2"])
+def test_hardest_examples_of_a_group_are_refused_in_one_line(sync):
+    recipe = fixtures.small_recipe(
+        fixtures.small_model(norm=False), variant=MEMBERS["esam"], sync=sync
+    )
+    with pytest.raises(
+        errors.UserError, match=r"'esam'.*; set `sam\.sync` to 'replica'"
+    ):
+        compared(recipe, num_steps=1)
 
 
 def test_plain_descent_equals_the_whole_batch():

@@ -51,9 +51,26 @@ def of(
     return Spread(
         num_replicas,
         num_workers,
-        together if config.sam.rho else None,
+        _ascent_examples(config, together, own * config.accumulate_steps),
         of_batch if has_batch_norm else None,
     )
+
+
+def _ascent_examples(
+    config: ml_collections.ConfigDict, together: int, own: int
+) -> int | None:
+    """Return how many examples decide a step together, or None for any number.
+
+    Args:
+        config: A validated config.
+        together: The examples that ascend together.
+        own: The examples of one replica among them.
+    """
+    if not config.sam.rho or config.sam.variant == "msam":
+        return None
+    # Each replica chooses the hardest of its own examples.
+    is_chosen = config.sam.variant == "esam" and config.sam.esam.gamma < 1
+    return own if is_chosen else together
 
 
 def from_json(content: Mapping[str, Any]) -> Spread:

@@ -56,6 +56,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
             "momentum": 0.9,
             "nesterov": True,
             "weight_decay": 5e-4,
+            "clip_norm": 5.0,  # Of the paper's code, not of its text.
         }
         config.schedule = {"name": "cosine"}
         config.early_stopping = {"patience": 0, "restore_best_weights": False}

@@ -134,7 +134,7 @@ def _next_steps(
         metrics.WAIT_FRACTION: ran.wait_fraction,
     }
     session.writer.scalars(done, speed)
-    session.log.steps(done, ran.rows[-1], speed)
+    session.log.steps(done, ran.rows, speed)
     return len(ran.rows)
 
 

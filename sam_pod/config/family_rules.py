@@ -73,6 +73,14 @@ def validate(config: ml_collections.ConfigDict) -> None:
             "take 'trust': T is the norm of a tensor of weights there",
         ),
         (
+            sam.layerwise
+            and sam.variant == "sam_on"
+            and (sam.layerwise == "unit" or not sam.sam_on.adaptive),
+            f"`sam.layerwise` is {sam.layerwise!r} and `sam.variant` 'sam_on', which "
+            "has an adaptive ascent by layers alone",
+            "take 'trust' with `sam.sam_on.adaptive`",
+        ),
+        (
             sam.every > 1 and sam.variant == "looksam",
             f"`sam.every` is {sam.every} and `sam.variant` 'looksam', which has a "
             "period of its own",

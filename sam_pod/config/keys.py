@@ -98,7 +98,7 @@ def lay_over_defaults(
 def _set(config: ml_collections.ConfigDict, key: str, value: Any, path: str) -> None:
     section, _, name = key.rpartition(".")
     target = config[section] if section else config
-    if key in _NUMBER_OR_NAME and type(value) is int:
+    if key in _NUMBER_OR_NAME and type(value) in (int, float):
         value = str(value)
     check_size(key, value, path)
     try:

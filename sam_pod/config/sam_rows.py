@@ -82,7 +82,7 @@ _OWN = (
         "Each tensor of weights has an ascent of its own length: 'trust', rho times "
         "its norm (for 'asam' T is its norm), or 'unit', rho.",
         one_of("", "trust", "unit"),
-        members=("sam", "asam", "looksam"),
+        members=("sam", "asam", "looksam", "sam_on"),
     ),
     Row(
         "sam.asam.eta",

@@ -34,7 +34,7 @@ def of(config: ml_collections.ConfigDict) -> Window:
             f"{config.num_epochs} epochs: `sam.variant` {config.sam.variant!r} would "
             "never act; the start must be below both, or take `sam.rho` 0."
         )
-    return window
+    return window._replace(end=min(window.end, config.num_epochs))
 
 
 def _epochs(key: str, text: str, num_epochs: int) -> float:

@@ -99,13 +99,14 @@ class Subject:
         recipe = self.recipe(num_replicas)
         shape = {"num_replicas": num_replicas, "per_replica_batch_size": size}
         image_shape = self.image_shape
-        plain = recipe.plain()
+        # What `main` runs where it does, else the optimizer alone.
+        plain = recipe if PLAIN in recipe.programs else recipe.plain()
         lower = {
             "SAM step": functools.partial(programs.train_step, recipe),
             "step between": functools.partial(
                 programs.train_step, recipe, variant=recipe.variant.between
             ),
-            "plain step": functools.partial(programs.train_step, plain),
+            "plain step": functools.partial(programs.train_step, plain, variant=PLAIN),
             "evaluation": functools.partial(programs.evaluation, recipe),
         }
         if recipe.variant is PLAIN:

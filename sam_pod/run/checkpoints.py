@@ -130,8 +130,8 @@ class Checkpoints:
         names = {name for name, _ in tf.train.list_variables(path)}
         if self._state.memory and not any(n.startswith("memory/") for n in names):
             logging.warning(
-                "Checkpoint %s has nothing that `sam.variant` remembers: it begins "
-                "with a memory of its own.",
+                "Checkpoint %s has nothing that `sam.variant` remembers: its next step "
+                "begins to, with an ascent.",
                 path,
             )
             return tf.train.Checkpoint(**{**vars(self._state), "memory": {}})

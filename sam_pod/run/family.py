@@ -95,6 +95,7 @@ def _sam_on(config: ml_collections.ConfigDict, network: network_lib.Network) -> 
             reverse=config.sam.sam_on.reverse,
             adaptive=config.sam.sam_on.adaptive,
             eta=config.sam.sam_on.eta,
+            layerwise=config.sam.layerwise == "trust",
         )
     except ValueError as error:
         raise errors.UserError(

@@ -33,18 +33,22 @@ class ProgressLog:
         """Note that steps follow each other from now on, so that their time counts."""
         self._start = time.monotonic(), step
 
-    def steps(self, step: int, row: np.ndarray, speed: Mapping[str, float]) -> None:
+    def steps(self, step: int, rows: np.ndarray, speed: Mapping[str, float]) -> None:
         """Log one line if it is time.
 
         Args:
             step: The last step.
-            row: The step's metrics.
+            rows: The metrics of the loop's steps. The sharpness is that of the last
+                one with an ascent.
             speed: The metrics of the step's loop, by name.
         """
         now = time.monotonic()
         if not self._is_due(now) and step != self._total_steps:
             return
-        values = metrics.named(row[: len(metrics.TRAIN)])
+        rows = rows[:, : len(metrics.TRAIN)]
+        values = metrics.named(rows[-1])
+        acting = rows[rows[:, metrics.TRAIN.index("train/rho")] > 0]
+        sharpness = metrics.named(acting[-1] if len(acting) else rows[-1])
         logging.info(
             "step %d/%d  epoch %.1f  loss %.4f  accuracy %.3f  sharpness %.4f  "
             "lr %.2g  %.0f examples/s  input wait %.0f %%  to go %s",
@@ -53,7 +57,7 @@ class ProgressLog:
             step / self._epoch_steps,
             values["train/loss"],
             values["train/accuracy"],
-            values["train/sharpness"],
+            sharpness["train/sharpness"],
             values["train/learning_rate"],
             speed[metrics.EXAMPLES_PER_SECOND],
             100 * speed[metrics.WAIT_FRACTION],

@@ -5,6 +5,7 @@ import os
 import ml_collections
 import tensorflow as tf
 
+from sam_pod.config import window
 from sam_pod.run import continuing
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import schedules
@@ -24,6 +25,7 @@ def change(workdir: str, config: ml_collections.ConfigDict, epoch_steps: int) ->
     if old.num_epochs == config.num_epochs:
         return ""
     line = f"`num_epochs` goes from {old.num_epochs} to {config.num_epochs}"
+    line += _change_of_window(old, config, epoch_steps)
     step, _ = continuing.done(workdir)
     if config.schedule.name != "cosine":
         return f"{line}; the learning rate goes on as before."
@@ -35,4 +37,20 @@ def change(workdir: str, config: ml_collections.ConfigDict, epoch_steps: int) ->
     return (
         f"{line}: the cosine of the learning rate ends there, and the rate goes from "
         f"{before:.3g} to {after:.3g} after step {step}."
+    )
+
+
+def _change_of_window(
+    old: ml_collections.ConfigDict, new: ml_collections.ConfigDict, epoch_steps: int
+) -> str:
+    """Return between which steps the member acts now; '' where they are the same."""
+    total = old.num_epochs * epoch_steps
+    before, after = (window.of(each).steps(epoch_steps) for each in (old, new))
+    is_same = before == after or (before == (0, total) and after[0] == 0)
+    changes = new.sam.rho_schedule in ("linear", "cosine")
+    if not new.sam.rho or (is_same and not changes):
+        return ""
+    return (
+        f"; `sam.variant` {new.sam.variant!r} acts from step {after[0]} to {after[1]}, "
+        f"where it acted from {before[0]} to {before[1]}, and rho changes over these"
     )

@@ -53,10 +53,14 @@ def train_loop(session: Session, start_step: int) -> pace.PacedLoop:
 
     def programs(num_steps: int) -> list[int]:
         recipe, done = session.recipe, int(session.state.step.numpy())
-        return [
+        places = [
             recipe.cadence.place(recipe.variant, step)
             for step in range(done, done + num_steps)
         ]
+        # Without a memory, as from a checkpoint that has none, it is refreshed first.
+        if recipe.variant.between and places[0] == 1 and not session.state.is_filled():
+            places[0] = 0
+        return places
 
     loop = loop_lib.compile_train(strategy, session.state, session.recipe)
     return _paced(session, loop, input_fn, Reads(split, upcoming), programs)

@@ -168,6 +168,7 @@ def _hold(asked: _Asked, loaded: loading.Loaded) -> tuple[IO | None, list[str]]:
         asked.runtime.workers.count,
         groups.size(config.sam.sync, asked.num_replicas),
         has_batch_norm=loaded.recipe.network.has_batch_norm,
+        ascends=loaded.recipe.variant.ascends,
     )
     changes = [
         continuing.check_spread(workdir, config, now, asked.accepted),

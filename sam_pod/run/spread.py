@@ -32,6 +32,7 @@ def of(
     group_size: int,
     *,
     has_batch_norm: bool,
+    ascends: bool = True,
 ) -> Spread:
     """Return how the config's batch is spread.
 
@@ -41,6 +42,7 @@ def of(
         num_workers: The number of workers that have the replicas.
         group_size: The number of replicas that ascend together.
         has_batch_norm: Whether the model takes statistics of a batch.
+        ascends: Whether the member that acts ascends from a gradient.
     """
     ascents = num_replicas // group_size * config.sam.micro_batches
     together = config.global_batch_size // ascents
@@ -51,23 +53,19 @@ def of(
     return Spread(
         num_replicas,
         num_workers,
-        _ascent_examples(config, together, own * config.accumulate_steps),
+        _ascent_examples(config, together, own) if ascends else None,
         of_batch if has_batch_norm else None,
     )
 
 
-def _ascent_examples(
-    config: ml_collections.ConfigDict, together: int, own: int
-) -> int | None:
-    """Return how many examples decide a step together, or None for any number.
+def _ascent_examples(config: ml_collections.ConfigDict, together: int, own: int) -> int:
+    """Return how many examples decide a step together.
 
     Args:
         config: A validated config.
         together: The examples that ascend together.
         own: The examples of one replica among them.
     """
-    if not config.sam.rho or config.sam.variant == "msam":
-        return None
     # Each replica chooses the hardest of its own examples.
     is_chosen = config.sam.variant == "esam" and config.sam.esam.gamma < 1
     return own if is_chosen else together

@@ -82,7 +82,7 @@ def reject(
         square: ||b||_2^2, when the caller has it.
     """
     square = squared_norm(b) if square is None else square
-    share = dot(a, b) / (square + NORM_EPSILON)
+    share = tf.math.divide_no_nan(dot(a, b), square)
     return [x - share * y for x, y in zip(a, b, strict=True)]
 
 

@@ -60,6 +60,8 @@ def gradient(
     memory = memory or {}
     if member.part < 1:
         raise ValueError("esam with gamma below 1 needs the loss of each example")
+    if member.draws and rho and key is None:
+        raise ValueError(f"{member.name} draws random numbers: give a key")
     if member.memory_names and not memory:
         raise ValueError(f"{member.name} needs a memory: begin with start(weights)")
     if member.follows_momentum:

@@ -25,6 +25,7 @@ def build(
     reverse: bool = False,
     adaptive: bool = False,
     eta: float = 0.01,
+    layerwise: bool = False,
 ) -> Variant:
     """Return SAM-ON.
 
@@ -33,6 +34,7 @@ def build(
         norm: p of the ball: '2' or 'inf'.
         reverse: Whether all weights but those of normalizations are perturbed.
         adaptive: Whether the ascent is ASAM's.
+        layerwise: Whether an adaptive T is one number for each tensor of weights.
         eta: ASAM's eta.
 
     Raises:
@@ -40,11 +42,14 @@ def build(
     """
     mask = tuple((role in _NORMALIZATION) != reverse for role in roles)
     if not any(mask):
-        raise ValueError("no weight is perturbed: the network has no normalization")
+        raise ValueError(
+            "no weight is perturbed: the network has no trainable scale or offset of a "
+            "Keras normalization"
+        )
     direct = directions.BY_NORM[norm]
     if adaptive:
         perturbed = [role for role, is_it in zip(roles, mask, strict=True) if is_it]
-        direct = directions.scaled(asam.scale(perturbed, eta), norm)
+        direct = directions.scaled(asam.scale(perturbed, eta, layerwise), norm)
     return Variant(
         "sam_on",
         direct,

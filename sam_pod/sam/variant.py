@@ -107,9 +107,16 @@ class Variant:
         }
         return {**zeros, FILLED: [np.float32(0)]}
 
-    def at(self, step: int) -> "Variant":
-        """Return which member takes a step, counted from 0."""
-        if self.between is None or step % self.period == 0:
+    def at(self, step: int, memory: Memory | None = None) -> "Variant":
+        """Return which member takes a step, counted from 0.
+
+        Args:
+            step: The number of steps made before.
+            memory: What the step before returned, where one's loop begins elsewhere
+                than at 0: one that is not filled yet is refreshed first.
+        """
+        is_new = memory is not None and not np.any(memory[FILLED][0])
+        if self.between is None or step % self.period == 0 or is_new:
             return self
         return self.between
 

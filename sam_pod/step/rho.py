@@ -25,8 +25,18 @@ def constant(rho: float) -> Rho:
 
 
 def linear(rho_min: float, rho: float, window: Window) -> Rho:
-    """Return a radius that grows from `rho_min` to `rho` over the window."""
-    return lambda step, rate: rho_min + (rho - rho_min) * _done(step, window)
+    """Return a radius that grows from `rho_min` to `rho` over the window.
+
+    Its first step is one above `rho_min`: an ascent of 0 would cost what any does.
+    """
+
+    def at(step: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+        del rate
+        steps = window.end - window.start
+        done = tf.cast(step + 1 - window.start, tf.float32) / steps
+        return rho_min + (rho - rho_min) * tf.clip_by_value(done, 0.0, 1.0)
+
+    return at
 
 
 def cosine(rho: float, rho_min: float, window: Window) -> Rho:

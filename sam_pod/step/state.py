@@ -63,6 +63,10 @@ class TrainState:
         for name, memory in self.memory.items():
             _assign(memory, values.memory[name])
 
+    def is_filled(self) -> bool:
+        """Return whether a member that has a memory remembers something."""
+        return bool(self.memory[variant_lib.FILLED][0].numpy() > 0)
+
     def read_progress(self) -> progress.Progress:
         """Return the results of validation so far."""
         return progress.Progress(

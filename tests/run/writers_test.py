@@ -36,7 +36,7 @@ def test_a_line_every_few_seconds_with_a_time_to_go(clock, caplog):
         log.start(1)
         for step in range(2, 62):
             clock.now += 1.0
-            log.steps(step, ROW, SPEED)
+            log.steps(step, ROW[None], SPEED)
     lines = [line for line in caplog.messages if line.startswith("step ")]
     assert len(lines) == 12
     assert lines[-1] == (
@@ -50,9 +50,9 @@ def test_long_runs_show_hours_and_the_last_step_has_a_line(clock, caplog):
     with caplog.at_level("INFO", logger="absl"):
         log.start(0)
         clock.now = 10.0
-        log.steps(10, ROW, SPEED)
+        log.steps(10, ROW[None], SPEED)
         clock.now = 10.1
-        log.steps(100_000, ROW, SPEED)
+        log.steps(100_000, ROW[None], SPEED)
     assert caplog.messages[-2].endswith("to go 27h46m")
     assert caplog.messages[-1].startswith("step 100000/100000")
 

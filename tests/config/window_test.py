@@ -20,11 +20,11 @@ def of(start, end, num_epochs=8):
         ("2", "6", (20, 60)),
         ("87.5%", "100%", (70, 80)),
         (" 25 %", "7.5", (20, 75)),
-        ("0.05", "1e1", (0, 100)),
-        ("0", "12", (0, 120)),
+        ("0.05", "1e1", (0, 80)),
+        ("0", "12", (0, 80)),
     ],
 )
-def test_ends_are_epochs_or_shares_of_the_run(start, end, steps):
+def test_ends_are_epochs_or_shares_of_the_run_and_within_it(start, end, steps):
     assert of(start, end).steps(10) == steps
 
 

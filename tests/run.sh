@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Check everything: ruff, then pytest on all cores. --slow adds the tests that take
-# minutes; other arguments go to pytest: bash tests/run.sh tests/sam_test.py -k quadratic
+# minutes; other arguments go to pytest: bash tests/run.sh tests/sam/own_loop_test.py -k quadratic
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

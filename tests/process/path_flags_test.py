@@ -68,7 +68,7 @@ def test_every_flag_and_key_that_is_a_path_takes_it(home):
         f"{home}/{name}" for name in "wed"
     ]
     argv = ["--dataset=images", "--source=~/s", "--output", "~/o", "--labels=~/l"]
-    values = flags.parse(["prepare", *argv], ["images"])
+    values = flags.parse(["prepare", *argv], ["images"], "")
     assert flags_of(values, "source", "output", "labels") == [
         f"{home}/{name}" for name in "sol"
     ]

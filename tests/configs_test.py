@@ -27,10 +27,17 @@ def variants():
             yield f"{path}:{variant}"
 
 
-@pytest.mark.parametrize(
-    ("dtype", "rho"), [("float32", None), ("bfloat16", None), ("float32", 0.0)]
-)
-@pytest.mark.parametrize("recipe", list(variants()), ids=lambda r: r.rpartition("/")[2])
+def takes():
+    """Yield each recipe with each way; each is in a fast test once, and all in slow."""
+    ways = [("float32", None), ("bfloat16", None), ("float32", 0.0)]
+    for number, recipe in enumerate(variants()):
+        for place, way in enumerate(ways):
+            marks = () if place == number % len(ways) else pytest.mark.slow
+            name = f"{recipe.rpartition('/')[2]}-{way[0]}-{way[1]}"
+            yield pytest.param(recipe, *way, marks=marks, id=name)
+
+
+@pytest.mark.parametrize(("recipe", "dtype", "rho"), takes())
 def test_takes_a_step(recipe, dtype, rho, tmp_path):
     config = recipes.load(recipe)
     rules.validate(config)

@@ -113,7 +113,9 @@ def test_help_explains_itself(capsys):
 @pytest.mark.parametrize(
     ("line", "number"),
     [
-        ("Lowering the training step", signal.SIGINT),
+        pytest.param(
+            "Lowering the training step", signal.SIGINT, marks=pytest.mark.slow
+        ),
         ("Writing the SavedModel", signal.SIGTERM),
     ],
 )

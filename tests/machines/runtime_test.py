@@ -1,5 +1,6 @@
 """Connecting, each in a process of its own: a device is configured once."""
 
+import functools
 import json
 import os
 import subprocess
@@ -28,6 +29,7 @@ def connect(arguments, **environment):
     return (run.stdout or run.stderr).strip().splitlines()[-1]
 
 
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 HERE = "0 1 /job:localhost/replica:0/task:0/device:CPU:0"
 
 
@@ -35,10 +37,10 @@ HERE = "0 1 /job:localhost/replica:0/task:0/device:CPU:0"
     ("arguments", "found"),
     [
         ("", f"OneDeviceStrategy 1 {HERE}"),
-        ("'one'", f"OneDeviceStrategy 1 {HERE}"),
-        ("cpu_replicas=4", f"MirroredStrategy 4 {HERE}"),
         ("'mirrored', cpu_replicas=2", f"MirroredStrategy 2 {HERE}"),
-        ("tpu_address=tpu.Address('local')", "No TPU answers at --tpu=local: "),
+        slow("'one'", f"OneDeviceStrategy 1 {HERE}"),
+        slow("cpu_replicas=4", f"MirroredStrategy 4 {HERE}"),
+        slow("tpu_address=tpu.Address('local')", "No TPU answers at --tpu=local: "),
     ],
 )
 def test_connects_to_what_is_there(arguments, found):

@@ -98,7 +98,7 @@ def test_rho_zero_is_the_plain_optimizer_bit_for_bit(optimizer):
     np.testing.assert_array_equal(by_name["train/sharpness"], 0)
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_replicas_equal_one_on_the_global_batch(count):
     recipe = fixtures.small_recipe(fixtures.small_model(norm=False))
     data = fixtures.batches(5, 16)
@@ -268,7 +268,12 @@ EVERYTHING = "crop,flip,autoaugment,brightness,color_jitter,cutout,mixup,cutmix"
 
 
 @pytest.mark.parametrize(
-    ("count", "parts", "chunks"), [(2, 1, 1), (4, 1, 1), (2, 2, 2)]
+    ("count", "parts", "chunks"),
+    [
+        (2, 1, 1),
+        pytest.param(4, 1, 1, marks=pytest.mark.slow),
+        pytest.param(2, 2, 2, marks=pytest.mark.slow),
+    ],
 )
 def test_replicas_augment_and_mix_as_one_does(count, parts, chunks):
     """Ascents of as many groups on both sides, so that nothing but rounding differs."""

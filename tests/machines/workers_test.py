@@ -55,30 +55,41 @@ def free_ports(count):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """Return (recipe, workdir, log) of two workers that nobody disturbs."""
-    folder = tmp_path_factory.mktemp("workers")
-    path = recipe(folder)
-    process = launch(path, folder / "run")
+def path(tmp_path_factory):
+    """Return the recipe that the tests of this file share, beside its data."""
+    return recipe(tmp_path_factory.mktemp("recipe"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(path, tmp_path_factory):
+    """Return the workdir of two workers that nobody disturbs."""
+    workdir = tmp_path_factory.mktemp("workers") / "run"
+    process = launch(path, workdir)
     assert process.wait() == 0, process.stderr
-    return path, folder / "run", process.lines
+    return workdir
 
 
-def test_two_workers_train_as_two_replicas_of_one(undisturbed, tmp_path):
-    path, workdir, lines = undisturbed
+@pytest.mark.parametrize("epochs", [3, pytest.param(40, marks=pytest.mark.slow)])
+def test_two_workers_train_as_two_replicas_of_one(path, tmp_path, epochs):
+    workdir, length = tmp_path / "run", f"--config.num_epochs={epochs}"
+    process = launch(path, workdir, length)
+    assert process.wait() == 0, process.stderr
     code, _, stderr = runs.main(
         f"--config={path}",
         "--config.runtime.cpu_replicas=2",
+        length,
         f"--workdir={tmp_path / 'alone'}",
     )
     assert code == 0, stderr
     alone, together = runs.result(tmp_path / "alone"), runs.result(workdir)
-    assert together["steps"] == alone["steps"] == 200
+    assert together["steps"] == alone["steps"] == 5 * epochs
     # Sums of two float32 numbers: the same in any order.
     runs.assert_equal_checkpoints(tmp_path / "alone", workdir)
     assert together["test_loss"] == alone["test_loss"]
     for worker in (0, 1):
-        assert any(f"[{worker}] " in x and f"worker {worker} of 2" in x for x in lines)
+        assert any(
+            f"[{worker}] " in x and f"worker {worker} of 2" in x for x in process.lines
+        )
     runs.assert_equal_scalars(tmp_path / "alone", workdir)
 
 
@@ -112,25 +123,18 @@ def save_plain_model(path):
     keras.Model(images, keras.layers.Dense(4)(x)).save(path)
 
 
-# Either worker, dead or stopped, before, in and after its first loop.
-KILLS = [
-    (0, signal.SIGKILL, "Compiled the step"),
-    (0, signal.SIGSTOP, "step 60  validation"),
-    (1, signal.SIGKILL, "step 60  validation"),
+# Either worker, dead or stopped, before, in and after the first loop of a start.
+LOSSES = [
     (1, signal.SIGSTOP, "Workdir:"),
+    (0, signal.SIGKILL, "Compiled the step"),
+    (1, signal.SIGKILL, "step 60  validation"),
+    (0, signal.SIGSTOP, "step 120  validation"),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("worker", "number", "moment"),
-    KILLS,
-    ids=lambda value: getattr(value, "name", str(value)),
-)
-def test_a_worker_lost_at_any_moment_costs_nothing(
-    undisturbed, tmp_path, worker, number, moment
-):
-    path, workdir, _ = undisturbed
+def test_workers_lost_one_after_another_cost_nothing(path, undisturbed, tmp_path):
+    workdir = undisturbed
     again = tmp_path / "run"
     process = launch(
         path,
@@ -141,36 +145,32 @@ def test_a_worker_lost_at_any_moment_costs_nothing(
         "--config.watchdog.loop_seconds=20",
         grace_seconds=10,
     )
-    assert process.read_until(f"[{worker}]", moment), process.stderr
-    os.kill(pids(process)[worker], number)
+    for worker, number, moment in LOSSES:
+        assert process.read_until(f"[{worker}]", moment), process.stderr
+        os.kill(pids(process)[worker], number)
+        # The next one is to be lost from another start.
+        assert process.read_until("; restart "), process.stderr
     assert process.wait() == 0, process.stderr
-    text = "\n".join(process.lines) + process.stderr
-    assert re.search(r"restart|again", text, re.IGNORECASE)
     runs.assert_equal_checkpoints(workdir, again)
     runs.assert_equal_checkpoints(workdir, again, "checkpoints/best")
     assert runs.result(again)["test_loss"] == runs.result(workdir)["test_loss"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("worker", [0, 1])
 def test_a_signal_to_any_worker_saves_all_and_exits_with_42(
-    undisturbed, tmp_path, worker
+    path, undisturbed, tmp_path
 ):
-    path, workdir, _ = undisturbed
     two = addresses(2)
-
-    def start_both():
-        return start(path, tmp_path / "run", {0: two, 1: two})
-
-    processes = start_both()
-    assert processes[worker].read_until("step 40  validation")
-    processes[worker].send(signal.SIGTERM)
-    assert [p.wait() for p in processes] == [42, 42]
-    assert not (tmp_path / "run" / "result.json").exists()
-    processes = start_both()
+    for worker, moment in enumerate(("step 40  validation", "step 100  validation")):
+        processes = start(path, tmp_path / "run", {0: two, 1: two})
+        assert processes[worker].read_until(moment)
+        processes[worker].send(signal.SIGTERM)
+        assert [p.wait() for p in processes] == [42, 42]
+        assert not (tmp_path / "run" / "result.json").exists()
+    processes = start(path, tmp_path / "run", {0: two, 1: two})
     assert [p.wait() for p in processes] == [0, 0]
     assert any("Continuing after step" in line for line in processes[0].lines)
-    runs.assert_equal_checkpoints(workdir, tmp_path / "run")
+    runs.assert_equal_checkpoints(path, tmp_path / "run")
 
 
 def start(recipe, workdir, clusters, *arguments):
@@ -197,9 +197,8 @@ def addresses(count):
     return [f"127.0.0.1:{port}" for port in free_ports(count)]
 
 
-def test_a_worker_with_another_config_is_refused(undisturbed, tmp_path):
+def test_a_worker_with_another_config_is_refused(path, tmp_path):
     """Also with one that it alone would refuse: no replicas share a batch of 17."""
-    path, _, _ = undisturbed
     two = addresses(2)
     batches = [f"--config.global_batch_size={size}" for size in (16, 17)]
     processes = start(path, tmp_path / "run", {0: two, 1: two}, batches)
@@ -210,8 +209,7 @@ def test_a_worker_with_another_config_is_refused(undisturbed, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_worker_with_other_data_is_refused(undisturbed, tmp_path):
-    path, _, _ = undisturbed
+def test_a_worker_with_other_data_is_refused(path, tmp_path):
     other, two = tmp_path / "other", addresses(2)
     fixtures.write_data(other, train=101, test=30)
     data = [f"--config.data.dir={d}" for d in (os.path.dirname(path) + "/data", other)]
@@ -225,9 +223,8 @@ def test_a_worker_with_other_data_is_refused(undisturbed, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("worker", [1, 2])
-def test_workers_of_different_clusters_are_refused(undisturbed, tmp_path, worker):
+def test_workers_of_different_clusters_are_refused(path, tmp_path, worker):
     """The chief knows of two workers, the other one of three."""
-    path, _, _ = undisturbed
     three = addresses(3)
     seconds = ["--config.watchdog.connect_seconds=20"] * 2
     clusters = {0: three[:2], worker: three}

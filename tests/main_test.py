@@ -203,15 +203,23 @@ def test_bad_input_in_one_line_with_nothing_written(small, tmp_path):
     assert "holds a run with another config (`seed` was 0, is 1)" in user_error(
         *arguments, f"--workdir={workdir}", "--config.seed=1"
     )
-    assert "divisible" in user_error(*arguments, new, "--config.runtime.cpu_replicas=3")
     nowhere = user_error(*arguments, new, "--config.data.dir=/nowhere")
     assert "No data set at '/nowhere'" in nowhere
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
+def test_other_bad_input_in_one_line_with_nothing_written(small, tmp_path):
+    arguments, _ = small
+    new = f"--workdir={tmp_path / 'new'}"
+    assert "divisible" in user_error(*arguments, new, "--config.runtime.cpu_replicas=3")
     assert not (tmp_path / "new").exists()
     file = tmp_path / "file"
     file.write_text("")
     assert "Not a directory" in user_error(*arguments, f"--workdir={file}/run")
 
 
+@pytest.mark.slow
 def test_four_replicas_take_the_same_command(small, tmp_path):
     arguments, one_replica = small
     workdir = tmp_path / "run"
@@ -255,7 +263,9 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-@pytest.mark.parametrize("text", ["step ", "Compiled the step"])
+@pytest.mark.parametrize(
+    "text", ["step ", pytest.param("Compiled the step", marks=pytest.mark.slow)]
+)
 def test_a_disk_that_fills_up_within_an_epoch_is_one_line(small, small_disk, text):
     arguments, _ = small
     process = runs.Process(
@@ -279,6 +289,7 @@ def fill(path):
             file.write(b"0" * 4096)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_checkpoint_stays(small, small_disk):
     arguments, expected = small
     workdir = small_disk / "run"

@@ -309,22 +309,56 @@ def test_a_run_with_dropout_on_2_replicas_continues_bit_for_bit(tmp_path):
     runs.assert_equal_checkpoints(tmp_path / "a", tmp_path / "b")
 
 
-def test_saves_by_wall_time(tmp_path, monkeypatch):
-    saved = []
-    save = checkpoints.Checkpoints.save
-    monkeypatch.setattr(
-        checkpoints.Checkpoints,
-        "save",
-        lambda self: (saved.append(int(self._state.step.numpy())), save(self)),
-    )
+class Messages(logging.Handler):
+    """The lines of the log, as they come."""
+
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """Return (workdir, steps of the saves, lines of the log) of a run of one epoch.
+
+    It saves whenever time has passed, and an evaluation's input says that it is built.
+    """
+    folder, saved, messages = tmp_path_factory.mktemp("watched"), [], Messages()
+    save, evaluation = checkpoints.Checkpoints.save, pipeline.evaluation
+    logger = logging.getLogger("absl")
+
+    def noted(self):
+        saved.append(int(self._state.step.numpy()))
+        save(self)
+
+    def build(*arguments, **keywords):
+        logger.info("builds the input of an evaluation")
+        return evaluation(*arguments, **keywords)
+
     config = runs.small_config(
-        tmp_path, num_epochs=1, **{"checkpoint.every_seconds": 1e-9}
+        folder, num_epochs=1, **{"checkpoint.every_seconds": 1e-9}
     )
-    run(config, tmp_path / "run")
+    level = logger.level
+    logger.addHandler(messages)
+    logger.setLevel("INFO")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "save", noted)
+        patch.setattr(pipeline, "evaluation", build)
+        run(config, folder / "run")
+    logger.setLevel(level)
+    logger.removeHandler(messages)
+    return folder / "run", saved, messages.lines
+
+
+def test_saves_by_wall_time(watched):
+    workdir, saved, _ = watched
     # After the loops of 1, 1 and 3 steps; after the validation, as always, and since
     # time has passed.
     assert saved == [1, 2, 5, 5, 5]
-    assert not (tmp_path / "run" / "checkpoints" / "partial").exists()
+    assert not (workdir / "checkpoints" / "partial").exists()
 
 
 def test_a_profile_holds_the_steps_asked_for(tmp_path, monkeypatch):
@@ -363,6 +397,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     assert not glob.glob(f"{tmp_path}/run/checkpoints/*.index")
 
 
+@pytest.mark.slow
 def test_a_profile_that_cannot_be_written_is_the_users(tmp_path):
     config = runs.small_config(tmp_path, num_epochs=1, profile_steps=2)
     (tmp_path / "run").mkdir()
@@ -371,21 +406,11 @@ def test_a_profile_that_cannot_be_written_is_the_users(tmp_path):
         run(config, tmp_path / "run")
 
 
-def test_the_first_step_comes_before_what_it_does_not_need(
-    tmp_path, monkeypatch, caplog
-):
+def test_the_first_step_comes_before_what_it_does_not_need(watched):
     """That is: TensorBoard's writer, the run's description, evaluation's input."""
-    caplog.set_level("INFO", "absl")
-    evaluation = pipeline.evaluation
-
-    def build(*arguments, **keywords):
-        logging.getLogger("absl").info("builds the input of an evaluation")
-        return evaluation(*arguments, **keywords)
-
-    monkeypatch.setattr(pipeline, "evaluation", build)
-    run(runs.small_config(tmp_path, num_epochs=1), tmp_path / "run")
+    _, _, lines = watched
     order = [
-        next(i for i, line in enumerate(caplog.messages) if line.startswith(start))
+        next(i for i, line in enumerate(lines) if line.startswith(start))
         for start in (
             "Compiling the step",
             "Compiled the step",

@@ -1,9 +1,11 @@
 import dataclasses
 import fractions
 import os
+import pathlib
 import resource
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import psutil
@@ -14,6 +16,7 @@ from sam_pod import errors
 from sam_pod.data.prepare import shard_plan, shard_writer, shards
 from sam_pod.data.stored import manifest, records, verify
 
+ROOT = pathlib.Path(__file__).parents[3]
 SHAPE = (6, 4, 3)
 CLASSES = ("ant", "bee", "cow")
 
@@ -225,6 +228,22 @@ def test_progress_is_told_of_each_example(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_set(tmp_path):
+    """In a process of its own, which other tests have not grown."""
+    code = (
+        "import pathlib\nfrom tests.data.prepare import shards_test\n"
+        f"shards_test.check_memory(pathlib.Path({str(tmp_path)!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def check_memory(folder):
     image = make_images(1, shape=(128, 128, 3))[0]
     process = psutil.Process()
     used = []
@@ -235,7 +254,7 @@ def test_memory_does_not_grow_with_the_set(tmp_path):
 
     shards.write_with(
         make_source(records.SourceSplit(3000, 147_000_000, read), make_split([image])),
-        str(tmp_path / "set"),
+        str(folder / "set"),
         num_shards=2,
         progress=lambda count: used.append(process.memory_info().rss),
     )

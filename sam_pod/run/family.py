@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import ml_collections
+from absl import logging
 
 from sam_pod import errors, sam
 from sam_pod.config import window
@@ -88,9 +89,10 @@ def _sam(config: ml_collections.ConfigDict, network: network_lib.Network) -> Var
 
 
 def _sam_on(config: ml_collections.ConfigDict, network: network_lib.Network) -> Variant:
+    roles = network.roles()
     try:
-        return sam.sam_on.build(
-            network.roles(),
+        variant = sam.sam_on.build(
+            roles,
             config.sam.norm,
             reverse=config.sam.sam_on.reverse,
             adaptive=config.sam.sam_on.adaptive,
@@ -101,6 +103,13 @@ def _sam_on(config: ml_collections.ConfigDict, network: network_lib.Network) -> 
         raise errors.UserError(
             f"`sam.variant` is 'sam_on', and {error}; take another member."
         ) from error
+    # A normalization of a class that is not Keras' own is not known as one.
+    logging.info(
+        "`sam.variant` 'sam_on' perturbs %d of %d variables.",
+        sum(variant.perturbs or (True,) * len(roles)),
+        len(roles),
+    )
+    return variant
 
 
 _Build = Callable[[ml_collections.ConfigDict, network_lib.Network], Variant]

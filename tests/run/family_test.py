@@ -68,7 +68,7 @@ def test_sam_on_needs_a_normalization():
     values = {"sam.variant": "sam_on"}
     with pytest.raises(
         errors.UserError,
-        match=r"^`sam\.variant` is 'sam_on', .* no normalization; take another member",
+        match=r"^`sam\.variant` is 'sam_on', .* of a Keras normalization; take another",
     ):
         build(fixtures.small_model(norm=False), values)
 
@@ -102,3 +102,11 @@ def test_gsams_radius_follows_the_learning_rate_by_itself(net):
     rho = build(net, {"sam.variant": "gsam", "sam.rho": 0.4}).rho
     step = tf.constant(0, tf.int64)
     assert float(rho(step, tf.constant(0.05))) == pytest.approx(0.2)
+
+
+def test_sam_on_says_how_many_variables_it_perturbs(net, caplog):
+    caplog.set_level("INFO", logger="absl")
+    build(net, {"sam.variant": "sam_on"})
+    assert "'sam_on' perturbs 2 of 5 variables" in caplog.text
+    build(net, {"sam.variant": "sam_on", "sam.sam_on.reverse": True})
+    assert "'sam_on' perturbs 3 of 5 variables" in caplog.text

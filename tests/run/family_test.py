@@ -77,7 +77,7 @@ def test_sam_on_needs_a_normalization():
     ("name", "expected"),
     [
         ("constant", [0.4, 0.4, 0.4, 0.4]),
-        ("linear", [0.1, 0.1, 0.25, 0.4]),
+        ("linear", [0.1, 0.1 + 0.3 / 41, 0.1 + 0.3 * 21 / 41, 0.4]),
         ("cosine", [0.4, 0.4, 0.25, 0.1]),
         ("learning_rate", [0.1, 0.175, 0.25, 0.4]),
     ],

@@ -1,6 +1,12 @@
-"""What every test has: eight logical CPU devices, tiny data sets, the --slow switch."""
+"""What every test has: eight logical CPU devices, the --slow switch, a clean end.
+
+Each test ends all threads and processes that it starts.
+"""
 
 import os
+import pathlib
+import threading
+import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -30,3 +36,55 @@ def pytest_configure(config):
     devices = [tf.config.LogicalDeviceConfiguration()] * 8
     tf.config.set_logical_device_configuration(cpu, devices)
     tf.config.experimental.enable_op_determinism()
+
+
+# One thread for a process, which it keeps: sam_pod.process.watchdog's, and tqdm's.
+KEPT_THREADS = {"watchdog", "tqdm_monitor"}
+# One for a process as well, by a word of its command: Python's own of multiprocessing.
+KEPT_PROCESSES = ("multiprocessing.resource_tracker",)
+SECONDS_TO_END = 5  # For what was asked to end, and is about to.
+
+
+def _children():
+    """Return the processes that this one started and that nobody has waited for.
+
+    None where there is no /proc.
+    """
+    found = set()
+    for thread in pathlib.Path("/proc/self/task").glob("*"):
+        try:
+            found.update((thread / "children").read_text().split())
+        except OSError:  # The thread has ended.
+            continue
+    return found
+
+
+def _command(pid):
+    try:
+        words = pathlib.Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+    return words.replace("\0", " ") or "(ended, and nobody waited for it)"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind():
+    """Fail a test that leaves a thread or a process, which the next one would meet.
+
+    Those of a fixture of a module or a session are there before.
+    """
+    threads, children = set(threading.enumerate()), _children()
+    yield
+    deadline = time.monotonic() + SECONDS_TO_END
+    left = []
+    for thread in set(threading.enumerate()) - threads:
+        if thread.name in KEPT_THREADS:
+            continue
+        thread.join(max(0, deadline - time.monotonic()))
+        if thread.is_alive():
+            left.append(f"thread {thread.name}")
+    for pid in _children() - children:
+        command = _command(pid)
+        if command and not any(word in command for word in KEPT_PROCESSES):
+            left.append(f"process {pid}: {command}")
+    assert not left, f"The test leaves {left}"

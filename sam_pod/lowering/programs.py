@@ -96,12 +96,6 @@ def train_step(
     width = len(metrics.TRAIN) + len(recipe.metrics)
     report = Tensor("metrics", "metrics", (width,), "float32")
     variant = variant or recipe.variant
-    if variant.part < 1:  # A whole number of examples is taken.
-        size = per_replica_batch_size // recipe.micro_batches
-        part = max(int(variant.part * size), 1) / size
-        passes = dataclasses.replace(variant, part=part).passes
-    else:
-        passes = variant.passes
     program = _program(
         replica,
         state,
@@ -110,6 +104,7 @@ def train_step(
         num_replicas=num_replicas,
     )
     declared = exchange.plan(variant, recipe.groups, recipe.micro_batches, num_replicas)
+    passes = variant.passes_on(per_replica_batch_size // recipe.micro_batches)
     return dataclasses.replace(program, exchanges=declared, passes=passes)
 
 

@@ -6,7 +6,6 @@ the digest of its HLO, the topology and the compiler's version.
 
 import contextlib
 import dataclasses
-import gzip
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -20,12 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Callable, Sequence
 
 from sam_pod import errors
 from sam_pod.lowering import private, stablehlo
 from sam_pod.lowering.programs import Program
+from sam_pod.preflight import remembered
+from sam_pod.preflight.remembered import Compiled
 from sam_pod.preflight.topologies import Topology
 from sam_pod.storage import faults
 
@@ -60,20 +60,6 @@ class Job:
     name: str  # For people, such as 'SAM step for v5e:4x4'.
     program: Program | Foreign
     topology: Topology
-
-
-@dataclasses.dataclass(frozen=True)
-class Compiled:
-    """The compiler's result for a job, or its complaint."""
-
-    figures: dict  # As written by compile_worker.
-    text: str  # The compiled program.
-    is_cached: bool = False
-
-    @property
-    def error(self) -> str:
-        """Return the compiler's complaint, '' when there is none."""
-        return self.figures.get("error", "")
 
 
 def version() -> str:
@@ -133,12 +119,6 @@ def _text(program: Program) -> str:
     )
 
 
-def cache_folder() -> pathlib.Path:
-    """Return where compiles are remembered."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return pathlib.Path(base) / "sam_pod" / "compiled"
-
-
 def compile_all(
     jobs: Sequence[Job],
     *,
@@ -157,11 +137,11 @@ def compile_all(
     Raises:
         UserError: there is no compiler, or another process holds its lock.
     """
-    cache = cache or cache_folder()
+    cache = cache or remembered.folder()
     if os.environ.get(_SHARES_LIBRARY) == "0":
         num_processes = 1  # Ours would lock each other out.
     keys = [digest(job) for job in jobs]
-    results = {key: found for key in keys if (found := _remembered(cache, key))}
+    results = {key: found for key in keys if (found := remembered.read(cache, key))}
     pending = {k: job for k, job in zip(keys, jobs, strict=True) if k not in results}
     running: list[_Running] = []
     try:
@@ -173,7 +153,7 @@ def compile_all(
                 running.remove(process)
                 results[process.key] = process.result()
                 with contextlib.suppress(OSError):  # It only saves time.
-                    _remember(cache, process.key, results[process.key])
+                    remembered.write(cache, process.key, results[process.key])
                 progress(f"{process.job.name}: {process.seconds():.0f} s")
             if running:
                 names = ", ".join(r.job.name for r in running)
@@ -286,26 +266,3 @@ class _Running:
 def _library() -> str:
     folder = importlib.util.find_spec("libtpu").submodule_search_locations[0]
     return os.path.join(folder, "libtpu.so")
-
-
-def _remembered(cache: pathlib.Path, key: str) -> Compiled | None:
-    try:
-        with gzip.open(cache / f"{key}.json.gz", "rt") as file:
-            entry = json.load(file)
-        return Compiled(entry["figures"], entry["text"], is_cached=True)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error):
-        return None  # Not there, or damaged: compile it again.
-
-
-def _remember(cache: pathlib.Path, key: str, compiled: Compiled) -> None:
-    if compiled.figures.get("is_passing"):
-        return  # It is of this machine and this moment, not of the program.
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = cache / f".{key}.{os.getpid()}"
-    entry = {"figures": compiled.figures, "text": compiled.text}
-    try:
-        with gzip.open(partial, "wt") as file:
-            json.dump(entry, file)
-        partial.replace(cache / f"{key}.json.gz")
-    finally:
-        partial.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sam_pod.lowering import private
 from sam_pod.lowering.programs import Program
 from sam_pod.preflight import hlo, memory, roofline
-from sam_pod.preflight.compiler import Compiled
+from sam_pod.preflight.remembered import Compiled
 from sam_pod.preflight.topologies import Topology
 from sam_pod.step import state
 from sam_pod.step.exchange import Exchange

@@ -12,6 +12,7 @@ from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.input_range import decision, looks
 from sam_pod.machines import groups, replicas
 from sam_pod.models import ends, image_layers, table
+from sam_pod.models import network as network_lib
 from sam_pod.run import augmentation, family
 from sam_pod.step import optimizers, schedules
 from sam_pod.step.recipe import Recipe
@@ -102,19 +103,7 @@ def build_recipe(
     manifest = dataset.seen(config, manifest)
     augmented = augmentation.build(config, manifest, image_shape, num_replicas)
 
-    group_size = groups.size(config.sam.sync, num_replicas)
-    average = functools.partial(replicas.group_mean, size=group_size)
-    shares = config.model.batch_norm == "global" and group_size > 1
-    network = table.build(
-        config.model.name,
-        image_shape,
-        len(manifest.classes),
-        dtype=config.dtype,
-        seed=config.seed,
-        batch_norm_average=average if shares else None,
-        over_all_replicas=group_size == num_replicas,
-        trusted_modules=config.model.trusted_modules,
-    )
+    network = _network(config, image_shape, len(manifest.classes), num_replicas)
     is_file = config.model.name not in table.MODELS
     if is_file:
         begun = decisions is not None
@@ -146,4 +135,25 @@ def build_recipe(
         decays_all=config.optimizer.decays_in == "loss_all",
         clip_norm=config.optimizer.clip_norm,
         seed=config.seed,
+    )
+
+
+def _network(
+    config: ml_collections.ConfigDict,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    num_replicas: int,
+) -> network_lib.Network:
+    group_size = groups.size(config.sam.sync, num_replicas)
+    average = functools.partial(replicas.group_mean, size=group_size)
+    shares = config.model.batch_norm == "global" and group_size > 1
+    return table.build(
+        config.model.name,
+        image_shape,
+        num_classes,
+        dtype=config.dtype,
+        seed=config.seed,
+        batch_norm_average=average if shares else None,
+        over_all_replicas=group_size == num_replicas,
+        trusted_modules=config.model.trusted_modules,
     )

@@ -85,6 +85,17 @@ class Variant:
             return 1.0
         return self.clean_pass + self.part + (1 / 3 if self.part < 1 else 0.0)
 
+    def passes_on(self, examples: int) -> float:
+        """Return `passes` for a learner's examples, of which a whole number is chosen.
+
+        Args:
+            examples: The examples of one replica that ascend together.
+        """
+        if self.part == 1:
+            return self.passes
+        part = max(int(self.part * examples), 1) / examples
+        return dataclasses.replace(self, part=part).passes
+
     @property
     def needs_clean_mean(self) -> bool:
         """Whether `finish` takes the clean gradient's mean beside the perturbed one."""

@@ -70,15 +70,12 @@ def compile_loop(
 
     Args:
         strategy: The strategy that runs each step, one program on every replica.
-        programs: Functions from a `Batch` to a float32 `[width]`, equal on all
-            replicas.
+        programs: From a `Batch` to a float32 `[width]`, equal on all replicas.
         width: The size of a program's result; the loop stacks the results.
-        choose: A function called when a loop begins, which returns one from the number
-            of a step in the loop to the place of its program. The host chooses, around
-            `strategy.run`: each program is compiled by itself, and its collectives
-            stand in no branch.
+        choose: Called when a loop begins; it returns a function from the number of a
+            step in the loop to the place of its program. The host chooses, so each
+            program is compiled by itself, and its collectives stand in no branch.
     """
-
     num_hosts = getattr(strategy.extended, "num_hosts", 1)  # A TPU slice may have more.
     run_one = [_on_replicas(strategy, program) for program in programs]
 

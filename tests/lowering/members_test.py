@@ -4,7 +4,7 @@ import pytest
 
 from sam_pod import sam
 from sam_pod.lowering import programs
-from sam_pod.preflight import checks, compiler, measured, topologies
+from sam_pod.preflight import checks, measured, remembered, topologies
 from tests import fixtures
 from tests.preflight import steps
 from tests.preflight.programs import needs_libtpu
@@ -55,7 +55,7 @@ def lowered(name, sync="global", parts=1, place=0):
 def test_collectives_are_those_that_are_declared(name, sync, parts):
     for place in range(2 if MEMBERS[name].between else 1):
         program = lowered(name, sync, parts, place)
-        not_compiled = compiler.Compiled({"error": ""}, "")
+        not_compiled = remembered.Compiled({"error": ""}, "")
         found = measured.Measured(program, not_compiled, V5E, parts)
         check = checks.collectives(found)
         assert check.is_passed, check

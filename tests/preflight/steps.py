@@ -14,7 +14,7 @@ from sam_pod import sam
 from sam_pod.lowering import programs
 from sam_pod.machines import replicas
 from sam_pod.models import network
-from sam_pod.preflight import compiler, measured, topologies
+from sam_pod.preflight import compiler, measured, remembered, topologies
 from sam_pod.step import optimizers, passes
 from tests import fixtures
 
@@ -54,7 +54,7 @@ def lower(recipe, *, batch=BATCH, evaluation=False):
 
 def lowered(recipe, error="", **kwargs):
     """Return a step before it is compiled, or that the compiler complained of."""
-    not_compiled = compiler.Compiled({"error": error}, "")
+    not_compiled = remembered.Compiled({"error": error}, "")
     parts = recipe.micro_batches
     return measured.Measured(lower(recipe, **kwargs), not_compiled, V5E, parts)
 

@@ -4,6 +4,7 @@ import pytest
 
 from sam_pod import errors
 from sam_pod.data.stored import manifest
+from sam_pod.machines import groups
 from sam_pod.run import build
 from tests import runs
 
@@ -24,7 +25,7 @@ def test_one_replica_is_a_group_of_any_size_by_itself(tmp_path):
     data = manifest.read(config.data.dir)
     with pytest.raises(errors.UserError, match=r"`sam\.sync` is 4"):
         build.recipe(config, data, 1)
-    assert build.recipe_alone(config, data).sync == "global"
+    assert build.recipe_alone(config, data).groups == groups.Groups()
     assert config.sam.sync == "4"
     config.sam.sync = "norm"
-    assert build.recipe_alone(config, data).sync == "norm"
+    assert build.recipe_alone(config, data).groups.shares_norm

@@ -14,7 +14,7 @@ from sam_pod.sam.roles import Role
 from sam_pod.step import cadence, exchange, optimizers, passes
 from sam_pod.step import rho as rho_lib
 from tests import fixtures, numpy_net
-from tests.machines.groups_test import BATCH, Float64, assert_equal, mixes
+from tests.machines.groups_test import BATCH, Float64, assert_equal
 from tests.sam import reference
 
 RATE, MOMENTUM, SEED = 0.1, 0.9, 0
@@ -220,21 +220,26 @@ def without_dropout(monkeypatch):
 FAST = {"gsam", "friendly", "random", "asam"}
 
 
+# (replicas, sync, micro-batches) whose groups have six examples: parts of one replica,
+# replicas alone, groups of replicas, and parts of a group of all.
+ALONE = (1, "1", 2)
+MIXES = {2: [(2, "1", 1), (2, "2", 2)], 4: [(2, "2", 2), (4, "2", 1)]}
+
+
 @pytest.mark.parametrize(
-    ("name", "counts"),
+    ("name", "most"),
     [
-        *((name, (1, 2)) for name in SPLIT if name in FAST),
-        *(pytest.param(name, (1, 2, 4), marks=pytest.mark.slow) for name in SPLIT),
+        *((name, 2) for name in SPLIT if name in FAST),
+        *(pytest.param(name, 4, marks=pytest.mark.slow) for name in SPLIT),
     ],
 )
-def test_every_split_into_groups_of_m_gives_the_same_update(name, counts, monkeypatch):
+def test_every_split_into_groups_of_m_gives_the_same_update(name, most, monkeypatch):
     without_dropout(monkeypatch)
     variant = BARE.get(name, SPLIT[name])
     first, *others = [
         train(variant, replicas=n, sync=sync, micro_batches=parts, norm=False)
-        for n, sync, parts in mixes(6, counts)
+        for n, sync, parts in (ALONE, *MIXES[most])
     ]
-    assert len(others) >= 2
     for other in others:
         assert_equal(first, other, 1e-12)
 

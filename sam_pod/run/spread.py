@@ -53,7 +53,7 @@ def of(
     return Spread(
         num_replicas,
         num_workers,
-        _ascent_examples(config, together, own) if ascends else None,
+        _ascent_examples(config, together, own) if config.sam.rho and ascends else None,
         of_batch if has_batch_norm else None,
     )
 

@@ -78,7 +78,8 @@ def test_nothing_is_written_when_the_batch_does_not_divide(tmp_path):
     [("sam.variant", "'sma'.*'sam'"), ("sam.sync", "'gobal'.*'global'")],
 )
 def test_unknown_names_are_refused(tmp_path, key, message):
-    config = runs.small_config(tmp_path, **{key: message.split("'")[1]})
+    config = runs.small_config(tmp_path)
+    config.update_from_flattened_dict({key: message.split("'")[1]})
     with pytest.raises(errors.UserError, match=message):
         run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -28,7 +28,10 @@ case " $* " in
   install_extra tensorflow_datasets sam_pod/data/sources/tfds.lock
   ;;
 esac
+# One more than cores, and at most four: replicas in a process wait for each other, and a
+# test for the processes that it starts.
+workers=$(.venv/bin/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 case "$*" in
-"" | --slow) set -- --numprocesses=logical --maxprocesses=4 --dist=loadfile "$@" ;;
+"" | --slow) set -- --numprocesses="$workers" --dist=loadfile "$@" ;;
 esac
 exec .venv/bin/python -m pytest "$@"

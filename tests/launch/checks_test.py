@@ -72,8 +72,8 @@ def test_a_run_that_preflight_refuses_is_not_asked_for(cloud):
     assert stderr.startswith("Error: `global_batch_size` is 256; it must be at most")
     assert stderr.count("\n") == 1
     assert stdout.endswith(
-        "[launcher] Nothing was asked for; --nopreflight goes on without these checks."
-        "\n"
+        "[launcher] Nothing was asked for; --nopreflight continues without these "
+        "checks.\n"
     )
     assert slices.verbs("create", "describe") == []
 

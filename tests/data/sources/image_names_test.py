@@ -128,7 +128,7 @@ def test_a_column_of_splits_is_used_or_a_line_says_that_it_is_not(tmp_path):
     asked = source("asked", "AABB", train="B", test="A")
     assert [i.key for i in made.items(asked, "test")] == ["0.png", "1.png"]
     other = source("other", "AABB", test_share=0.5)
-    assert any("such as 'A', is none of train" in line for line in other.decisions)
+    assert any("such as 'A', are none of train" in line for line in other.decisions)
 
 
 def test_a_table_that_is_asked_for_says_splits_of_class_folders(tmp_path):

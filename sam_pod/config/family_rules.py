@@ -29,7 +29,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
             "the first must not be above the second",
         ),
         (
-            sam.rho_min and _schedule(config) == "constant",
+            sam.rho_min and schedule(config) == "constant",
             f"`sam.rho_min` is {sam.rho_min} and rho constant",
             "take a `sam.rho_schedule` that reads it",
         ),
@@ -126,7 +126,8 @@ def _check_keys_of_others(config: ml_collections.ConfigDict) -> None:
             )
 
 
-def _schedule(config: ml_collections.ConfigDict) -> str:
+def schedule(config: ml_collections.ConfigDict) -> str:
+    """Return the schedule of rho: the config's, or the member's own for 'auto'."""
     if config.sam.rho_schedule != "auto":
         return config.sam.rho_schedule
     return "learning_rate" if config.sam.variant == "gsam" else "constant"

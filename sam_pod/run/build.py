@@ -6,8 +6,6 @@ from typing import Any
 
 import ml_collections
 
-from sam_pod import errors
-from sam_pod.config import sam_rows
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest as manifest_lib
@@ -26,7 +24,6 @@ def check_names(config: ml_collections.ConfigDict, num_replicas: int) -> None:
     Raises:
         UserError: with the key and the nearest name.
     """
-    errors.lookup(dict.fromkeys(sam_rows.MEMBERS), config.sam.variant, "sam.variant")
     groups.size(config.sam.sync, num_replicas)
     if not dataset.is_foreign(config):
         job.check_name(config.data.name, config.data.dir)

@@ -7,7 +7,7 @@ import ml_collections
 from absl import logging
 
 from sam_pod import errors, sam
-from sam_pod.config import window
+from sam_pod.config import family_rules, window
 from sam_pod.models import network as network_lib
 from sam_pod.sam.variant import PLAIN, Variant
 from sam_pod.step import rho as rho_lib
@@ -35,15 +35,15 @@ def build(
     """
     if config.sam.rho == 0:
         return Family(PLAIN, rho_lib.constant(0.0), Cadence())
-    variant = _MEMBERS[config.sam.variant](config, network)
+    chosen = errors.lookup(_MEMBERS, config.sam.variant, "sam.variant")
+    variant = chosen(config, network)
     if variant is PLAIN:
         return Family(PLAIN, rho_lib.constant(0.0), Cadence())
     start, end = window.of(config).steps(epoch_steps)
-    total = config.num_epochs * epoch_steps
-    _check_acts(config, start, min(end, total))
-    cadence = Cadence(start, None if end >= total else end, config.sam.every)
-    rho = _rho(config, rho_lib.Window(start, min(end, total)))
-    return Family(variant, rho, cadence)
+    _check_acts(config, start, end)
+    is_to_the_end = end == config.num_epochs * epoch_steps
+    cadence = Cadence(start, None if is_to_the_end else end, config.sam.every)
+    return Family(variant, _rho(config, rho_lib.Window(start, end)), cadence)
 
 
 def _check_acts(config: ml_collections.ConfigDict, start: int, end: int) -> None:
@@ -65,20 +65,14 @@ def _check_acts(config: ml_collections.ConfigDict, start: int, end: int) -> None
 
 
 def _rho(config: ml_collections.ConfigDict, steps: rho_lib.Window) -> rho_lib.Rho:
-    name, rho, rho_min = (
-        config.sam.rho_schedule,
-        config.sam.rho,
-        config.sam.rho_min,
-    )
-    if name == "auto":
-        name = "learning_rate" if config.sam.variant == "gsam" else "constant"
+    rho, rho_min = config.sam.rho, config.sam.rho_min
     highest = config.optimizer.learning_rate
     return {
         "constant": lambda: rho_lib.constant(rho),
         "linear": lambda: rho_lib.linear(rho_min, rho, steps),
         "cosine": lambda: rho_lib.cosine(rho, rho_min, steps),
         "learning_rate": lambda: rho_lib.learning_rate(rho, rho_min, highest),
-    }[name]()
+    }[family_rules.schedule(config)]()
 
 
 def _sam(config: ml_collections.ConfigDict, network: network_lib.Network) -> Variant:

@@ -63,7 +63,10 @@ def train_loop(session: Session, start_step: int) -> pace.PacedLoop:
         return places
 
     loop = loop_lib.compile_train(strategy, session.state, session.recipe)
-    return _paced(session, loop, input_fn, Reads(split, upcoming), programs)
+    reads = Reads(split, upcoming)
+    if len(session.recipe.programs) == 1:
+        return _paced(session, loop, input_fn, reads)
+    return _paced(session, loop, input_fn, reads, programs)
 
 
 def evaluation_loop(session: Session, name: str) -> pace.PacedLoop:

@@ -12,9 +12,6 @@ import tensorflow as tf
 from sam_pod.sam import gradients
 from sam_pod.sam.gradients import NORM_EPSILON, Tensors
 
-NORMS = ("2", "inf", "1")
-LAYERWISE = ("", "trust", "unit")
-
 
 class Keys(NamedTuple):
     """What an ascent draws random numbers from: int32 `[2]` each."""

@@ -16,8 +16,6 @@ import tensorflow as tf
 from sam_pod.sam import directions, gradients
 from sam_pod.sam.variant import Variant
 
-NORMS = ("kept", "full")
-
 
 def build(beta: float = 0.6, gamma: float = 0.5, norm: str = "kept") -> Variant:
     """Return ESAM.

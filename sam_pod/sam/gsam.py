@@ -14,8 +14,6 @@ from sam_pod.sam import gradients
 from sam_pod.sam.gradients import Tensors
 from sam_pod.sam.variant import PLAIN, Descent, Variant
 
-MINIMIZES = ("perturbed", "clean")
-
 
 def build(alpha: float = 0.6, minimizes: str = "perturbed") -> Variant:
     """Return GSAM; the plain optimizer where it minimizes the clean loss with alpha 0.

@@ -69,9 +69,7 @@ class Variant:
     # The direction is that of the last update, so its one gradient is taken there.
     follows_momentum: bool = False
     ascends: bool = True  # There is a second gradient, at w + e.
-    clean_pass: float = (
-        1.0  # The FLOPs of the clean gradient over those of a whole one.
-    )
+    clean_pass: float = 1.0  # The FLOPs of the clean gradient over a whole one's.
     part: float = 1.0  # The share of examples, the hardest, in the second gradient.
     period: int = 1  # Every so many steps it is taken,
     between: "Variant | None" = None  # and this one on the others.
@@ -95,6 +93,11 @@ class Variant:
             return self.passes
         part = max(int(self.part * examples), 1) / examples
         return dataclasses.replace(self, part=part).passes
+
+    @property
+    def needs_whole_learner(self) -> bool:
+        """Whether `descend` takes the mean gradients of all that ascend together."""
+        return self.descend is not None and not self.is_linear
 
     @property
     def needs_clean_mean(self) -> bool:

@@ -83,15 +83,14 @@ def plan(
         return ()
     size = groups.among(num_replicas)
     is_global, exchanges = size == num_replicas, []
-    mixes = variant.descend is not None and not variant.is_linear
     if variant.ascends and not variant.is_blind and size > 1:
         ascent = Exchange("ascent", size, micro_batches, variant.perturbs)
         exchanges.append(ascent)
-    if variant.ascends and groups.shares_norm and not variant.is_blind:
+    if variant.ascends and _shares_norm(variant, groups):
         exchanges.append(Exchange("norm", num_replicas, 0))
-    if mixes and 1 < size < num_replicas:
+    if variant.needs_whole_learner and 1 < size < num_replicas:
         exchanges.append(Exchange("group", size, micro_batches))
-    count = micro_batches if mixes and is_global else 1
+    count = micro_batches if variant.needs_whole_learner and is_global else 1
     if variant.needs_clean_mean and not is_global:
         count += 1
     return (*exchanges, Exchange("descent", num_replicas, count))
@@ -118,7 +117,7 @@ def ascents(
         for i, gradient in enumerate(gradients)
     ]
     squares = [direction.squared_norm for direction in found]
-    if recipe.groups.shares_norm and not variant.is_blind:
+    if _shares_norm(variant, recipe.groups):
         square = _mean_of("norm", _mean(squares), [], recipe, variant)
         squares = [square] * len(squares)
     norms = [tf.sqrt(square) for square in squares]
@@ -127,6 +126,11 @@ def ascents(
         for direction, norm in zip(found, norms, strict=True)
     ]
     return Ascended(gradients, found, steps, norms)
+
+
+def _shares_norm(variant: Variant, groups: Groups) -> bool:
+    """Return whether all divide by one norm; what is blind has none to share."""
+    return groups.shares_norm and not variant.is_blind
 
 
 def descent(
@@ -145,10 +149,9 @@ def descent(
     is_global = recipe.groups.among(replicas.count()) == replicas.count()
     gradients = [part.gradient for part in perturbed]
     metrics = [each.metrics for each in ascended.directions] if ascended else []
-    # What is not linear needs the gradient of its whole learner: all, after the mean.
-    is_late = variant.descend is not None and not variant.is_linear and is_global
+    is_late = variant.needs_whole_learner and is_global  # Known after the last mean.
     if variant.descend and not is_late:
-        if not variant.is_linear:
+        if variant.needs_whole_learner:
             gradients = _mean_of("group", gradients, gradients, recipe, variant)
         gradients, more = _descend(variant, ascended.gradients, gradients)
         metrics = [(*a, *b) for a, b in zip(metrics, more, strict=True)]
@@ -227,11 +230,11 @@ def _descend(
 
 def _mean_of(
     scope: str,
-    tensors: "replicas.Nest",
+    tensors: replicas.Nest,
     gradients: Sequence[Tensors],
     recipe: Recipe,
     variant: Variant,
-) -> "replicas.Nest":
+) -> replicas.Nest:
     """Return the mean that the plan declares under a name; the tensors without one.
 
     Args:

@@ -9,8 +9,6 @@ import tensorflow as tf
 # (step, learning rate) -> rho: a number where it is constant, else a float32 scalar.
 Rho = Callable[[tf.Tensor, tf.Tensor], float | tf.Tensor]
 
-NAMES = ("auto", "constant", "linear", "cosine", "learning_rate")
-
 
 class Window(NamedTuple):
     """The steps between which rho changes."""

@@ -1,9 +1,7 @@
 """Held in memory or read record by record: the same bytes, on any number of hosts."""
 
 import itertools
-import pathlib
 import re
-import subprocess
 import sys
 
 import numpy as np
@@ -13,9 +11,9 @@ import tensorflow as tf
 from sam_pod import errors
 from sam_pod.data.input import crops, pipeline, reading
 from sam_pod.data.stored import manifest
+from tests import own_process
 from tests.data import sets
 
-ROOT = pathlib.Path(__file__).parents[3]
 TRAIN, TEST, HELD_OUT = 103, 29, 19
 LAYOUTS = {
     "raw": (lambda i: sets.noisy(i), 0),
@@ -139,14 +137,7 @@ def test_what_is_held_takes_its_memory_once(large, name):
         "from tests.data.input import reading_test\n"
         f"reading_test.check_memory({str(large)!r}, {name!r})"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    own_process.check(code)
 
 
 def check_memory(folder, name):

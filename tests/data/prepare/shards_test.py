@@ -1,11 +1,9 @@
 import dataclasses
 import fractions
 import os
-import pathlib
 import resource
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import psutil
@@ -15,8 +13,8 @@ import tensorflow as tf
 from sam_pod import errors
 from sam_pod.data.prepare import shard_plan, shard_writer, shards
 from sam_pod.data.stored import manifest, records, verify
+from tests import own_process
 
-ROOT = pathlib.Path(__file__).parents[3]
 SHAPE = (6, 4, 3)
 CLASSES = ("ant", "bee", "cow")
 
@@ -233,14 +231,7 @@ def test_memory_does_not_grow_with_the_set(tmp_path):
         "import pathlib\nfrom tests.data.prepare import shards_test\n"
         f"shards_test.check_memory(pathlib.Path({str(tmp_path)!r}))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    own_process.check(code)
 
 
 def check_memory(folder):

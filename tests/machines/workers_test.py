@@ -170,7 +170,7 @@ def test_a_signal_to_any_worker_saves_all_and_exits_with_42(
     processes = start(path, tmp_path / "run", {0: two, 1: two})
     assert [p.wait() for p in processes] == [0, 0]
     assert any("Continuing after step" in line for line in processes[0].lines)
-    runs.assert_equal_checkpoints(path, tmp_path / "run")
+    runs.assert_equal_checkpoints(undisturbed, tmp_path / "run")
 
 
 def start(recipe, workdir, clusters, *arguments):

@@ -27,8 +27,8 @@ FLOORS = (
     ("step",),
     ("lowering", "input_range"),
     ("run",),
-    ("train", "export", "preflight"),
-    ("main",),
+    ("train", "export", "preflight", "instruments"),
+    ("main", "sharpness"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # What a launcher may import: nothing that computes.
@@ -122,6 +122,7 @@ def test_flags_are_read_by_commands_alone(path):
         "preflight.__main__",
         "process.command",
         "process.path_flags",
+        "sharpness",
     )
     if module_name(path) not in commands:
         assert "flags" not in names_used(path)

@@ -1,0 +1,1 @@
+"""How sharp a trained run is: Hessian, m-sharpness, slices of its landscape."""

@@ -1,0 +1,148 @@
+"""Products of the loss's Hessian with vectors, summed over the data and replicas."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from sam_pod import errors
+from sam_pod.data.input.batches import Batch
+from sam_pod.instruments import subject as subject_lib
+from sam_pod.instruments.objective import Objective
+from sam_pod.instruments.subject import Subject
+from sam_pod.instruments.sweep import Sweep
+from sam_pod.machines import replicas
+
+# From weights to a scalar.
+LossFn = Callable[[list[tf.Tensor]], tf.Tensor]
+
+
+def product(
+    loss_fn: LossFn, weights: Sequence[tf.Tensor], vector: Sequence[tf.Tensor]
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Return the loss, and its Hessian times a vector: H v, for each weight.
+
+    The gradient is differentiated backwards once more, with v as what comes from
+    above: what only the gradient itself needs is never computed.
+
+    Args:
+        loss_fn: A function that is called once.
+        weights: w, tensors.
+        vector: v, of the same shapes.
+
+    Raises:
+        LookupError: an operation of the gradient has no gradient.
+    """
+    weights, zero = list(weights), tf.UnconnectedGradients.ZERO
+    with tf.GradientTape(watch_accessed_variables=False) as outer:
+        outer.watch(weights)
+        with tf.GradientTape(watch_accessed_variables=False) as inner:
+            inner.watch(weights)
+            loss = loss_fn(weights)
+        gradient = inner.gradient(loss, weights, unconnected_gradients=zero)
+    result = outer.gradient(
+        gradient, weights, output_gradients=list(vector), unconnected_gradients=zero
+    )
+    return loss, [tf.convert_to_tensor(part) for part in result]
+
+
+class Products:
+    """Multiply the Hessian of a subject's objective by vectors, one after the other.
+
+    A vector is all weights in a row, float64 `[n]`; what the replicas compute is
+    float32. One product is one pass over the data, and one all-reduce of weights' size
+    at its end.
+    """
+
+    def __init__(self, subject: Subject, objective: Objective, batch_size: int) -> None:
+        """Take what is measured; the first product compiles.
+
+        Args:
+            subject: A subject; its values may change between products.
+            objective: The loss.
+            batch_size: The examples of a batch over all replicas.
+        """
+        self._subject, self._objective = subject, objective
+        self._shapes = [tuple(v.shape) for v in subject.weights]
+        strategy = subject.runtime.strategy
+        with strategy.scope():
+            self._vector, self._sums = (
+                [tf.Variable(tf.zeros(shape)) for shape in self._shapes]
+                for _ in range(2)
+            )
+        self._sweep = Sweep(subject, subject.split, batch_size, self._add, 1)
+        self._begin = _everywhere(strategy, self._clear)
+        self._end = _everywhere(strategy, self._reduce)
+
+    @property
+    def size(self) -> int:
+        """The number of weights, n."""
+        return sum(int(np.prod(shape)) for shape in self._shapes)
+
+    def __call__(self, vector: np.ndarray) -> np.ndarray:
+        """Return the Hessian times a vector `[n]`, on all workers that of the chief.
+
+        Raises:
+            UserError: a layer that cannot be differentiated twice.
+        """
+        own = vector.astype(np.float32)
+        (own,) = subject_lib.spread([own], self._subject.runtime.workers)
+        for variable, part in zip(self._vector, split(own, self._shapes), strict=True):
+            variable.assign(part)
+        self._begin()
+        try:
+            self._sweep()
+        except (LookupError, tf.errors.OpError) as error:
+            raise _refused(error) from error
+        self._end()
+        return join([variable.numpy() for variable in self._sums])
+
+    def _add(self, batch: Batch) -> tf.Tensor:
+        stats = _tensors(self._subject.stats)
+        loss, result = product(
+            lambda weights: self._objective.share(weights, stats, batch),
+            _tensors(self._subject.weights),
+            _tensors(self._vector),
+        )
+        for total, part in zip(self._sums, result, strict=True):
+            total.assign_add(part)  # Each replica its own.
+        return loss[None]
+
+    def _clear(self) -> None:
+        for total in self._sums:
+            total.assign(tf.zeros_like(total))
+
+    def _reduce(self) -> None:
+        totals = replicas.total(_tensors(self._sums))
+        for variable, total in zip(self._sums, totals, strict=True):
+            variable.assign(total)
+
+
+def split(vector: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+    """Return a vector `[n]` as one array per weight."""
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+    parts = np.split(vector, ends[:-1])
+    return [part.reshape(s) for part, s in zip(parts, shapes, strict=True)]
+
+
+def join(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Return one array per weight as a vector, float64 `[n]`."""
+    return np.concatenate([a.reshape(-1) for a in arrays]).astype(np.float64)
+
+
+def _tensors(variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+    return [tf.convert_to_tensor(variable) for variable in variables]
+
+
+def _everywhere(
+    strategy: tf.distribute.Strategy, function: Callable[[], None]
+) -> Callable[[], None]:
+    @tf.function(autograph=False)
+    def run() -> None:
+        strategy.run(function)
+
+    return run
+
+
+def _refused(error: Exception) -> Exception:
+    return errors.UserError(f"no second derivative: {errors.reason(error)}")

@@ -69,6 +69,7 @@ def user_error(*arguments):
     return stderr
 
 
+@pytest.mark.slow
 def test_what_the_user_has_got_wrong_is_one_line(storage, arguments):
     line = user_error(*arguments, "--workdir=gs://buckett/run")
     assert "Cannot use gs://buckett/run" in line

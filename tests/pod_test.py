@@ -43,21 +43,26 @@ def coordinate(address, recipe, workdir, *arguments, **keywords):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """Return (recipe, workdir) of the same run on two replicas of one process."""
+def path(tmp_path_factory):
+    """Return the recipe that all tests share, beside its data."""
+    return workers_test.recipe(tmp_path_factory.mktemp("recipe"))
+
+
+@pytest.fixture(scope="module")
+def alone(path, tmp_path_factory):
+    """Return the workdir of the same run on two replicas of one process."""
     folder = tmp_path_factory.mktemp("alone")
-    path = workers_test.recipe(folder)
     code, _, stderr = runs.main(
         f"--config={path}",
         "--config.runtime.cpu_replicas=2",
         f"--workdir={folder / 'run'}",
     )
     assert code == 0, stderr
-    return path, folder / "run"
+    return folder / "run"
 
 
-def test_variables_and_input_are_on_the_hosts_and_the_rest_is_here(alone):
-    data = os.path.join(os.path.dirname(alone[0]), "data")
+def test_variables_and_input_are_on_the_hosts_and_the_rest_is_here(path):
+    data = os.path.join(os.path.dirname(path), "data")
     with hosts() as (_, address):
         process = runs.Process("place", address, data, module="tests.pod")
         assert process.wait() == 0, process.stderr
@@ -72,9 +77,8 @@ def test_variables_and_input_are_on_the_hosts_and_the_rest_is_here(alone):
 
 
 @pytest.mark.slow
-def test_a_host_that_dies_costs_nothing_but_time(alone, tmp_path):
+def test_a_host_that_dies_costs_nothing_but_time(path, alone, tmp_path):
     """The coordinator writes by itself, and leaves with 42 when a host is gone."""
-    path, expected = alone
     workdir = tmp_path / "run"
     settings = (
         "--config.checkpoint.every_seconds=0.5",
@@ -94,10 +98,10 @@ def test_a_host_that_dies_costs_nothing_but_time(alone, tmp_path):
         process = coordinate(address, path, workdir, *settings)
         assert process.wait() == 0, process.stderr
     assert any("Continuing after step" in line for line in process.lines)
-    runs.assert_equal_checkpoints(expected, workdir)
-    runs.assert_equal_checkpoints(expected, workdir, "checkpoints/best")
-    runs.assert_equal_scalars(expected, workdir)
-    assert runs.result(workdir)["test_loss"] == runs.result(expected)["test_loss"]
+    runs.assert_equal_checkpoints(alone, workdir)
+    runs.assert_equal_checkpoints(alone, workdir, "checkpoints/best")
+    runs.assert_equal_scalars(alone, workdir)
+    assert runs.result(workdir)["test_loss"] == runs.result(alone)["test_loss"]
 
 
 @pytest.mark.slow
@@ -109,10 +113,9 @@ def test_a_host_that_dies_costs_nothing_but_time(alone, tmp_path):
     ],
 )
 def test_a_host_that_stops_answering_before_the_first_step_ends_the_wait(
-    alone, tmp_path, moment, key
+    path, tmp_path, moment, key
 ):
     """What waits may be at work on this machine: an eager one waits for all hosts."""
-    path, _ = alone
     with hosts(cwd=tmp_path) as (servers, address):
         process = coordinate(
             address,
@@ -131,8 +134,7 @@ def test_a_host_that_stops_answering_before_the_first_step_ends_the_wait(
 
 
 @pytest.mark.slow
-def test_data_that_a_host_does_not_reach_are_refused(alone, tmp_path):
-    path, _ = alone
+def test_data_that_a_host_does_not_reach_are_refused(path, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     there.mkdir()
     shutil.copytree(os.path.join(os.path.dirname(path), "data"), here / "data")
@@ -147,8 +149,7 @@ def test_data_that_a_host_does_not_reach_are_refused(alone, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_host_that_never_comes_ends_the_wait(alone, tmp_path):
-    path, _ = alone
+def test_a_host_that_never_comes_ends_the_wait(path, tmp_path):
     (port,) = workers_test.free_ports(1)
     process = coordinate(
         f"grpc://127.0.0.1:{port}",

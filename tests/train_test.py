@@ -278,6 +278,7 @@ def test_a_run_trained_for_longer_is_as_if_it_had_been_to_last_so_long(whole, tm
     runs.assert_equal_checkpoints(workdir, tmp_path, "checkpoints/best")
 
 
+@pytest.mark.slow
 def test_another_number_of_replicas_is_another_run_unless_that_is_accepted(
     tmp_path, caplog
 ):

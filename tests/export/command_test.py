@@ -110,12 +110,11 @@ def test_help_explains_itself(capsys):
         assert word in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "number"),
     [
-        pytest.param(
-            "Lowering the training step", signal.SIGINT, marks=pytest.mark.slow
-        ),
+        ("Lowering the training step", signal.SIGINT),
         ("Writing the SavedModel", signal.SIGTERM),
     ],
 )

@@ -203,7 +203,7 @@ def test_one_replica_equals_itself():
 @pytest.mark.parametrize(
     ("names", "norm"),
     [
-        ("flip,brightness,cutmix", False),
+        ("flip,mixup", False),
         slow("crop,flip,randaugment,brightness,color_jitter,cutout,cutmix", True),
     ],
 )

@@ -199,6 +199,7 @@ class Spy(network.Network):
         return outputs
 
 
+@pytest.mark.slow
 def test_dropout_masks_are_equal_in_both_passes_and_differ_between_replicas():
     inputs = keras.Input((6, 6, 3))
     x = keras.layers.Dense(108, kernel_initializer="identity")(
@@ -270,7 +271,6 @@ EVERYTHING = "crop,flip,autoaugment,brightness,color_jitter,cutout,mixup,cutmix"
 @pytest.mark.parametrize(
     ("count", "parts", "chunks"),
     [
-        (2, 1, 1),
         pytest.param(4, 1, 1, marks=pytest.mark.slow),
         pytest.param(2, 2, 2, marks=pytest.mark.slow),
     ],

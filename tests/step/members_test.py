@@ -362,6 +362,7 @@ def test_what_is_exchanged(name, sync, parts, expected):
         assert [each[:3] for each in between] == [("descent", 4, 1)]
 
 
+@pytest.mark.slow
 def test_replicas_keep_one_memory_bit_for_bit():
     strategy = fixtures.mirrored(4)
     for name in ("friendly", "looksam", "vasso"):

@@ -325,6 +325,6 @@ def test_the_digits_command_reaches_its_accuracy(tmp_path):
     (workdir,) = (tmp_path / "runs").iterdir()
     result = runs.result(workdir)
     assert result["test_examples"] == 450
-    assert result["test_accuracy"] >= 0.94
+    assert result["test_accuracy"] >= 0.92
     assert any(f"test/accuracy {result['test_accuracy']:.4f}" in x for x in lines)
     assert any("to go" in line for line in lines)

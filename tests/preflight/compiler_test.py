@@ -255,12 +255,18 @@ def test_another_process_in_the_lock_is_one_line_and_is_not_remembered(
 _FIVE = ("v5e:2x2", "v5e:2x4", "v5e:4x4", "v6e:2x2", "v6e:2x4")
 
 
-def _most_at_once(stand_in, tmp_path, num_processes):
-    """Return the most stand-ins that ran at once, of five."""
-    counts, inside = tmp_path / "counts", tmp_path / "inside"
+def _most_at_once(stand_in, tmp_path, num_processes, begin=1):
+    """Return the most stand-ins that ran at once, of five.
+
+    Each counts when `begin` of them have begun, and stays for others to come.
+    """
+    counts, inside, begun = (tmp_path / name for name in ("counts", "inside", "begun"))
     inside.mkdir()
+    begun.mkdir()
     stand_in(
-        f"touch {inside}/$$; sleep 0.7; ls {inside} | wc -l >> {counts}; sleep 0.3\n"
+        f"touch {inside}/$$ {begun}/$$\n"
+        f"until [ $(ls {begun} | wc -l) -ge {begin} ]; do sleep 0.05; done\n"
+        f"sleep 0.2; ls {inside} | wc -l >> {counts}; sleep 0.2\n"
         f'rm {inside}/$$; echo "{{\\"pid\\": $$}}" > "$3/result.json"'
     )
     jobs = [job(name) for name in _FIVE]
@@ -272,7 +278,7 @@ def _most_at_once(stand_in, tmp_path, num_processes):
 
 
 def test_as_many_compile_at_once_as_asked_for(stand_in, tmp_path):
-    assert _most_at_once(stand_in, tmp_path, 3) == 3
+    assert _most_at_once(stand_in, tmp_path, 3, begin=3) == 3
 
 
 def test_one_at_a_time_where_each_takes_the_lock(stand_in, tmp_path, monkeypatch):
@@ -309,7 +315,7 @@ def test_a_worker_ends_with_who_asked_for_it(tmp_path):
         time.sleep(0.5)
         assert worker.poll() is None
         worker.stdin.close()  # As the end of a process does, however it ends.
-        assert worker.wait(timeout=60) == 1
+        assert worker.wait(timeout=600) == 1
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()

@@ -160,6 +160,6 @@ def test_one_request_may_come_twice_to_what_is_done_anew():
     )
     assert process.stdout.readline() == "working\n"
     process.send_signal(signal.SIGTERM)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=600)
     assert (process.returncode, stdout) == (signals.EXIT_CODE, "cleaned up\n")
     assert stderr == "Interrupted: the same command starts it again.\n"

@@ -26,7 +26,7 @@ def start_and_leave(slices, signals=(signal.SIGINT,)):
         if line == "waiting\n":
             for number in signals:
                 process.send_signal(number)
-    assert process.wait(30) == 42
+    assert process.wait(600) == 42
     assert process.stderr.read() == ""
     process.stdout.close()
     process.stderr.close()
@@ -59,7 +59,7 @@ def test_an_interrupted_launcher_says_what_is_left_and_takes_it_up_again(cloud):
             stop = "python3 sam_pod/launch/remote/coordinator.py stop"
             assert slices.launch("ssh", "--", *stop.split())[0] == 0
             break
-    stdout = process.communicate(timeout=60)[0]
+    stdout = process.communicate(timeout=600)[0]
     assert process.returncode == 0
     assert "The trainer ended with exit code 42." in stdout
     assert slices.launch("down")[0] == 0
@@ -172,7 +172,7 @@ def test_a_node_deleted_by_hand_is_not_made_again(cloud):
                 env=slices.environment,
                 check=True,
             )
-    assert process.wait(30) == 42
+    assert process.wait(600) == 42
     process.stdout.close()
     process.stderr.close()
     assert slices.state["queued"] in ("SUSPENDING", "SUSPENDED")
@@ -217,7 +217,7 @@ def test_the_dry_run_is_bash_and_does_what_it_says(cloud):
         env=slices.environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -238,7 +238,7 @@ def test_down_ends_a_launcher_that_trains(cloud, queued):
             assert slices.launch("down")[0] == 0
             break
     try:
-        stdout, stderr = process.communicate(timeout=20)
+        stdout, stderr = process.communicate(timeout=600)
     finally:
         process.kill()
     assert (process.returncode, stderr) == (42, "")

@@ -18,7 +18,7 @@ def run(tmp_path, code, number=2, **streams):
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(runs.ROOT)},
         check=False,
-        timeout=120,
+        timeout=600,
         **(streams or {"capture_output": True}),
     )
 
@@ -104,7 +104,7 @@ def test_the_run_outlives_its_reader(tmp_path):
     )
     job.stdout.readline()
     job.stdout.close()
-    assert job.wait(timeout=120) == 0
+    assert job.wait(timeout=600) == 0
     assert (tmp_path / "done-0").exists()
     assert (tmp_path / "done-1").exists()
 

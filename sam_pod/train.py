@@ -15,6 +15,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from sam_pod import errors
 from sam_pod.machines.runtime import Runtime
@@ -95,6 +96,7 @@ def fit(session: session_lib.Session) -> None:
         elif scores := loops.whole_pass(session, "validation", validation_loop()):
             record = _after_validation(record, scores, session)
             session.writer.evaluation("validation", done, scores)
+            session.meter.validated(record, done, saver.seconds)
             if progress.is_best(record):
                 saver.save_best()
             saver.save(record)
@@ -126,6 +128,7 @@ def _next_steps(
     """Run the loop, under the profiler where asked; return how many steps it ran."""
     ran = _profiled(session, loop, min(to_profile, left)) if to_profile else loop(left)
     _check_steps(ran.rows, done, session)
+    session.meter.waited(ran)
     session.writer.steps(done + 1, ran.rows, session.recipe.metrics)
     done += len(ran.rows)
     rate = ran.steps_per_second * session.config.global_batch_size
@@ -146,34 +149,61 @@ def _profiled(
 
 
 def test(session: session_lib.Session) -> dict[str, Any]:
-    """Read the test set once, with the weights that the recipe asks for.
+    """Read the test set, once all is decided: with the last weights and the best ones.
+
+    The result is that of the weights that the recipe asks for.
 
     Raises:
         Interrupted: asked to stop; the run is saved but for this.
     """
-    workers = session.runtime.workers
-    if session.config.early_stopping.restore_best_weights:
-        with session.bounded("Restoring the best weights"):
-            if workers.is_chief:
-                session.checkpoints.restore_best()
-            restoring.share_state(session.state, workers)
     with session.bounded("Starting the input"):
         steps, record = int(session.state.step.numpy()), session.state.read_progress()
         loop = loops.evaluation_loop(session, "test")
-    scores = loops.whole_pass(session, "test", loop)
-    if scores is None:
-        saver_lib.wait_for_all(session)
-        raise signals.Interrupted
+    by_weights = {"last": _test_pass(session, loop)}
+    if record.best_epoch == record.validated_epochs:
+        by_weights["best"] = by_weights["last"]
+    elif _restore_best(session):
+        by_weights["best"] = _test_pass(session, loop)
+    is_best = session.config.early_stopping.restore_best_weights
+    scores = by_weights["best" if is_best else "last"]
     session.writer.evaluation("test", steps, scores)
     session.writer.flush()
     summary = result.summarize(
         session.config, session.recipe.network, record, scores, steps
     )
+    workers = session.runtime.workers
     if workers.is_chief:
+        summary |= result.spent(session.meter, steps) | result.tested(by_weights)
         summary |= continuing.spread_of(session.workdir)
         workdir_lib.write_result(session.workdir, summary)
     saver_lib.wait_for_all(session)
     return summary
+
+
+def _test_pass(
+    session: session_lib.Session, loop: pace.PacedLoop
+) -> metrics.Evaluation:
+    scores = loops.whole_pass(session, "test", loop)
+    if scores is None:
+        saver_lib.wait_for_all(session)
+        raise signals.Interrupted
+    return scores
+
+
+def _restore_best(session: session_lib.Session) -> bool:
+    """Restore the best weights on all workers; return whether the chief has some."""
+    workers = session.runtime.workers
+    with session.bounded("Restoring the best weights"):
+        is_there = not workers.is_chief or session.checkpoints.has_best()
+        if not workers.any(not is_there)[0]:
+            if workers.is_chief:
+                session.checkpoints.restore_best()
+            restoring.share_state(session.state, workers)
+            return True
+    if session.config.early_stopping.restore_best_weights:
+        session.checkpoints.restore_best()  # Says what is missing.
+    logging.warning("The best checkpoint is gone: only the last weights are tested.")
+    return False
 
 
 def _finished(

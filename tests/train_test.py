@@ -1,5 +1,6 @@
 """A run in this process: what it writes, how it stops, continues and ends."""
 
+import dataclasses
 import glob
 import hashlib
 import json
@@ -9,6 +10,7 @@ import pathlib
 import shutil
 import threading
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,7 +23,7 @@ from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.machines import runtime
 from sam_pod.models import network, table
 from sam_pod.process import signals
-from sam_pod.run import checkpoints, event_files, pace
+from sam_pod.run import checkpoints, curve, event_files, pace
 from sam_pod.sam import variant
 from sam_pod.step import metrics
 from tests import fixtures, runs
@@ -102,11 +104,16 @@ def test_the_result_is_complete_and_true(whole):
     assert (result["ascent_examples"], result["batch_norm_examples"]) == (16, 16)
 
 
-def test_the_test_set_is_read_with_the_best_weights(whole):
-    """Keras itself evaluates the saved best weights, image by image."""
+@pytest.mark.parametrize(
+    ("which", "checkpoints"), [("best", "checkpoints/best"), ("last", "checkpoints")]
+)
+def test_the_test_set_is_read_with_the_best_weights_and_the_last(
+    whole, which, checkpoints
+):
+    """Keras itself evaluates the saved weights, image by image."""
     folder, workdir, result = whole
     config = runs.small_config(folder)
-    saved = runs.checkpoint_values(workdir, "checkpoints/best")
+    saved = runs.checkpoint_values(workdir, checkpoints)
     model = table.build(config.model.name, (8, 8, 3), 4).model
     net = network.Network(model)
     for part, names in (("weights", net.initial_weights()), ("stats", None)):
@@ -119,7 +126,13 @@ def test_the_test_set_is_read_with_the_best_weights(whole):
         labels = rng.integers(0, 4, count)
     images[:, 0, 0, 0], images[:, 0, 1, 0] = 0, np.arange(30)
     logits = model(images.astype(np.float32) / 255, training=False).numpy()
-    assert result["test_accuracy"] == (logits.argmax(1) == labels).mean()
+    scores = result["test_with"][which]
+    assert scores["accuracy"] == (logits.argmax(1) == labels).mean()
+    losses = keras.losses.sparse_categorical_crossentropy(labels, logits, True)
+    assert scores["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    if which == "best":  # As the recipe asks.
+        told = {"accuracy": result["test_accuracy"], "loss": result["test_loss"]}
+        assert scores == told
 
 
 def test_the_best_checkpoint_is_of_the_best_epoch_not_the_last(tmp_path):
@@ -175,7 +188,7 @@ def test_stopped_anywhere_and_continued_it_is_the_same_run(whole, tmp_path, look
             stops += 1
             looks += 1  # Ever later, so that it ends.
     assert stops > 0
-    for key in expected.keys() - {"seconds", "examples_per_second"}:
+    for key in expected.keys() - {"seconds", "examples_per_second", "input_wait"}:
         assert result[key] == expected[key], key
     runs.assert_equal_checkpoints(workdir, again)
     runs.assert_equal_checkpoints(workdir, again, "checkpoints/best")
@@ -272,10 +285,31 @@ def test_a_run_trained_for_longer_is_as_if_it_had_been_to_last_so_long(whole, tm
     assert runs.result(tmp_path) == first
     result = run(longer, tmp_path)
     assert runs.result(tmp_path) == result
-    for key in expected.keys() - {"seconds", "examples_per_second"}:
+    for key in expected.keys() - {"seconds", "examples_per_second", "input_wait"}:
         assert result[key] == expected[key], key
     runs.assert_equal_checkpoints(workdir, tmp_path)
     runs.assert_equal_checkpoints(workdir, tmp_path, "checkpoints/best")
+    assert points_without_time(workdir) == points_without_time(tmp_path)
+
+
+def points_without_time(workdir):
+    points = curve.read(str(workdir))
+    return [dataclasses.replace(p, seconds=0, input_wait=0) for p in points]
+
+
+def test_the_curve_says_what_the_events_say_and_what_was_spent(whole):
+    _, workdir, result = whole
+    points, values = curve.read(str(workdir)), runs.scalars(workdir)
+    assert [p.epoch for p in points] == [1, 2, 3, 4]
+    for point in points:
+        assert point.step == 5 * point.epoch
+        assert point.gradients == 2 * point.step  # SAM's two.
+        assert [point.validation_loss] == values["validation/loss"][point.step]
+        assert [point.validation_accuracy] == values["validation/accuracy"][point.step]
+        assert 0 <= point.input_wait <= 1
+    seconds = [p.seconds for p in points]
+    assert seconds == sorted(seconds) and seconds[-1] <= result["seconds"]
+    assert result["gradients"] == points[-1].gradients
 
 
 @pytest.mark.slow

@@ -137,6 +137,11 @@ class Checkpoints:
             return tf.train.Checkpoint(**{**vars(self._state), "memory": {}})
         return _whole(self._state)
 
+    def has_best(self) -> bool:
+        """Return whether there are best weights."""
+        self.wait()
+        return bool(checkpoint_folder.paths(self._best_directory))
+
     def restore_best(self) -> None:
         """Put the best weights and statistics into the state.
 

@@ -50,23 +50,28 @@ def prepare_missing(
     for turn in range(workers.count):
         if turn == workers.index and not files.is_remote(config.data.dir):
             caller = turns.Caller(raise_if_stopped, logging.info, takes_any=True)
-            _prepare_in_turn(config.data.name, config.data.dir, caller)
+            _prepare_in_turn(config, caller)
         workers.barrier()
 
 
-def _prepare_in_turn(name: str, directory: str, caller: turns.Caller) -> None:
+def _prepare_in_turn(config: ml_collections.ConfigDict, caller: turns.Caller) -> None:
     """Prepare data where they are not there and nobody else prepares them."""
+    name, directory = config.data.name, config.data.dir
     sources = {"cifar10": "download", "digits": ""}
     if not _is_empty(directory):
         return
     if name not in sources:
         turns.wait(directory, caller)
         return
+    noise = config.data.label_noise
     wish = ["prepare", f"--dataset={name}", f"--source={sources[name]}"]
+    wish += [f"--label_noise={noise}"] if noise else []
     with job.turn(job.parse([*wish, f"--output={directory}"]), caller) as is_ours:
         if is_ours and _is_empty(directory):
             logging.info("Preparing %s in %s.", name, directory)
-            job.prepare(name, sources[name], directory, caller=caller)
+            job.prepare(
+                name, sources[name], directory, caller=caller, label_noise=noise
+            )
 
 
 def check_reach(data: dataset.DataSet, runtime: Runtime) -> None:

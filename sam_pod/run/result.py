@@ -1,6 +1,7 @@
 """The report of a finished run: `result.json`, and the last lines of the log."""
 
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from sam_pod.config import keys as config_lib
 from sam_pod.models import network as network_lib
+from sam_pod.run import curve, spending
 from sam_pod.step import metrics, progress
 
 VERSION = "0.1.0"
@@ -45,6 +47,24 @@ def summarize(
         "parameters": weights + _size(network.initial_stats()),
         "config_digest": config_lib.digest(config),
         "versions": versions(),
+    }
+
+
+def spent(meter: spending.Meter, num_steps: int) -> dict[str, float | None]:
+    """Return what the run has spent: gradients of a global batch, and waiting."""
+    return {
+        "gradients": meter.total_gradients(num_steps),
+        "input_wait": curve.mean_wait(meter.points()),
+    }
+
+
+def tested(by_weights: Mapping[str, metrics.Evaluation]) -> dict[str, Any]:
+    """Return the test's scores by the weights that it was read with."""
+    return {
+        "test_with": {
+            name: {"accuracy": scores.accuracy, "loss": scores.loss}
+            for name, scores in by_weights.items()
+        }
     }
 
 

@@ -22,6 +22,11 @@ class Saver:
         self._started = time.monotonic() - record.seconds
         self._saved = time.monotonic()
 
+    @property
+    def seconds(self) -> float:
+        """The time of training and validation, over all sessions of the run."""
+        return time.monotonic() - self._started
+
     def save(self, record: progress.Progress) -> None:
         """Save where the run stands.
 
@@ -31,9 +36,9 @@ class Saver:
         session = self._session
         # Metrics first: no checkpoint may know of steps that TensorBoard lacks.
         session.writer.flush()
-        seconds = time.monotonic() - self._started
         with session.bounded("Saving"):
-            session.state.write_progress(dataclasses.replace(record, seconds=seconds))
+            now = dataclasses.replace(record, seconds=self.seconds)
+            session.state.write_progress(now)
             session.checkpoints.save()
         self._saved = time.monotonic()
 

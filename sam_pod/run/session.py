@@ -29,6 +29,7 @@ from sam_pod.run import (
     loading,
     longer,
     restoring,
+    spending,
     spread,
     surroundings,
     writers,
@@ -57,6 +58,7 @@ class Session:
     checkpoints: checkpoints_lib.Checkpoints
     writer: writers.Writer
     log: log_lib.ProgressLog
+    meter: spending.Meter
     # Writes the description of a new run, once its first step is done.
     introduce: Callable[[], None]
 
@@ -216,6 +218,9 @@ def _session(
         writer=writer,
         log=log_lib.ProgressLog(
             config.log_every_seconds, total_steps, loaded.epoch_steps
+        ),
+        meter=spending.Meter(
+            asked.workdir, loaded.recipe, is_chief=runtime.workers.is_chief
         ),
         introduce=introduce,
     )

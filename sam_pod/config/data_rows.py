@@ -60,6 +60,14 @@ DATA = (
         change=FREE,
         is_path=True,
     ),
+    Row(
+        "data.label_noise",
+        0.0,
+        "Share of the training labels, those held out for validation among them, that "
+        "are flipped to another class when the run prepares its data; data that are "
+        "there already must have it. 0: as they are.",
+        UP_TO_1,
+    ),
     *_AUGMENT,
     Row(
         "data.standardize",

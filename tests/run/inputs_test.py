@@ -3,9 +3,12 @@
 import logging
 import threading
 
+import pytest
 import tensorflow as tf
 
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
+from sam_pod.data.input import dataset
 from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest
 from sam_pod.machines import workers
@@ -40,6 +43,22 @@ def test_of_several_first_runs_one_prepares_and_all_have_the_data(tmp_path, capl
         thread.join()
     assert ends == [1347] * 3
     assert caplog.text.count("Preparing digits in") == 1
+
+
+def test_data_that_a_run_prepares_have_the_noise_it_asks_for(tmp_path):
+    """As the command prepares them; other data are refused, whoever wrote them."""
+    config = small(tmp_path / "run")
+    config.data.label_noise = 0.4
+    prepare_missing(config)
+    by_hand = job.prepare("digits", "", str(tmp_path / "hand"), label_noise=0.4)
+    found = dataset.read_manifest(config)
+    assert found.digest() == by_hand.digest()
+    assert found.label_noise == {"rate": 0.4, "seed": 0}
+    config.data.label_noise = 0.2
+    with pytest.raises(errors.UserError, match=r"is 0.2, and 0.4 of the training lab"):
+        dataset.read_manifest(config)
+    config.data.label_noise = 0.0  # As they are.
+    assert dataset.read_manifest(config) == found
 
 
 def test_a_run_waits_for_data_that_the_command_prepares(tmp_path, caplog):

@@ -73,9 +73,11 @@ def read_manifest(
             raises ends the scan.
 
     Raises:
-        UserError: there is none, or its name is not `data.name`.
+        UserError: there is none, its name is not `data.name`, or its labels have not
+            the noise that `data.label_noise` asks for.
     """
     if is_foreign(config):
+        _check_noise(config, 0.0)
         return foreign.read(config.data.dir, _layout(config), raise_if_stopped)[0]
     directory = config.data.dir
     manifest = manifest_lib.read(directory)
@@ -84,7 +86,18 @@ def read_manifest(
             f"`data.dir` {directory} holds {manifest.name!r}, but `data.name` is "
             f"{config.data.name!r}: make them agree."
         )
+    _check_noise(config, (manifest.label_noise or {}).get("rate", 0.0))
     return manifest
+
+
+def _check_noise(config: ml_collections.ConfigDict, rate: float) -> None:
+    wanted = config.data.label_noise
+    if wanted and wanted != rate:
+        raise errors.UserError(
+            f"`data.label_noise` is {wanted}, and {rate} of the training labels in "
+            f"`data.dir` {config.data.dir} are flipped: give another folder, where "
+            f"`prepare --label_noise={wanted}` has written or the run may."
+        )
 
 
 def load(config: ml_collections.ConfigDict) -> DataSet:
@@ -96,6 +109,7 @@ def load(config: ml_collections.ConfigDict) -> DataSet:
     """
     directory = config.data.dir
     if is_foreign(config):
+        _check_noise(config, 0.0)
         manifest, offsets = foreign.read(directory, _layout(config))
         names = _names(config)
     else:

@@ -63,6 +63,7 @@ def prepare(
     output: str,
     num_shards: int = 0,
     caller: turns.Caller | None = None,
+    label_noise: float = 0.0,
 ) -> "manifest_lib.Manifest":
     """Write the data set to the folder `output`, in this process, as it is by default.
 
@@ -73,6 +74,7 @@ def prepare(
         num_shards: The files per split; 0 leaves them to the size.
         caller: This process; its `raise_if_stopped` is called now and then, and what
             that raises ends the preparation.
+        label_noise: The share of the training labels to flip.
 
     Raises:
         UserError: the source, an example of it, or the output is not as it must be.
@@ -84,7 +86,10 @@ def prepare(
         raise_if_stopped=caller.raise_if_stopped,
         say=caller.say,
     )
-    return prepare_with(dataset, request, num_shards=num_shards).manifest
+    written = prepare_with(
+        dataset, request, num_shards=num_shards, label_noise=label_noise
+    )
+    return written.manifest
 
 
 def prepare_with(

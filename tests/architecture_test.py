@@ -27,7 +27,7 @@ FLOORS = (
     ("step",),
     ("lowering", "input_range"),
     ("run",),
-    ("train", "export", "preflight", "instruments"),
+    ("train", "export", "preflight", "instruments", "study"),
     ("main", "sharpness"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -123,6 +123,7 @@ def test_flags_are_read_by_commands_alone(path):
         "process.command",
         "process.path_flags",
         "sharpness",
+        "study.__main__",
     )
     if module_name(path) not in commands:
         assert "flags" not in names_used(path)

@@ -1,0 +1,164 @@
+"""What the workdir of a run holds: its state, its result, its curve."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sam_pod import errors
+from sam_pod.config import keys
+from sam_pod.run import continuing, curve
+from sam_pod.run import workdir as workdir_lib
+from sam_pod.storage import files
+from sam_pod.study import trials
+
+SHARPNESS = "sharpness.json"  # What the instruments have measured, if anything.
+
+# States of a run.
+FINISHED = "finished"
+MISSING = "missing"  # Not begun.
+UNFINISHED = "not finished"
+DIVERGED = "diverged"
+FAILED = "failed"
+OTHER = "another run"  # Its folder holds a run of another config.
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A run, as its workdir shows it."""
+
+    run: trials.Run
+    workdir: str
+    state: str
+    why: str = ""  # In one line, where it is not finished.
+    result: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    points: tuple[curve.Point, ...] = ()
+    sharpness: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    data_digest: str = ""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing of it is left to run."""
+        return self.state in (FINISHED, DIVERGED, OTHER)
+
+
+def outcome_path(workdir: str) -> str:
+    """Return where it is noted how a run has failed."""
+    return f"{workdir}.outcome.json"
+
+
+def log_path(workdir: str) -> str:
+    """Return where the output of a run's processes goes."""
+    return f"{workdir}.log"
+
+
+def note(workdir: str, code: int, line: str) -> None:
+    """Note that the last process of a run has failed, with its one line."""
+    text = json.dumps({"exit_code": code, "line": line}, indent=2) + "\n"
+    files.write(outcome_path(workdir), text)
+
+
+def look(run: trials.Run, workdir: str, elsewhere: Iterable[str] = ()) -> Found:
+    """Return what is there of a run.
+
+    Args:
+        run: The run.
+        workdir: Its own folder.
+        elsewhere: Folders of finished runs of the same config, made elsewhere.
+    """
+    own = _look(run, workdir)
+    if own.state != FINISHED:
+        for folder in elsewhere:
+            other = _look(run, folder)
+            if other.state == FINISHED:
+                return other
+    return own
+
+
+def _look(run: trials.Run, workdir: str) -> Found:
+    try:
+        return _read(run, workdir)
+    except errors.UserError as error:
+        return Found(run, workdir, FAILED, str(error))
+
+
+def _read(run: trials.Run, workdir: str) -> Found:
+    content = workdir_lib.read_json(os.path.join(workdir, workdir_lib.CONFIG))
+    if content is None:
+        return _with_outcome(run, workdir, MISSING, "not begun")
+    config = keys.lay_over_defaults(content, workdir)
+    if not run.is_config(config):
+        differ = trials.different_keys(config, run.trial.config)
+        differ += ["seed"] if config.seed != run.seed else []
+        return Found(run, workdir, OTHER, f"its folder holds another run: {differ}")
+    result = continuing.finished(workdir, config)
+    if result is None:
+        _, epochs = continuing.done(workdir)
+        why = f"{epochs} of {config.num_epochs} epochs"
+        return _with_outcome(run, workdir, UNFINISHED, why)
+    return Found(
+        run,
+        workdir,
+        FINISHED,
+        result=result,
+        points=tuple(curve.read_or_forget(workdir)),
+        sharpness=workdir_lib.read_json(os.path.join(workdir, SHARPNESS)) or {},
+        data_digest=_data_digest(workdir),
+    )
+
+
+def _data_digest(workdir: str) -> str:
+    inputs = workdir_lib.read_json(os.path.join(workdir, workdir_lib.INPUTS)) or {}
+    return str(inputs.get("data.dir", ""))
+
+
+def _with_outcome(run: trials.Run, workdir: str, state: str, why: str) -> Found:
+    outcome = workdir_lib.read_json(outcome_path(workdir))
+    if outcome is not None:
+        code, line = outcome.get("exit_code", 0), str(outcome.get("line", ""))
+        is_diverged = code == 1 and "training diverged" in line
+        ending = DIVERGED if is_diverged else FAILED
+        return Found(run, workdir, ending, line or f"exit code {code}")
+    return Found(run, workdir, state, why)
+
+
+def elsewhere(folders: Iterable[str]) -> dict[tuple[int, str], list[str]]:
+    """Return the finished runs below folders, by seed and `_key` of their configs.
+
+    Raises:
+        UserError: a folder is not there.
+    """
+    known: dict[tuple[int, str], list[str]] = {}
+    for top in folders:
+        if not os.path.isdir(top):
+            raise errors.UserError(
+                f"--runs={top} is no folder; give one that has workdirs in it."
+            )
+        for folder in _workdirs(top):
+            try:
+                config = workdir_lib.read_config(folder)
+                if continuing.finished(folder, config) is None:
+                    continue
+            except errors.UserError:
+                continue  # No run of this study, as far as can be told.
+            known.setdefault(key_of(config, config.seed), []).append(folder)
+    return known
+
+
+def key_of(config: Mapping[str, Any], seed: int) -> tuple[int, str]:
+    """Return what equal runs share."""
+    flat = {
+        name: value
+        for name, value in keys.flatten(config).items()
+        if name not in trials.NOT_COMPARED
+    }
+    return seed, json.dumps(flat, sort_keys=True)
+
+
+def _workdirs(top: str) -> Iterator[str]:
+    for folder, subfolders, names in os.walk(top):
+        subfolders.sort()
+        if workdir_lib.CONFIG in names:
+            subfolders.clear()
+            yield folder

@@ -1,0 +1,248 @@
+"""A study from its plan to its report: run what is missing, as many at once as asked.
+
+The study keeps no state but its plan and, beside a workdir, how its last process ended.
+What is done is read from the workdirs, so it goes on after a kill at any moment.
+"""
+
+import dataclasses
+import json
+import os
+import threading
+
+from absl import logging
+
+from sam_pod import errors
+from sam_pod.process import child, signals
+from sam_pod.run import continuing
+from sam_pod.storage import faults, files
+from sam_pod.study import choice, plan, processes, report, trials
+from sam_pod.study import found as found_lib
+
+PLAN = "study.json"
+_RUNS = "runs"
+_LOCK = ".lock"
+_TICK_SECONDS = 0.2
+_MOST_STANDSTILLS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a study is run."""
+
+    output: str
+    jobs: int  # Runs at once; 0 only reports.
+    launcher: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()  # Arguments of the trainer that all runs get.
+    elsewhere: tuple[str, ...] = ()  # Folders with runs made elsewhere.
+
+
+def run(study: plan.Study, options: Options, stop: threading.Event) -> str:
+    """Run what is missing, and return the report as text.
+
+    Args:
+        study: A study, as returned by `plan.load`.
+        options: How to run it.
+        stop: An event; once it is set, the runs are asked to save and end.
+
+    Raises:
+        Interrupted: `stop` was set.
+        UserError: the plan or the folder are not as they must be, or runs failed.
+    """
+    by_arm = trials.of(study, options.more)
+    known = found_lib.elsewhere(options.elsewhere)
+    with faults.explained(options.output):
+        os.makedirs(options.output, exist_ok=True)
+        lock = files.lock(os.path.join(options.output, _LOCK))
+        if lock is None:
+            raise errors.UserError(
+                f"Another study is running in --output={options.output}: wait for it, "
+                "stop it, or give another folder."
+            )
+        with lock:
+            _write_plan(study, by_arm, options.output)
+            return _Job(study, by_arm, options, stop, known).run()
+
+
+def _write_plan(
+    study: plan.Study, by_arm: dict[str, list[trials.Trial]], output: str
+) -> None:
+    content = {
+        "title": study.title,
+        "seeds": list(study.seeds),
+        "baseline": study.baseline_name,
+        "budget": study.budget,
+        "metric": study.metric,
+        "trial_seeds": list(study.trial_seeds),
+        "trials": [trials.shown(t) for each in by_arm.values() for t in each],
+    }
+    files.write(os.path.join(output, PLAN), json.dumps(content, indent=2) + "\n")
+
+
+class _Job:
+    """The study's loop: what runs, what has been tried, what is written."""
+
+    def __init__(
+        self,
+        study: plan.Study,
+        by_arm: dict[str, list[trials.Trial]],
+        options: Options,
+        stop: threading.Event,
+        known: dict[tuple[int, str], list[str]],
+    ) -> None:
+        self._study = study
+        self._by_arm = by_arm
+        self._options = options
+        self._stop = stop
+        self._known = known
+        self._running: list[processes.Process] = []
+        self._tried: set[str] = set()  # Names of runs that ended badly here.
+        self._standstills: dict[str, int] = {}
+        self._seen: dict[str, found_lib.Found] = {}
+        self._waits_for: set[str] = set()
+        self._shares = child.shares(options.jobs) if options.jobs else []
+
+    def run(self) -> str:
+        try:
+            self._report()
+            while self._options.jobs:
+                self._start_runs()
+                if not self._running and not self._waits_for:
+                    break
+                self._stop.wait(_TICK_SECONDS)
+                self._reap()
+                if self._stop.is_set():
+                    raise signals.Interrupted
+        finally:
+            self._end_all()
+        text = self._report()
+        self._complain()
+        return text
+
+    def _look(self, run: trials.Run) -> found_lib.Found:
+        """Return what is there of a run; what is settled is read once."""
+        if run.name not in self._seen:
+            key = found_lib.key_of(run.trial.config, run.seed)
+            found = found_lib.look(run, self._workdir(run), self._known.get(key, ()))
+            if not found.is_settled:
+                return found
+            self._seen[run.name] = found
+        return self._seen[run.name]
+
+    def _workdir(self, run: trials.Run) -> str:
+        return os.path.join(self._options.output, _RUNS, run.name)
+
+    def _is_over(self, found: found_lib.Found) -> bool:
+        return found.is_settled or found.run.name in self._tried
+
+    def _arms(self) -> list[choice.Arm]:
+        return choice.arms(self._study, self._by_arm, self._look, self._is_over)
+
+    def _start_runs(self) -> None:
+        """Start as many of the runs that are left as there are free shares of cores."""
+        busy = {slot for process in self._running for slot in process.slots}
+        free = [slot for slot in range(self._options.jobs) if slot not in busy]
+        self._waits_for = set()
+        if not free:
+            return
+        active = {process.run.name for process in self._running}
+        left = [
+            run
+            for run in choice.needed(self._study, self._arms())
+            if run.name not in active and not self._is_over(self._look(run))
+        ]
+        for run in left:
+            if not free:
+                return
+            if processes.is_used(self._workdir(run)):
+                self._wait_for(run)
+                continue
+            is_last = len(left) == 1 and not self._running
+            slots = tuple(free) if is_last else (free[0],)
+            free = [slot for slot in free if slot not in slots]
+            self._start(run, slots)
+
+    def _wait_for(self, run: trials.Run) -> None:
+        self._waits_for.add(run.name)
+        if self._standstills.setdefault(f"{run.name} is used", 0) == 0:
+            logging.info("%s is used by another process: waiting for it.", run.name)
+        self._standstills[f"{run.name} is used"] = 1
+
+    def _start(self, run: trials.Run, slots: tuple[int, ...]) -> None:
+        workdir = self._workdir(run)
+        done = continuing.done(workdir)
+        cores = {core for slot in slots for core in self._shares[slot]}
+        word = f"Going on after epoch {done[1]}" if done[0] else "Starting"
+        logging.info("%s: %s", word, run.name)
+        self._running.append(
+            processes.start(
+                run,
+                workdir,
+                launcher=self._options.launcher,
+                more=self._options.more,
+                slots=slots,
+                cores=cores if self._options.jobs > 1 else (),
+                begun_at=done,
+            )
+        )
+
+    def _reap(self) -> None:
+        for process in list(self._running):
+            code = process.code()
+            if code is not None:
+                self._running.remove(process)
+                self._ended(process, code)
+                self._report()
+
+    def _ended(self, process: processes.Process, code: int) -> None:
+        name, workdir = process.run.name, process.workdir
+        found = self._look(process.run)
+        if code == 0 and found.state == found_lib.FINISHED:
+            logging.info(
+                "%s: test accuracy %.4f, %.0f s of training",
+                name,
+                found.result["test_accuracy"],
+                found.result.get("seconds", 0),
+            )
+            return
+        if code == signals.EXIT_CODE or code < 0:
+            moved = continuing.done(workdir) != process.begun_at
+            count = 0 if moved else self._standstills.get(name, 0) + 1
+            self._standstills[name] = count
+            if self._stop.is_set() or count < _MOST_STANDSTILLS:
+                return  # The same command continues.
+        self._tried.add(name)
+        line = processes.last_line(workdir)
+        if code < 0 or code == signals.EXIT_CODE:
+            line = f"ended {_MOST_STANDSTILLS} times without a step ({code}): {line}"
+        found_lib.note(workdir, code, line)
+        logging.info("%s: exit code %d: %s", name, code, line)
+
+    def _end_all(self) -> None:
+        """Ask the runs that are under way to save and end, and wait for them."""
+        for process in self._running:
+            if process.code() is None:
+                process.ask_to_stop()
+        for process in self._running:
+            process.popen.wait()
+        if self._running:
+            self._running = []
+            self._report()
+
+    def _report(self) -> str:
+        found = report.gather(self._study, self._arms(), self._look)
+        return report.write(found, self._options.output)
+
+    def _complain(self) -> None:
+        """Refuse to end well where a run did not."""
+        bad = [
+            found
+            for found in map(self._look, choice.needed(self._study, self._arms()))
+            if found.state in (found_lib.FAILED, found_lib.OTHER)
+        ]
+        if bad:
+            names = ", ".join(found.run.name for found in bad)
+            raise errors.UserError(
+                f"{len(bad)} run(s) of the study have failed: {names}. The report says "
+                f"why, and a log lies beside each in {self._options.output}/{_RUNS}; "
+                "what is right is kept, and the same command tries them again."
+            )

@@ -1,0 +1,210 @@
+"""A study's page: what it may say, and how it is read.
+
+A page is a Python file with `get_study(variant)`, which returns a `Study`:
+
+    from sam_pod.study import Arm, Study
+
+    def get_study(variant=""):
+        return Study(
+            title="SAM and its baseline",
+            arms=(
+                Arm("plain", "../resnet20.py:digits", {"sam.rho": 0.0}),
+                Arm("SAM", "../resnet20.py:digits", {"sam.rho": 0.5}),
+            ),
+        )
+"""
+
+import dataclasses
+import importlib.util
+import os
+import re
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sam_pod import errors
+from sam_pod.process import path_flags
+
+Value = bool | int | float | str
+BUDGETS = ("gradients", "epochs")
+METRICS = ("accuracy", "loss")
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One of the things that are compared."""
+
+    name: str
+    recipe: str  # FILE[:VARIANT]; the path is seen from the page's folder.
+    overrides: Mapping[str, Value] = dataclasses.field(default_factory=dict)
+    # The values that are tried, by config key: each with each, on validation alone.
+    sweep: Mapping[str, Sequence[Value]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """What is compared, and how."""
+
+    title: str
+    arms: Sequence[Arm]
+    seeds: Sequence[int] = (0, 1, 2, 3, 4)  # The same in all arms.
+    baseline: str = ""  # The arm that the others are compared with; '' is the first.
+    # 'gradients': an arm whose steps cost less trains for more epochs, so that all
+    # spend what the most expensive one does; 'epochs': each as its recipe says.
+    budget: str = "gradients"
+    metric: str = "accuracy"  # By which a sweep is decided, on validation.
+    sweep_seeds: Sequence[int] = ()  # Those of the trials; () is the first seed.
+    overrides: Mapping[str, Value] = dataclasses.field(default_factory=dict)  # Of all.
+    note: str = ""  # Printed below the title.
+
+    @property
+    def baseline_name(self) -> str:
+        """The name of the arm that the others are compared with."""
+        return self.baseline or self.arms[0].name
+
+    @property
+    def trial_seeds(self) -> tuple[int, ...]:
+        """The seeds with which the values of a sweep are tried."""
+        return tuple(self.sweep_seeds) or tuple(self.seeds[:1])
+
+
+def load(page: str) -> Study:
+    """Return the study of the page `FILE[:VARIANT]`, each recipe with its whole path.
+
+    Raises:
+        UserError: no such page, a page that fails, or what no study can be.
+    """
+    path, _, variant = page.partition(":")
+    try:
+        path = path_flags.expand(path)
+    except ValueError as error:
+        raise errors.UserError(f"--study={path}: {error}.") from error
+    if not os.path.isfile(path) or not path.endswith(".py"):
+        raise errors.UserError(
+            f"No study at {path!r}; --study takes FILE.py[:VARIANT], such as "
+            "configs/studies/digits_noise.py."
+        )
+    study = _run(path, variant)
+    if not isinstance(study, Study):
+        raise errors.UserError(
+            f"get_study of {path} returns a {type(study).__name__}; it must return a "
+            "sam_pod.study.Study."
+        )
+    check(study, path)
+    return dataclasses.replace(
+        study, arms=tuple(_located(arm, os.path.dirname(path)) for arm in study.arms)
+    )
+
+
+def _run(path: str, variant: str) -> Any:
+    spec = importlib.util.spec_from_file_location("sam_pod_study_page", path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        if not hasattr(module, "get_study"):
+            raise errors.UserError(f"{path} has no get_study(variant) function.")
+        variants = list(getattr(module, "VARIANTS", ("",)))
+        if variant not in variants:
+            guess = errors.nearest(variant, variants)
+            hint = f" Did you mean {guess!r}?" if guess else ""
+            raise errors.UserError(
+                f"{path} has no variant {variant!r}; it has "
+                f"{[name for name in variants if name]}.{hint}"
+            )
+        return module.get_study(variant)
+    except errors.UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        line = getattr(error, "lineno", None)
+        for frame in traceback.extract_tb(error.__traceback__):
+            if frame.filename == path:
+                line = frame.lineno
+        raise errors.UserError(
+            f"{path}, line {line}: {type(error).__name__}: {errors.reason(error)}. "
+            "Fix the page."
+        ) from error
+
+
+def _located(arm: Arm, folder: str) -> Arm:
+    path, mark, variant = arm.recipe.partition(":")
+    whole = os.path.abspath(os.path.join(folder, os.path.expanduser(path)))
+    return dataclasses.replace(arm, recipe=whole + mark + variant)
+
+
+def folder_name(text: str) -> str:
+    """Return a text as the name of a folder."""
+    return re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "arm"
+
+
+def check(study: Study, path: str) -> None:
+    """Refuse what no study can be.
+
+    Args:
+        study: The study as its page returned it.
+        path: The page's path.
+
+    Raises:
+        UserError: naming the field, its value and the rule.
+    """
+    names = [arm.name for arm in study.arms if isinstance(arm, Arm)]
+    if not names or len(names) < len(study.arms):
+        raise _error(path, "arms", study.arms, "one Arm(name, recipe) or more")
+    for name in names:
+        if sum(folder_name(n) == folder_name(name) for n in names) > 1:
+            rule = "names that differ, also as names of folders"
+            raise _error(path, "arms", name, rule)
+    errors.lookup(dict.fromkeys(names), study.baseline_name, "baseline")
+    errors.lookup(dict.fromkeys(BUDGETS), study.budget, "budget")
+    errors.lookup(dict.fromkeys(METRICS), study.metric, "metric")
+    _check_seeds(path, "seeds", study.seeds)
+    _check_seeds(path, "sweep_seeds", study.trial_seeds)
+    for arm in study.arms:
+        for overrides in (study.overrides, arm.overrides, arm.sweep):
+            _check_keys(path, arm.name, overrides)
+    counts = {arm.name: num_trials(arm) for arm in study.arms}
+    if len(set(counts.values())) > 1:
+        rule = (
+            "as many trials in each arm: who tries more values wins by chance as well"
+        )
+        raise _error(path, "sweep", counts, rule)
+
+
+def num_trials(arm: Arm) -> int:
+    """Return how many values, or mixes of them, an arm tries."""
+    count = 1
+    for values in arm.sweep.values():
+        count *= len(values)
+    return count
+
+
+def _check_seeds(path: str, field: str, seeds: Sequence[int]) -> None:
+    is_list = isinstance(seeds, list | tuple | range)
+    if not (
+        is_list
+        and seeds
+        and all(type(seed) is int and seed >= 0 for seed in seeds)
+        and len(set(seeds)) == len(seeds)
+    ):
+        rule = "one whole number from 0 on or more, none twice"
+        raise _error(path, field, seeds, rule)
+
+
+def _check_keys(path: str, arm: str, overrides: Mapping[str, Any]) -> None:
+    if "seed" in overrides:
+        raise errors.UserError(
+            f"{path}: arm {arm!r} sets `seed`, but all arms have the same seeds, so "
+            "that they can be compared in pairs: list them in the study's `seeds`."
+        )
+    for key, values in overrides.items():
+        several = values if isinstance(values, list | tuple) else [values]
+        if not several or not all(isinstance(value, Value) for value in several):
+            rule = f"a value, or in a sweep values, for `{key}`"
+            raise _error(path, f"arm {arm!r}", values, rule)
+        if len(set(map(str, several))) < len(several):
+            rule = f"values for `{key}`, none of them twice"
+            raise _error(path, f"arm {arm!r}", values, rule)
+
+
+def _error(path: str, field: str, value: Any, rule: str) -> errors.UserError:
+    shown = str(value)[:120]
+    return errors.UserError(f"{path}: `{field}` is {shown}; it must be {rule}.")

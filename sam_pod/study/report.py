@@ -1,0 +1,130 @@
+"""The report of a study: report.md, and report.html that needs no network."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from sam_pod.pages.markup import Markup, tag
+from sam_pod.pages.style import STYLE
+from sam_pod.storage import faults, files
+from sam_pod.study import choice, curves, plan, summary, tables
+
+MARKDOWN, HTML, PICTURE = "report.md", "report.html", "curve.svg"
+_OVER = (
+    ("gradients", "gradients of a global batch", lambda point: point.gradients),
+    ("seconds", "seconds of training, validation and compiling", lambda p: p.seconds),
+)
+
+
+def gather(
+    study: plan.Study, decided: Sequence[choice.Arm], look: choice.Look
+) -> summary.Summary:
+    """Return the figures of what is there of a study."""
+    return summary.of(study, decided, look)
+
+
+def write(found: summary.Summary, folder: str) -> str:
+    """Write the report into a folder; return it as Markdown.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    text = markdown(found)
+    with faults.explained(folder):
+        files.write(os.path.join(folder, MARKDOWN), text)
+        files.write(os.path.join(folder, HTML), page(found))
+        if drawn := picture(found):
+            files.write(os.path.join(folder, PICTURE), drawn)
+    return text
+
+
+def markdown(found: summary.Summary) -> str:
+    """Return the report as Markdown."""
+    parts = [f"# {found.study.title}", *_introduction(found)]
+    for table in tables.of(found):
+        parts += [f"## {table.title}", _markdown_table(table)]
+        parts += [table.caption] if table.caption else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _introduction(found: summary.Summary) -> Iterator[str]:
+    study = found.study
+    if study.note:
+        yield study.note
+    budgets = {
+        "gradients": "All arms spend as many gradients as the one that spends most: "
+        "those whose steps cost less train for more epochs, with their schedules "
+        "stretched.",
+        "epochs": "Each arm trains for the epochs of its recipe.",
+    }
+    yield budgets[study.budget]
+    yield from found.notes
+
+
+def _markdown_table(table: tables.Table) -> str:
+    mark = "---:" if table.has_numbers else "---"
+    rows = [table.head, ("---", *[mark] * (len(table.head) - 1)), *table.rows]
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows
+    )
+
+
+def page(found: summary.Summary) -> str:
+    """Return the report as a page of HTML."""
+    title = found.study.title
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", title),
+        tag("style", Markup(STYLE + curves.STYLE)),
+    )
+    body = tag(
+        "body",
+        tag("h1", title),
+        *(tag("p", text) for text in _introduction(found)),
+        *_figures(found),
+        *map(_section, tables.of(found)),
+    )
+    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _figures(found: summary.Summary) -> Iterator[Markup]:
+    for key, name, x in _OVER:
+        series = curves.of(found.arms, x)
+        if not series:
+            continue
+        title = f"Validation accuracy by {name.partition(' ')[0]}"
+        caption = (
+            f"{title}: the mean over the seeds, and Student's 95 % interval. Of an "
+            "arm that sweeps, the chosen value. Validation examples are held out of "
+            "the training set, with its wrong labels where it has some."
+        )
+        drawn = curves.picture(f"curve-{key}", title, name, series)
+        yield tag("figure", drawn, tag("figcaption", caption))
+
+
+def picture(found: summary.Summary) -> str:
+    """Return the curves by gradients as an SVG file; '' where there are none."""
+    _, name, x = _OVER[0]
+    series = curves.of(found.arms, x)
+    if not series:
+        return ""
+    title = f"Validation accuracy: {found.study.title}"
+    drawn = curves.picture("curve", title, name, series)
+    style = tag("style", Markup(STYLE + curves.STYLE))
+    ground = tag("rect", width="100%", height="100%", fill="var(--surface)")
+    start, end = drawn.split(">", 1)
+    return f'{start} xmlns="http://www.w3.org/2000/svg">{style}{ground}{end}\n'
+
+
+def _section(table: tables.Table) -> Markup:
+    rows = [
+        tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest))
+        for first, *rest in table.rows
+    ]
+    head = tag("thead", tag("tr", *(tag("th", c, scope="col") for c in table.head)))
+    kind = {"class_": "numbers"} if table.has_numbers else {}
+    content = tag("table", head, tag("tbody", *rows), **kind)
+    caption = [tag("p", table.caption, class_="soft")] if table.caption else []
+    scrolled = tag("div", content, class_="scroll")
+    return tag("section", tag("h2", table.title), *caption, scrolled)

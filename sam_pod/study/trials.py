@@ -1,0 +1,177 @@
+"""The runs of a study: one for each arm, each of its values, and each seed."""
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ml_collections
+
+from sam_pod import errors
+from sam_pod.config import command_line, keys, passes
+from sam_pod.study import plan
+
+NOT_COMPARED = keys.FREE_KEYS | keys.PLACE_KEYS | {"seed"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """An arm with one value of what it sweeps, or an arm that sweeps nothing."""
+
+    arm: str
+    value: str  # Such as 'sam.rho=0.2'; '' without a sweep.
+    recipe: str
+    overrides: Mapping[str, plan.Value]  # With what the budget has stretched.
+    config: ml_collections.ConfigDict  # But for the seed.
+    passes: float  # Gradients of a step, as the config says.
+
+    @property
+    def folder(self) -> str:
+        """The folder of its runs, below that of all runs."""
+        names = (plan.folder_name(self.arm), plan.folder_name(self.value))
+        return os.path.join(*names) if self.value else names[0]
+
+    def arguments(self, seed: int) -> list[str]:
+        """Return what the command that trains is given, but for --workdir."""
+        return _arguments(self.recipe, {**self.overrides, "seed": seed})
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trial with a seed."""
+
+    trial: Trial
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The name of the run in messages."""
+        return f"{os.path.join(self.trial.folder, f'seed-{self.seed}')}"
+
+    def is_config(self, config: ml_collections.ConfigDict) -> bool:
+        """Return whether another run with this config computes the same."""
+        return config.seed == self.seed and is_same(config, self.trial.config)
+
+
+def is_same(a: ml_collections.ConfigDict, b: ml_collections.ConfigDict) -> bool:
+    """Return whether configs are equal but for the seed and where they are run."""
+    return not different_keys(a, b)
+
+
+def different_keys(
+    a: ml_collections.ConfigDict, b: ml_collections.ConfigDict
+) -> list[str]:
+    """Return the keys of what is computed, the seed left out, that differ."""
+    return [k for k, _, _ in keys.differences(a, b) if k not in NOT_COMPARED]
+
+
+def of(study: plan.Study, more: Sequence[str] = ()) -> dict[str, list[Trial]]:
+    """Return the trials of each arm, within the study's budget.
+
+    Args:
+        study: A study, as returned by `plan.load`.
+        more: Arguments of the trainer that all runs get.
+
+    Raises:
+        UserError: a recipe, a key or a value that the trainer refuses, named with its
+            arm; or two arms that are one.
+    """
+    found = {arm.name: _of_arm(study, arm, more) for arm in study.arms}
+    if study.budget == "gradients":
+        most = max(_epochs_of_gradients(t) for ts in found.values() for t in ts)
+        found = {
+            name: [_stretched(trial, most, more) for trial in trials]
+            for name, trials in found.items()
+        }
+    _check_differ([trial for trials in found.values() for trial in trials])
+    return found
+
+
+def _of_arm(study: plan.Study, arm: plan.Arm, more: Sequence[str]) -> list[Trial]:
+    keys_swept = list(arm.sweep)
+    mixes = itertools.product(*arm.sweep.values())
+    return [
+        _trial(
+            arm.name,
+            ",".join(f"{k}={v}" for k, v in zip(keys_swept, mix, strict=True)),
+            arm.recipe,
+            {
+                **study.overrides,
+                **arm.overrides,
+                **dict(zip(keys_swept, mix, strict=True)),
+            },
+            more,
+        )
+        for mix in mixes
+    ]
+
+
+def _trial(
+    arm: str,
+    value: str,
+    recipe: str,
+    overrides: Mapping[str, plan.Value],
+    more: Sequence[str],
+) -> Trial:
+    argv = ["main", *_arguments(recipe, overrides), *more]
+    try:
+        config = command_line.parse(argv)[0].config
+    except errors.UserError as error:
+        raise errors.UserError(f"Arm {arm!r}: {error}") from error
+    return Trial(arm, value, recipe, overrides, config, passes.mean(config))
+
+
+def _arguments(recipe: str, overrides: Mapping[str, plan.Value]) -> list[str]:
+    return [
+        f"--config={recipe}",
+        *(f"--config.{key}={value}" for key, value in overrides.items()),
+    ]
+
+
+def _epochs_of_gradients(trial: Trial) -> float:
+    return trial.config.num_epochs * trial.passes
+
+
+def _stretched(trial: Trial, most: float, more: Sequence[str]) -> Trial:
+    """Return the trial with as many epochs as `most` gradients an example pay."""
+    epochs = max(round(most / trial.passes), 1)
+    if epochs == trial.config.num_epochs:
+        return trial
+    flat = keys.flatten(trial.config)
+    by = epochs / flat["num_epochs"]
+    overrides = dict(trial.overrides)
+    if flat["schedule.warmup_epochs"]:
+        overrides["schedule.warmup_epochs"] = flat["schedule.warmup_epochs"] * by
+    counts = ["early_stopping.patience"] if flat["early_stopping.patience"] else []
+    counts += (
+        ["schedule.plateau_patience"] if flat["schedule.name"] == "plateau" else []
+    )
+    for key in counts:
+        overrides[key] = max(round(flat[key] * by), 1)
+    overrides["num_epochs"] = epochs
+    return _trial(trial.arm, trial.value, trial.recipe, overrides, more)
+
+
+def _check_differ(all_trials: Sequence[Trial]) -> None:
+    for first, second in itertools.combinations(all_trials, 2):
+        if is_same(first.config, second.config):
+            names = " and ".join(
+                repr(f"{t.arm} {t.value}".strip()) for t in (first, second)
+            )
+            raise errors.UserError(
+                f"Arms {names} are one: their configs are equal in all that is "
+                "computed. Change a key of one of them, or leave it out."
+            )
+
+
+def shown(trial: Trial) -> dict[str, Any]:
+    """Return a trial as the plan's file has it."""
+    return {
+        "arm": trial.arm,
+        "value": trial.value,
+        "recipe": os.path.relpath(trial.recipe.partition(":")[0]),
+        "variant": trial.recipe.partition(":")[2],
+        "overrides": dict(trial.overrides),
+        "gradients_a_step": round(trial.passes, 4),
+    }

@@ -1,0 +1,180 @@
+"""A study that is run: what is missing, what fails, what is reported."""
+
+import dataclasses
+import json
+import threading
+
+import pytest
+
+from sam_pod import errors
+from sam_pod.process import signals
+from sam_pod.storage import files
+from sam_pod.study import job, trials
+from tests.study import pages, trainer
+from tests.study.pages import PLAIN, SAM, study, with_overrides
+
+
+def options(output, **fields):
+    fields = {"jobs": 2, "launcher": pages.TRAINER, **fields}
+    return job.Options(str(output), **fields)
+
+
+def run(made, output, **fields):
+    return job.run(made, options(output, **fields), threading.Event())
+
+
+def lines(text, section):
+    """Return the rows of a table of the report, by their first cell."""
+    rows = text.split(f"## {section}\n")[1].split("\n## ")[0].splitlines()
+    cells = [[c.strip() for c in r[1:-1].split("|")] for r in rows if "|" in r]
+    return [tuple(row) for row in cells[2:]]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, run(study(), folder)
+
+
+def test_a_study_runs_what_its_page_says_and_reports_it(whole):
+    folder, text = whole
+    # 70 and 69 %, and 90 and 88.8 %, over two seeds; 12.706 is Student's quantile.
+    assert lines(text, "Results") == [
+        ("plain", "2/2", "69.50 ± 6.35 %", "0.3050 ± 0.0635")[:2]
+        + ("69.50 ± 6.35 %", "1.0050 ± 0.0635", "69.50 ± 6.35 %", "1.0050 ± 0.0635"),
+        ("SAM", "2/2", "89.40 ± 7.62 %", "0.8060 ± 0.0762")
+        + ("89.40 ± 7.62 %", "0.8060 ± 0.0762"),
+    ]
+    first = lines(text, "Differences to plain, seed by seed")[0]
+    assert first[:4] == (
+        *("SAM", "test accuracy, last epoch", "2"),
+        "+19.90 ± 1.27 points",
+    )
+    assert lines(text, "Spent by a run") == [
+        ("plain", "60", "12", "10.0 %"),
+        ("SAM", "60", "6", "10.0 %"),
+    ]
+    assert "†" not in "".join(r[0] for r in lines(text, "Results"))
+    assert (folder / job.PLAN).exists() and (folder / "report.html").exists()
+    for name in ("plain/seed-0", "plain/seed-1", "SAM/seed-0", "SAM/seed-1"):
+        assert (folder / "runs" / name / "result.json").exists()
+
+
+def test_what_is_done_is_not_done_again(whole):
+    folder, text = whole
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("runs/*/*/*")}
+    assert run(study(), folder) == text
+    assert {p: p.stat().st_mtime_ns for p in folder.glob("runs/*/*/*")} == before
+
+
+def test_runs_made_elsewhere_are_known_by_their_configs(whole, tmp_path):
+    folder, text = whole
+    found = run(study(), tmp_path / "new", jobs=0, elsewhere=(str(folder),))
+    assert found == text
+    assert not (tmp_path / "new/runs").exists()
+    with pytest.raises(errors.UserError, match=r"--runs=.*gone is no folder"):
+        run(study(), tmp_path / "new", elsewhere=(f"{tmp_path}/gone",))
+
+
+def test_unequal_gradients_are_marked(tmp_path):
+    text = run(study(budget="epochs", seeds=(0,)), tmp_path)
+    assert [row[0] for row in lines(text, "Results")] == ["plain", "SAM †"]
+    assert "SAM spends 2.00 times the gradients" in text
+
+
+def test_an_arm_that_diverges_is_a_row_and_the_rest_goes_on(tmp_path):
+    wild = with_overrides(SAM, optimizer__epsilon=1.0)
+    text = run(study(PLAIN, wild, seeds=(0,)), tmp_path)
+    assert [row[:2] for row in lines(text, "Results")] == [
+        ("plain", "1/1"),
+        ("SAM", "0/1"),
+    ]
+    (row,) = lines(text, "Not finished")
+    assert row[:2] == ("SAM/seed-0", "diverged") and "step 3 is nan" in row[2]
+
+
+def test_a_run_that_fails_is_named_and_tried_again_at_the_next_start(tmp_path):
+    wrong = study(PLAIN, with_overrides(SAM, optimizer__epsilon=2.0), seeds=(0,))
+    for _ in range(2):
+        with pytest.raises(errors.UserError, match=r"1 run.*failed: SAM/seed-0"):
+            run(wrong, tmp_path)
+        text = (tmp_path / "report.md").read_text()
+        assert lines(text, "Not finished")[0][1:] == ("failed", "a key is wrong.")
+        log = (tmp_path / "runs/SAM/seed-0.log").read_text()
+    assert log.count("a key is wrong") == 2
+
+
+def test_a_run_that_is_killed_goes_on_and_one_that_stands_still_is_given_up(tmp_path):
+    killed = with_overrides(PLAIN, optimizer__epsilon=4.0)
+    still = with_overrides(SAM, optimizer__epsilon=3.0)
+    with pytest.raises(errors.UserError, match=r"1 run.*SAM/seed-0"):
+        run(study(killed, still, seeds=(0,)), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert lines(text, "Results")[0][1] == "1/1"
+    assert "without a step (42)" in lines(text, "Not finished")[0][2]
+
+
+def test_a_workdir_of_another_config_is_a_line_and_stays_as_it_is(tmp_path):
+    (trial,) = trials.of(study())["SAM"]
+    config = trial.config.copy_and_resolve_references()
+    config.seed, config.dtype = 1, "bfloat16"
+    there = tmp_path / "runs/SAM/seed-1"
+    trainer.train(config, there, 3)
+    before = {p: p.read_bytes() for p in there.rglob("*") if p.is_file()}
+    with pytest.raises(errors.UserError, match="SAM/seed-1"):
+        run(study(), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert [row[1] for row in lines(text, "Results")] == ["2/2", "1/2"]
+    (row,) = lines(text, "Not finished")
+    assert row[:2] == ("SAM/seed-1", "another run") and "dtype" in row[2]
+    assert {p: p.read_bytes() for p in there.rglob("*") if p.is_file()} == before
+
+
+def test_a_sweep_is_decided_on_validation_and_the_chosen_value_alone_is_tested(
+    tmp_path,
+):
+    rates = {"optimizer.learning_rate": (1e-3, 2e-3)}
+    rhos = {"sam.rho": (0.3, 0.2)}
+    tuned = study(
+        dataclasses.replace(PLAIN, sweep=rates), dataclasses.replace(SAM, sweep=rhos)
+    )
+    text = run(tuned, tmp_path)
+    rows = lines(text, "Values tried, on validation")
+    assert [(r[1], r[3], r[5]) for r in rows if r[0] == "SAM"] == [
+        ("sam.rho=0.3", "80.00 %", "chosen"),
+        ("sam.rho=0.2", "70.00 %", ""),
+    ]
+    assert lines(text, "Results")[1][:3] == ("SAM", "2/2", "99.35 ± 8.26 %")
+    done = [p for p in tmp_path.glob("runs/SAM/*/*") if p.is_dir()]
+    assert {str(p.relative_to(tmp_path / "runs")) for p in done} == {
+        *(f"SAM/sam.rho={rho}/seed-0" for rho in (0.3, 0.2)),
+        "SAM/sam.rho=0.3/seed-1",
+    }
+
+
+def test_what_the_instruments_left_is_shown_by_its_keys(whole, tmp_path):
+    folder, _ = whole
+    for seed, value in enumerate((4.0, 6.0)):
+        content = {"last": {"lambda_max": value, "slice": [1, 2]}, "mode": "inference"}
+        path = folder / f"runs/SAM/seed-{seed}/sharpness.json"
+        path.write_text(json.dumps(content))
+    text = run(study(), tmp_path, jobs=0, elsewhere=(str(folder),))
+    for path in folder.glob("runs/SAM/*/sharpness.json"):
+        path.unlink()
+    assert lines(text, "Sharpness") == [("last.lambda_max", "-", "5 ± 13")]
+
+
+def test_a_study_that_is_asked_to_stop_stops_its_runs_and_says_so(tmp_path):
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(signals.Interrupted):
+        job.run(study(), options(tmp_path), stop)
+    assert (tmp_path / "report.md").exists()
+
+
+def test_two_studies_in_one_folder_are_refused(tmp_path):
+    with (
+        files.lock(str(tmp_path / ".lock")),
+        pytest.raises(errors.UserError, match="Another study is running"),
+    ):
+        run(study(), tmp_path)

@@ -1,0 +1,93 @@
+"""The report as a page: whole, alone, and with curves where the figures are."""
+
+import dataclasses
+import math
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from sam_pod.pages import svg
+from sam_pod.study import choice, curves, found, report, trials
+from tests.study import trainer
+from tests.study.pages import study
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    made = study()
+
+    def look(run):
+        workdir = folder / run.name
+        if not workdir.exists():
+            config = run.trial.config.copy_and_resolve_references()
+            config.seed = run.seed
+            trainer.train(config, workdir, config.num_epochs)
+        return found.look(run, str(workdir))
+
+    decided = choice.arms(made, trials.of(made), look, lambda found: found.is_settled)
+    return report.gather(made, decided, look)
+
+
+def parts(summary):
+    page = report.page(summary).removeprefix("<!DOCTYPE html>\n")
+    return page, ElementTree.fromstring(page)
+
+
+def test_the_page_is_whole_and_needs_no_network(summary):
+    page, tree = parts(summary)
+    assert not re.search(r"(?:src|href)=|@import|url\(", page)
+    heads = [e.text for e in tree.iter("h2")]
+    assert heads == re.findall(r"^## (.*)$", report.markdown(summary), re.M)
+    cells = [e.text for e in tree.iter("td")]
+    assert "69.50 ± 6.35 %" in cells
+
+
+def test_curves_end_where_their_runs_do(summary):
+    _, tree = parts(summary)
+    pictures = list(tree.iter("svg"))
+    assert [p.find("title").text for p in pictures] == [
+        "Validation accuracy by gradients",
+        "Validation accuracy by seconds",
+    ]
+    for picture in pictures:
+        lines = {
+            p.get("data-arm"): p for p in picture.iter("path") if p.get("data-arm")
+        }
+        assert set(lines) == {"plain", "SAM"}
+        ends = {
+            name: [tuple(map(float, pair.split())) for pair in re.split("[ML]", d)[1:]]
+            for name, d in ((n, p.get("d")) for n, p in lines.items())
+        }
+        assert [len(ends[name]) for name in ("plain", "SAM")] == [6, 3]  # Epochs.
+        # Equal gradients, so both end at one place; SAM's accuracy is higher, so y is
+        # lower.
+        assert ends["SAM"][-1][1] < ends["plain"][-1][1]
+        width = ends["plain"][-1][0] - ends["SAM"][-1][0]
+        is_time = "seconds" in picture.find("title").text
+        assert (width > 1) if is_time else (abs(width) < 1e-6)
+        for corners in ends.values():
+            assert all(0 < x < svg.WIDTH for x, _ in corners)
+
+
+def test_a_band_is_the_interval(summary):
+    plain, _ = curves.of(summary.arms, lambda point: point.gradients)
+    assert plain.x == (10.0, 20.0, 30.0, 40.0, 50.0, 60.0)
+    last = plain.y[-1]
+    # Two seeds, one point apart: half of the interval is 12.706 half points.
+    assert last.half == pytest.approx(12.706 / 2, abs=1e-3)
+    assert last.mean == pytest.approx(49.5)
+
+
+def test_no_seed_no_curve_and_one_seed_no_band(summary):
+    alone = [dataclasses.replace(a, runs=a.runs[:1]) for a in summary.arms]
+    (plain, _) = curves.of(alone, lambda point: point.seconds)
+    assert all(math.isnan(mean.half) for mean in plain.y)
+    assert "band" not in curves.picture("k", "t", "x", [plain])
+    nothing = [dataclasses.replace(a, runs=()) for a in summary.arms]
+    assert curves.of(nothing, lambda point: point.seconds) == []
+
+
+def test_the_picture_stands_alone(summary):
+    ElementTree.fromstring(report.picture(summary))

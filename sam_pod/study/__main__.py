@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
 def _define() -> flags.FlagValues:
     values = flags.FlagValues()
     flags.DEFINE_string(
-        "study", None, "The study's page: FILE.py[:VARIANT].", flag_values=values
+        "study", None, "The study's page: FILE[:VARIANT].", flag_values=values
     )
     path_flags.define(
         "output", None, "Folder of the study; goes on with what is there.", values

@@ -81,7 +81,7 @@ def load(page: str) -> Study:
         raise errors.UserError(f"--study={path}: {error}.") from error
     if not os.path.isfile(path) or not path.endswith(".py"):
         raise errors.UserError(
-            f"No study at {path!r}; --study takes FILE.py[:VARIANT], such as "
+            f"No study at {path!r}; --study takes FILE[:VARIANT], such as "
             "configs/studies/digits_noise.py."
         )
     study = _run(path, variant)

@@ -146,7 +146,8 @@ def _sharpness(done: Sequence[found_lib.Found]) -> dict[str, statistics.Mean]:
     """Return the means of the numbers that the instruments left, by their paths."""
     values: dict[str, list[float]] = {}
     for found in done:
-        for path, number in _numbers(found.sharpness):
+        measured = found.sharpness.get("points", found.sharpness)
+        for path, number in _numbers(measured):
             values.setdefault(path, []).append(number)
     return {path: statistics.mean(each) for path, each in values.items()}
 

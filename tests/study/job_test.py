@@ -155,7 +155,8 @@ def test_a_sweep_is_decided_on_validation_and_the_chosen_value_alone_is_tested(
 def test_what_the_instruments_left_is_shown_by_its_keys(whole, tmp_path):
     folder, _ = whole
     for seed, value in enumerate((4.0, 6.0)):
-        content = {"last": {"lambda_max": value, "slice": [1, 2]}, "mode": "inference"}
+        points = {"last": {"lambda_max": value, "slice": [1, 2]}}
+        content = {"schema_version": 1, "points": points}
         path = folder / f"runs/SAM/seed-{seed}/sharpness.json"
         path.write_text(json.dumps(content))
     text = run(study(), tmp_path, jobs=0, elsewhere=(str(folder),))

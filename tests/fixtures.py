@@ -152,8 +152,13 @@ def copies(strategy, variables):
 
 
 def all_variables(state):
-    slots = itertools.chain.from_iterable(state.slots.values())
-    return [state.step, *state.weights, *state.stats, *slots]
+    kept = (*state.slots.values(), *state.memory.values())
+    return [
+        state.step,
+        *state.weights,
+        *state.stats,
+        *itertools.chain.from_iterable(kept),
+    ]
 
 
 def mean_loss(net, weights, x, y):

@@ -22,7 +22,9 @@ RECIPE = str(runs.ROOT / "configs" / "resnet20.py")
 def small(tmp_path_factory):
     """Return (arguments, workdir) of a small run that was never interrupted."""
     folder = tmp_path_factory.mktemp("small")
-    config = runs.small_config(folder, num_epochs=12)
+    # A member whose memory and period must be what they were, too.
+    member = {"sam.variant": "looksam", "sam.looksam.k": 3}
+    config = runs.small_config(folder, num_epochs=12, **member)
     arguments = [
         f"--config={runs.write_recipe(folder / 'recipe.py', config)}",
         # A save after each loop, so that many a kill falls into one.

@@ -1,8 +1,10 @@
 """Runs of the trainer: recipes, processes, and what they leave in a workdir."""
 
 import collections
+import functools
 import glob
 import json
+import operator
 import os
 import pathlib
 import signal
@@ -51,8 +53,8 @@ def small_config(tmp_path, **overrides):
         **overrides,
     }
     for key, value in values.items():
-        section, _, name = key.rpartition(".")
-        (config[section] if section else config)[name] = value
+        *sections, name = key.split(".")
+        functools.reduce(operator.getitem, sections, config)[name] = value
     rules.validate(config)
     return config
 

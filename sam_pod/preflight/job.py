@@ -135,6 +135,7 @@ def _compile(
         }
         one = report.of_topology(target, programs, _judge(programs, subject))
         one["accumulate_steps"] = subject.config.accumulate_steps
+        one["micro_batches"] = subject.config.sam.micro_batches
         if options.find_batch:
             one["largest_batch"] = _find_batch(subject, target, programs, progress)
         if options.hlo:

@@ -91,6 +91,8 @@ def _topology(report: Mapping[str, Any], key: str) -> Markup:
     if "largest_batch" in report:
         found = rows.largest_batch(report["largest_batch"])
         content.append(tag("p", found[0].upper() + found[1:] + "."))
+    if price := rows.micro_batches(report):
+        content.append(tag("p", f"{price}."))
     content += [
         tag("h3", "Figures"),
         _figures(report["programs"]),

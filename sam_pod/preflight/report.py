@@ -150,6 +150,8 @@ def table(report: Mapping[str, Any]) -> str:
     ]
     if "largest_batch" in report:
         lines += [rows.largest_batch(report["largest_batch"]), ""]
+    if price := rows.micro_batches(report):
+        lines += [price, ""]
     exchanged = list(rows.collectives(report["programs"]))
     lines += [*_aligned(exchanged), "", *_check_lines(report)]
     return "\n".join(lines)

@@ -58,6 +58,20 @@ def extent(report: Mapping[str, Any]) -> str:
     )
 
 
+def micro_batches(report: Mapping[str, Any]) -> str:
+    """Return what it costs to ascend in parts, in one line; '' for no parts."""
+    parts = report.get("micro_batches", 1)
+    found = [report["programs"].get(name, {}) for name in _COMPARED]
+    if parts == 1 or not all("bytes_accessed" in program for program in found):
+        return ""
+    step, plain = (program["bytes_accessed"] for program in found)
+    return (
+        f"{parts} micro-batches of {report['per_replica_batch_size'] // parts}: a step "
+        f"accesses {step / plain:.2f} x the plain step's bytes; two passes over a "
+        "whole batch access about 2 x"
+    )
+
+
 def largest_batch(found: Mapping[str, Any]) -> str:
     """Return the findings about the largest batch, in one line."""
     if found["fails"] is None:

@@ -16,8 +16,14 @@ LAUNCH = "launch.workers"
 
 
 def recipe(tmp_path, **overrides):
-    """Return a recipe of 200 steps, with dropout and BatchNorm."""
-    values = {"num_epochs": 40, "early_stopping.patience": 0, **overrides}
+    """Return a recipe of 200 steps, with dropout, BatchNorm and a member's memory."""
+    values = {
+        "num_epochs": 40,
+        "early_stopping.patience": 0,
+        "sam.variant": "looksam",
+        "sam.looksam.k": 3,
+        **overrides,
+    }
     config = runs.small_config(tmp_path, **values)
     return runs.write_recipe(tmp_path / "recipe.py", config)
 

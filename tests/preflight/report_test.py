@@ -156,3 +156,14 @@ def test_figures_of_one_chunk_are_called_so():
         "steps in 4 chunks, of which operations and bytes are those of one"
     )
     assert "chunks" not in rows.extent({**one, "accumulate_steps": 1})
+
+
+def test_micro_batches_have_their_price():
+    one = {**reports.topology(), "micro_batches": 4}
+    price = rows.micro_batches(one)
+    batch = one["per_replica_batch_size"] // 4
+    assert price.startswith(f"4 micro-batches of {batch}: a step accesses 2.03 x ")
+    assert price in report.table(one).splitlines()
+    assert rows.micro_batches({**one, "micro_batches": 1}) == ""
+    failed = {**one["programs"], "plain step": {"error": "It does not fit."}}
+    assert rows.micro_batches({**one, "programs": failed}) == ""

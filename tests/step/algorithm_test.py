@@ -115,8 +115,14 @@ def test_replicas_equal_one_on_the_global_batch(count):
 def test_replicas_are_bit_equal_after_200_steps():
     net = fixtures.small_model(dropout=0.3)
     strategy = fixtures.mirrored(4)
+    remembering = {"replica": sam.looksam.build(3), "2": sam.friendly.build()}
     for sync in (*groups.NAMES, "2"):
-        recipe = fixtures.small_recipe(net, sync=sync, optimizer=optimizers.adam())
+        recipe = fixtures.small_recipe(
+            net,
+            sync=sync,
+            optimizer=optimizers.adam(),
+            variant=remembering.get(sync, sam.sam.build()),
+        )
         state, _ = fixtures.train(strategy, recipe, fixtures.batches(200, 8))
         for values in fixtures.copies(strategy, fixtures.all_variables(state)):
             assert len(values) == 4

@@ -80,12 +80,9 @@ def test_killed_anywhere_and_run_again_it_is_the_same_run(small, tmp_path):
 
 
 # tests/process/signals_test.py sends every one that a scheduler or a terminal has.
-@pytest.mark.parametrize(
-    "number",
-    [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],
-)
-def test_a_signal_saves_and_exits_42(small, tmp_path, number):
+def test_a_signal_saves_and_exits_42(small, tmp_path):
     arguments, expected = small
+    number = signal.SIGTERM
     process = runs.Process(*arguments, f"--workdir={tmp_path / 'run'}")
     assert process.read_until("step 10")
     process.send(number)
@@ -101,8 +98,8 @@ def test_a_signal_that_comes_twice_at_once_is_one_request(small, tmp_path):
     arguments, expected = small
     process = runs.Process(*arguments, f"--workdir={tmp_path / 'run'}")
     assert process.read_until("step 10")
-    process.send(signal.SIGTERM)
     process.send(signal.SIGINT)
+    process.send(signal.SIGTERM)
     assert process.wait() == 42
     assert any("Saved." in line for line in process.lines)
     continue_to_the_end(arguments, tmp_path / "run", expected)

@@ -75,8 +75,8 @@ def undisturbed(path, tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize("epochs", [3, pytest.param(40, marks=pytest.mark.slow)])
-def test_two_workers_train_as_two_replicas_of_one(path, tmp_path, epochs):
+def test_two_workers_train_as_two_replicas_of_one(path, tmp_path):
+    epochs = 3
     workdir, length = tmp_path / "run", f"--config.num_epochs={epochs}"
     process = launch(path, workdir, length)
     assert process.wait() == 0, process.stderr

@@ -132,15 +132,23 @@ def write_bytes(path: str, content: bytes) -> None:
         raise
 
 
+def blocks(path: str) -> Iterator[bytes]:
+    """Yield a file piece by piece.
+
+    Raises:
+        OSError: it cannot be read; FileNotFoundError: there is none.
+    """
+    if is_remote(path):
+        yield from objects.blocks(path)
+        return
+    with open(path, "rb") as file:
+        while block := file.read(objects.BLOCK_BYTES):
+            yield block
+
+
 def upload(local: str, path: str) -> None:
     """Copy a local file to a remote one, which has its old or its new content."""
-
-    def blocks() -> Iterator[bytes]:
-        with open(local, "rb") as file:
-            while block := file.read(objects.BLOCK_BYTES):
-                yield block
-
-    objects.write(path, blocks)
+    objects.write(path, lambda: blocks(local))
 
 
 def download(path: str, local: str) -> None:

@@ -1,6 +1,5 @@
 """Mean and deviation of the pixels of TFRecord sets that other tools wrote."""
 
-import math
 import os
 
 import numpy as np
@@ -8,7 +7,7 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.data.input import culprit, notes, patterns, random_access
-from sam_pod.data.pictures import decoding
+from sam_pod.data.pictures import decoding, pixel_sums
 from sam_pod.data.stored import features, records
 from sam_pod.data.stored import manifest as manifest_lib
 
@@ -68,15 +67,11 @@ def _statistics_of(
     images = images.map(
         lambda row: sums(sample.read(row)), num_parallel_calls=os.cpu_count()
     )
-    total = (
-        np.zeros(1, object),
-        np.zeros(CHANNELS, object),
-        np.zeros(CHANNELS, object),
-    )
+    total = pixel_sums.PixelSums()
     try:
-        for parts in images.as_numpy_iterator():
-            for sum_, part in zip(total, parts, strict=True):
-                sum_ += part.astype(object)
+        for count, *both in images.as_numpy_iterator():
+            of_image = (part.tolist() for part in both)
+            total.merge(pixel_sums.PixelSums(int(count), *of_image))
     except culprit.OF_CONTENT as error:
         found = culprit.first(sample, sums, rows, split="train")
         if not found:
@@ -85,12 +80,4 @@ def _statistics_of(
             f"{found} If it holds pixels and no file of an image: "
             f"{patterns.way_on(directory, names)}"
         ) from error
-    pixels, first, second = total
-    count = pixels[0]  # Python's integers do not overflow where they are multiplied.
-    return (
-        tuple(s / (255 * count) for s in first),
-        tuple(
-            math.sqrt(count * q - s * s) / (255 * count)
-            for s, q in zip(first, second, strict=True)
-        ),
-    )
+    return total.mean_and_std()

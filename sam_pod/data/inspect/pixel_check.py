@@ -5,8 +5,7 @@ import math
 import numpy as np
 
 from sam_pod import errors
-from sam_pod.data.pictures import decoding
-from sam_pod.data.prepare import pixel_sums
+from sam_pod.data.pictures import decoding, pixel_sums
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.data.stored import schema
 

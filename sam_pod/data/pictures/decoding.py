@@ -19,9 +19,6 @@ from sam_pod.data.pictures import rules as rules_lib
 CHUNK = 64  # Images that are decoded by one call, where they are small.
 CHUNK_BYTES = 1 << 20  # Encoded images of one call; larger ones are decoded one by one.
 
-# TensorFlow's default may give other pixels on another processor, and is no faster.
-DCT = "INTEGER_ACCURATE"
-
 
 def pictures(
     contents: Sequence[bytes],
@@ -148,12 +145,14 @@ def _compiled(size: int, is_jpeg: bool, channels: int) -> Callable[[tf.Tensor], 
 
 def jpeg(content: tf.Tensor, channels: int) -> tf.Tensor:
     """Return the pixels of a JPEG, uint8 `[H, W, C]`, in a graph."""
-    return tf.io.decode_jpeg(content, channels, dct_method=DCT)
+    return tf.io.decode_jpeg(content, channels, dct_method=careful.DCT)
 
 
 def jpeg_part(content: tf.Tensor, window: tf.Tensor, channels: int) -> tf.Tensor:
     """Return the part y, x, height, width of a JPEG, in a graph."""
-    return tf.image.decode_and_crop_jpeg(content, window, channels, dct_method=DCT)
+    return tf.image.decode_and_crop_jpeg(
+        content, window, channels, dct_method=careful.DCT
+    )
 
 
 def other(content: tf.Tensor, channels: int) -> tf.Tensor:

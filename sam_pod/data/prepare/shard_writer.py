@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data.pictures import careful, decoding
+from sam_pod.data.pictures import careful, decoding, pixel_sums
 from sam_pod.data.pictures import rules as rules_lib
 from sam_pod.data.prepare import noise as noise_lib
-from sam_pod.data.prepare import pixel_sums, pool, tallies
+from sam_pod.data.prepare import pool, tallies
 from sam_pod.data.stored import framing, grey, offsets, records
 from sam_pod.storage import files
 
@@ -127,9 +127,8 @@ def _finished(task: Task) -> Done | None:
 def _crc32(path: str) -> int | None:
     checksum = 0
     try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                checksum = zlib.crc32(block, checksum)
+        for block in files.blocks(path):
+            checksum = zlib.crc32(block, checksum)
     except FileNotFoundError:
         return None
     return checksum

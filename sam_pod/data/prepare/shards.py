@@ -13,10 +13,10 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 
 from sam_pod import errors
+from sam_pod.data.pictures import pixel_sums
 from sam_pod.data.pictures import rules as rules_lib
 from sam_pod.data.prepare import noise as noise_lib
 from sam_pod.data.prepare import (
-    pixel_sums,
     pool,
     samples,
     shard_plan,

@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 from sam_pod import errors
 from sam_pod.data.sources import litter, packing
+from sam_pod.storage import files
 
 # Errors that a broken archive makes its reader raise.
 FAULTS = (
@@ -47,9 +48,8 @@ def file_sha256(path: str) -> str:
     """
     checksum = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                checksum.update(block)
+        for block in files.blocks(path):
+            checksum.update(block)
     except OSError as error:
         raise unreadable(path, error) from error
     return checksum.hexdigest()

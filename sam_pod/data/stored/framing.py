@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
-from sam_pod.storage import files, objects
+from sam_pod.storage import files
 
 FRAME_BYTES = 16  # A record's bytes beside its data.
 
 _HEADER = struct.Struct("<QI")
-_BLOCK_BYTES = 1 << 23
 
 
 def _crc32c_table() -> list[int]:
@@ -70,7 +69,7 @@ def scan(
     offset = end = checksum = 0  # `offset` is of the next record.
     rest = b""  # From there on, what has been read.
     fault = ""
-    for block in _blocks(path):
+    for block in files.blocks(path):
         checksum, end = zlib.crc32(block, checksum), end + len(block)
         if fault:
             continue
@@ -120,15 +119,6 @@ def starts_at_end(tail: bytes) -> list[int]:
         if starts and offset == len(tail):
             return starts
     return []
-
-
-def _blocks(path: str) -> Iterator[bytes]:
-    if files.is_remote(path):
-        yield from objects.blocks(path)
-        return
-    with open(path, "rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            yield block
 
 
 @contextlib.contextmanager

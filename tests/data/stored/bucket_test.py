@@ -78,14 +78,14 @@ def test_faults_in_a_bucket_are_named(folder, bucket):
 
 def test_each_byte_is_read_once(original, monkeypatch):
     """What a bucket sends is paid for by time."""
-    read, blocks = [], framing._blocks
+    read, blocks = [], files.blocks
 
     def counted(path):
         for block in blocks(path):
             read.append(len(block))
             yield block
 
-    monkeypatch.setattr(framing, "_blocks", counted)
+    monkeypatch.setattr(files, "blocks", counted)
     verify.check(original, manifest.read(original))
     assert sum(read) == sum(p.stat().st_size for p in original.glob("*.tfrecord"))
 
@@ -103,7 +103,7 @@ def test_a_service_that_does_not_answer_is_not_the_users(
     def refuse(path):
         raise error(None, None, "HTTP response code 503 with body '{\n  no }'")
 
-    monkeypatch.setattr(framing, "_blocks", refuse)
+    monkeypatch.setattr(files, "blocks", refuse)
     with pytest.raises(shown, match=words) as raised:
         verify.check(original, manifest.read(original))
     assert ("\n" in str(raised.value)) == (shown is not errors.UserError)

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod.data.stored import framing
+from sam_pod.storage import objects
 
 SIZES = (100, 0, 1, 3000, 17)
 
@@ -33,7 +34,7 @@ def test_the_checksum_is_the_one_of_tensorflow(path):
 
 @pytest.mark.parametrize("block", [1, 5, 12, 13, 117, 1 << 20])
 def test_a_scan_does_not_depend_on_the_size_of_its_blocks(path, monkeypatch, block):
-    monkeypatch.setattr(framing, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(objects, "BLOCK_BYTES", block)
     content = path.read_bytes()
     assert framing.scan(str(path)) == framing.Scan(
         len(content), zlib.crc32(content), ends()[:-1], "", len(content)
@@ -42,7 +43,7 @@ def test_a_scan_does_not_depend_on_the_size_of_its_blocks(path, monkeypatch, blo
 
 @pytest.mark.parametrize("block", [1, 12, 1 << 20])
 def test_every_truncation_is_found(path, monkeypatch, block):
-    monkeypatch.setattr(framing, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(objects, "BLOCK_BYTES", block)
     content = path.read_bytes()
     for size in [*range(150), *range(len(content) - 40, len(content))]:
         path.write_bytes(content[:size])
@@ -77,7 +78,7 @@ def test_every_flipped_byte_of_a_length_is_found(path):
 
 @pytest.mark.parametrize("block", [1, 13, 117, 1 << 20])
 def test_whole_records_are_visited_once_each(path, monkeypatch, block):
-    monkeypatch.setattr(framing, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(objects, "BLOCK_BYTES", block)
     contents, seen = [], []
 
     def visit(content, starts):
@@ -92,7 +93,7 @@ def test_whole_records_are_visited_once_each(path, monkeypatch, block):
 
 @pytest.mark.parametrize("length", [10**6, 2**63])
 def test_an_absurd_length_keeps_nothing_in_memory(path, monkeypatch, length):
-    monkeypatch.setattr(framing, "_BLOCK_BYTES", 50)
+    monkeypatch.setattr(objects, "BLOCK_BYTES", 50)
     looks, checksum = [], framing.masked_crc32c
     monkeypatch.setattr(
         framing, "masked_crc32c", lambda data: (looks.append(data), checksum(data))[1]

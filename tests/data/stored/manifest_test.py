@@ -20,6 +20,7 @@ from sam_pod.data.stored import (
     schema,
     verify,
 )
+from sam_pod.storage import objects
 
 SHAPE = (7, 5, 3)
 CLASSES = ("ant", "bee", "cow")
@@ -293,7 +294,7 @@ def test_an_example_that_does_not_fit_is_named(folder, record, reason):
 @pytest.mark.parametrize(("batch", "block"), [(4, 1 << 20), (4, 700), (2048, 300)])
 def test_an_example_is_named_across_batches(folder, monkeypatch, batch, block):
     monkeypatch.setattr(fitting, "_BATCH", batch)
-    monkeypatch.setattr(framing, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(objects, "BLOCK_BYTES", block)
     path, offset = rewrite(folder, 6, example(image=[IMAGE], label=[9]))
     assert f"Example 6 of {path}, at byte {offset}, has label 9" in refusal(folder)
 

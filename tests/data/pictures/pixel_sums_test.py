@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sam_pod.data.prepare import pixel_sums
+from sam_pod.data.pictures import pixel_sums
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 7, 3), (70_000, 2, 3), (300, 400, 3)])

@@ -1,31 +1,32 @@
 """Measure a run: each checkpoint, each measure, written as soon as it is there."""
 
 import dataclasses
-import functools
+import io
 import json
+import math
 import os
 import time
-from collections.abc import Callable
 from typing import Any
 
 import ml_collections
 import numpy as np
+import PIL.Image
 from absl import logging
 
-from sam_pod.config import batch as batch_lib
-from sam_pod.instruments import eigenvalues, products
+from sam_pod.instruments import figures, page
 from sam_pod.instruments import subject as subject_lib
-from sam_pod.instruments.objective import BATCH_NORMS, Objective
+from sam_pod.instruments.measures import Found, Measures
+from sam_pod.instruments.objective import BATCH_NORMS
 from sam_pod.instruments.plan import Plan
-from sam_pod.instruments.products import Products
 from sam_pod.instruments.subject import Point, Subject
 from sam_pod.machines.runtime import Runtime
+from sam_pod.run import writers
 from sam_pod.storage import faults, files
 
 FILE = "sharpness.json"
+FOLDER = "sharpness"  # Pictures, the page, and TensorBoard's events.
+PAGE = "sharpness.html"
 SCHEMA_VERSION = 1
-# What is found of a checkpoint, by measure.
-Found = dict[str, Any]
 
 
 def measure(
@@ -48,82 +49,23 @@ def measure(
         UserError: the run or its data are not as they must be.
     """
     subject = subject_lib.open_run(workdir, config, runtime, plan.examples)
-    tools = Instruments(subject, plan)
+    measures = Measures(subject, plan)
     report = _head(subject, plan)
     for point in points:
         subject.restore(point)
+        measures.moved()
         found: Found = {"checkpoint": os.path.basename(point.path), "step": point.step}
         report["points"][point.name] = found
         for name in plan.measures:
             begun = time.monotonic()
-            found[name] = tools.measures[name]()
+            found[name] = measures.all_of(name)
             found[name]["seconds"] = round(time.monotonic() - begun, 3)
-            logging.info("%s, step %d: %s", name, point.step, _line(found[name]))
+            for line in _lines(found[name]):
+                logging.info("%s: %s: %s", point.name, name, line)
             if runtime.workers.is_chief:
                 _write(workdir, report)
+    _show(workdir, report, runtime)
     return report
-
-
-class Instruments:
-    """The measures of a subject, compiled once for all its checkpoints."""
-
-    def __init__(self, subject: Subject, plan: Plan) -> None:
-        self._subject, self._plan = subject, plan
-        self.measures: dict[str, Callable[[], Found]] = {
-            "eigenvalues": self._eigenvalues
-        }
-
-    @functools.cached_property
-    def _batch_size(self) -> int:
-        return batch_size(self._subject, self._plan)
-
-    def _objective(self, is_regularized: bool = False) -> Objective:
-        return Objective(
-            self._subject.recipe,
-            self._subject.split.num_examples,
-            self._plan.batch_norm,
-            is_regularized,
-        )
-
-    @functools.cache  # noqa: B019  It lives as long as its process.
-    def _products(self, is_regularized: bool) -> Products:
-        objective = self._objective(is_regularized)
-        return Products(self._subject, objective, self._batch_size)
-
-    def _eigenvalues(self) -> Found:
-        found = self._lanczos(is_regularized=False)
-        if self._objective().has_regularizers:
-            found["with_l2"] = self._lanczos(is_regularized=True)
-        return found
-
-    def _lanczos(self, is_regularized: bool) -> Found:
-        product = self._products(is_regularized)
-        found = eigenvalues.find(
-            product,
-            product.size,
-            iterations=self._plan.iterations,
-            seed=self._plan.seed,
-        )
-        squared_norm = squared_norm_of(self._subject)
-        return eigenvalues.describe(found, self._plan.eigenvalues, squared_norm)
-
-
-def squared_norm_of(subject: Subject) -> float:
-    """Return ||w||^2 over all weights."""
-    return float(np.square(products.join([w.numpy() for w in subject.weights])).sum())
-
-
-def batch_size(subject: Subject, plan: Plan) -> int:
-    """Return the examples of a batch over all replicas: what a run's chunk has.
-
-    Raises:
-        UserError: it does not divide by the replicas.
-    """
-    config = subject.config
-    parts = config.sam.micro_batches * config.accumulate_steps
-    size = plan.batch_size or config.global_batch_size // parts
-    batch_lib.per_replica_batch_size(size, subject.num_replicas)
-    return size
 
 
 def _head(subject: Subject, plan: Plan) -> dict[str, Any]:
@@ -131,8 +73,9 @@ def _head(subject: Subject, plan: Plan) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "plan": dataclasses.asdict(plan),
         "examples": subject.split.num_examples,
-        "loss": "mean cross-entropy of training examples that are not augmented",
+        "loss": "mean cross-entropy of training examples that are not augmented, no L2",
         "batch_norm": BATCH_NORMS[plan.batch_norm],
+        "batch_norm_of_losses": BATCH_NORMS["running"],
         "arithmetic": "float32; Lanczos in float64",
         "replicas": subject.num_replicas,
         "weights": sum(int(np.prod(w.shape)) for w in subject.weights),
@@ -140,15 +83,78 @@ def _head(subject: Subject, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _line(found: Found) -> str:
-    return "  ".join(
-        f"{key} {value:.5g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in found.items()
-        if isinstance(value, (int, float))
-    )
+def _lines(found: Found) -> list[str]:
+    """Return what was found in lines for the log."""
+    if "groups" in found:
+        return [
+            f"m {one['m']}, ball {one['ball']}: rise {one['rise']:.4g} "
+            f"+- {one['standard_error']:.2g}"
+            for one in found["groups"]
+        ]
+    if "largest" in found:
+        values = ", ".join(f"{value:.5g}" for value in found["largest"])
+        return [f"{values} (residual {found['residuals'][0]:.2g} of the first)"]
+    numbers = {k: v for k, v in found.items() if isinstance(v, float)}
+    return ["  ".join(f"{key} {value:.5g}" for key, value in numbers.items())]
 
 
 def _write(workdir: str, report: dict[str, Any]) -> None:
     with faults.explained(workdir):
-        text = json.dumps(report, indent=2) + "\n"
+        text = json.dumps(_finite(report), indent=1, allow_nan=False) + "\n"
         files.write(os.path.join(workdir, FILE), text)
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with null for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _show(workdir: str, report: dict[str, Any], runtime: Runtime) -> None:
+    """Write the pictures, the page and what TensorBoard shows."""
+    if not runtime.workers.is_chief:
+        return
+    folder = os.path.join(workdir, FOLDER)
+    drawn = list(figures.draw(report))
+    with faults.explained(folder):
+        files.make_folders(folder)
+        for name, png in drawn:
+            files.write_bytes(os.path.join(folder, name), png)
+        files.write(os.path.join(folder, PAGE), page.html(report, drawn))
+    writer = writers.Writer(folder, runtime)
+    try:
+        for point in report["points"].values():
+            writer.scalars(point["step"], _scalars(point))
+        steps = {name: point["step"] for name, point in report["points"].items()}
+        for name, png in drawn:
+            kind, _, of = name.removesuffix(".png").partition("-")
+            picture = np.asarray(PIL.Image.open(io.BytesIO(png)))
+            writer.images(steps[of], {f"sharpness/{kind}": picture})
+    finally:
+        writer.close()
+
+
+def _scalars(point: Found) -> dict[str, float]:
+    """Return the numbers of a checkpoint by TensorBoard's names."""
+    found = {}
+    if "eigenvalues" in point:
+        of = point["eigenvalues"]
+        for number, value in enumerate(of["largest"], start=1):
+            found[f"sharpness/eigenvalue_{number}"] = value
+        found["sharpness/eigenvalue_smallest"] = of["smallest"]
+        product = of["largest_times_squared_norm"]
+        found["sharpness/eigenvalue_1_times_squared_norm"] = product
+        if "with_l2" in of:
+            found["sharpness/eigenvalue_1_with_l2"] = of["with_l2"]["largest"][0]
+    if "trace" in point:
+        found["sharpness/trace"] = point["trace"]["trace"]
+    for measure in ("worst_case", "average_case"):
+        for one in point.get(measure, {}).get("groups", ()):
+            ball = one["ball"].replace(":", "_")
+            found[f"sharpness/{measure}_m{one['m']}_{ball}"] = one["rise"]
+    return found

@@ -3,9 +3,12 @@
 import dataclasses
 
 from sam_pod import errors
+from sam_pod.instruments import balls
 from sam_pod.instruments.objective import BATCH_NORMS
 
-MEASURES = ("eigenvalues",)
+OF_HESSIAN = ("eigenvalues", "density", "trace")
+MEASURES = (*OF_HESSIAN, "worst_case", "average_case", "line", "plane")
+BALLS = ("2:0.05", "inf:0.0001", "adaptive-2:0.5", "adaptive-inf:0.002")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,10 +19,20 @@ class Plan:
     at: tuple[str, ...] = ("last",)
     examples: int = 0  # 0 for 10,240, or all where there are fewer.
     batch_size: int = 0  # Over all replicas; 0 for that of the run's chunks.
-    batch_norm: str = "running"
+    batch_norm: str = "running"  # Of the Hessian; the rest is of running statistics.
     seed: int = 0
     iterations: int = 90  # Of Lanczos.
     eigenvalues: int = 5
+    density_probes: int = 1  # Start vectors; the first is that of the eigenvalues.
+    trace_probes: int = 10
+    m: tuple[int, ...] = (128,)
+    m_examples: int = 1024  # Of all groups; fewer where there are fewer.
+    balls: tuple[str, ...] = BALLS
+    restarts: int = 2  # From random points, beside the ascent from w.
+    steps: int = 20
+    draws: int = 10
+    line_points: int = 51
+    plane_points: int = 15
 
     def check(self) -> None:
         """Refuse what cannot be measured.
@@ -30,8 +43,20 @@ class Plan:
         for name in self.measures:
             errors.lookup(dict.fromkeys(MEASURES), name, "--measures")
         errors.lookup(BATCH_NORMS, self.batch_norm, "--batch_norm")
+        for ball in self.balls:
+            balls.parse(ball)
         if self.eigenvalues > self.iterations:
             raise errors.UserError(
                 f"--eigenvalues is {self.eigenvalues}; it must be at most --iterations "
                 f"({self.iterations}), which finds so many."
             )
+        if min(self.m, default=0) < 1:
+            raise errors.UserError(
+                f"--m is {','.join(map(str, self.m))}; each must be 1 at least."
+            )
+        for name in ("line_points", "plane_points"):
+            if getattr(self, name) % 2 == 0:
+                raise errors.UserError(
+                    f"--{name} is {getattr(self, name)}; it must be odd, so that the "
+                    "weights themselves are one of the points."
+                )

@@ -1,15 +1,19 @@
 """Products of the loss's Hessian with vectors, summed over the data and replicas."""
 
+import re
 from collections.abc import Callable, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
+from sam_pod.data.input import pipeline
 from sam_pod.data.input.batches import Batch
+from sam_pod.instruments import moments
 from sam_pod.instruments import subject as subject_lib
 from sam_pod.instruments.objective import Objective
-from sam_pod.instruments.subject import Subject
+from sam_pod.instruments.subject import Subject, tensors
 from sam_pod.instruments.sweep import Sweep
 from sam_pod.machines import replicas
 
@@ -54,11 +58,18 @@ class Products:
     at its end.
     """
 
-    def __init__(self, subject: Subject, objective: Objective, batch_size: int) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        examples: pipeline.Split,
+        objective: Objective,
+        batch_size: int,
+    ) -> None:
         """Take what is measured; the first product compiles.
 
         Args:
             subject: A subject; its values may change between products.
+            examples: The examples of the objective.
             objective: The loss.
             batch_size: The examples of a batch over all replicas.
         """
@@ -70,7 +81,7 @@ class Products:
                 [tf.Variable(tf.zeros(shape)) for shape in self._shapes]
                 for _ in range(2)
             )
-        self._sweep = Sweep(subject, subject.split, batch_size, self._add, 1)
+        self._sweep = Sweep(subject, examples, batch_size, self._add, 1)
         self._begin = _everywhere(strategy, self._clear)
         self._end = _everywhere(strategy, self._reduce)
 
@@ -90,20 +101,21 @@ class Products:
         for variable, part in zip(self._vector, split(own, self._shapes), strict=True):
             variable.assign(part)
         self._begin()
-        try:
+        with moments.differentiable_twice():  # If this call is what traces.
             self._sweep()
-        except (LookupError, tf.errors.OpError) as error:
-            raise _refused(error) from error
         self._end()
         return join([variable.numpy() for variable in self._sums])
 
     def _add(self, batch: Batch) -> tf.Tensor:
-        stats = _tensors(self._subject.stats)
-        loss, result = product(
-            lambda weights: self._objective.share(weights, stats, batch),
-            _tensors(self._subject.weights),
-            _tensors(self._vector),
-        )
+        stats = tensors(self._subject.stats)
+        try:
+            loss, result = product(
+                lambda weights: self._objective.share(weights, stats, batch),
+                tensors(self._subject.weights),
+                tensors(self._vector),
+            )
+        except LookupError as error:
+            raise _refused(error, self._subject.recipe.network.model) from error
         for total, part in zip(self._sums, result, strict=True):
             total.assign_add(part)  # Each replica its own.
         return loss[None]
@@ -113,7 +125,7 @@ class Products:
             total.assign(tf.zeros_like(total))
 
     def _reduce(self) -> None:
-        totals = replicas.total(_tensors(self._sums))
+        totals = replicas.total(tensors(self._sums))
         for variable, total in zip(self._sums, totals, strict=True):
             variable.assign(total)
 
@@ -130,10 +142,6 @@ def join(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([a.reshape(-1) for a in arrays]).astype(np.float64)
 
 
-def _tensors(variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
-    return [tf.convert_to_tensor(variable) for variable in variables]
-
-
 def _everywhere(
     strategy: tf.distribute.Strategy, function: Callable[[], None]
 ) -> Callable[[], None]:
@@ -144,5 +152,24 @@ def _everywhere(
     return run
 
 
-def _refused(error: Exception) -> Exception:
-    return errors.UserError(f"no second derivative: {errors.reason(error)}")
+def _refused(error: LookupError, model: keras.Model) -> Exception:
+    """Return which layer has no second derivative; inside the trace that failed."""
+    match = re.search(r"registry has no entry for: (\w+)", str(error))
+    if not match:
+        return error
+    kind = match[1]
+    operations = tf.compat.v1.get_default_graph().get_operations()
+    places = [
+        f"/{operation.name}/" for operation in operations if operation.type == kind
+    ]
+    layers = [
+        layer.name
+        for layer in model._flatten_layers(include_self=False)
+        if any(f"/{layer.name}/" in place for place in places)
+    ]
+    return errors.UserError(
+        f"The model cannot be differentiated twice: {kind}, of layer "
+        f"{', '.join(map(repr, layers)) or 'unknown'}, has no gradient in TensorFlow. "
+        "The measures without second derivatives work: "
+        "--measures=worst_case,average_case,line,plane."
+    )

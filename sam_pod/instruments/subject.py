@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 import ml_collections
@@ -89,6 +89,11 @@ class Subject:
                     f"({errors.reason(error)}): give another --at."
                 ) from error
             return [variable.numpy() for variable in (*weights, *stats)]
+
+
+def tensors(variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+    """Return the values of variables, inside `strategy.run` those of this replica."""
+    return [tf.convert_to_tensor(variable) for variable in variables]
 
 
 def spread(arrays: list[np.ndarray], workers: Workers) -> list[np.ndarray]:

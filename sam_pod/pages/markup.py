@@ -5,7 +5,7 @@ import re
 
 # What XML forbids even as a reference, and HTML reads as something else.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_VOID = frozenset({"meta"})
+_VOID = frozenset({"img", "meta"})
 
 
 class Markup(str):

@@ -77,6 +77,12 @@ class Writer:
             self._writer.write_images(0, {"train/contact_sheet": picture})
             self._writer.write_texts(0, {"train/contact_sheet_labels": labels})
 
+    def images(self, step: int, pictures: dict[str, np.ndarray]) -> None:
+        """Write pictures at `step`, uint8 `[H, W, 3]`."""
+        batches = {name: picture[None] for name, picture in pictures.items()}
+        with self._written():
+            self._writer.write_images(step, batches)
+
     def steps(
         self, first_step: int, rows: np.ndarray, more: Sequence[str] = ()
     ) -> None:

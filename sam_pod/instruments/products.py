@@ -115,7 +115,7 @@ class Products:
                 tensors(self._vector),
             )
         except LookupError as error:
-            raise _refused(error, self._subject.recipe.network.model) from error
+            raise refusal(error, self._subject.recipe.network.model) from error
         for total, part in zip(self._sums, result, strict=True):
             total.assign_add(part)  # Each replica its own.
         return loss[None]
@@ -152,7 +152,7 @@ def _everywhere(
     return run
 
 
-def _refused(error: LookupError, model: keras.Model) -> Exception:
+def refusal(error: LookupError, model: keras.Model) -> Exception:
     """Return which layer has no second derivative; inside the trace that failed."""
     match = re.search(r"registry has no entry for: (\w+)", str(error))
     if not match:

@@ -57,6 +57,13 @@ def _define() -> flags.FlagValues:
         "that of a run of the study are taken for it. May be repeated.",
         flag_values=values,
     )
+    path_flags.define(
+        "keep",
+        "",
+        "Folder to which finished runs are copied without weights, with the report, at "
+        "the end; it serves as --runs.",
+        values,
+    )
     flags.DEFINE_string(
         "launcher",
         "",
@@ -88,6 +95,7 @@ def _run(argv: list[str], stop: threading.Event) -> None:
         jobs=values.jobs,
         launcher=tuple(shlex.split(values.launcher)),
         more=tuple(more),
+        keep=values.keep,
         elsewhere=tuple(map(path_flags.expand, values.runs)),
     )
     try:

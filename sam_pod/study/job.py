@@ -15,7 +15,7 @@ from sam_pod import errors
 from sam_pod.process import child, signals
 from sam_pod.run import continuing
 from sam_pod.storage import faults, files
-from sam_pod.study import choice, plan, processes, report, trials
+from sam_pod.study import choice, keep, plan, processes, report, trials
 from sam_pod.study import found as found_lib
 
 PLAN = "study.json"
@@ -34,6 +34,7 @@ class Options:
     launcher: tuple[str, ...] = ()
     more: tuple[str, ...] = ()  # Arguments of the trainer that all runs get.
     elsewhere: tuple[str, ...] = ()  # Folders with runs made elsewhere.
+    keep: str = ""  # Where finished runs are kept without weights; '' for nowhere.
 
 
 def run(study: plan.Study, options: Options, stop: threading.Event) -> str:
@@ -48,6 +49,12 @@ def run(study: plan.Study, options: Options, stop: threading.Event) -> str:
         Interrupted: `stop` was set.
         UserError: the plan or the folder are not as they must be, or runs failed.
     """
+    for name, path in (("output", options.output), ("keep", options.keep)):
+        if files.is_remote(path):
+            raise errors.UserError(
+                f"--{name} is {path}; a study's runs are processes of this machine: "
+                "give a local folder."
+            )
     by_arm = trials.of(study, options.more)
     known = found_lib.elsewhere(options.elsewhere)
     with faults.explained(options.output):
@@ -59,23 +66,9 @@ def run(study: plan.Study, options: Options, stop: threading.Event) -> str:
                 "stop it, or give another folder."
             )
         with lock:
-            _write_plan(study, by_arm, options.output)
+            text = json.dumps(trials.plan_of(study, by_arm), indent=2) + "\n"
+            files.write(os.path.join(options.output, PLAN), text)
             return _Job(study, by_arm, options, stop, known).run()
-
-
-def _write_plan(
-    study: plan.Study, by_arm: dict[str, list[trials.Trial]], output: str
-) -> None:
-    content = {
-        "title": study.title,
-        "seeds": list(study.seeds),
-        "baseline": study.baseline_name,
-        "budget": study.budget,
-        "metric": study.metric,
-        "trial_seeds": list(study.trial_seeds),
-        "trials": [trials.shown(t) for each in by_arm.values() for t in each],
-    }
-    files.write(os.path.join(output, PLAN), json.dumps(content, indent=2) + "\n")
 
 
 class _Job:
@@ -115,6 +108,9 @@ class _Job:
         finally:
             self._end_all()
         text = self._report()
+        if self._options.keep:
+            keep.copy(map(self._look, self._needed()), self._options.keep)
+            self._report(self._options.keep)
         self._complain()
         return text
 
@@ -147,7 +143,7 @@ class _Job:
         active = {process.run.name for process in self._running}
         left = [
             run
-            for run in choice.needed(self._study, self._arms())
+            for run in self._needed()
             if run.name not in active and not self._is_over(self._look(run))
         ]
         for run in left:
@@ -228,15 +224,18 @@ class _Job:
             self._running = []
             self._report()
 
-    def _report(self) -> str:
+    def _needed(self) -> list[trials.Run]:
+        return choice.needed(self._study, self._arms())
+
+    def _report(self, folder: str = "") -> str:
         found = report.gather(self._study, self._arms(), self._look)
-        return report.write(found, self._options.output)
+        return report.write(found, folder or self._options.output)
 
     def _complain(self) -> None:
         """Refuse to end well where a run did not."""
         bad = [
             found
-            for found in map(self._look, choice.needed(self._study, self._arms()))
+            for found in map(self._look, self._needed())
             if found.state in (found_lib.FAILED, found_lib.OTHER)
         ]
         if bad:

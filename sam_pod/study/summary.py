@@ -104,6 +104,7 @@ class Summary:
     sweeps: tuple[choice.Arm, ...]
     not_finished: tuple[found_lib.Found, ...]
     notes: tuple[str, ...]
+    measured_how: tuple[str, ...]  # What the instruments say of their figures.
 
 
 def of(study: plan.Study, decided: Sequence[choice.Arm], look: choice.Look) -> Summary:
@@ -114,8 +115,20 @@ def of(study: plan.Study, decided: Sequence[choice.Arm], look: choice.Look) -> S
     for sweep in sweeps:
         runs |= {f.run.name: f for tried in sweep.tried for f in tried.runs}
     lacking = [f for f in runs.values() if f.state != found_lib.FINISHED]
+    said = {
+        f"{key}: {value}"
+        for found in runs.values()
+        for key, value in found.sharpness.items()
+        if isinstance(value, str)
+    }
     return Summary(
-        study, arms, _pairs(arms), sweeps, tuple(lacking), tuple(_notes(arms, sweeps))
+        study,
+        arms,
+        _pairs(arms),
+        sweeps,
+        tuple(lacking),
+        tuple(_notes(arms, sweeps)),
+        tuple(sorted(said)),
     )
 
 

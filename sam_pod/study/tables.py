@@ -130,12 +130,13 @@ def _sharpness(found: summary.Summary) -> Table:
         (path, *(_significant(arm.sharpness.get(path)) for arm in found.arms))
         for path in paths
     ]
+    how = "".join(f" {each[0].upper()}{each[1:]}." for each in found.measured_how)
     return Table(
         "Sharpness",
         ("figure", *(arm.name for arm in found.arms)),
         tuple(rows),
-        f"Every number of the runs' {found_lib.SHARPNESS}: mean and half of Student's "
-        "95 % interval. python -m sam_pod.sharpness measures it.",
+        f"Every number of the runs' {found_lib.SHARPNESS}, which python -m "
+        "sam_pod.sharpness writes: mean and half of Student's 95 % interval." + how,
     )
 
 

@@ -165,13 +165,26 @@ def _check_differ(all_trials: Sequence[Trial]) -> None:
             )
 
 
-def shown(trial: Trial) -> dict[str, Any]:
-    """Return a trial as the plan's file has it."""
+def plan_of(study: plan.Study, by_arm: Mapping[str, Sequence[Trial]]) -> dict[str, Any]:
+    """Return a study as the plan's file has it."""
+    return {
+        "title": study.title,
+        "seeds": list(study.seeds),
+        "baseline": study.baseline_name,
+        "budget": study.budget,
+        "metric": study.metric,
+        "trial_seeds": list(study.trial_seeds),
+        "trials": [_shown(trial) for each in by_arm.values() for trial in each],
+    }
+
+
+def _shown(trial: Trial) -> dict[str, Any]:
+    path, _, variant = trial.recipe.partition(":")
     return {
         "arm": trial.arm,
         "value": trial.value,
-        "recipe": os.path.relpath(trial.recipe.partition(":")[0]),
-        "variant": trial.recipe.partition(":")[2],
+        "recipe": os.path.relpath(path),
+        "variant": variant,
         "overrides": dict(trial.overrides),
         "gradients_a_step": round(trial.passes, 4),
     }

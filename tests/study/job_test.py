@@ -76,6 +76,22 @@ def test_runs_made_elsewhere_are_known_by_their_configs(whole, tmp_path):
         run(study(), tmp_path / "new", elsewhere=(f"{tmp_path}/gone",))
 
 
+def test_what_is_kept_without_weights_gives_the_report_again(whole, tmp_path):
+    folder, text = whole
+    kept = tmp_path / "kept"
+    run(study(), folder, jobs=0, keep=str(kept))
+    names = {p.name for p in kept.rglob("*") if p.is_file()}
+    of_runs = {"config.json", "inputs.json", "result.json", "curve.csv"}
+    assert names == of_runs | {"report.md", "report.html", "curve.svg"}
+    assert (kept / "report.md").read_text() == text
+    assert run(study(), tmp_path / "new", jobs=0, elsewhere=(str(kept),)) == text
+
+
+def test_a_study_in_a_bucket_is_refused():
+    with pytest.raises(errors.UserError, match=r"--output is gs://b/s; .* local"):
+        run(study(), "gs://b/s")
+
+
 def test_unequal_gradients_are_marked(tmp_path):
     text = run(study(budget="epochs", seeds=(0,)), tmp_path)
     assert [row[0] for row in lines(text, "Results")] == ["plain", "SAM †"]
@@ -156,13 +172,14 @@ def test_what_the_instruments_left_is_shown_by_its_keys(whole, tmp_path):
     folder, _ = whole
     for seed, value in enumerate((4.0, 6.0)):
         points = {"last": {"lambda_max": value, "slice": [1, 2]}}
-        content = {"schema_version": 1, "points": points}
+        content = {"version": 1, "batch_norm": "as in use", "points": points}
         path = folder / f"runs/SAM/seed-{seed}/sharpness.json"
         path.write_text(json.dumps(content))
     text = run(study(), tmp_path, jobs=0, elsewhere=(str(folder),))
     for path in folder.glob("runs/SAM/*/sharpness.json"):
         path.unlink()
     assert lines(text, "Sharpness") == [("last.lambda_max", "-", "5 ± 13")]
+    assert "95 % interval. Batch_norm: as in use.\n" in text
 
 
 def test_a_study_that_is_asked_to_stop_stops_its_runs_and_says_so(tmp_path):

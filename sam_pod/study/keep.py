@@ -1,0 +1,37 @@
+"""The small files of a study's finished runs, kept without weights.
+
+From them, as `--runs`, anybody can compute the report again.
+"""
+
+import os
+from collections.abc import Iterable
+
+from sam_pod.run import curve
+from sam_pod.run import workdir as workdir_lib
+from sam_pod.storage import faults, files
+from sam_pod.study import found as found_lib
+
+NAMES = (
+    workdir_lib.CONFIG,
+    workdir_lib.INPUTS,
+    workdir_lib.RESULT,
+    curve.NAME,
+    found_lib.SHARPNESS,
+)
+
+
+def copy(runs: Iterable[found_lib.Found], folder: str) -> None:
+    """Copy what a report reads of runs into a folder, laid out as a study's.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    done = (found for found in runs if found.state == found_lib.FINISHED)
+    for found in done:
+        target = os.path.join(folder, "runs", found.run.name)
+        with faults.explained(folder):
+            files.make_folders(target)
+            for name in NAMES:
+                text = files.read(os.path.join(found.workdir, name))
+                if text is not None:
+                    files.write(os.path.join(target, name), text)

@@ -1,0 +1,75 @@
+"""A study of real runs, killed again and again."""
+
+import glob
+import signal
+import threading
+
+import pytest
+
+from sam_pod.run import curve
+from tests import runs
+
+PAGE = """
+from sam_pod.study import Arm, Study
+def get_study(variant):
+    return Study(
+        "killed",
+        (Arm("plain", {recipe!r}, {{"sam.rho": 0.0}}), Arm("SAM", {recipe!r})),
+        seeds=(0, 1),
+    )
+"""
+TICK_SECONDS = 0.02
+
+
+def start(folder, output, *more):
+    arguments = (f"--study={folder}/page.py", f"--output={folder}/{output}", *more)
+    return runs.Process(*arguments, module="sam_pod.study")
+
+
+def epochs_done(output):
+    return sum(
+        len(curve.read(folder)) for folder in glob.glob(f"{output}/runs/*/seed-?")
+    )
+
+
+def results(output):
+    text = (output / "report.md").read_text()
+    return text.split("## Spent by a run")[0] + text.split("## Test accuracy")[1]
+
+
+@pytest.fixture
+def page(tmp_path):
+    config = runs.small_config(tmp_path, num_epochs=3, **{"sam.rho": 0.05})
+    recipe = runs.write_recipe(tmp_path / "recipe.py", config)
+    (tmp_path / "page.py").write_text(PAGE.format(recipe=recipe))
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_a_study_killed_ten_times_ends_with_the_same_report(page):
+    assert start(page, "whole", "--jobs=2").wait() == 0
+    for number in range(10):
+        process = start(page, "killed", "--jobs=2")
+        while epochs_done(page / "killed") <= number:
+            threading.Event().wait(TICK_SECONDS)
+        process.kill()
+    last = start(page, "killed", "--jobs=2")
+    assert last.wait() == 0, last.stderr
+    assert results(page / "killed") == results(page / "whole")
+    assert epochs_done(page / "killed") == epochs_done(page / "whole") == 2 * (3 + 6)
+    assert start(page, "killed").wait() == 0  # Nothing is left to do.
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_runs_gracefully_and_the_study_goes_on(page):
+    process = start(page, "stopped")
+    assert process.read_until("Starting: plain/seed-0")
+    while epochs_done(page / "stopped") < 1:
+        threading.Event().wait(TICK_SECONDS)
+    process.send(signal.SIGINT)
+    assert process.wait() == 42
+    log = (page / "stopped/runs/plain/seed-0.log").read_text()
+    assert "SIGTERM: saving and stopping" in log and "Saved. Continue" in log
+    again = start(page, "stopped")
+    assert again.read_until("Going on after epoch", "plain/seed-0")
+    assert again.wait() == 0

@@ -165,7 +165,7 @@ def refusal(error: LookupError, model: keras.Model) -> Exception:
     layers = [
         layer.name
         for layer in model._flatten_layers(include_self=False)
-        if any(f"/{layer.name}/" in place for place in places)
+        if any(re.search(rf"/{re.escape(layer.name)}(_\d+)?/", p) for p in places)
     ]
     return errors.UserError(
         f"The model cannot be differentiated twice: {kind}, of layer "

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sam_pod import errors
 from sam_pod.data import augment
 from sam_pod.instruments import moments, products
 from sam_pod.machines import tracing
@@ -121,3 +122,28 @@ def test_a_vector_is_cut_and_joined_in_the_order_of_the_weights():
     parts = products.split(vector, [(2, 3), (), (4,)])
     assert [part.shape for part in parts] == [(2, 3), (), (4,)]
     np.testing.assert_array_equal(products.join(parts), vector)
+
+
+def test_a_layer_that_cannot_be_differentiated_twice_is_named():
+    def make():
+        return keras.layers.UpSampling2D(interpolation="bilinear", name="larger")
+
+    net = layers_apart(make)
+    x, y, weights = example(net)
+    (vector,) = vectors(weights, 1)
+    stats = [tf.constant(s) for s in net.initial_stats().values()]
+
+    @tf.function(autograph=False)
+    def run(weights, vector):
+        def loss_fn(weights):
+            logits = net.apply(weights, stats, augment.to_float(x)).logits
+            return tf.reduce_mean(losses.cross_entropy(logits, y))
+
+        try:
+            return products.product(loss_fn, weights, vector)[1]
+        except LookupError as error:
+            raise products.refusal(error, net.model) from error
+
+    tensors = [[tf.constant(a, tf.float32) for a in part] for part in (weights, vector)]
+    with pytest.raises(errors.UserError, match="ResizeBilinearGrad, of layer 'larger'"):
+        run(*tensors)

@@ -80,6 +80,7 @@ def test_killed_anywhere_and_run_again_it_is_the_same_run(small, tmp_path):
 
 
 # tests/process/signals_test.py sends every one that a scheduler or a terminal has.
+@pytest.mark.slow
 def test_a_signal_saves_and_exits_42(small, tmp_path):
     arguments, expected = small
     number = signal.SIGTERM

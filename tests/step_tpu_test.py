@@ -121,6 +121,7 @@ def test_every_mode_equals_real_replicas(sync, parts, chunks):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [
@@ -138,6 +139,7 @@ def test_augmentation_of_a_tpu_equals_that_of_one_device(names):
     assert {kind for kind, _, _ in collectives(lower_step(recipe))} == {"all-reduce"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sync", [slow("global"), "2"])
 def test_shared_batch_norm_equals_the_groups_on_one_device_each(sync):
     size = groups.size(sync, CORES)

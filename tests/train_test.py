@@ -272,6 +272,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_checkpoint(tmp_p
     assert not glob.glob(f"{workdir}/checkpoints/*.index")
 
 
+@pytest.mark.slow
 def test_a_run_trained_for_longer_is_as_if_it_had_been_to_last_so_long(whole, tmp_path):
     """With a schedule that does not look at the end, as this one's plateau rule."""
     folder, workdir, expected = whole
@@ -396,6 +397,7 @@ def test_saves_by_wall_time(watched):
     assert not (workdir / "checkpoints" / "partial").exists()
 
 
+@pytest.mark.slow
 def test_a_profile_holds_the_steps_asked_for(tmp_path, monkeypatch):
     exactly = []
     original = pace.PacedLoop.exactly

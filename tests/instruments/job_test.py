@@ -54,6 +54,7 @@ def alone(workdir):
     return measure(workdir, tf.distribute.OneDeviceStrategy("/cpu:0"), QUICK)
 
 
+@pytest.mark.slow
 def test_two_replicas_measure_what_one_does(workdir, alone, tmp_path):
     shutil.copytree(workdir, tmp_path / "run")
     two = measure(tmp_path / "run", fixtures.mirrored(2), QUICK)

@@ -221,6 +221,7 @@ def test_accumulation_changes_nothing(count, parts, chunks):
     )
 
 
+@pytest.mark.slow
 @eagerly
 def test_batch_norm_of_the_group_makes_the_splits_equal_too():
     whole = float64_train(1, norm=True)
@@ -259,6 +260,7 @@ def float32_train(num_replicas, **recipe):
     return [v.numpy() for v in [*state.weights, *state.stats]], rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_the_shared_layer_makes_replicas_equal_one(count):
     alone, rows = float32_train(1)

@@ -162,6 +162,7 @@ def mark_slow(cases):
     return [pytest.param(*case, marks=pytest.mark.slow) for case in cases]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layer", "num_replicas", "recipe"), [*SYNCHRONIZED, *mark_slow(SYNCHRONIZED_SLOW)]
 )

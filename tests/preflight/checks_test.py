@@ -254,6 +254,7 @@ def test_a_float32_layer_of_keras_is_named_under_bfloat16():
     assert check.detail == "in float32: convolution first_1/convolution"
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_three_gradients_cost_more_than_sam(monkeypatch):
     steps.ascends_twice(monkeypatch)
@@ -263,6 +264,7 @@ def test_three_gradients_cost_more_than_sam(monkeypatch):
     assert 2.7 < float(found[-1].detail) < 3.05
 
 
+@pytest.mark.slow
 @needs_libtpu
 @pytest.mark.parametrize("kept", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_a_state_that_is_not_donated_is_copied(kept):

@@ -118,6 +118,7 @@ print(compiler.digest(programs.job()))
 """
 
 
+@pytest.mark.slow
 def test_neither_names_nor_what_was_traced_before_change_the_digest(monkeypatch):
     monkeypatch.setattr(compiler, "version", lambda: "1.2.3")
     expected = compiler.digest(job())

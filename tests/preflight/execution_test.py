@@ -200,6 +200,7 @@ def test_one_replica_equals_itself():
     assert comparison.is_passed and comparison.num_replicas == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "norm"),
     [
@@ -214,6 +215,7 @@ def test_augmentation_and_dropout_draw_the_same_on_any_number_of_devices(names, 
     assert_passes(compared(recipe))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sync", [slow("global"), "2"])
 def test_a_shared_batch_norm_equals_one_of_the_whole_group(sync):
     size = groups.size(sync, REPLICAS)

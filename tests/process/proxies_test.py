@@ -141,6 +141,7 @@ with tf.Graph().as_default(), tf.compat.v1.Session(server.target) as session:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["http_proxy", pytest.param("grpc_proxy", marks=pytest.mark.slow)]
 )

@@ -339,6 +339,7 @@ def test_accuracy_under_soft_labels_is_of_the_largest_part():
     assert report["train/loss"] == pytest.approx(soft.mean(), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_without_augmentation_the_graph_is_that_of_hard_labels():
     """Not one operation is added for what is off."""
     net = fixtures.small_model()

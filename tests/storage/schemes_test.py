@@ -151,6 +151,7 @@ command.leave(3)
 """
 
 
+@pytest.mark.slow
 def test_what_tensorflow_has_built_in_loads_nothing_more():
     done = subprocess.run(
         [sys.executable, "-c", LOADS], capture_output=True, text=True, cwd=runs.ROOT

@@ -127,6 +127,7 @@ def large(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
     "name", ["train", pytest.param("validation", marks=pytest.mark.slow)]

@@ -225,6 +225,7 @@ def test_progress_is_told_of_each_example(tmp_path):
     assert sum(told) == 27
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_set(tmp_path):
     """In a process of its own, which other tests have not grown."""
     code = (

@@ -2,7 +2,7 @@
 # Train ResNet20 with SAM on the bundled digits, on this machine, in minutes.
 # Arguments are added: bash launch/local.sh --config.sam.rho=0 --workdir=runs/plain
 # With --study first: SAM and its baseline there, with 40 % wrong labels and five seeds,
-# in ten minutes; the folder is studies/digits_noise unless --output names another.
+# ten runs in all; the folder is studies/digits_noise unless --output names another.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -23,7 +23,35 @@ def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="also run the slow tests")
 
 
+# Files that take minutes begin first: else one process ends with them, alone.
+LONGEST = (
+    "machines/workers_test.py",
+    "main_test.py",
+    "preflight/main_test.py",
+    "pod_test.py",
+    "study/kill_test.py",
+    "train_test.py",
+    "preflight/execution_test.py",
+    "step/members_test.py",
+    "step/algorithm_test.py",
+    "s3_test.py",
+    "kill_test.py",
+    "ways_of_reading_test.py",
+    "lowering/members_test.py",
+    "step_tpu_test.py",
+    "launch/tpu/main_test.py",
+    "gcs_test.py",
+)
+TESTS = pathlib.Path(__file__).parent
+
+
+def _place(item):
+    name = item.path.relative_to(TESTS).as_posix()
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=_place)
     if config.getoption("--slow"):
         return
     for item in items:

@@ -32,6 +32,9 @@ esac
 # test for the processes that it starts.
 workers=$(.venv/bin/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 case "$*" in
-"" | --slow) set -- --numprocesses="$workers" --dist=loadfile "$@" ;;
+"" | --slow)
+  # In the order of tests/conftest.py, not by the number of tests.
+  set -- --numprocesses="$workers" --dist=loadfile --no-loadscope-reorder "$@"
+  ;;
 esac
 exec .venv/bin/python -m pytest "$@"

@@ -117,6 +117,10 @@ class Process:
     def pid(self):
         return self._process.pid
 
+    def assert_runs(self):
+        """Fail where the process has ended: what it was to do will not come."""
+        assert self._process.poll() is None, self.stderr
+
     def read_until(self, *texts):
         """Read lines until one contains all `texts`; return whether one did."""
         for line in self._process.stdout:

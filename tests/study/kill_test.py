@@ -51,6 +51,7 @@ def test_a_study_killed_ten_times_ends_with_the_same_report(page):
     for number in range(10):
         process = start(page, "killed", "--jobs=2")
         while epochs_done(page / "killed") <= number:
+            process.assert_runs()
             threading.Event().wait(TICK_SECONDS)
         process.kill()
     last = start(page, "killed", "--jobs=2")
@@ -65,6 +66,7 @@ def test_ctrl_c_stops_the_runs_gracefully_and_the_study_goes_on(page):
     process = start(page, "stopped")
     assert process.read_until("Starting: plain/seed-0")
     while epochs_done(page / "stopped") < 1:
+        process.assert_runs()
         threading.Event().wait(TICK_SECONDS)
     process.send(signal.SIGINT)
     assert process.wait() == 42

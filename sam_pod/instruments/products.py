@@ -11,7 +11,6 @@ from sam_pod import errors
 from sam_pod.data.input import pipeline
 from sam_pod.data.input.batches import Batch
 from sam_pod.instruments import moments
-from sam_pod.instruments import subject as subject_lib
 from sam_pod.instruments.objective import Objective
 from sam_pod.instruments.subject import Subject, tensors
 from sam_pod.instruments.sweep import Sweep
@@ -97,7 +96,7 @@ class Products:
             UserError: a layer that cannot be differentiated twice.
         """
         own = vector.astype(np.float32)
-        (own,) = subject_lib.spread([own], self._subject.runtime.workers)
+        (own,) = self._subject.runtime.workers.chiefs_arrays([own])
         for variable, part in zip(self._vector, split(own, self._shapes), strict=True):
             variable.assign(part)
         self._begin()

@@ -13,7 +13,6 @@ from absl import logging
 from sam_pod import errors
 from sam_pod.data.input import pipeline
 from sam_pod.machines.runtime import Runtime
-from sam_pod.machines.workers import Workers
 from sam_pod.run import checkpoint_folder, loading
 from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import workdir as workdir_lib
@@ -62,9 +61,8 @@ class Subject:
         arrays = [np.zeros(v.shape, v.dtype.as_numpy_dtype) for v in variables]
         if self.runtime.workers.is_chief:
             arrays = self._read(point)
-        for variable, array in zip(
-            variables, spread(arrays, self.runtime.workers), strict=True
-        ):
+        arrays = self.runtime.workers.chiefs_arrays(arrays)
+        for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
 
     def _read(self, point: Point) -> list[np.ndarray]:
@@ -94,18 +92,6 @@ class Subject:
 def tensors(variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
     """Return the values of variables, inside `strategy.run` those of this replica."""
     return [tf.convert_to_tensor(variable) for variable in variables]
-
-
-def spread(arrays: list[np.ndarray], workers: Workers) -> list[np.ndarray]:
-    """Return the chief's arrays on every worker, bit for bit."""
-    if workers.count == 1:
-        return arrays
-    data = workers.chiefs_bytes(b"".join(array.tobytes() for array in arrays))
-    ends = np.cumsum([array.nbytes for array in arrays])
-    return [
-        np.frombuffer(data[end - a.nbytes : end], a.dtype).reshape(a.shape)
-        for a, end in zip(arrays, ends, strict=True)
-    ]
 
 
 def read_config(workdir: str, data_dir: str = "") -> ml_collections.ConfigDict:

@@ -64,6 +64,17 @@ class Workers:
         ]
         return np.concatenate(pieces).astype(np.uint16).tobytes()[:size]
 
+    def chiefs_arrays(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Return the chief's arrays, bit for bit; shapes and types are all workers'."""
+        if self.count == 1:
+            return arrays
+        data = self.chiefs_bytes(b"".join(array.tobytes() for array in arrays))
+        ends = np.cumsum([array.nbytes for array in arrays])
+        return [
+            np.frombuffer(data[end - a.nbytes : end], a.dtype).reshape(a.shape)
+            for a, end in zip(arrays, ends, strict=True)
+        ]
+
     def barrier(self) -> None:
         """Wait until every worker is here."""
         self.total([0.0])

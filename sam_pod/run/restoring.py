@@ -3,8 +3,6 @@
 import os
 from typing import NamedTuple
 
-import numpy as np
-
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
 from sam_pod.run import checkpoints as checkpoints_lib
@@ -51,16 +49,8 @@ def share_state(state: state_lib.TrainState, workers: Workers) -> None:
     """
     if workers.count == 1:
         return
-    arrays = state_lib.to_arrays(state)
-    data = workers.chiefs_bytes(b"".join(array.tobytes() for array in arrays))
-    ends = np.cumsum([array.nbytes for array in arrays])
-    state_lib.assign_arrays(
-        state,
-        [
-            np.frombuffer(data[end - a.nbytes : end], a.dtype).reshape(a.shape)
-            for a, end in zip(arrays, ends, strict=True)
-        ],
-    )
+    arrays = workers.chiefs_arrays(state_lib.to_arrays(state))
+    state_lib.assign_arrays(state, arrays)
 
 
 def cut_events(workdir: str, restored: Restored, epoch_steps: int) -> None:

@@ -15,11 +15,10 @@ from sam_pod import errors
 from sam_pod.process import child, signals
 from sam_pod.run import continuing
 from sam_pod.storage import faults, files
-from sam_pod.study import choice, keep, plan, processes, report, trials
+from sam_pod.study import choice, keep, plan, processes, report, summary, trials
 from sam_pod.study import found as found_lib
 
 PLAN = "study.json"
-_RUNS = "runs"
 _LOCK = ".lock"
 _TICK_SECONDS = 0.2
 _MOST_STANDSTILLS = 3
@@ -125,7 +124,7 @@ class _Job:
         return self._seen[run.name]
 
     def _workdir(self, run: trials.Run) -> str:
-        return os.path.join(self._options.output, _RUNS, run.name)
+        return os.path.join(self._options.output, keep.RUNS, run.name)
 
     def _is_over(self, found: found_lib.Found) -> bool:
         return found.is_settled or found.run.name in self._tried
@@ -228,7 +227,7 @@ class _Job:
         return choice.needed(self._study, self._arms())
 
     def _report(self, folder: str = "") -> str:
-        found = report.gather(self._study, self._arms(), self._look)
+        found = summary.of(self._study, self._arms(), self._look)
         return report.write(found, folder or self._options.output)
 
     def _complain(self) -> None:
@@ -242,6 +241,7 @@ class _Job:
             names = ", ".join(found.run.name for found in bad)
             raise errors.UserError(
                 f"{len(bad)} run(s) of the study have failed: {names}. The report says "
-                f"why, and a log lies beside each in {self._options.output}/{_RUNS}; "
-                "what is right is kept, and the same command tries them again."
+                "why, and a log lies beside each in "
+                f"{self._options.output}/{keep.RUNS}; what is right is kept, and the "
+                "same command tries them again."
             )

@@ -11,6 +11,7 @@ from sam_pod.run import workdir as workdir_lib
 from sam_pod.storage import faults, files
 from sam_pod.study import found as found_lib
 
+RUNS = "runs"  # The folder of all workdirs, in that of a study.
 NAMES = (
     workdir_lib.CONFIG,
     workdir_lib.INPUTS,
@@ -28,7 +29,7 @@ def copy(runs: Iterable[found_lib.Found], folder: str) -> None:
     """
     done = (found for found in runs if found.state == found_lib.FINISHED)
     for found in done:
-        target = os.path.join(folder, "runs", found.run.name)
+        target = os.path.join(folder, RUNS, found.run.name)
         with faults.explained(folder):
             files.make_folders(target)
             for name in NAMES:

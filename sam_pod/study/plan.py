@@ -15,14 +15,13 @@ A page is a Python file with `get_study(variant)`, which returns a `Study`:
 """
 
 import dataclasses
-import importlib.util
 import os
 import re
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sam_pod import errors
+from sam_pod.config import python_file
 from sam_pod.process import path_flags
 
 Value = bool | int | float | str
@@ -84,7 +83,7 @@ def load(page: str) -> Study:
             f"No study at {path!r}; --study takes FILE[:VARIANT], such as "
             "configs/studies/digits_noise.py."
         )
-    study = _run(path, variant)
+    study = python_file.call(path, "get_study", variant, "page")
     if not isinstance(study, Study):
         raise errors.UserError(
             f"get_study of {path} returns a {type(study).__name__}; it must return a "
@@ -94,35 +93,6 @@ def load(page: str) -> Study:
     return dataclasses.replace(
         study, arms=tuple(_located(arm, os.path.dirname(path)) for arm in study.arms)
     )
-
-
-def _run(path: str, variant: str) -> Any:
-    spec = importlib.util.spec_from_file_location("sam_pod_study_page", path)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        if not hasattr(module, "get_study"):
-            raise errors.UserError(f"{path} has no get_study(variant) function.")
-        variants = list(getattr(module, "VARIANTS", ("",)))
-        if variant not in variants:
-            guess = errors.nearest(variant, variants)
-            hint = f" Did you mean {guess!r}?" if guess else ""
-            raise errors.UserError(
-                f"{path} has no variant {variant!r}; it has "
-                f"{[name for name in variants if name]}.{hint}"
-            )
-        return module.get_study(variant)
-    except errors.UserError:
-        raise
-    except (Exception, SystemExit) as error:
-        line = getattr(error, "lineno", None)
-        for frame in traceback.extract_tb(error.__traceback__):
-            if frame.filename == path:
-                line = frame.lineno
-        raise errors.UserError(
-            f"{path}, line {line}: {type(error).__name__}: {errors.reason(error)}. "
-            "Fix the page."
-        ) from error
 
 
 def _located(arm: Arm, folder: str) -> Arm:

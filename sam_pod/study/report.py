@@ -1,25 +1,18 @@
 """The report of a study: report.md, and report.html that needs no network."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from sam_pod.pages.markup import Markup, tag
 from sam_pod.pages.style import STYLE
 from sam_pod.storage import faults, files
-from sam_pod.study import choice, curves, plan, summary, tables
+from sam_pod.study import curves, summary, tables
 
 MARKDOWN, HTML, PICTURE = "report.md", "report.html", "curve.svg"
 _OVER = (
     ("gradients", "gradients of a global batch", lambda point: point.gradients),
     ("seconds", "seconds of training, validation and compiling", lambda p: p.seconds),
 )
-
-
-def gather(
-    study: plan.Study, decided: Sequence[choice.Arm], look: choice.Look
-) -> summary.Summary:
-    """Return the figures of what is there of a study."""
-    return summary.of(study, decided, look)
 
 
 def write(found: summary.Summary, folder: str) -> str:

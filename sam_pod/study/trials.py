@@ -47,7 +47,7 @@ class Run:
     @property
     def name(self) -> str:
         """The name of the run in messages."""
-        return f"{os.path.join(self.trial.folder, f'seed-{self.seed}')}"
+        return os.path.join(self.trial.folder, f"seed-{self.seed}")
 
     def is_config(self, config: ml_collections.ConfigDict) -> bool:
         """Return whether another run with this config computes the same."""

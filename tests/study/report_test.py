@@ -9,6 +9,7 @@ import pytest
 
 from sam_pod.pages import svg
 from sam_pod.study import choice, curves, found, report, trials
+from sam_pod.study import summary as summary_lib
 from tests.study import trainer
 from tests.study.pages import study
 
@@ -27,7 +28,7 @@ def summary(tmp_path_factory):
         return found.look(run, str(workdir))
 
     decided = choice.arms(made, trials.of(made), look, lambda found: found.is_settled)
-    return report.gather(made, decided, look)
+    return summary_lib.of(made, decided, look)
 
 
 def parts(summary):

@@ -125,11 +125,11 @@ def test_every_mode_equals_real_replicas(sync, parts, chunks):
 @pytest.mark.parametrize(
     "names",
     [
-        slow("crop,flip,autoaugment,brightness,color_jitter,cutout,mixup,cutmix"),
-        slow("randaugment,cutmix"),
+        "crop,flip,autoaugment,brightness,color_jitter,cutout,mixup,cutmix",
+        "randaugment,cutmix",
         "crop,brightness,cutmix",
-        slow("mixup"),
-        slow(""),  # Smooth labels alone.
+        "mixup",
+        "",  # Smooth labels alone.
     ],
 )
 def test_augmentation_of_a_tpu_equals_that_of_one_device(names):
@@ -140,7 +140,7 @@ def test_augmentation_of_a_tpu_equals_that_of_one_device(names):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sync", [slow("global"), "2"])
+@pytest.mark.parametrize("sync", ["global", "2"])
 def test_shared_batch_norm_equals_the_groups_on_one_device_each(sync):
     size = groups.size(sync, CORES)
     net = fixtures.small_model()

@@ -261,7 +261,7 @@ def float32_train(num_replicas, **recipe):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2, 4])
 def test_the_shared_layer_makes_replicas_equal_one(count):
     alone, rows = float32_train(1)
     many, many_rows = float32_train(count)

@@ -150,22 +150,14 @@ KERAS, OURS = keras.layers.BatchNormalization, batch_norm.FusedBatchNormalizatio
 SYNCHRONIZED = [
     (KERAS, 1, {"accumulate_steps": 2}),
     (OURS, 1, {"micro_batches": 2}),
-]
-SYNCHRONIZED_SLOW = [
     (OURS, 2, {"accumulate_steps": 2, "sync": "replica"}),
     (KERAS, 2, {"micro_batches": 2, "rho": 0.0}),
     (KERAS, 4, {"sync": "2"}),
 ]
 
 
-def mark_slow(cases):
-    return [pytest.param(*case, marks=pytest.mark.slow) for case in cases]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("layer", "num_replicas", "recipe"), [*SYNCHRONIZED, *mark_slow(SYNCHRONIZED_SLOW)]
-)
+@pytest.mark.parametrize(("layer", "num_replicas", "recipe"), SYNCHRONIZED)
 def test_a_files_synchronized_layer_is_what_the_run_says(
     tmp_path, layer, num_replicas, recipe
 ):

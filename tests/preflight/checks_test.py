@@ -266,7 +266,7 @@ def test_three_gradients_cost_more_than_sam(monkeypatch):
 
 @pytest.mark.slow
 @needs_libtpu
-@pytest.mark.parametrize("kept", [pytest.param(0, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("kept", [0, 3])
 def test_a_state_that_is_not_donated_is_copied(kept):
     program = steps.lower(steps.small())
     copied = dataclasses.replace(program, aliases=program.aliases[:kept])

@@ -142,9 +142,7 @@ with tf.Graph().as_default(), tf.compat.v1.Session(server.target) as session:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["http_proxy", pytest.param("grpc_proxy", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", ["http_proxy", "grpc_proxy"])
 def test_tensorflow_reaches_this_machine_past_a_proxy(environment, name):
     """Without our list it waits for the proxy, where nobody listens."""
     environment.setenv(name, "http://127.0.0.1:9")

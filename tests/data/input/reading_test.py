@@ -129,9 +129,7 @@ def large(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize(
-    "name", ["train", pytest.param("validation", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", ["train", "validation"])
 def test_what_is_held_takes_its_memory_once(large, name):
     """In a process of its own, which other tests have not grown."""
     code = (

@@ -31,7 +31,10 @@ def shares(count: int) -> list[list[int]]:
 
 
 def start(
-    command: Sequence[str], output: str, on_cores: Collection[int] = ()
+    command: Sequence[str],
+    output: str,
+    on_cores: Collection[int] = (),
+    inherits: Collection[int] = (),
 ) -> subprocess.Popen:
     """Start a command whose output is added to a file.
 
@@ -43,6 +46,7 @@ def start(
         output: The file.
         on_cores: The cores that it may use; () for those of this process. A library
             that asks how many there are is given their number.
+        inherits: Open files that it has, too; what they lock is locked while it lives.
 
     Raises:
         OSError: it cannot be started.
@@ -56,6 +60,7 @@ def start(
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
             preexec_fn=_beginning(on_cores),
+            pass_fds=tuple(inherits),
         )
 
 

@@ -53,6 +53,11 @@ def log_path(workdir: str) -> str:
     return f"{workdir}.log"
 
 
+def running_path(workdir: str) -> str:
+    """Return the file that a run's process holds locked from its first moment on."""
+    return f"{workdir}.running"
+
+
 def note(workdir: str, code: int, line: str) -> None:
     """Note that the last process of a run has failed, with its one line."""
     text = json.dumps({"exit_code": code, "line": line}, indent=2) + "\n"

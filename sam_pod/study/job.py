@@ -205,6 +205,8 @@ class _Job:
             self._standstills[name] = count
             if self._stop.is_set() or count < _MOST_STANDSTILLS:
                 return  # The same command continues.
+        if processes.is_used(workdir):
+            return  # By somebody else's process, which came first: wait for it.
         self._tried.add(name)
         line = processes.last_line(workdir)
         if code < 0 or code == signals.EXIT_CODE:

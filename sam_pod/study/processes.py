@@ -70,15 +70,27 @@ def start(
     if os.path.lexists(found.outcome_path(workdir)):
         os.remove(found.outcome_path(workdir))
     try:
-        popen = child.start(command, found.log_path(workdir), cores)
+        with open(found.running_path(workdir), "w") as held:
+            files.try_lock(held)
+            log = found.log_path(workdir)
+            popen = child.start(command, log, cores, inherits=(held.fileno(),))
     except OSError as error:
         raise errors.UserError(f"Cannot start {command[0]}: {error}.") from error
     return Process(run, workdir, slots, popen, begun_at)
 
 
 def is_used(workdir: str) -> bool:
-    """Return whether a process is running in a workdir."""
-    path = os.path.join(workdir, workdir_lib.LOCK)
+    """Return whether a process is running in a workdir, or about to.
+
+    A trainer locks its workdir once its libraries are there. One that a killed study
+    has left behind may still be on its way to that; it has inherited another lock.
+    """
+    return _is_locked(found.running_path(workdir)) or _is_locked(
+        os.path.join(workdir, workdir_lib.LOCK)
+    )
+
+
+def _is_locked(path: str) -> bool:
     try:
         with open(path, "r+") as file:
             return not files.try_lock(file)

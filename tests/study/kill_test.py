@@ -1,6 +1,7 @@
 """A study of real runs, killed again and again."""
 
 import glob
+import shlex
 import signal
 import threading
 
@@ -8,6 +9,7 @@ import pytest
 
 from sam_pod.run import curve
 from tests import runs
+from tests.study import pages
 
 PAGE = """
 from sam_pod.study import Arm, Study
@@ -43,6 +45,26 @@ def page(tmp_path):
     recipe = runs.write_recipe(tmp_path / "recipe.py", config)
     (tmp_path / "page.py").write_text(PAGE.format(recipe=recipe))
     return tmp_path
+
+
+def test_a_run_left_behind_while_its_libraries_are_read_is_waited_for(tmp_path):
+    late = {"optimizer.epsilon": 5.0, "num_epochs": 3}
+    text = PAGE.format(recipe=pages.RECIPE).replace("(0, 1)", f"(0,), overrides={late}")
+    (tmp_path / "page.py").write_text(text)
+    launcher = f"--launcher={shlex.join(pages.TRAINER)}"
+    folder = tmp_path / "out/runs/plain"
+    process = start(tmp_path, "out", launcher)
+    while not (first := list(folder.glob("seed-0/reading-*"))):
+        process.assert_runs()
+        threading.Event().wait(TICK_SECONDS)
+    process.kill()
+    again = start(tmp_path, "out", launcher, "--jobs=2")
+    while not list(folder.parent.glob("SAM/seed-0/reading-*")):
+        again.assert_runs()
+        threading.Event().wait(TICK_SECONDS)
+    (folder.parent / "read").write_text("")
+    assert again.wait() == 0, again.stderr
+    assert list(folder.glob("seed-0/reading-*")) == first
 
 
 @pytest.mark.slow

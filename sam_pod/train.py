@@ -175,6 +175,7 @@ def test(session: session_lib.Session) -> dict[str, Any]:
     if workers.is_chief:
         summary |= result.spent(session.meter, steps) | result.tested(by_weights)
         summary |= continuing.spread_of(session.workdir)
+        summary |= result.labels(session.label_noise)
         workdir_lib.write_result(session.workdir, summary)
     saver_lib.wait_for_all(session)
     return summary

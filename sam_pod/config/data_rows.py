@@ -10,7 +10,11 @@ from sam_pod.config.row import (
     UP_TO_10,
     VALIDATION,
     Row,
+    one_of,
 )
+
+# How wrong labels are drawn; see data/prepare/noise.py.
+NOISE_KINDS = ("excluding", "including", "asymmetric")
 
 _AUGMENT = (
     Row(
@@ -64,9 +68,17 @@ DATA = (
         "data.label_noise",
         0.0,
         "Share of the training labels, those held out for validation among them, that "
-        "are flipped to another class when the run prepares its data; data that are "
-        "there already must have it. 0: as they are.",
+        "are drawn again when the run prepares its data; data that are there already "
+        "must have it. 0: as they are.",
         UP_TO_1,
+    ),
+    Row(
+        "data.label_noise_kind",
+        "excluding",
+        "What such a label becomes: 'excluding', another class, each as likely; "
+        "'including', any class, the true one too; 'asymmetric', the class that "
+        "CIFAR-10's is taken for. Papers call both of the first symmetric.",
+        one_of(*NOISE_KINDS),
     ),
     *_AUGMENT,
     Row(

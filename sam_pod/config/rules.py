@@ -34,6 +34,12 @@ def validate(config: ml_collections.ConfigDict) -> None:
             schemes.check_credentials(value, f"`{key}`")
     family_rules.validate(config)
     _validate_files(config)
+    if config.data.label_noise_kind != "excluding" and not config.data.label_noise:
+        raise errors.UserError(
+            f"`data.label_noise_kind` is {config.data.label_noise_kind!r}, but "
+            "`data.label_noise` 0: give the share of the labels, such as 0.4, or leave "
+            "the kind at 'excluding'."
+        )
     if config.model.batch_norm == "global":
         _validate_global_batch_norm(config)
     if config.watchdog.loop_seconds <= 2 * config.log_every_seconds:

@@ -63,14 +63,19 @@ def _prepare_in_turn(config: ml_collections.ConfigDict, caller: turns.Caller) ->
     if name not in sources:
         turns.wait(directory, caller)
         return
-    noise = config.data.label_noise
+    noise, kind = config.data.label_noise, config.data.label_noise_kind
     wish = ["prepare", f"--dataset={name}", f"--source={sources[name]}"]
-    wish += [f"--label_noise={noise}"] if noise else []
+    wish += [f"--label_noise={noise}", f"--label_noise_kind={kind}"] if noise else []
     with job.turn(job.parse([*wish, f"--output={directory}"]), caller) as is_ours:
         if is_ours and _is_empty(directory):
             logging.info("Preparing %s in %s.", name, directory)
             job.prepare(
-                name, sources[name], directory, caller=caller, label_noise=noise
+                name,
+                sources[name],
+                directory,
+                caller=caller,
+                label_noise=noise,
+                label_noise_kind=kind,
             )
 
 

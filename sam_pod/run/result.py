@@ -58,6 +58,11 @@ def spent(meter: spending.Meter, num_steps: int) -> dict[str, float | None]:
     }
 
 
+def labels(noise: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what is known of labels that are wrong on purpose; {} for none."""
+    return {} if noise is None else {"label_noise": noise}
+
+
 def tested(by_weights: Mapping[str, metrics.Evaluation]) -> dict[str, Any]:
     """Return the test's scores by the weights that it was read with."""
     return {

@@ -53,6 +53,8 @@ class Session:
     stop: threading.Event
     splits: dict[str, pipeline.Split]
     epoch_steps: int
+    # What is known of labels that are wrong on purpose; None for none.
+    label_noise: dict[str, Any] | None
     recipe: Recipe
     state: state_lib.TrainState
     checkpoints: checkpoints_lib.Checkpoints
@@ -195,6 +197,8 @@ def _session(
     writer = writers.Writer(asked.workdir, runtime)
     total_steps = config.num_epochs * loaded.epoch_steps
     introduce = first_page.nothing
+    if noise := loaded.data.manifest.noise_in_words():
+        logging.info("The data have %s.", noise)
     if restored.is_old:
         step = restored.state.step.numpy()
         logging.info("Continuing after step %d/%d.", step, total_steps)
@@ -212,6 +216,7 @@ def _session(
         stop=stop,
         splits=loaded.splits,
         epoch_steps=loaded.epoch_steps,
+        label_noise=loaded.data.manifest.noise_summary(),
         recipe=loaded.recipe,
         state=restored.state,
         checkpoints=restored.checkpoints,

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from sam_pod.data.stored import wrong_labels
 from sam_pod.study import choice, plan, statistics, trials
 from sam_pod.study import found as found_lib
 
@@ -127,7 +128,7 @@ def of(study: plan.Study, decided: Sequence[choice.Arm], look: choice.Look) -> S
         _pairs(arms),
         sweeps,
         tuple(lacking),
-        tuple(_notes(arms, sweeps)),
+        (*labels(arms), *_notes(arms, sweeps)),
         tuple(sorted(said)),
     )
 
@@ -212,6 +213,19 @@ def _pairs(arms: Sequence[Arm]) -> tuple[Pair, ...]:
             for (name, paired), p in zip(found, corrected, strict=True)
         ]
     return tuple(pairs)
+
+
+def labels(arms: Sequence[Arm]) -> list[str]:
+    """Return a line for each kind of labels that the runs were trained on."""
+    by_words: dict[str, list[str]] = {}
+    for arm in arms:
+        for found in arm.runs:
+            if noise := found.result.get("label_noise"):
+                by_words.setdefault(wrong_labels.in_words(noise), []).append(arm.name)
+    return [
+        f"{', '.join(dict.fromkeys(names))}: {words}."
+        for words, names in by_words.items()
+    ]
 
 
 def _notes(arms: Sequence[Arm], sweeps: Sequence[choice.Arm]) -> list[str]:

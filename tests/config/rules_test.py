@@ -33,6 +33,8 @@ def test_defaults_are_valid():
         ("data.memory_fraction", -0.5, r"must be in \[0, 1\]"),
         ("data.image_size", -1, "must be 0 or above"),
         ("data.num_classes", -1, "must be 0 or above"),
+        ("data.label_noise_kind", "symmetric", "must be 'excluding' or 'including'"),
+        ("data.label_noise_kind", "including", "but `data.label_noise` 0: give the"),
         ("data.label_smoothing", 1.0, r"must be in \[0, 1\)"),
         ("dtype", "float16", "must be 'float32' or 'bfloat16'"),
         ("seed", 2**31, "must be below"),

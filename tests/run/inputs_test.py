@@ -53,10 +53,18 @@ def test_data_that_a_run_prepares_have_the_noise_it_asks_for(tmp_path):
     by_hand = job.prepare("digits", "", str(tmp_path / "hand"), label_noise=0.4)
     found = dataset.read_manifest(config)
     assert found.digest() == by_hand.digest()
-    assert found.label_noise == {"rate": 0.4, "seed": 0}
+    assert found.label_noise.items() >= {"rate": 0.4, "seed": 0}.items()
     config.data.label_noise = 0.2
-    with pytest.raises(errors.UserError, match=r"is 0.2, and 0.4 of the training lab"):
+    with pytest.raises(
+        errors.UserError, match=r"is 0.2 \(excluding\), and 0.4 \(excluding\) of the"
+    ):
         dataset.read_manifest(config)
+    config.data.label_noise, config.data.label_noise_kind = 0.4, "including"
+    with pytest.raises(
+        errors.UserError, match=r"0.4 .excluding.*--label_noise_kind=including` has"
+    ):
+        dataset.read_manifest(config)
+    config.data.label_noise_kind = "excluding"
     config.data.label_noise = 0.0  # As they are.
     assert dataset.read_manifest(config) == found
 

@@ -72,6 +72,20 @@ def test_curves_end_where_their_runs_do(summary):
             assert all(0 < x < svg.WIDTH for x, _ in corners)
 
 
+def test_a_report_says_which_labels_are_wrong(summary):
+    noise = {"rate": 0.8, "kind": "including", "seed": 0, "clean_share": 0.2812}
+    runs = [
+        dataclasses.replace(each, result={**each.result, "label_noise": noise})
+        for each in summary.arms[1].runs
+    ]
+    arms = (summary.arms[0], dataclasses.replace(summary.arms[1], runs=tuple(runs)))
+    (line,) = summary_lib.labels(arms)
+    assert line == (
+        f"{arms[1].name}: label noise 0.8 (symmetric, the true class included; seed "
+        "0), 28.12 % of the training labels are right."
+    )
+
+
 def test_a_band_is_the_interval(summary):
     plain, _ = curves.of(summary.arms, lambda point: point.gradients)
     assert plain.x == (10.0, 20.0, 30.0, 40.0, 50.0, 60.0)

@@ -12,7 +12,7 @@ from absl import logging
 from sam_pod import errors
 from sam_pod.data import augment
 from sam_pod.data.input import foreign, opening, pipeline, reading
-from sam_pod.data.stored import features, grey, records
+from sam_pod.data.stored import features, grey, records, wrong_labels
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.machines import host_memory
 from sam_pod.models import peek
@@ -77,7 +77,7 @@ def read_manifest(
             the noise that `data.label_noise` asks for.
     """
     if is_foreign(config):
-        _check_noise(config, 0.0)
+        _check_noise(config, None)
         return foreign.read(config.data.dir, _layout(config), raise_if_stopped)[0]
     directory = config.data.dir
     manifest = manifest_lib.read(directory)
@@ -86,17 +86,24 @@ def read_manifest(
             f"`data.dir` {directory} holds {manifest.name!r}, but `data.name` is "
             f"{config.data.name!r}: make them agree."
         )
-    _check_noise(config, (manifest.label_noise or {}).get("rate", 0.0))
+    _check_noise(config, manifest.label_noise)
     return manifest
 
 
-def _check_noise(config: ml_collections.ConfigDict, rate: float) -> None:
-    wanted = config.data.label_noise
-    if wanted and wanted != rate:
+def _check_noise(
+    config: ml_collections.ConfigDict, noise: Mapping[str, Any] | None
+) -> None:
+    wanted, kind = config.data.label_noise, config.data.label_noise_kind
+    if not wanted:
+        return
+    found = noise or {"rate": 0.0, "kind": kind}
+    if (wanted, kind) != (found["rate"], wrong_labels.kind(found)):
         raise errors.UserError(
-            f"`data.label_noise` is {wanted}, and {rate} of the training labels in "
-            f"`data.dir` {config.data.dir} are flipped: give another folder, where "
-            f"`prepare --label_noise={wanted}` has written or the run may."
+            f"`data.label_noise` is {wanted} ({kind}), and {found['rate']} "
+            f"({wrong_labels.kind(found)}) of the training labels in `data.dir` "
+            f"{config.data.dir} are flipped: give another folder, where `prepare "
+            f"--label_noise={wanted} --label_noise_kind={kind}` has written or the run "
+            "may."
         )
 
 
@@ -109,7 +116,7 @@ def load(config: ml_collections.ConfigDict) -> DataSet:
     """
     directory = config.data.dir
     if is_foreign(config):
-        _check_noise(config, 0.0)
+        _check_noise(config, None)
         manifest, offsets = foreign.read(directory, _layout(config))
         names = _names(config)
     else:

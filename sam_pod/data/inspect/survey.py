@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from sam_pod.data.inspect import pixel_check
 from sam_pod.data.stored import manifest as manifest_lib
+from sam_pod.data.stored import wrong_labels
 
 MAX_CLASSES = 16  # Classes with samples, evenly spread.
 SAMPLES = 10  # Samples of each of them.
@@ -127,8 +128,8 @@ def _noise(manifest: manifest_lib.Manifest, found: Survey) -> str:
     total = found.counts["train"].total()
     return (
         f"Label noise: {found.flipped:,} of {total:,} training labels are flipped, "
-        f"{found.flipped / total:.4f}; asked for {noise['rate']:g} with seed "
-        f"{noise['seed']}"
+        f"{found.flipped / total:.4f}; asked for {noise['rate']:g} "
+        f"({wrong_labels.kind(noise)}) with seed {noise['seed']}"
     )
 
 

@@ -121,6 +121,12 @@ _TEXTS = {
         "",
         "What is validated on is called; 'none' leaves it out.",
     ),
+    "label_noise_kind": (
+        "excluding",
+        "What a label becomes that is drawn again: 'excluding', another class; "
+        "'including', any class, the true one too; 'asymmetric', the class that "
+        "CIFAR-10's is taken for.",
+    ),
     "background": ("white", "Colour that transparent pictures are laid over."),
     "sixteen_bit": (
         "auto",
@@ -145,7 +151,7 @@ _SHARES = {
         "Share of each class of the training examples that is held out as the test "
         "split, where there is no other."
     ),
-    "label_noise": "Share of the training labels that are flipped to another class.",
+    "label_noise": "Share of the training labels that are drawn again.",
 }
 
 

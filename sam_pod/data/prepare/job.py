@@ -64,6 +64,7 @@ def prepare(
     num_shards: int = 0,
     caller: turns.Caller | None = None,
     label_noise: float = 0.0,
+    label_noise_kind: str = "excluding",
 ) -> "manifest_lib.Manifest":
     """Write the data set to the folder `output`, in this process, as it is by default.
 
@@ -74,7 +75,8 @@ def prepare(
         num_shards: The files per split; 0 leaves them to the size.
         caller: This process; its `raise_if_stopped` is called now and then, and what
             that raises ends the preparation.
-        label_noise: The share of the training labels to flip.
+        label_noise: The share of the training labels to draw again.
+        label_noise_kind: One of `data_rows.NOISE_KINDS`.
 
     Raises:
         UserError: the source, an example of it, or the output is not as it must be.
@@ -87,7 +89,11 @@ def prepare(
         say=caller.say,
     )
     written = prepare_with(
-        dataset, request, num_shards=num_shards, label_noise=label_noise
+        dataset,
+        request,
+        num_shards=num_shards,
+        label_noise=label_noise,
+        label_noise_kind=label_noise_kind,
     )
     return written.manifest
 
@@ -187,14 +193,14 @@ def summary(output: str, manifest: "manifest_lib.Manifest", seconds: float) -> s
     shape = "x".join(map(str, manifest.image_shape))
     if manifest.image_encoding == "encoded":
         shape = "encoded images"
-    noise = manifest.label_noise
+    noise = manifest.noise_in_words()
     sizes = {split: manifest.num_examples(split) for split in manifest.splits}
     shards = [shard for part in manifest.splits.values() for shard in part]
     return (
         f"{names.readable(output)}: "
         + " + ".join(f"{size:,} {split}" for split, size in sizes.items())
         + f" examples of {shape} in {len(manifest.classes)} classes, "
-        + (f"label noise of {noise['rate']:g}, " if noise else "")
+        + (f"{noise}, " if noise else "")
         + "+".join(str(len(part)) for part in manifest.splits.values())
         + f" shards, {sum(shard.num_bytes for shard in shards) / 1e6:.1f} MB"
         + f" in {seconds:.1f} s"
@@ -232,6 +238,7 @@ def _run(argv: list[str], raise_if_stopped: Callable[[], object]) -> None:
             background=values.background,
             sixteen_bit=values.sixteen_bit,
             label_noise=values.label_noise,
+            label_noise_kind=values.label_noise_kind,
             noise_seed=values.noise_seed,
         )
     for decision in report.manifest.decisions:

@@ -61,6 +61,7 @@ class Done:
     num_bytes: int = 0
     crc32: int = 0
     index_crc32: int = 0
+    wrong: int = 0  # Labels that noise has changed.
     pixels: pixel_sums.PixelSums = dataclasses.field(
         default_factory=pixel_sums.PixelSums
     )
@@ -268,6 +269,7 @@ class _Examples:
         if rules.noise is None or self._task.split != "train":
             return records.encode(image, label)
         noisy = rules.noise.flip(index, label, rules.num_classes)
+        self._done.wrong += noisy != label
         return records.encode(image, noisy, true_label=label)
 
 

@@ -42,6 +42,7 @@ class ShardOptions:
     background: str = "white"  # The colour under transparent pictures.
     sixteen_bit: str = "auto"  # How many of 16 bits are used; 'full'; 'auto'.
     label_noise: float = 0.0  # See noise.py.
+    label_noise_kind: str = noise_lib.EXCLUDING
     noise_seed: int = 0
 
 
@@ -195,7 +196,10 @@ def _rules(
         image_size=options.image_size,
         num_classes=len(source.classes),
         noise=noise_lib.build(
-            options.label_noise, options.noise_seed, len(source.classes)
+            options.label_noise,
+            options.noise_seed,
+            source.classes,
+            options.label_noise_kind,
         ),
         place=source.place,
         pictures=pictures,
@@ -272,7 +276,7 @@ def _manifest(
         )
         splits[part.split].append(shard)
     mean, std = pixels.mean_and_std()
-    noise = rules.noise
+    noise, wrong = rules.noise, sum(each.wrong for each in done.values())
     return manifest_lib.Manifest(
         name=source.name,
         classes=source.classes,
@@ -281,6 +285,6 @@ def _manifest(
         mean=mean,
         std=std,
         source={"kind": source.kind, "sha256": source.sha256 or checksum.hexdigest()},
-        label_noise=None if noise is None else dataclasses.asdict(noise),
+        label_noise=None if noise is None else {**noise.to_json(), "wrong": wrong},
         splits={split: tuple(written) for split, written in splits.items()},
     )

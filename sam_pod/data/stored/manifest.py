@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data.stored import names, records, schema
+from sam_pod.data.stored import names, records, schema, wrong_labels
 from sam_pod.machines import lost
 from sam_pod.storage import faults, files
 
@@ -45,13 +45,25 @@ class Manifest:
     mean: tuple[float, ...]  # Per channel of the train split, pixels in [0, 1].
     std: tuple[float, ...]
     source: Mapping[str, str]  # 'kind' and 'sha256'.
-    label_noise: Mapping[str, float] | None = None  # 'rate' and 'seed'.
+    # 'rate', 'seed', and since there are several, 'kind' and how many are 'wrong'.
+    label_noise: Mapping[str, Any] | None = None
     splits: Mapping[str, tuple[Shard, ...]]  # The SPLITS, and perhaps VALIDATION.
     decisions: tuple[str, ...] = ()  # What `prepare` decided by itself, a line each.
 
     def num_examples(self, split: str) -> int:
         """Return the number of examples in a split."""
         return sum(shard.num_examples for shard in self.splits[split])
+
+    def noise_summary(self) -> dict[str, Any] | None:
+        """Return what is known of wrong labels, as a result says it; None for none."""
+        if self.label_noise is None:
+            return None
+        return wrong_labels.summary(self.label_noise, self.num_examples("train"))
+
+    def noise_in_words(self) -> str:
+        """Return a phrase about wrong labels; '' for none."""
+        noise = self.noise_summary()
+        return "" if noise is None else wrong_labels.in_words(noise)
 
     def digest(self) -> str:
         """Return the SHA-256 of the manifest, and by its checksums of the data.
@@ -61,6 +73,8 @@ class Manifest:
         """
         data = self._to_data()
         data.pop("decisions", None)
+        if "label_noise" in data:
+            data["label_noise"] = wrong_labels.identity(self.label_noise)
         data["schema_version"] = min(self.schema_version, 2)
         return schema.sha256(data)
 

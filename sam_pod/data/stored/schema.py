@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sam_pod import errors
+from sam_pod.config import data_rows
 from sam_pod.data.stored import records
 
 VERSION = 3
 ENCODINGS = ("raw", "encoded")
+_OF_NOISE = {"rate", "seed", "kind", "wrong"}
 PREPARE = "python -m sam_pod.data.prepare"
 AGAIN = (
     "If nothing is copying or writing it now, delete the folder and prepare it again "
@@ -50,12 +52,14 @@ def _is_shape(value: Any) -> bool:
 def _is_label_noise(value: Any) -> bool:
     if value is None:
         return True
-    if not isinstance(value, dict) or set(value) != {"rate", "seed"}:
+    if not isinstance(value, dict) or not {"rate", "seed"} <= set(value) <= _OF_NOISE:
         return False
     return (
         _are_numbers([value["rate"]])
         and 0 < value["rate"] <= 1
         and _is_count(value["seed"])
+        and value.get("kind", data_rows.NOISE_KINDS[0]) in data_rows.NOISE_KINDS
+        and _is_count(value.get("wrong", 0))
     )
 
 
@@ -98,7 +102,10 @@ _MANIFEST: Rules = {
 }
 _SINCE_2: Rules = {
     "image_encoding": (lambda value: value in ENCODINGS, "'raw' or 'encoded'"),
-    "label_noise": (_is_label_noise, "null or {'rate': above 0, up to 1, 'seed': 0…}"),
+    "label_noise": (
+        _is_label_noise,
+        "null or {'rate': above 0, up to 1, 'seed': 0…} and perhaps 'kind' and 'wrong'",
+    ),
 }
 _SINCE_3: Rules = {
     "decisions": (_are_texts, "a list of texts"),

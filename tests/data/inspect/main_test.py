@@ -71,7 +71,7 @@ def test_the_noise_that_is_found_is_told(prepared):
     assert flipped
     assert (
         f"Label noise: {flipped} of 17 training labels are flipped, "
-        f"{flipped / 17:.4f}; asked for 0.5 with seed 3"
+        f"{flipped / 17:.4f}; asked for 0.5 (excluding) with seed 3"
     ) in report(folder)
 
 

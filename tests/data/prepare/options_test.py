@@ -108,13 +108,20 @@ def test_noise_is_kept_beside_the_true_label(tmp_path):
     )
     written = write(tree, tmp_path / "set", label_noise=0.4, noise_seed=5).manifest
     verify.check(tmp_path / "set", written)
-    assert written.label_noise == {"rate": 0.4, "seed": 5}
+    wrong = written.label_noise["wrong"]
+    expected = {"rate": 0.4, "seed": 5, "kind": "excluding", "wrong": wrong}
+    assert written.label_noise == expected
     true = [i // 60 for i in range(180)]
     assert values(tmp_path / "set", "train", "true_label") == true
     flip = noise.Noise(0.4, 5).flip
     expected = [flip(i, label, 3) for i, label in enumerate(true)]
     assert values(tmp_path / "set", "train", "label") == expected
-    assert 40 < sum(a != b for a, b in zip(true, expected, strict=True)) < 105
+    assert 40 < wrong < 105
+    assert wrong == sum(a != b for a, b in zip(true, expected, strict=True))
+    assert written.noise_in_words() == (
+        "label noise 0.4 (symmetric, the true class excluded; seed 5), "
+        f"{100 - 100 * wrong / 180:.2f} % of the training labels are right"
+    )
     assert values(tmp_path / "set", "test", "label") == [0] * 9
     assert all("true_label" not in e for e in examples(tmp_path / "set", "test"))
 

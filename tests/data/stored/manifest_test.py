@@ -363,6 +363,16 @@ def test_a_set_of_schema_1_is_read_and_keeps_its_digest(folder):
     assert read.digest() == hashlib.sha256(canonical).hexdigest()
 
 
+def test_how_wrong_labels_are_written_down_changes_no_digest(folder):
+    """A set that knew one kind of noise, and the same set prepared again."""
+    digests = []
+    for more in ({}, {"kind": "excluding", "wrong": 9}, {"kind": "including"}):
+        noise = {"rate": 0.4, "seed": 0, **more}
+        edit(folder, lambda data, noise=noise: data.update(label_noise=noise))
+        digests.append(manifest.read(folder).digest())
+    assert digests[0] == digests[1] != digests[2]
+
+
 def make_encoded(folder, noise=None):
     """Make the set one of encoded images, which here are no images at all."""
 

@@ -9,13 +9,13 @@ from sam_pod.config.row import (
     ABOVE_0,
     ACCEPTED,
     AT_LEAST_0,
-    BELOW_1,
     FREE,
     PLACE,
     Row,
     one_of,
 )
 from sam_pod.config.sam_rows import SAM
+from sam_pod.config.training_rows import OPTIMIZER, SCHEDULE
 
 _RUN = (
     Row("seed", 0, "Of the initial weights, the order and all draws.", AT_LEAST_0),
@@ -79,79 +79,6 @@ _MODEL = (
     ),
 )
 
-_OPTIMIZER = (
-    Row("optimizer.name", "sgd", "'sgd', 'adam' or 'adamw'."),
-    Row("optimizer.learning_rate", 0.1, "At the schedule's peak.", ABOVE_0),
-    Row(
-        "optimizer.weight_decay",
-        0.0,
-        "Of the weights that optimizer.decays_in says.",
-        AT_LEAST_0,
-    ),
-    Row(
-        "optimizer.decays_in",
-        "auto",
-        "Where weight decay stands: 'loss', the L2 of the kernels, in both gradients "
-        "of SAM; 'loss_all', that of all weights, as in the paper's code; "
-        "'gradient', added to what the optimizer takes, of all weights, as in PyTorch; "
-        "'decoupled', of the kernels, beside the optimizer. 'auto' is 'decoupled' for "
-        "'adamw', else 'loss'.",
-    ),
-    Row(
-        "optimizer.clip_norm",
-        0.0,
-        "Largest norm of the gradient that the optimizer takes, averaged over all "
-        "replicas; 0 for any. The paper's code has 5.0.",
-        AT_LEAST_0,
-    ),
-    Row("optimizer.momentum", 0.9, "Of 'sgd'.", BELOW_1),
-    Row("optimizer.nesterov", True, "Nesterov's momentum, of 'sgd'."),
-    Row(
-        "optimizer.rate_in_velocity",
-        True,
-        "Whether 'sgd' takes the learning rate into its velocity, as Keras does, or "
-        "applies it to the velocity, as PyTorch and the paper's code do.",
-    ),
-    Row("optimizer.beta_1", 0.9, "Of 'adam' and 'adamw'.", BELOW_1),
-    Row("optimizer.beta_2", 0.999, "Of 'adam' and 'adamw'.", BELOW_1),
-    Row("optimizer.epsilon", 1e-7, "Of 'adam' and 'adamw'.", ABOVE_0),
-)
-
-_SCHEDULE = (
-    Row("schedule.name", "cosine", "'constant', 'cosine' or 'plateau'."),
-    Row("schedule.warmup_epochs", 0.0, "Epochs of linear warmup.", AT_LEAST_0),
-    Row(
-        "schedule.plateau_factor",
-        0.5,
-        "Factor by which 'plateau' lowers the learning rate.",
-        BELOW_1,
-    ),
-    Row(
-        "schedule.plateau_patience",
-        3,
-        "Epochs without a better validation loss before 'plateau' does so.",
-        ABOVE_0,
-    ),
-    Row(
-        "schedule.plateau_min_delta",
-        1e-4,
-        "By how much the validation loss must fall to be better.",
-        AT_LEAST_0,
-    ),
-    Row(
-        "early_stopping.patience",
-        0,
-        "Epochs without a better validation loss; 0 never stops early.",
-        AT_LEAST_0,
-        ACCEPTED,
-    ),
-    Row(
-        "early_stopping.restore_best_weights",
-        False,
-        "Test with the weights of the lowest validation loss.",
-    ),
-)
-
 _MACHINE = (
     Row("checkpoint.every_seconds", 300.0, "Between two saves.", ABOVE_0, FREE),
     Row(
@@ -193,4 +120,4 @@ _MACHINE = (
     Row("runtime.deterministic", True, "Bit-exact kernels on a GPU, too."),
 )
 
-ROWS = (*_RUN, *_MODEL, *DATA, *_OPTIMIZER, *_SCHEDULE, *SAM, *_MACHINE)
+ROWS = (*_RUN, *_MODEL, *DATA, *OPTIMIZER, *SCHEDULE, *SAM, *_MACHINE)

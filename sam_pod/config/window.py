@@ -25,8 +25,8 @@ def of(config: ml_collections.ConfigDict) -> Window:
         UserError: an end that cannot be read, or a window that never opens.
     """
     window = Window(
-        _epochs("sam.start", config.sam.start, config.num_epochs),
-        _epochs("sam.end", config.sam.end, config.num_epochs),
+        epochs("sam.start", config.sam.start, config.num_epochs),
+        epochs("sam.end", config.sam.end, config.num_epochs),
     )
     if not window.start < min(window.end, config.num_epochs):
         raise errors.UserError(
@@ -37,7 +37,17 @@ def of(config: ml_collections.ConfigDict) -> Window:
     return window._replace(end=min(window.end, config.num_epochs))
 
 
-def _epochs(key: str, text: str, num_epochs: int) -> float:
+def epochs(key: str, text: str, num_epochs: int) -> float:
+    """Return the epochs from the beginning of a run that a text says.
+
+    Args:
+        key: The key that has the text.
+        text: A number of epochs, or a share of the run such as '87.5%'.
+        num_epochs: The epochs of the run.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     is_share = text.strip().endswith("%")
     try:
         number = float(text.strip().removesuffix("%"))

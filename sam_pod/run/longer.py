@@ -27,7 +27,7 @@ def change(workdir: str, config: ml_collections.ConfigDict, epoch_steps: int) ->
     line = f"`num_epochs` goes from {old.num_epochs} to {config.num_epochs}"
     line += _change_of_window(old, config, epoch_steps)
     step, _ = continuing.done(workdir)
-    if config.schedule.name != "cosine":
+    if not schedules.depends_on_the_length(config):
         return f"{line}; the learning rate goes on as before."
     one = tf.constant(1.0)
     before, after = (
@@ -35,8 +35,8 @@ def change(workdir: str, config: ml_collections.ConfigDict, epoch_steps: int) ->
         for each in (old, config)
     )
     return (
-        f"{line}: the cosine of the learning rate ends there, and the rate goes from "
-        f"{before:.3g} to {after:.3g} after step {step}."
+        f"{line}: the {config.schedule.name} of the learning rate ends there, and the "
+        f"rate goes from {before:.3g} to {after:.3g} after step {step}."
     )
 
 

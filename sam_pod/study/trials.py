@@ -9,7 +9,7 @@ from typing import Any
 import ml_collections
 
 from sam_pod import errors
-from sam_pod.config import command_line, keys, passes
+from sam_pod.config import command_line, keys, passes, schedule_rules
 from sam_pod.study import plan
 
 NOT_COMPARED = keys.FREE_KEYS | keys.PLACE_KEYS | {"seed"}
@@ -147,6 +147,10 @@ def _stretched(trial: Trial, most: float, more: Sequence[str]) -> Trial:
     counts += (
         ["schedule.plateau_patience"] if flat["schedule.name"] == "plateau" else []
     )
+    if flat["schedule.name"] == "exponential":
+        overrides["schedule.decay_epochs"] = flat["schedule.decay_epochs"] * by
+    if flat["schedule.name"] == "step":
+        overrides["schedule.boundaries"] = schedule_rules.stretched(trial.config, by)
     for key in counts:
         overrides[key] = max(round(flat[key] * by), 1)
     overrides["num_epochs"] = epochs

@@ -33,6 +33,20 @@ def test_a_cosine_of_another_length_says_both_rates(tmp_path):
     assert line.endswith(f"from {rates[0]:.3g} to {rates[1]:.3g} after step 20.")
 
 
+def test_shares_of_a_run_move_with_its_end_and_epochs_stay(tmp_path):
+    shares, epochs = config_of("step", 4), config_of("step", 4)
+    shares.schedule.boundaries, epochs.schedule.boundaries = "25%", "1"
+    for config, end in (
+        (shares, "from 0.01 to 0.1 after step 20."),
+        (epochs, "before."),
+    ):
+        folder = tmp_path / config.schedule.boundaries
+        folder.mkdir()
+        begin(folder, config)
+        config.num_epochs = 12
+        assert longer.change(str(folder), config, 10).endswith(end)
+
+
 def test_another_schedule_goes_on_as_it_was(tmp_path):
     begin(tmp_path, config_of("plateau", 4))
     line = longer.change(str(tmp_path), config_of("plateau", 8), 10)

@@ -33,8 +33,20 @@ def test_the_schedule_is_stretched_with_the_epochs():
         for name in ("plain", "SAM")
     )
     assert (sam.schedule.warmup_epochs, plain.schedule.warmup_epochs) == (1.5, 3.0)
+
     assert (sam.schedule.plateau_patience, plain.schedule.plateau_patience) == (3, 6)
     assert (sam.early_stopping.patience, plain.early_stopping.patience) == (10, 20)
+
+
+def test_steps_and_exponentials_are_stretched_with_the_epochs():
+    def schedules(**values):
+        values = {f"schedule.{key}": value for key, value in values.items()}
+        made = trials.of(study(overrides={"num_epochs": 10, **values}))
+        return [made[name][0].config.schedule for name in ("plain", "SAM")]
+
+    steps = schedules(name="step", boundaries="3,80%")
+    assert [each.boundaries for each in steps] == ["6.0,80%", "3,80%"]
+    assert [each.decay_epochs for each in schedules(name="exponential")] == [2.0, 1.0]
 
 
 def test_a_run_is_asked_for_by_what_the_trainer_takes():

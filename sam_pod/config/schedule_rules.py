@@ -1,0 +1,61 @@
+"""What a schedule of the learning rate reads, and which values of it are none."""
+
+import ml_collections
+
+from sam_pod import errors
+from sam_pod.config import keys as config_lib
+from sam_pod.config import window
+
+# The keys that a schedule alone reads, beside those that there were before others.
+_READ_BY = {
+    "schedule.decay_factor": ("step", "exponential"),
+    "schedule.decay_epochs": ("exponential",),
+    "schedule.staircase": ("exponential",),
+    "schedule.boundaries": ("step",),
+    "schedule.power": ("polynomial",),
+    "schedule.end": ("polynomial",),
+}
+
+
+def validate(config: ml_collections.ConfigDict) -> None:
+    """Refuse a key that the schedule does not read, and boundaries that are none.
+
+    Raises:
+        UserError: with the key, its value and the rule.
+    """
+    flat, default = map(config_lib.flatten, (config, config_lib.defaults()))
+    for key, names in _READ_BY.items():
+        if flat[key] != default[key] and config.schedule.name not in names:
+            readers = " and ".join(map(repr, names))
+            raise errors.UserError(
+                f"`{key}` is {flat[key]!r}, which `schedule.name` {readers} "
+                f"read{'s' * (len(names) == 1)}, and not {config.schedule.name!r}; "
+                f"leave it at {default[key]!r}, or change the schedule."
+            )
+    if config.schedule.name == "step":
+        boundaries(config)
+
+
+def stretched(config: ml_collections.ConfigDict, by: float) -> str:
+    """Return `schedule.boundaries` for a run that is so many times as long."""
+    parts = config.schedule.boundaries.split(",")
+    return ",".join(p if "%" in p else repr(float(p) * by) for p in parts)
+
+
+def boundaries(config: ml_collections.ConfigDict) -> tuple[float, ...]:
+    """Return when 'step' lowers the rate, in epochs from the beginning of the run.
+
+    Raises:
+        UserError: there are none, or they do not rise, or do not lie in the run.
+    """
+    text, num_epochs = config.schedule.boundaries, config.num_epochs
+    found = tuple(
+        window.epochs("schedule.boundaries", part, num_epochs)
+        for part in text.split(",")
+    )
+    if not (found[0] > 0 and found[-1] < num_epochs and sorted(set(found)) == [*found]):
+        raise errors.UserError(
+            f"`schedule.boundaries` is {text!r}; they must rise, above 0 and below the "
+            f"{num_epochs} of `num_epochs`, such as '30%,60%,80%'."
+        )
+    return found

@@ -235,6 +235,7 @@ def test_four_replicas_take_the_same_command(small, tmp_path):
     assert runs.result(workdir)["test_examples"] == 30
 
 
+@pytest.mark.slow
 def test_damaged_data_name_the_file_and_the_offset(small, tmp_path):
     arguments, _ = small
     folder = runs.small_config(small[1].parent).data.dir
@@ -264,9 +265,8 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-@pytest.mark.parametrize(
-    "text", ["step ", pytest.param("Compiled the step", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["step ", "Compiled the step"])
 def test_a_disk_that_fills_up_within_an_epoch_is_one_line(small, small_disk, text):
     arguments, _ = small
     process = runs.Process(
@@ -305,6 +305,7 @@ def test_a_full_disk_is_one_line_and_the_checkpoint_stays(small, small_disk):
     continue_to_the_end(arguments, workdir, expected)
 
 
+@pytest.mark.slow
 def test_an_unwritable_workdir_is_one_line(small, tmp_path):
     if os.geteuid() == 0:
         where = "/proc/sam_pod"  # Root may write everywhere else.

@@ -72,6 +72,7 @@ def fail_for_a_while(method, path, number):
     return next(found, None) if number < times else None
 
 
+@pytest.mark.slow
 def test_a_run_killed_within_a_save_goes_on_bit_for_bit_whatever_fails(
     server, proxy, whole, tmp_path
 ):
@@ -240,6 +241,7 @@ def test_files_in_a_bucket_are_files(server, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_record_is_asked_for_by_its_own_bytes(server, proxy, tmp_path):
     """TensorFlow would ask s3:// for 127 MiB."""
     told = in_process(
@@ -292,6 +294,7 @@ def test_a_service_that_fails_is_not_taken_for_one_without_the_file(server, prox
     assert len(told) == 6
 
 
+@pytest.mark.slow
 def test_a_missing_right_is_named(server, proxy):
     """The proxy refuses by the name of the folder, as a policy of the bucket would."""
 
@@ -328,6 +331,7 @@ def test_a_missing_right_is_named(server, proxy):
     assert not [name for name in server.names("no-") if "config" in name]
 
 
+@pytest.mark.slow
 def test_prepare_writes_to_a_bucket_as_to_a_disk(server, tmp_path):
     from sam_pod.data.prepare import job
 
@@ -413,7 +417,10 @@ def test_what_cannot_be_reached_is_told_at_once_and_by_name(whole):
     "flag",
     [
         "--workdir=s3://AKIDEXAMPLE:hunter2hunter2@bucket/run",
-        "--config.data.dir=https://host/data?X-Amz-Signature=hunter2hunter2",
+        pytest.param(
+            "--config.data.dir=https://host/data?X-Amz-Signature=hunter2hunter2",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_credentials_in_a_url_are_refused_and_not_repeated(whole, flag):

@@ -389,6 +389,7 @@ def watched(tmp_path_factory):
     return folder / "run", saved, messages.lines
 
 
+@pytest.mark.slow
 def test_saves_by_wall_time(watched):
     workdir, saved, _ = watched
     # After the loops of 1, 1 and 3 steps; after the validation, as always, and since
@@ -416,6 +417,7 @@ def test_a_profile_holds_the_steps_asked_for(tmp_path, monkeypatch):
     assert "Conv2DBackpropFilter" in str(table)
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     """A finite loss and gradient, and an update that overflows."""
     config = runs.small_config(

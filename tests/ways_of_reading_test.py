@@ -161,6 +161,7 @@ def assert_all_equal(trainer, places, pixels, ways):
     assert trainer.test_loop.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 def test_some_ways_to_the_same_pixels_train_to_the_same_bits(places, trainer):
     for (replicas, pixels), ways in FEW.items():
         if replicas == trainer.replicas:

@@ -38,6 +38,7 @@ def exported(tmp_path_factory):
     return config, folder / "run", folder / "out"
 
 
+@pytest.mark.slow
 def test_every_program_and_all_of_the_memory_are_there(exported):
     _, workdir, out = exported
     manifest = json.loads((out / "manifest.json").read_text())

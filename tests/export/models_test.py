@@ -16,6 +16,8 @@ from sam_pod.run import build
 from tests import runs, train_test
 from tests.export import elsewhere, trained
 
+pytestmark = pytest.mark.slow
+
 OWN = """
 import keras
 

@@ -39,7 +39,8 @@ def assert_at(state, workdir, bound):
             np.testing.assert_allclose(mine, trainers, rtol=0, atol=bound, err_msg=name)
 
 
-@pytest.mark.parametrize("replicas", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("replicas", [1, 2])
 def test_jax_goes_on_from_a_checkpoint_as_the_trainer_does(
     interrupted, tmp_path, replicas
 ):

@@ -130,6 +130,7 @@ def test_what_was_measured_is_written_with_its_conventions(workdir, alone):
     assert values["sharpness/eigenvalue_1"][step] == [pytest.approx(found[0], rel=1e-6)]
 
 
+@pytest.mark.slow
 def test_a_batchs_statistics_are_those_of_whole_batches(workdir, tmp_path):
     shutil.copytree(workdir, tmp_path / "run")
     plan = dataclasses.replace(

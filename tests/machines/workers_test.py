@@ -16,9 +16,9 @@ LAUNCH = "launch.workers"
 
 
 def recipe(tmp_path, **overrides):
-    """Return a recipe of 200 steps, with dropout, BatchNorm and a member's memory."""
+    """Return a recipe of 100 steps, with dropout, BatchNorm and a member's memory."""
     values = {
-        "num_epochs": 40,
+        "num_epochs": 20,
         "early_stopping.patience": 0,
         "sam.variant": "looksam",
         "sam.looksam.k": 3,
@@ -75,6 +75,7 @@ def undisturbed(path, tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 def test_two_workers_train_as_two_replicas_of_one(path, tmp_path):
     epochs = 3
     workdir, length = tmp_path / "run", f"--config.num_epochs={epochs}"
@@ -133,8 +134,8 @@ def save_plain_model(path):
 LOSSES = [
     (1, signal.SIGSTOP, "Workdir:"),
     (0, signal.SIGKILL, "Compiled the step"),
-    (1, signal.SIGKILL, "step 60  validation"),
-    (0, signal.SIGSTOP, "step 120  validation"),
+    (1, signal.SIGKILL, "step 30  validation"),
+    (0, signal.SIGSTOP, "step 60  validation"),
 ]
 
 
@@ -167,7 +168,7 @@ def test_a_signal_to_any_worker_saves_all_and_exits_with_42(
     path, undisturbed, tmp_path
 ):
     two = addresses(2)
-    for worker, moment in enumerate(("step 40  validation", "step 100  validation")):
+    for worker, moment in enumerate(("step 20  validation", "step 50  validation")):
         processes = start(path, tmp_path / "run", {0: two, 1: two})
         assert processes[worker].read_until(moment)
         processes[worker].send(signal.SIGTERM)

@@ -112,21 +112,17 @@ MEMBERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sync"),
     [
         ("looksam", "2"),
-        *(
-            pytest.param(name, sync, marks=pytest.mark.slow)
-            for name, sync in (
-                ("random", "2"),
-                ("esam", "replica"),
-                ("wsam", "2"),
-                ("gsam", "global"),
-                ("friendly", "replica"),
-                ("msam", "global"),
-            )
-        ),
+        ("random", "2"),
+        ("esam", "replica"),
+        ("wsam", "2"),
+        ("gsam", "global"),
+        ("friendly", "replica"),
+        ("msam", "global"),
     ],
 )
 def test_every_program_of_a_member_equals_the_whole_batch(name, sync, monkeypatch):

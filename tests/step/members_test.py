@@ -165,10 +165,10 @@ MEMBERS = {
 }
 
 
-# More than LookSAM goes without an ascent, which is what takes most of them to tell.
-@pytest.mark.parametrize("steps", [5, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", MEMBERS)
-def test_steps_are_those_of_the_formulas(name, steps):
+def test_steps_are_those_of_the_formulas(name, pytestconfig):
+    # More than LookSAM goes without an ascent, which is what takes most to tell.
+    steps = 20 if pytestconfig.getoption("--slow") else 5
     member, options, variant, rho = MEMBERS[name]
     batches = fixtures.batches(steps, BATCH)
     oracles = [oracle(*batch, step) for step, batch in enumerate(batches)]

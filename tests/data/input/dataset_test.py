@@ -123,6 +123,7 @@ def foreign_config(tmp_path, how, folder):
     return config
 
 
+@pytest.mark.slow
 def test_a_run_on_files_of_others(tmp_path):
     names = ("train-{:05d}-of-{:05d}", "validation-{:05d}-of-{:05d}")
     keys = (foreign_test.IMAGENET.image, foreign_test.IMAGENET.label)
@@ -151,7 +152,7 @@ def test_a_corrupt_record_ends_a_run_in_one_line(tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1.0])
+@pytest.mark.parametrize("fraction", [0.0, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_an_image_that_does_not_decode_ends_a_run_in_one_line(tmp_path, fraction):
     images = [*IMAGES[:60], b"\xff\xd8\xff and no more", *IMAGES[61:100]]
     sets.write(tmp_path / "encoded", images, tests=IMAGES[100:])

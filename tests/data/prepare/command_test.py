@@ -199,6 +199,7 @@ def test_signals_interrupt_it_and_it_continues(tmp_path):
         assert contents(tmp_path / number.name) == contents(tmp_path / "undisturbed")
 
 
+@pytest.mark.slow
 def test_of_two_that_write_one_set_the_second_waits_for_the_first(tmp_path):
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     output = tmp_path / "new" / "set"

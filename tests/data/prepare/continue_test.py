@@ -156,9 +156,8 @@ def test_a_bug_while_a_signal_has_come_is_an_interruption(tmp_path, tree, monkey
 COMMAND = [sys.executable, "-m", "sam_pod.data.prepare", "--dataset=images"]
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_real_kill_at_work_changes_no_byte(tmp_path, number):
     tree = made.tree(
         tmp_path / "tree",

@@ -33,6 +33,7 @@ def start_and_leave(slices, signals=(signal.SIGINT,)):
     return "".join(lines)
 
 
+@pytest.mark.slow
 def test_an_interrupted_launcher_says_what_is_left_and_takes_it_up_again(cloud):
     slices = cloud(acts=["wait", "0"])
     stdout = start_and_leave(slices)

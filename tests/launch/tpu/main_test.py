@@ -77,7 +77,7 @@ slow = pytest.mark.slow
     ("lost", "queued"),
     [
         (PREEMPTED, True),
-        ([None, "REPAIRING"], False),
+        pytest.param([None, "REPAIRING"], False, marks=slow),
         pytest.param(["SUSPENDING", "READY"], True, marks=slow),
         pytest.param(["SUSPENDED", None], True, marks=slow),
         pytest.param(["ACTIVE", "UNKNOWN"], True, marks=slow),
@@ -224,7 +224,7 @@ def test_who_deletes_the_slice_gets_no_other(cloud):
     assert slices.verbs("create", "delete") == ["create"]
 
 
-@pytest.mark.parametrize("queued", [True, False])
+@pytest.mark.parametrize("queued", [True, pytest.param(False, marks=slow)])
 def test_down_ends_a_launcher_that_trains(cloud, queued):
     slices = cloud(Life(READY if queued else DIRECT), acts=["wait"])
     words = ["up", "--name=pod", "--zone=us-central2-b", "--poll_seconds=0.01", *SLICE]

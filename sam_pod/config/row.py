@@ -34,6 +34,7 @@ class Row:
     is_number_or_name: bool = False  # A recipe may give a whole number for its text.
     # Values of sam.variant that read the key; () for all.
     members: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()  # Values of model.name that read it; () for all.
 
 
 def one_of(*choices: str) -> Rule:

@@ -5,6 +5,7 @@ all follow from `ROWS`.
 """
 
 from sam_pod.config.data_rows import DATA
+from sam_pod.config.model_rows import MODEL
 from sam_pod.config.row import (
     ABOVE_0,
     ACCEPTED,
@@ -49,36 +50,6 @@ _RUN = (
     ),
 )
 
-_MODEL = (
-    Row(
-        "model.name",
-        "resnet20",
-        "A network of the trainer's, or the path of a model's file.",
-        is_path=True,
-    ),
-    Row(
-        "model.trusted_modules",
-        "",
-        "Modules of a file's own layers, by comma: names to import or paths of .py "
-        "files, whose code then runs; 'lambda' runs the code of Lambda layers in the "
-        "file.",
-    ),
-    Row(
-        "model.input_range",
-        "auto",
-        "The range in which the model is fed its images: 'unit' [0, 1], 'symmetric' "
-        "[-1, 1], 'bytes' [0, 255], 'standardized' by the data's mean and deviation, "
-        "or 'auto': what a model's file is made for, else as data.standardize says.",
-    ),
-    Row(
-        "model.batch_norm",
-        "replica",
-        "Whose batch BatchNorm's statistics are of: 'replica', each its own, or "
-        "'global', all that ascend together.",
-        one_of("replica", "global"),
-    ),
-)
-
 _MACHINE = (
     Row("checkpoint.every_seconds", 300.0, "Between two saves.", ABOVE_0, FREE),
     Row(
@@ -120,4 +91,4 @@ _MACHINE = (
     Row("runtime.deterministic", True, "Bit-exact kernels on a GPU, too."),
 )
 
-ROWS = (*_RUN, *_MODEL, *DATA, *OPTIMIZER, *SCHEDULE, *SAM, *_MACHINE)
+ROWS = (*_RUN, *MODEL, *DATA, *OPTIMIZER, *SCHEDULE, *SAM, *_MACHINE)

@@ -3,7 +3,7 @@
 import ml_collections
 
 from sam_pod import errors
-from sam_pod.config import family_rules, rows, schedule_rules
+from sam_pod.config import family_rules, model_rules, rows, schedule_rules
 from sam_pod.config import keys as config_lib
 from sam_pod.storage import schemes
 
@@ -33,6 +33,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
         if isinstance(value, str):
             schemes.check_credentials(value, f"`{key}`")
     family_rules.validate(config)
+    model_rules.validate(config)
     schedule_rules.validate(config)
     _validate_files(config)
     if config.data.label_noise_kind != "excluding" and not config.data.label_noise:

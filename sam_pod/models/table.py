@@ -1,15 +1,47 @@
 """Architectures by name, or from the user's own file."""
 
+import functools
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
 from sam_pod import errors
-from sam_pod.models import batch_norm, keras_file, model_file, resnet20
+from sam_pod.models import (
+    batch_norm,
+    keras_file,
+    model_file,
+    resnet20,
+    resnet_cifar,
+    wide_resnet,
+)
+from sam_pod.models.architecture import Architecture
 from sam_pod.models.network import Network
 from sam_pod.process import keras_settings
 
-MODELS = {"resnet20": resnet20.build}
+
+def _he(depth: int) -> Architecture:
+    build = functools.partial(resnet_cifar.build_he, depth=depth)
+    return Architecture(build, least=4, reads=("shortcut",))
+
+
+def _wide(depth: int, width: int) -> Architecture:
+    build = functools.partial(wide_resnet.build, depth=depth, width=width)
+    return Architecture(build, least=4, reads=("shortcut", "normalization"))
+
+
+MODELS = {
+    "resnet20": Architecture(resnet20.build, least=4),
+    "resnet20_he": _he(20),
+    "resnet32": _he(32),
+    "resnet56": _he(56),
+    "resnet18": Architecture(resnet_cifar.build_18, least=8),
+    "wrn16_4": _wide(16, 4),
+    "wrn16_8": _wide(16, 8),
+    "wrn28_10": _wide(28, 10),
+    "wrn40_10": _wide(40, 10),
+}
 _DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
@@ -23,6 +55,7 @@ def build(
     batch_norm_average: batch_norm.Average | None = None,
     over_all_replicas: bool = True,
     trusted_modules: str = "",
+    settings: Mapping[str, Any] | None = None,
 ) -> Network:
     """Return the network `name`: one of `MODELS`, or the path of a model's file.
 
@@ -39,6 +72,8 @@ def build(
         over_all_replicas: Whether that mean is over all replicas.
         trusted_modules: The value of `model.trusted_modules`: the modules that have a
             file's own classes.
+        settings: Values of keys of section `model`, of which a network takes those that
+            it reads; None for its own defaults, which are the keys'.
 
     Raises:
         UserError: unknown name, unreadable file, or a model that does not fit the data.
@@ -55,7 +90,7 @@ def build(
             name, image_shape, num_classes, policy, trusted_modules
         )
     else:
-        network = _build_own(name, image_shape, num_classes, policy)
+        network = _build_own(name, image_shape, num_classes, policy, settings or {})
     if batch_norm_average is not None:
         batch_norm.share_batches(
             network.model, batch_norm_average, over_all_replicas=over_all_replicas
@@ -64,15 +99,16 @@ def build(
 
 
 def _build_own(
-    name: str, image_shape: tuple[int, int, int], num_classes: int, policy: str
+    name: str,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    policy: str,
+    settings: Mapping[str, Any],
 ) -> Network:
-    builder = errors.lookup(MODELS, name, "model.name")
-    if min(image_shape[:2]) < 4:
-        raise errors.UserError(
-            f"`model.name` {name!r} takes images of at least 4 x 4 pixels; the data's "
-            f"are {image_shape[0]} x {image_shape[1]}."
-        )
-    return Network(builder(image_shape, num_classes, policy))
+    architecture = errors.lookup(MODELS, name, "model.name")
+    architecture.check(name, image_shape)
+    own = {key: settings[key] for key in architecture.reads if key in settings}
+    return Network(architecture.build(image_shape, num_classes, policy, **own))
 
 
 def check_name(name: str) -> None:

@@ -156,4 +156,13 @@ def _network(
         batch_norm_average=average if shares else None,
         over_all_replicas=group_size == num_replicas,
         trusted_modules=config.model.trusted_modules,
+        settings=_of_networks(config),
     )
+
+
+def _of_networks(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Return the keys of section `model` that some networks read."""
+    return {
+        "shortcut": config.model.shortcut,
+        "normalization": config.model.normalization,
+    }

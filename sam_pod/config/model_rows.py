@@ -1,0 +1,52 @@
+"""The rows of section `model`."""
+
+from sam_pod.config.row import Row, one_of
+
+# The networks that read a key of their own; `models.table` has the same.
+HE = ("resnet20_he", "resnet32", "resnet56")
+WIDE = ("wrn16_4", "wrn16_8", "wrn28_10", "wrn40_10")
+
+MODEL = (
+    Row(
+        "model.name",
+        "resnet20",
+        "A network of the trainer's, or the path of a model's file.",
+        is_path=True,
+    ),
+    Row(
+        "model.trusted_modules",
+        "",
+        "Modules of a file's own layers, by comma: names to import or paths of .py "
+        "files, whose code then runs; 'lambda' runs the code of Lambda layers in the "
+        "file.",
+    ),
+    Row(
+        "model.input_range",
+        "auto",
+        "The range in which the model is fed its images: 'unit' [0, 1], 'symmetric' "
+        "[-1, 1], 'bytes' [0, 255], 'standardized' by the data's mean and deviation, "
+        "or 'auto': what a model's file is made for, else as data.standardize says.",
+    ),
+    Row(
+        "model.batch_norm",
+        "replica",
+        "Whose batch BatchNorm's statistics are of: 'replica', each its own, or "
+        "'global', all that ascend together.",
+        one_of("replica", "global"),
+    ),
+    Row(
+        "model.shortcut",
+        "pad",
+        "Where a residual network changes its channels: 'pad', pixels pooled or left "
+        "out and channels of zeros, or 'projection', a 1 x 1 convolution.",
+        one_of("pad", "projection"),
+        models=(*HE, *WIDE),
+    ),
+    Row(
+        "model.normalization",
+        "batch",
+        "'batch' for BatchNorm, or 'none'.",
+        one_of("batch", "none"),
+        models=WIDE,
+    ),
+)

@@ -3,7 +3,13 @@
 import ml_collections
 
 from sam_pod import errors
-from sam_pod.config import family_rules, model_rules, rows, schedule_rules
+from sam_pod.config import (
+    family_rules,
+    model_rules,
+    readers,
+    rows,
+    schedule_rules,
+)
 from sam_pod.config import keys as config_lib
 from sam_pod.storage import schemes
 
@@ -34,6 +40,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
             schemes.check_credentials(value, f"`{key}`")
     family_rules.validate(config)
     model_rules.validate(config)
+    readers.validate(config)
     schedule_rules.validate(config)
     _validate_files(config)
     if config.data.label_noise_kind != "excluding" and not config.data.label_noise:

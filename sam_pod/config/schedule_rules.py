@@ -1,37 +1,17 @@
-"""What a schedule of the learning rate reads, and which values of it are none."""
+"""The boundaries of a schedule in steps."""
 
 import ml_collections
 
 from sam_pod import errors
-from sam_pod.config import keys as config_lib
 from sam_pod.config import window
-
-# The keys that a schedule alone reads, beside those that there were before others.
-_READ_BY = {
-    "schedule.decay_factor": ("step", "exponential"),
-    "schedule.decay_epochs": ("exponential",),
-    "schedule.staircase": ("exponential",),
-    "schedule.boundaries": ("step",),
-    "schedule.power": ("polynomial",),
-    "schedule.end": ("polynomial",),
-}
 
 
 def validate(config: ml_collections.ConfigDict) -> None:
-    """Refuse a key that the schedule does not read, and boundaries that are none.
+    """Refuse boundaries that are none.
 
     Raises:
         UserError: with the key, its value and the rule.
     """
-    flat, default = map(config_lib.flatten, (config, config_lib.defaults()))
-    for key, names in _READ_BY.items():
-        if flat[key] != default[key] and config.schedule.name not in names:
-            readers = " and ".join(map(repr, names))
-            raise errors.UserError(
-                f"`{key}` is {flat[key]!r}, which `schedule.name` {readers} "
-                f"read{'s' * (len(names) == 1)}, and not {config.schedule.name!r}; "
-                f"leave it at {default[key]!r}, or change the schedule."
-            )
     if config.schedule.name == "step":
         boundaries(config)
 

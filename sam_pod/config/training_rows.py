@@ -11,7 +11,9 @@ from sam_pod.config.row import (
 )
 
 OPTIMIZER = (
-    Row("optimizer.name", "sgd", "'sgd', 'adam' or 'adamw'."),
+    Row(
+        "optimizer.name", "sgd", "'sgd', 'adam', 'adamw', 'rmsprop', 'lars' or 'lamb'."
+    ),
     Row("optimizer.learning_rate", 0.1, "At the schedule's peak.", ABOVE_0),
     Row(
         "optimizer.weight_decay",
@@ -26,7 +28,7 @@ OPTIMIZER = (
         "of SAM; 'loss_all', that of all weights, as in the paper's code; "
         "'gradient', added to what the optimizer takes, of all weights, as in PyTorch; "
         "'decoupled', of the kernels, beside the optimizer. 'auto' is 'decoupled' for "
-        "'adamw', else 'loss'.",
+        "'adamw', in the step of the kernels for 'lars' and 'lamb', else 'loss'.",
     ),
     Row(
         "optimizer.clip_norm",
@@ -35,7 +37,7 @@ OPTIMIZER = (
         "replicas; 0 for any. The paper's code has 5.0.",
         AT_LEAST_0,
     ),
-    Row("optimizer.momentum", 0.9, "Of 'sgd'.", BELOW_1),
+    Row("optimizer.momentum", 0.9, "Of 'sgd', 'rmsprop' and 'lars'.", BELOW_1),
     Row("optimizer.nesterov", True, "Nesterov's momentum, of 'sgd'."),
     Row(
         "optimizer.rate_in_velocity",
@@ -43,9 +45,33 @@ OPTIMIZER = (
         "Whether 'sgd' takes the learning rate into its velocity, as Keras does, or "
         "applies it to the velocity, as PyTorch and the paper's code do.",
     ),
-    Row("optimizer.beta_1", 0.9, "Of 'adam' and 'adamw'.", BELOW_1),
-    Row("optimizer.beta_2", 0.999, "Of 'adam' and 'adamw'.", BELOW_1),
-    Row("optimizer.epsilon", 1e-7, "Of 'adam' and 'adamw'.", ABOVE_0),
+    Row("optimizer.beta_1", 0.9, "Of 'adam', 'adamw' and 'lamb'.", BELOW_1),
+    Row("optimizer.beta_2", 0.999, "Of 'adam', 'adamw' and 'lamb'.", BELOW_1),
+    Row(
+        "optimizer.epsilon",
+        1e-7,
+        "Of 'adam', 'adamw' and 'lamb', beside the root; of 'rmsprop', under it.",
+        ABOVE_0,
+    ),
+    Row(
+        "optimizer.rmsprop_decay",
+        0.9,
+        "Of the mean square of 'rmsprop', each step.",
+        BELOW_1,
+    ),
+    Row(
+        "optimizer.rmsprop_start",
+        0.0,
+        "What that mean square begins at: 0 in Keras and PyTorch, 1 in TensorFlow 1 "
+        "and the paper's code.",
+        AT_LEAST_0,
+    ),
+    Row(
+        "optimizer.trust",
+        0.001,
+        "Share of a kernel's norm that 'lars' takes as its step, at a rate of 1.",
+        ABOVE_0,
+    ),
 )
 
 SCHEDULE = (

@@ -12,6 +12,7 @@ import ml_collections
 import tensorflow as tf
 
 from sam_pod import errors
+from sam_pod.step import update_rules
 
 Tensors = list[tf.Tensor]
 Slots = dict[str, Tensors]  # Slot name -> one tensor per weight.
@@ -61,6 +62,34 @@ def build(config: ml_collections.ConfigDict) -> Optimizer:
             config.optimizer.epsilon,
             decoupled_weight_decay=config.optimizer.weight_decay,
         ),
+        "rmsprop": lambda: Optimizer(
+            ("square", "momentum"),
+            update_rules.rmsprop(
+                config.optimizer.rmsprop_decay,
+                config.optimizer.momentum,
+                config.optimizer.epsilon,
+                config.optimizer.rmsprop_start,
+            ),
+        ),
+        "lars": lambda: Optimizer(
+            ("velocity",),
+            update_rules.lars(
+                config.optimizer.momentum,
+                config.optimizer.weight_decay,
+                config.optimizer.trust,
+            ),
+            decays_in_loss=False,
+        ),
+        "lamb": lambda: Optimizer(
+            ("first", "second"),
+            update_rules.lamb(
+                config.optimizer.beta_1,
+                config.optimizer.beta_2,
+                config.optimizer.epsilon,
+                config.optimizer.weight_decay,
+            ),
+            decays_in_loss=False,
+        ),
     }
     name, place = config.optimizer.name, config.optimizer.decays_in
     optimizer = errors.lookup(builders, name, "optimizer.name")()
@@ -72,6 +101,11 @@ def build(config: ml_collections.ConfigDict) -> Optimizer:
                 "whose decay is decoupled: take 'adam'."
             )
         return optimizer
+    if name in ("lars", "lamb") and place != "auto":
+        raise errors.UserError(
+            f"`optimizer.decays_in` is {place!r} and `optimizer.name` {name!r}, whose "
+            "decay is part of the step of each kernel: take 'auto'."
+        )
     if place in ("gradient", "decoupled") and config.optimizer.weight_decay:
         return with_decay(optimizer, config.optimizer.weight_decay, place)
     return optimizer

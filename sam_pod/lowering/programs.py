@@ -131,7 +131,7 @@ def evaluation(
         replica,
         state_tensors(recipe),
         (*_batch(per_replica_batch_size, image_shape), mask),
-        outputs=(Tensor("sums", "sums", (3,), "float32"),),
+        outputs=(Tensor("sums", "sums", (recipe.num_sums,), "float32"),),
         num_replicas=num_replicas,
     )
 

@@ -28,9 +28,7 @@ NOTHING: Limits = {"train": -1, "validation": -1, "test": -1}
 
 # The names of tf.summary's writer; the profiler's file of events has another end.
 _NAME = re.compile(r"events\.out\.tfevents\.\d+\..+\.\d+\.\d+\.v2")
-_EVALUATIONS = [
-    f"{s}/{m}" for s in ("validation", "test") for m in ("loss", "accuracy")
-]
+_EVALUATIONS = [f"{s}/{m}" for s in ("validation", "test") for m in metrics.EVALUATED]
 TAGS = frozenset(
     [
         *(*metrics.TRAIN, metrics.EXAMPLES_PER_SECOND, metrics.WAIT_FRACTION),

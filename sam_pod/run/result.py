@@ -31,8 +31,7 @@ def summarize(
     """
     weights = _size(network.initial_weights())
     return {
-        "test_accuracy": test.accuracy,
-        "test_loss": test.loss,
+        **{f"test_{name}": value for name, value in test.by_name().items()},
         "test_examples": test.num_examples,
         "final_validation_accuracy": record.last_accuracy,
         "final_validation_loss": record.last_loss,
@@ -65,12 +64,7 @@ def labels(noise: dict[str, Any] | None) -> dict[str, Any]:
 
 def tested(by_weights: Mapping[str, metrics.Evaluation]) -> dict[str, Any]:
     """Return the test's scores by the weights that it was read with."""
-    return {
-        "test_with": {
-            name: {"accuracy": scores.accuracy, "loss": scores.loss}
-            for name, scores in by_weights.items()
-        }
-    }
+    return {"test_with": {name: each.by_name() for name, each in by_weights.items()}}
 
 
 def versions() -> dict[str, str]:

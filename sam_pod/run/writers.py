@@ -93,18 +93,12 @@ class Writer:
 
     def evaluation(self, name: str, step: int, scores: metrics.Evaluation) -> None:
         """Write and log the scores of a split."""
-        self.scalars(
-            step, {f"{name}/loss": scores.loss, f"{name}/accuracy": scores.accuracy}
-        )
-        logging.info(
-            "step %d  %s/loss %.4f  %s/accuracy %.4f  (%d examples)",
-            step,
-            name,
-            scores.loss,
-            name,
-            scores.accuracy,
-            scores.num_examples,
-        )
+        by_name = {
+            f"{name}/{metric}": value for metric, value in scores.by_name().items()
+        }
+        self.scalars(step, by_name)
+        found = "  ".join(f"{metric} {value:.4f}" for metric, value in by_name.items())
+        logging.info("step %d  %s  (%d examples)", step, found, scores.num_examples)
 
     @contextlib.contextmanager
     def profile(self) -> Iterator[None]:

@@ -94,7 +94,7 @@ def _ahead(
 def replica_evaluation(
     values: state_lib.Values, batch: Batch, recipe: Recipe
 ) -> tf.Tensor:
-    """Return the sums of `metrics.evaluation_sums` over all replicas, float32 `[3]`.
+    """Return the sums of `metrics.evaluation_sums` over all replicas, float32.
 
     Args:
         values: The state, the same on every replica.

@@ -52,12 +52,12 @@ def compile_train(
 def compile_evaluation(
     strategy: tf.distribute.Strategy, state: state_lib.TrainState, recipe: Recipe
 ) -> Loop:
-    """Return the loop that evaluates: its rows are the sums of each batch, `[3]`."""
+    """Return the loop that evaluates: its rows are `metrics.evaluation_sums`."""
 
     def run(batch: Batch) -> tf.Tensor:
         return algorithm.replica_evaluation(state.read(), batch, recipe)
 
-    return compile_loop(strategy, [run], 3)
+    return compile_loop(strategy, [run], recipe.num_sums)
 
 
 def compile_loop(

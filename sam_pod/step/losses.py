@@ -23,3 +23,17 @@ def correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         labels = tf.argmax(labels, axis=-1, output_type=tf.int32)
     predicted = tf.argmax(logits, axis=-1, output_type=labels.dtype)
     return tf.cast(predicted == labels, tf.float32)
+
+
+def correct_in_top(logits: tf.Tensor, labels: tf.Tensor, count: int) -> tf.Tensor:
+    """Return 1.0 where the label's logit is among the `count` largest: `[B]`.
+
+    Args:
+        logits: `[B, K]`.
+        labels: Classes, int32 `[B]`.
+        count: Below K. Of equal logits that of the lower class comes first.
+    """
+    own = tf.gather(logits, labels, axis=-1, batch_dims=1)[:, None]
+    is_before = tf.range(logits.shape[-1]) < labels[:, None]
+    ahead = (logits > own) | ((logits == own) & is_before)
+    return tf.cast(tf.reduce_sum(tf.cast(ahead, tf.int32), axis=-1) < count, tf.float32)

@@ -9,7 +9,7 @@ from sam_pod.data.augment import ranges
 from sam_pod.machines.groups import Groups
 from sam_pod.models import network as network_lib
 from sam_pod.sam.variant import PLAIN, Variant
-from sam_pod.step import optimizers, schedules
+from sam_pod.step import metrics, optimizers, schedules
 from sam_pod.step.cadence import ALWAYS, Cadence
 from sam_pod.step.rho import Rho
 
@@ -43,6 +43,11 @@ class Recipe:
     def metrics(self) -> tuple[str, ...]:
         """The names of what a step reports beside `metrics.TRAIN`."""
         return tuple(f"train/{name}" for name in self.variant.metrics)
+
+    @property
+    def num_sums(self) -> int:
+        """How many sums an evaluation of a batch returns."""
+        return metrics.num_sums(self.network.model.output_shape[-1])
 
     def training_images(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """Return uint8 images as training sees them.

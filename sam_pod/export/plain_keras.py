@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import keras
 
+from sam_pod.models import positions
+
 OLDEST_KERAS = "3.5"
 
 # By registered name: the layer of Keras that computes the same, and keys it lacks.
@@ -56,6 +58,9 @@ _LATER_KEYS: dict[str, dict[str, tuple[Any, ...]]] = {
     "RandomZoom": _BOXES,
     "Resizing": {"antialias": (False,), **_PLACED},
 }
+
+# Where functions of Keras that a model calls between its layers are.
+_OPERATIONS = "keras.src.ops."
 
 # Python packages whose classes and functions need no import of the user's.
 _NOT_OWN = ("builtins", "keras")
@@ -158,6 +163,8 @@ def _changed(content: Any, change: _Change) -> Any:
 
 
 def _as_keras_own(layer: dict[str, Any]) -> dict[str, Any]:
+    if layer.get("registered_name") == "sam_pod>Positions":
+        return {**layer, **_positions(layer)}
     if layer.get("registered_name") not in _EQUIVALENTS:
         return layer
     name, lacking = _EQUIVALENTS[layer["registered_name"]]
@@ -166,7 +173,19 @@ def _as_keras_own(layer: dict[str, Any]) -> dict[str, Any]:
     return {**layer, **own, "config": config}
 
 
+def _positions(layer: dict[str, Any]) -> dict[str, Any]:
+    """Return how Keras serializes what adds the same positions."""
+    _, *shape = layer["build_config"]["input_shape"]
+    dtype = layer["config"]["dtype"]["config"]["name"]
+    model = positions.of_keras_own_layers(layer["config"], tuple(shape), dtype)
+    return keras.saving.serialize_keras_object(model)
+
+
 def _without_later_keys(layer: dict[str, Any]) -> dict[str, Any]:
+    if (layer.get("module") or "").startswith(_OPERATIONS):
+        # Keras 3.5 takes it from beside the config alone, as all do.
+        kept = {k: v for k, v in layer["config"].items() if k != "name"}
+        return {**layer, "config": kept}
     if layer.get("module") != "keras.layers":
         return layer
     later = _LATER_KEYS.get(layer["class_name"], {})

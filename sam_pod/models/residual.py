@@ -25,14 +25,19 @@ class Layers:
     has_norm: bool = True
 
     def convolution(
-        self, x: keras.KerasTensor, filters: int, size: int, stride: int = 1
+        self,
+        x: keras.KerasTensor,
+        filters: int,
+        size: int,
+        stride: int = 1,
+        padding: str = "same",
     ) -> keras.KerasTensor:
         """Return a convolution."""
         return keras.layers.Conv2D(
             filters,
             size,
             strides=stride,
-            padding="same",
+            padding=padding,
             use_bias=False,
             # Built here: one object would draw the same numbers for each layer.
             kernel_initializer=keras.initializers.get(self.kernels),

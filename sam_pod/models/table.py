@@ -14,6 +14,8 @@ from sam_pod.models import (
     model_file,
     resnet20,
     resnet_cifar,
+    resnet_imagenet,
+    vit,
     wide_resnet,
 )
 from sam_pod.models.architecture import Architecture
@@ -31,6 +33,17 @@ def _wide(depth: int, width: int) -> Architecture:
     return Architecture(build, least=4, reads=("shortcut", "normalization"))
 
 
+def _imagenet(depth: int) -> Architecture:
+    build = functools.partial(resnet_imagenet.build, depth=depth)
+    return Architecture(build, least=32)
+
+
+def _vit(size: str, patch: int) -> Architecture:
+    width, heads = vit.SIZES[size]
+    build = functools.partial(vit.build, width=width, heads=heads, patch=patch)
+    return Architecture(build, least=patch, patch=patch)
+
+
 MODELS = {
     "resnet20": Architecture(resnet20.build, least=4),
     "resnet20_he": _he(20),
@@ -41,6 +54,14 @@ MODELS = {
     "wrn16_8": _wide(16, 8),
     "wrn28_10": _wide(28, 10),
     "wrn40_10": _wide(40, 10),
+    "resnet50": _imagenet(50),
+    "resnet101": _imagenet(101),
+    "resnet152": _imagenet(152),
+    "vit_ti16": _vit("ti", 16),
+    "vit_s32": _vit("s", 32),
+    "vit_s16": _vit("s", 16),
+    "vit_b32": _vit("b", 32),
+    "vit_b16": _vit("b", 16),
 }
 _DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 

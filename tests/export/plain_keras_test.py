@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sam_pod.export import plain_keras
-from sam_pod.models import batch_norm, pointwise, resnet20
+from sam_pod.models import batch_norm, pointwise, resnet20, vit
 
 L = keras.layers
 SHAPE = (8, 8, 3)
@@ -70,6 +70,7 @@ def filled(model):
 MODELS = {
     "wide": wide_model,
     "resnet20": lambda: resnet20.build(SHAPE, 5, "float32"),
+    "vit": lambda: vit.build(SHAPE, 5, "float32", width=8, heads=2, patch=4, depth=2),
     "bfloat16": lambda: resnet20.build(SHAPE, 5, "mixed_bfloat16"),
 }
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod.export import plain_keras
-from sam_pod.models import network, resnet_cifar, wide_resnet
+from sam_pod.models import network, resnet_cifar, resnet_imagenet, vit, wide_resnet
 from tests import fixtures
 from tests.models import numpy_layers
 
@@ -23,8 +23,10 @@ FAMILIES = {
     "no norm": functools.partial(
         wide_resnet.build, depth=10, width=1, normalization="none"
     ),
+    "imagenet": functools.partial(resnet_imagenet.build, depth=50, width=2),
+    "vit": functools.partial(vit.build, width=8, heads=2, patch=4, depth=1),
 }
-QUICK = ("he", "projection")
+QUICK = ("he", "projection", "vit")
 
 
 def logits(model, x):

@@ -9,6 +9,10 @@ import re
 import keras
 import numpy as np
 
+from sam_pod.models import positions
+
+CONVOLUTION = keras.layers.Conv2D
+
 
 def filled(model, seed=0):
     """Give a model's variables values that no layer begins with; return it."""
@@ -37,6 +41,7 @@ class Weights:
         self._kinds = {
             kind: iter([x for x in layers if isinstance(x, kind)])
             for kind in (
+                positions.Positions,
                 keras.layers.Conv2D,
                 keras.layers.BatchNormalization,
                 keras.layers.Dense,
@@ -64,19 +69,45 @@ class Weights:
         kernel, bias = self.next(keras.layers.Dense)
         return x @ kernel + bias
 
+    def layer_norm(self, x, epsilon=1e-6):
+        """Normalize each token."""
+        gamma, beta = self.next(keras.layers.LayerNormalization)
+        mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+        return (x - mean) / np.sqrt(variance + epsilon) * gamma + beta
+
+    def attention(self, x):
+        """Let tokens `[B, T, W]` attend to each other."""
+        q, bq, k, bk, v, bv, out, b = self.next(keras.layers.MultiHeadAttention)
+        q, k, v = (
+            np.einsum("btw,whd->bhtd", x, kernel) + bias[:, None]
+            for kernel, bias in ((q, bq), (k, bk), (v, bv))
+        )
+        scores = np.exp(q @ k.transpose(0, 1, 3, 2) / q.shape[-1] ** 0.5)
+        mixed = scores / scores.sum(-1, keepdims=True) @ v
+        return np.einsum("bhtd,hdw->btw", mixed, out) + b
+
     def head(self, x):
         """Return the logits of mean activations."""
         return self.dense(x.mean((1, 2)))
 
 
-def conv(x, kernel, stride=1):
+def conv(x, kernel, stride=1, same=True):
     size, _, _, filters = kernel.shape
-    pads = [_same(n, size, stride) for n in x.shape[1:3]]
-    x = np.pad(x, ((0, 0), *pads, (0, 0)))
+    if same:
+        pads = [_same(n, size, stride) for n in x.shape[1:3]]
+        x = np.pad(x, ((0, 0), *pads, (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
     windows = windows[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
     flat = windows.reshape(*windows.shape[:3], -1)
     return flat @ kernel.reshape(-1, filters)
+
+
+def largest(x):
+    """Return the maxima of windows of 3 x 3 with a stride of 2, 'SAME'."""
+    pads = [_same(n, 3, 2) for n in x.shape[1:3]]
+    x = np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))
+    return windows[:, ::2, ::2].max((-2, -1))
 
 
 def _same(length, size, stride):

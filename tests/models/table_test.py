@@ -10,7 +10,8 @@ from sam_pod import errors
 from sam_pod.config import keys, model_rows, rules
 from sam_pod.models import table
 
-# Trainable parameters of published code, for images of 32 x 32 x 3.
+# Trainable parameters of published code, for images of 32 x 32 x 3; those for 1,000
+# classes are of 224 x 224 x 3.
 COUNTS = [
     ("resnet20", 10, {}, 571_114),
     ("resnet20_he", 10, {}, 269_722),
@@ -26,6 +27,14 @@ COUNTS = [
     ("wrn28_10", 10, {"shortcut": "projection"}, 36_479_194),
     ("wrn40_10", 10, {}, 55_583_194),
     ("wrn40_10", 10, {"normalization": "none"}, 55_556_282),
+    ("resnet50", 1000, {}, 25_557_032),
+    ("resnet101", 1000, {}, 44_549_160),
+    ("resnet152", 1000, {}, 60_192_808),
+    ("vit_ti16", 1000, {}, 5_717_416 - 2 * 192),  # Timm's, without its class token.
+    ("vit_s32", 1000, {}, 22_878_184),
+    ("vit_s16", 1000, {}, 22_049_896),
+    ("vit_b32", 1000, {}, 88_222_696),
+    ("vit_b16", 1000, {}, 86_566_120),
 ]
 
 
@@ -40,7 +49,8 @@ def abstract(name, shape, classes, **ways):
     [pytest.param(*row, id=f"{row[0]}-{row[3]}") for row in COUNTS],
 )
 def test_every_network_has_the_parameters_of_its_paper(name, classes, ways, count):
-    model = abstract(name, (32, 32, 3), classes, **ways)
+    side = 224 if classes == 1000 else 32
+    model = abstract(name, (side, side, 3), classes, **ways)
     assert sum(np.prod(v.shape) for v in model.trainable_variables) == count
     assert model.output_shape == (None, classes)
     assert model.output.dtype == "float32"

@@ -97,12 +97,16 @@ def no_augmentation(images=lambda images, draws: augment.to_float(images)):
     return augment.Augmentation(frozenset(), images, None, augment.NUM_DRAWS, False)
 
 
-def augmented_recipe(net, names, *, classes=5, **more):
+def augmented_recipe(net, names, *, classes=5, crop_fill="zero", **more):
     """Return a small recipe with augmentation for 6 x 6 pixels, and smooth labels."""
     built = augment.build(
         names,
         augment.Options(
-            crop_padding=1, cutout_size=2, num_classes=classes, label_smoothing=0.1
+            crop_padding=1,
+            crop_fill=crop_fill,
+            cutout_size=2,
+            num_classes=classes,
+            label_smoothing=0.1,
         ),
     )
     return small_recipe(net, augmentation=built, **more)

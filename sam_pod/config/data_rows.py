@@ -21,10 +21,18 @@ _AUGMENT = (
         "data.augment",
         "",
         "Some of 'inception', 'crop', 'flip', 'autoaugment', 'randaugment', "
-        "'brightness', 'color_jitter', 'cutout', 'mixup' and 'cutmix', joined by "
-        "commas; done in this order, but with 'inception' the flip is done at once.",
+        "'brightness', 'color_jitter', 'cutout', 'batch_cutout', 'mixup' and 'cutmix', "
+        "joined by commas; done in this order, but with 'inception' the flip is done "
+        "at once.",
     ),
     Row("data.crop_padding", 4, "Pixels added on each side, then cut.", AT_LEAST_0),
+    Row(
+        "data.crop_fill",
+        "zero",
+        "What these pixels are: 'zero', or 'reflect', the image mirrored about its "
+        "outermost pixels, as in the paper's code.",
+        one_of("zero", "reflect"),
+    ),
     Row(
         "data.brightness_delta",
         0.5,
@@ -34,7 +42,13 @@ _AUGMENT = (
     Row("data.autoaugment_policy", "cifar10", "'cifar10' or 'imagenet'."),
     Row("data.randaugment_layers", 2, "Operations on each image.", ABOVE_0),
     Row("data.randaugment_magnitude", 9, "Strength of the operations.", UP_TO_10),
-    Row("data.cutout_size", 16, "Pixels of the hidden square's side.", ABOVE_0),
+    Row(
+        "data.cutout_size",
+        16,
+        "Pixels of the hidden square's side, of 'cutout', at a place for each image, "
+        "and 'batch_cutout', at one for the whole batch, as in the paper's code.",
+        ABOVE_0,
+    ),
     Row(
         "data.mixup_alpha",
         1.0,

@@ -44,6 +44,14 @@ def build(
             f"`data.crop_padding` is {config.data.crop_padding}; it must be at most "
             f"the larger side of the images, {side}."
         )
+    least = min(image_shape[:2])
+    reflects = "crop" in built.names and config.data.crop_fill == "reflect"
+    if reflects and config.data.crop_padding >= least:
+        raise errors.UserError(
+            f"`data.crop_padding` is {config.data.crop_padding} and `data.crop_fill` "
+            f"'reflect', which has {least - 1} pixels to show beside the outermost: it "
+            "must be at most that, or take 'zero'."
+        )
     wants_color = {"autoaugment", "randaugment", "color_jitter"} & built.names
     if wants_color and image_shape[2] not in (1, 3):
         raise errors.UserError(
@@ -67,6 +75,7 @@ def _options(
 ) -> augment.Options:
     return augment.Options(
         crop_padding=config.data.crop_padding,
+        crop_fill=config.data.crop_fill,
         brightness_delta=config.data.brightness_delta,
         autoaugment_policy=config.data.autoaugment_policy,
         randaugment_layers=config.data.randaugment_layers,

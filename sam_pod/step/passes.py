@@ -87,7 +87,7 @@ def augmented(
     key = random_key(recipe.seed, _AUGMENT, step)
     augmentation = recipe.augmentation
     draws = augment.draws(key, global_batch_size, augmentation.num_draws)
-    draws = tf.gather(draws, rows)
+    draws = augmentation.of_rows(draws, rows)
     images = recipe.training_images(images, draws)
     if augmentation.mix is not None:
         images, labels = augmentation.mix(images, labels, draws)

@@ -10,6 +10,7 @@ from tests import fixtures
 
 KEYS = {  # A value of each, other than the default.
     "crop_padding": 3,
+    "crop_fill": "reflect",
     "brightness_delta": 0.25,
     "autoaugment_policy": "imagenet",
     "randaugment_layers": 4,
@@ -83,6 +84,14 @@ def test_padding_is_at_most_a_side(manifest):
     with pytest.raises(errors.UserError, match=r"crop_padding` is 9.*images, 8\."):
         augmentation.build(configured("crop", **values), manifest, (8, 6, 3), 1)
     augmentation.build(configured("flip", **values), manifest, (8, 6, 3), 1)
+
+
+def test_padding_that_reflects_is_below_both_sides(manifest):
+    values = {"data.crop_padding": 6, "data.crop_fill": "reflect"}
+    with pytest.raises(errors.UserError, match="has 5 pixels to show beside the"):
+        augmentation.build(configured("crop", **values), manifest, (8, 6, 3), 1)
+    augmentation.build(configured("flip", **values), manifest, (8, 6, 3), 1)
+    augmentation.build(configured("crop", **values), manifest, (8, 7, 3), 1)
 
 
 def test_names_are_checked_without_data():

@@ -22,6 +22,7 @@ from sam_pod.data.augment import color, erasing, geometry, mixing, policies
 
 # The uniform numbers of every example: crop row, crop column, flip, brightness.
 NUM_DRAWS = 4
+_SHARED_DRAWS = 2  # Row and column of the square that 'batch_cutout' hides.
 NAMES = (
     "inception",  # Done by the input, with the flip: see data/input/views.py.
     "crop",
@@ -31,6 +32,7 @@ NAMES = (
     "brightness",
     "color_jitter",
     "cutout",
+    "batch_cutout",
     "mixup",
     "cutmix",
 )
@@ -44,6 +46,7 @@ class Options:
     """Settings that `names` may need: the keys of the same names in section `data`."""
 
     crop_padding: int = 4
+    crop_fill: str = geometry.ZERO  # What the added pixels are; or geometry.REFLECT.
     brightness_delta: float = 0.5
     autoaugment_policy: str = "cifar10"
     randaugment_layers: int = 2
@@ -68,6 +71,20 @@ class Augmentation:
     mix: Mix | None
     num_draws: int
     mixes_pairs: bool  # A replica's micro-batch must then be even.
+    num_shared: int = 0  # So many draws, the last ones, are one for the whole batch.
+
+    def of_rows(self, uniform: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """Return the draws of some rows of the global batch.
+
+        Args:
+            uniform: As returned by `draws`, `[G, num_draws]`.
+            rows: Which rows, `[B]`.
+        """
+        own = tf.gather(uniform, rows)
+        if not self.num_shared:
+            return own
+        of_all = tf.repeat(uniform[:1, -self.num_shared :], rows.shape[0], axis=0)
+        return tf.concat([own[:, : -self.num_shared], of_all], 1)
 
 
 def draws(
@@ -135,6 +152,13 @@ def build(names: str, options: Options) -> Augmentation:
             f"`data.augment` is {names!r}; 'autoaugment' and 'randaugment' are two "
             "ways to do the same: take one of them."
         )
+    if {"cutout", "batch_cutout"} <= chosen:
+        raise errors.UserError(
+            f"`data.augment` is {names!r}; 'cutout' hides a square of each image at a "
+            "place of its own, 'batch_cutout' at one place for the whole batch: take "
+            "one of them."
+        )
+    errors.lookup(dict.fromkeys(geometry.FILLS), options.crop_fill, "data.crop_fill")
     if "autoaugment" in chosen:
         policy = options.autoaugment_policy
         errors.lookup(policies.AUTOAUGMENT, policy, "data.autoaugment_policy")
@@ -144,6 +168,7 @@ def build(names: str, options: Options) -> Augmentation:
         "color_jitter": color.JITTER_DRAWS,
         "cutout": 2,
         "mixing": mixing.DRAWS,
+        "batch_cutout": _SHARED_DRAWS,
     }
     pairs = mixes_pairs(chosen)
     columns, end = {}, NUM_DRAWS
@@ -154,7 +179,12 @@ def build(names: str, options: Options) -> Augmentation:
     softens = pairs or options.label_smoothing > 0
     mix = _mix(chosen, columns.get("mixing"), options) if softens else None
     return Augmentation(
-        frozenset(chosen), _images(chosen, columns, options), mix, end, pairs
+        frozenset(chosen),
+        _images(chosen, columns, options),
+        mix,
+        end,
+        pairs,
+        num_shared=_SHARED_DRAWS if "batch_cutout" in chosen else 0,
     )
 
 
@@ -166,7 +196,9 @@ def _images(chosen: set[str], columns: dict[str, slice], options: Options) -> Im
         flips = uniform[:, 2] if "flip" in inside else None
         if "crop" in chosen:
             padding = options.crop_padding
-            images = geometry.crop(images, uniform[:, 0:2], padding, flips)
+            images = geometry.crop(
+                images, uniform[:, 0:2], padding, flips, options.crop_fill
+            )
         elif flips is not None:
             images = geometry.flip(images, flips)
         if "autoaugment" in chosen:
@@ -182,13 +214,14 @@ def _images(chosen: set[str], columns: dict[str, slice], options: Options) -> Im
             images = color.brightness(images, uniform[:, 3], options.brightness_delta)
         if "color_jitter" in chosen:
             images = color.jitter(images, uniform[:, columns["color_jitter"]])
-        if "cutout" in chosen:
-            images = erasing.cutout(
-                images,
-                uniform[:, columns["cutout"]],
-                options.cutout_size,
-                options.cutout_fill,
-            )
+        for name in ("cutout", "batch_cutout"):
+            if name in chosen:
+                images = erasing.cutout(
+                    images,
+                    uniform[:, columns[name]],
+                    options.cutout_size,
+                    options.cutout_fill,
+                )
         return images
 
     return augment

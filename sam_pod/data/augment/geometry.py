@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from sam_pod.machines import tracing
 
+ZERO, REFLECT = FILLS = ("zero", "reflect")  # What `crop` adds around an image.
 FILL = 128  # The grey outside of what an affine map moved, of 255.
 _SHIFT = 16  # Fixed point: one pixel is 1 << 16.
 
@@ -20,20 +21,28 @@ def crop(
     uniform: tf.Tensor,
     padding: int,
     flips: tf.Tensor | None = None,
+    around: str = ZERO,
 ) -> tf.Tensor:
-    """Pad each image with zeros and cut its old size out of it at random.
+    """Pad each image and cut its old size out of it at random.
 
     Args:
         images: uint8 `[B, H, W, C]`.
         uniform: `[B, 2]` in [0, 1): row and column of the cut.
         padding: Pixels on each side; the cut has (2 * padding + 1)**2 positions.
         flips: The draws of `flip`, which is then done, too: it costs nothing here.
+        around: What the padding is: zeros, or the image mirrored about its outermost
+            pixels, which are not repeated; then `padding` is below both sides.
     """
     _, height, width, _ = images.shape
     order = tf.range(width)[None]
     if flips is not None:
         order = tf.where((flips < 0.5)[:, None], order[:, ::-1], order)
     offsets = tf.cast(uniform * (2 * padding + 1), tf.int32)
+    if around == REFLECT:
+        offsets -= padding
+        rows = _reflected(offsets[:, :1, None] + tf.range(height)[:, None], height)
+        columns = _reflected((offsets[:, 1:] + order)[:, None], width)
+        return _pick(images, rows, columns, fill=None)
     if not tracing.is_for_a_tpu():
         sides = [padding, padding]
         images = tf.pad(images, [[0, 0], sides, sides, [0, 0]])
@@ -93,16 +102,32 @@ def fixed_point(
 
 
 def _pick(
-    images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, fill: int
+    images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, fill: int | None
 ) -> tf.Tensor:
-    """Return the pixels at int32 (rows, columns) of `[B, H, W]`, `fill` outside."""
-    _, height, width, channels = images.shape
+    """Return the pixels at int32 (rows, columns) of `[B, H, W]`, `fill` outside.
+
+    With None all of them must lie inside.
+    """
+    _, height, width, _ = images.shape
+    if fill is None:
+        return _taken(images, rows * width + columns)
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     places = tf.clip_by_value(rows, 0, height - 1) * width
     places += tf.clip_by_value(columns, 0, width - 1)
+    picked = _taken(images, places)
+    return tf.where(inside[..., None], picked, tf.constant(fill, tf.uint8))
+
+
+def _reflected(places: tf.Tensor, size: int) -> tf.Tensor:
+    """Return places from 1 - size to 2 * size - 2 mirrored into [0, size)."""
+    return size - 1 - tf.abs(size - 1 - tf.abs(places))
+
+
+def _taken(images: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """Return the pixels at `places` of each flattened image, int32 `[B, H', W']`."""
+    _, height, width, channels = images.shape
     if not tracing.is_for_a_tpu():
-        picked = _copied(images, places)
-        return tf.where(inside[..., None], picked, tf.constant(fill, tf.uint8))
+        return _copied(images, places)
     picked = []
     for first in range(0, channels, 3):
         parts = tf.unstack(images[..., first : first + 3], axis=-1)
@@ -115,9 +140,7 @@ def _pick(
             tf.cast(tf.bitwise.right_shift(packed, 8 * i) & 255, tf.uint8)
             for i in range(len(parts))
         ]
-    return tf.where(
-        inside[..., None], tf.stack(picked, axis=-1), tf.constant(fill, tf.uint8)
-    )
+    return tf.stack(picked, axis=-1)
 
 
 def _copied(images: tf.Tensor, places: tf.Tensor) -> tf.Tensor:

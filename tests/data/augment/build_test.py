@@ -148,8 +148,28 @@ def test_smooth_labels_alone_leave_the_images(images):
         ("flip,crpo", "cifar10", r"data\.augment.*'crpo'.*'crop'\?"),
         ("autoaugment", "imagent", r"data\.autoaugment_policy.*'imagenet'\?"),
         ("randaugment,autoaugment", "cifar10", "two ways to do the same"),
+        (
+            "batch_cutout,cutout",
+            "cifar10",
+            "one place for the whole batch: take one",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(names, policy, message):
     with pytest.raises(errors.UserError, match=message):
         augment.build(names, augment.Options(autoaugment_policy=policy))
+
+
+def test_batch_cutout_hides_one_place_in_all_images_of_a_step(images):
+    built = augment.build("batch_cutout,mixup", OPTIONS)
+    whole = draw(built.num_draws)
+    own = built.of_rows(whole, tf.range(20, 30))
+    np.testing.assert_array_equal(own[:, :-2], whole[20:30, :-2])
+    np.testing.assert_array_equal(own[:, -2:], np.tile(whole[:1, -2:], (10, 1)))
+    found = built.images(images[20:30], own)
+    changed = (found != augment.to_float(images[20:30])).numpy().any(-1)
+    assert changed[0].any() and (changed == changed[0]).all()
+    expected = erasing.cutout(
+        augment.to_float(images[20:30]), own[:, -2:], 3, OPTIONS.cutout_fill
+    )
+    np.testing.assert_array_equal(found, expected)

@@ -37,6 +37,20 @@ def test_crop_equals_slices_of_the_padded_image(draws, padding, channels):
     assert len(corners) > (1 if padding else 0)
 
 
+@pytest.mark.parametrize("padding", [0, 1, 5])
+def test_a_crop_that_reflects_equals_slices_of_numpys_padding(images, draws, padding):
+    flips = draws[:, 2]
+    found = geometry.crop(tf.constant(images), draws[:, :2], padding, flips, "reflect")
+    for image, result, (u, v, f) in zip(images, found.numpy(), draws, strict=True):
+        sides = (padding, padding)
+        padded = np.pad(image, (sides, sides, (0, 0)), mode="reflect")
+        row, column = (int(x * (2 * padding + 1)) for x in (u, v))
+        expected = padded[row : row + 6, column : column + 8]
+        np.testing.assert_array_equal(
+            result, expected[:, ::-1] if f < 0.5 else expected
+        )
+
+
 def test_flip_mirrors_about_half(images, draws):
     flipped = geometry.flip(tf.constant(images), draws[:, 2]).numpy()
     mirrored = draws[:, 2] < 0.5

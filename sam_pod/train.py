@@ -9,7 +9,7 @@ import functools
 import gc
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import ml_collections
@@ -18,6 +18,7 @@ import tensorflow as tf
 from absl import logging
 
 from sam_pod import errors
+from sam_pod.instruments import watch as watch_lib
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
 from sam_pod.process import signals
@@ -82,6 +83,7 @@ def fit(session: session_lib.Session) -> None:
     saver = saver_lib.Saver(session, record)
     # Its input is not built before the first step.
     validation_loop = functools.cache(lambda: _evaluation_loop(session, "validation"))
+    watch = watch_lib.Watch(session)
     to_profile = config.profile_steps
 
     while not _is_finished(record, config):
@@ -93,7 +95,7 @@ def fit(session: session_lib.Session) -> None:
         elif left > 0:
             done += _next_steps(session, train_loop, done, left, to_profile)
             to_profile = 0
-        elif scores := loops.whole_pass(session, "validation", validation_loop()):
+        elif scores := _after_epoch(session, record, done, validation_loop, watch):
             record = _after_validation(record, scores, session)
             session.writer.evaluation("validation", done, scores)
             session.meter.validated(record, done, saver.seconds)
@@ -213,6 +215,24 @@ def _finished(
     """Return the result of a run that the chief finds finished in its workdir."""
     found = continuing.finished(workdir, config) if workers.is_chief else None
     return json.loads(workers.chiefs_bytes(json.dumps(found).encode()))
+
+
+def _after_epoch(
+    session: session_lib.Session,
+    record: progress.Progress,
+    done: int,
+    validation_loop: Callable[[], pace.PacedLoop],
+    watch: watch_lib.Watch,
+) -> metrics.Evaluation | None:
+    """Validate, and measure where that is due; return None when asked to stop.
+
+    Then all of it is done again when the run continues.
+    """
+    scores = loops.whole_pass(session, "validation", validation_loop())
+    is_due = watch.is_due(record.validated_epochs + 1)
+    if scores and is_due and not watch.measure(done):
+        return None
+    return scores
 
 
 def _size(variables: Iterable[tf.Variable]) -> int:

@@ -27,7 +27,8 @@ FLOORS = (
     ("step",),
     ("lowering", "input_range"),
     ("run",),
-    ("train", "export", "preflight", "instruments", "study"),
+    ("instruments",),
+    ("train", "export", "preflight", "study"),
     ("main", "sharpness"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

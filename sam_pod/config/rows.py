@@ -13,6 +13,7 @@ from sam_pod.config.row import (
     FREE,
     PLACE,
     Row,
+    Rule,
     one_of,
 )
 from sam_pod.config.sam_rows import SAM
@@ -91,4 +92,33 @@ _MACHINE = (
     Row("runtime.deterministic", True, "Bit-exact kernels on a GPU, too."),
 )
 
-ROWS = (*_RUN, *MODEL, *DATA, *OPTIMIZER, *SCHEDULE, *SAM, *_MACHINE)
+_SHARPNESS_MEASURES = ("eigenvalues", "trace", "worst_case", "average_case")
+_SHARPNESS = (
+    Row(
+        "sharpness.every_epochs",
+        0,
+        "Epochs between two measurements of how sharp the loss is; 0 for none.",
+        AT_LEAST_0,
+        FREE,
+    ),
+    Row(
+        "sharpness.measures",
+        "eigenvalues",
+        f"Some of {', '.join(_SHARPNESS_MEASURES)}, with commas.",
+        Rule(
+            f"some of {', '.join(_SHARPNESS_MEASURES)}, with commas",
+            lambda text: set(text.split(",")) <= set(_SHARPNESS_MEASURES),
+        ),
+        FREE,
+    ),
+    Row(
+        "sharpness.examples",
+        1024,
+        "Training examples that are measured, or all if there are fewer.",
+        ABOVE_0,
+        FREE,
+    ),
+    Row("sharpness.iterations", 20, "Products of Lanczos.", ABOVE_0, FREE),
+)
+
+ROWS = (*_RUN, *MODEL, *DATA, *OPTIMIZER, *SCHEDULE, *SAM, *_SHARPNESS, *_MACHINE)

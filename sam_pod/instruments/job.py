@@ -13,9 +13,10 @@ import numpy as np
 import PIL.Image
 from absl import logging
 
-from sam_pod.instruments import figures, page
+from sam_pod.instruments import figures, numbers, page
 from sam_pod.instruments import subject as subject_lib
-from sam_pod.instruments.measures import Found, Measures
+from sam_pod.instruments.measures import Measures
+from sam_pod.instruments.numbers import Found
 from sam_pod.instruments.objective import BATCH_NORMS
 from sam_pod.instruments.plan import Plan
 from sam_pod.instruments.subject import Point, Subject
@@ -60,7 +61,7 @@ def measure(
             begun = time.monotonic()
             found[name] = measures.all_of(name)
             found[name]["seconds"] = round(time.monotonic() - begun, 3)
-            for line in _lines(found[name]):
+            for line in numbers.lines(found[name]):
                 logging.info("%s: %s: %s", point.name, name, line)
             if runtime.workers.is_chief:
                 _write(workdir, report)
@@ -81,21 +82,6 @@ def _head(subject: Subject, plan: Plan) -> dict[str, Any]:
         "weights": sum(int(np.prod(w.shape)) for w in subject.weights),
         "points": {},
     }
-
-
-def _lines(found: Found) -> list[str]:
-    """Return what was found in lines for the log."""
-    if "groups" in found:
-        return [
-            f"m {one['m']}, ball {one['ball']}: rise {one['rise']:.4g} "
-            f"+- {one['standard_error']:.2g}"
-            for one in found["groups"]
-        ]
-    if "largest" in found:
-        values = ", ".join(f"{value:.5g}" for value in found["largest"])
-        return [f"{values} (residual {found['residuals'][0]:.2g} of the first)"]
-    numbers = {k: v for k, v in found.items() if isinstance(v, float)}
-    return ["  ".join(f"{key} {value:.5g}" for key, value in numbers.items())]
 
 
 def _write(workdir: str, report: dict[str, Any]) -> None:
@@ -129,7 +115,7 @@ def _show(workdir: str, report: dict[str, Any], runtime: Runtime) -> None:
     writer = writers.Writer(folder, runtime)
     try:
         for point in report["points"].values():
-            writer.scalars(point["step"], _scalars(point))
+            writer.scalars(point["step"], numbers.scalars(point))
         steps = {name: point["step"] for name, point in report["points"].items()}
         for name, png in drawn:
             kind, _, of = name.removesuffix(".png").partition("-")
@@ -137,24 +123,3 @@ def _show(workdir: str, report: dict[str, Any], runtime: Runtime) -> None:
             writer.images(steps[of], {f"sharpness/{kind}": picture})
     finally:
         writer.close()
-
-
-def _scalars(point: Found) -> dict[str, float]:
-    """Return the numbers of a checkpoint by TensorBoard's names."""
-    found = {}
-    if "eigenvalues" in point:
-        of = point["eigenvalues"]
-        for number, value in enumerate(of["largest"], start=1):
-            found[f"sharpness/eigenvalue_{number}"] = value
-        found["sharpness/eigenvalue_smallest"] = of["smallest"]
-        product = of["largest_times_squared_norm"]
-        found["sharpness/eigenvalue_1_times_squared_norm"] = product
-        if "with_l2" in of:
-            found["sharpness/eigenvalue_1_with_l2"] = of["with_l2"]["largest"][0]
-    if "trace" in point:
-        found["sharpness/trace"] = point["trace"]["trace"]
-    for measure in ("worst_case", "average_case"):
-        for one in point.get(measure, {}).get("groups", ()):
-            ball = one["ball"].replace(":", "_")
-            found[f"sharpness/{measure}_m{one['m']}_{ball}"] = one["rise"]
-    return found

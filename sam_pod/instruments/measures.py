@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 import numpy as np
 
@@ -12,13 +11,11 @@ from sam_pod.data.input import pipeline
 from sam_pod.instruments import balls, density, eigenvalues, landscape, products, trace
 from sam_pod.instruments.lanczos import Tridiagonal
 from sam_pod.instruments.m_sharpness import Groups, Looker
+from sam_pod.instruments.numbers import Found
 from sam_pod.instruments.objective import Objective
 from sam_pod.instruments.plan import OF_HESSIAN, Plan
 from sam_pod.instruments.products import Products
 from sam_pod.instruments.subject import Subject
-
-# What a measure finds, as JSON has it.
-Found = dict[str, Any]
 
 
 class Measures:
@@ -33,6 +30,11 @@ class Measures:
         self._subject, self._plan = subject, plan
         self._lanczos: dict[tuple[bool, int], Tridiagonal] = {}
         self._batch_size = _batch_size(subject, plan)
+        # What is compiled, once for all checkpoints, and no longer than this object.
+        self._products = functools.cache(self._make_products)
+        self._groups = functools.cache(self._make_groups)
+        self._looker = functools.cache(self._make_looker)
+        self._slice = functools.cache(self._make_slice)
         if set(plan.measures) & set(OF_HESSIAN):
             self._examples  # noqa: B018
         if {"worst_case", "average_case"} & set(plan.measures):
@@ -70,8 +72,7 @@ class Measures:
             is_regularized,
         )
 
-    @functools.cache  # noqa: B019  It lives as long as its process.
-    def _products(self, is_regularized: bool) -> Products:
+    def _make_products(self, is_regularized: bool) -> Products:
         objective = self._objective(is_regularized)
         return Products(self._subject, self._examples, objective, self._batch_size)
 
@@ -113,8 +114,7 @@ class Measures:
             product, product.size, probes=plan.trace_probes, seed=plan.seed
         )
 
-    @functools.cache  # noqa: B019
-    def _groups(self, m: int) -> Groups:
+    def _make_groups(self, m: int) -> Groups:
         split = self._subject.split
         there = min(self._plan.m_examples, split.num_examples)
         if m > there:
@@ -125,8 +125,7 @@ class Measures:
         whole = dataclasses.replace(split, num_examples=there // m * m)
         return Groups(self._subject, whole, m, self._plan.seed)
 
-    @functools.cache  # noqa: B019
-    def _looker(self, m: int, is_worst: bool) -> Looker:
+    def _make_looker(self, m: int, is_worst: bool) -> Looker:
         plan, groups = self._plan, self._groups(m)
         if is_worst:
             return groups.worst(restarts=plan.restarts, steps=plan.steps)
@@ -148,8 +147,7 @@ class Measures:
     def _average_case(self) -> Found:
         return self._of_groups(is_worst=False)
 
-    @functools.cache  # noqa: B019
-    def _slice(self, points: int, dimensions: int) -> landscape.Slice:
+    def _make_slice(self, points: int, dimensions: int) -> landscape.Slice:
         seed = self._plan.seed
         return landscape.Slice(
             self._subject, self._batch_size, points, dimensions, seed

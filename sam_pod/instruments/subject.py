@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import ml_collections
@@ -45,6 +45,8 @@ class Subject:
     split: pipeline.Split  # The examples that are measured.
     weights: list[tf.Variable]  # On all replicas.
     stats: list[tf.Variable]
+    # Called before each compiled call, on all workers; what it raises ends the measure.
+    ask: Callable[[], None] = lambda: None
 
     @property
     def num_replicas(self) -> int:

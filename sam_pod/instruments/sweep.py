@@ -39,6 +39,7 @@ class Sweep:
                 that is equal on all replicas.
             width: The size of the program's result.
         """
+        self._ask = subject.ask
         self._num_batches = pipeline.evaluation_steps(split, batch_size)
         input_fn = pipeline.evaluation(split, global_batch_size=batch_size)
         strategy = subject.runtime.strategy
@@ -58,6 +59,7 @@ class Sweep:
         """Return the program's result for each batch, `[batches, width]`."""
         rows: list[np.ndarray] = []
         while len(rows) < self._num_batches:
+            self._ask()
             rows.extend(self._loop(self._num_batches - len(rows)).rows)
         return np.stack(rows)
 

@@ -5,6 +5,7 @@ Everything that the user may have got wrong is checked before the workdir is mad
 
 import contextlib
 import dataclasses
+import functools
 import json
 import threading
 from collections.abc import Callable
@@ -56,6 +57,7 @@ class Session:
     # What is known of labels that are wrong on purpose; None for none.
     label_noise: dict[str, Any] | None
     recipe: Recipe
+    float32_recipe: Callable[[], Recipe]  # The same with float32 arithmetic.
     state: state_lib.TrainState
     checkpoints: checkpoints_lib.Checkpoints
     writer: writers.Writer
@@ -218,6 +220,7 @@ def _session(
         epoch_steps=loaded.epoch_steps,
         label_noise=loaded.data.manifest.noise_summary(),
         recipe=loaded.recipe,
+        float32_recipe=functools.partial(_in_float32, asked, loaded),
         state=restored.state,
         checkpoints=restored.checkpoints,
         writer=writer,
@@ -229,3 +232,17 @@ def _session(
         ),
         introduce=introduce,
     )
+
+
+def _in_float32(asked: _Asked, loaded: loading.Loaded) -> Recipe:
+    if asked.config.dtype == "float32":
+        return loaded.recipe
+    config = loaded.located.copy_and_resolve_references()
+    config.dtype = "float32"
+    with asked.runtime.host_scope():
+        return build.recipe(
+            config,
+            loaded.data.manifest,
+            asked.num_replicas,
+            decisions=loaded.decisions,
+        )

@@ -1,0 +1,109 @@
+"""A run that is measured while it trains: the same steps, and the command's figures."""
+
+import threading
+
+import pytest
+import tensorflow as tf
+
+from sam_pod import errors
+from sam_pod.config import rules
+from sam_pod.instruments import eigenvalues, job, subject
+from sam_pod.instruments.plan import Plan
+from sam_pod.machines import runtime
+from sam_pod.process import signals
+from tests import fixtures, runs, train_test
+
+FIRST, TRACE = "sharpness/eigenvalue_1", "sharpness/trace"
+
+
+def small_config(folder, **more):
+    """Return a config of two epochs of five steps, measured after each."""
+    model = folder / "small.keras"
+    if not model.exists():
+        fixtures.small_model(shape=(8, 8, 3), classes=4).model.save(model)
+    values = {
+        "num_epochs": 2,
+        "model.name": str(model),
+        "sharpness.every_epochs": 1,
+        "sharpness.examples": 40,
+        "sharpness.iterations": 6,
+        **more,
+    }
+    return runs.small_config(folder, **values)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("watched")
+
+
+@pytest.fixture(scope="module")
+def watched(folder):
+    more = {"sharpness.measures": "eigenvalues,trace"}
+    train_test.run(small_config(folder, **more), folder / "watched")
+    return folder / "watched"
+
+
+@pytest.mark.slow
+def test_it_takes_the_same_steps_and_finds_what_the_command_does(folder, watched):
+    alone = folder / "alone"
+    train_test.run(small_config(folder, **{"sharpness.every_epochs": 0}), alone)
+    runs.assert_equal_checkpoints(alone, watched)
+    found = runs.scalars(watched)
+    assert sorted(found[FIRST]) == sorted(found[TRACE]) == [5, 10]
+    assert FIRST not in runs.scalars(alone)
+    plan = Plan(("eigenvalues", "trace"), examples=40, iterations=6)
+    point = job.measure(
+        str(alone),
+        subject.read_config(str(alone)),
+        subject.points(str(alone), ["last"]),
+        plan,
+        runtime.of(tf.distribute.OneDeviceStrategy("/cpu:0")),
+    )["points"]["last"]
+    largest = point["eigenvalues"]["largest"][0]
+    assert found[FIRST][10] == [pytest.approx(largest, rel=1e-5)]
+    assert found[TRACE][10] == [pytest.approx(point["trace"]["trace"], rel=1e-5)]
+
+
+@pytest.mark.slow
+def test_a_stop_within_a_measurement_is_obeyed_and_the_epoch_measured_later(
+    folder, watched, monkeypatch
+):
+    stop, find = threading.Event(), eigenvalues.find
+
+    def stopped(*arguments, **more):
+        stop.set()
+        return find(*arguments, **more)
+
+    workdir = folder / "stopped"
+    config = small_config(folder, **{"sharpness.measures": "eigenvalues,trace"})
+    with monkeypatch.context() as patch, pytest.raises(signals.Interrupted):
+        patch.setattr(eigenvalues, "find", stopped)
+        train_test.run(config, workdir, stop)
+    train_test.run(config, workdir)
+    runs.assert_equal_checkpoints(watched, workdir)
+    runs.assert_equal_scalars(watched, workdir)
+
+
+@pytest.mark.slow
+def test_in_bfloat16_and_on_two_replicas_it_is_measured_in_float32(folder):
+    more = {"dtype": "bfloat16", "sharpness.examples": 1000}
+    config = small_config(folder, **more)
+    train_test.run(config, folder / "two", strategy=fixtures.mirrored(2))
+    point = job.measure(
+        str(folder / "two"),
+        subject.read_config(str(folder / "two")),
+        subject.points(str(folder / "two"), ["last"]),
+        Plan(("eigenvalues",), iterations=6),
+        runtime.of(tf.distribute.OneDeviceStrategy("/cpu:0")),
+    )["points"]["last"]
+    (found,) = runs.scalars(folder / "two")[FIRST][10]
+    assert found == pytest.approx(point["eigenvalues"]["largest"][0], rel=1e-4)
+
+
+def test_an_unknown_measure_is_one_line(folder):
+    config = small_config(folder)
+    config.sharpness.measures = "eigenvalues,flatness"
+    words = r"`sharpness.measures` is 'eigenvalues,flatness'; it must be some of"
+    with pytest.raises(errors.UserError, match=words):
+        rules.validate(config)

@@ -90,14 +90,14 @@ def fit(session: session_lib.Session) -> None:
         left = int(record.validated_epochs + 1) * session.epoch_steps - done
         if left > 0 and not train_loop.is_compiled:
             done += _first_steps(session, train_loop, done, left)
-            validation_loop()
+            if session.validates:
+                validation_loop()
             session.log.start(done)
         elif left > 0:
             done += _next_steps(session, train_loop, done, left, to_profile)
             to_profile = 0
-        elif scores := _after_epoch(session, record, done, validation_loop, watch):
-            record = _after_validation(record, scores, session)
-            session.writer.evaluation("validation", done, scores)
+        elif after := _after_epoch(session, record, done, validation_loop, watch):
+            record = after
             session.meter.validated(record, done, saver.seconds)
             if progress.is_best(record):
                 saver.save_best()
@@ -162,9 +162,9 @@ def test(session: session_lib.Session) -> dict[str, Any]:
         steps, record = int(session.state.step.numpy()), session.state.read_progress()
         loop = loops.evaluation_loop(session, "test")
     by_weights = {"last": _test_pass(session, loop)}
-    if record.best_epoch == record.validated_epochs:
+    if progress.is_best(record):
         by_weights["best"] = by_weights["last"]
-    elif _restore_best(session):
+    elif session.validates and _restore_best(session):
         by_weights["best"] = _test_pass(session, loop)
     is_best = session.config.early_stopping.restore_best_weights
     scores = by_weights["best" if is_best else "last"]
@@ -223,16 +223,23 @@ def _after_epoch(
     done: int,
     validation_loop: Callable[[], pace.PacedLoop],
     watch: watch_lib.Watch,
-) -> metrics.Evaluation | None:
-    """Validate, and measure where that is due; return None when asked to stop.
+) -> progress.Progress | None:
+    """Validate, and measure where that is due; return the record after it.
 
-    Then all of it is done again when the run continues.
+    It is None when asked to stop. Then all of it is done again when the run continues.
     """
-    scores = loops.whole_pass(session, "validation", validation_loop())
-    is_due = watch.is_due(record.validated_epochs + 1)
-    if scores and is_due and not watch.measure(done):
+    scores = None
+    if session.validates:
+        scores = loops.whole_pass(session, "validation", validation_loop())
+        if scores is None:
+            return None
+    if watch.is_due(record.validated_epochs + 1) and not watch.measure(done):
         return None
-    return scores
+    if scores is None:
+        return progress.without_validation(record)
+    record = _after_validation(record, scores, session)
+    session.writer.evaluation("validation", done, scores)
+    return record
 
 
 def _size(variables: Iterable[tf.Variable]) -> int:

@@ -22,7 +22,16 @@ from sam_pod.step import rho as rho_lib
 from sam_pod.step import state as state_lib
 
 
-def write_data(path, *, train=100, test=30, shape=(8, 8, 3), classes=4, name="images"):
+def write_data(
+    path,
+    *,
+    train=100,
+    test=30,
+    shape=(8, 8, 3),
+    classes=4,
+    name="images",
+    **options,
+):
     """Write a prepared data set whose image i starts with the bytes of i."""
     rng = np.random.default_rng(0)
 
@@ -43,7 +52,8 @@ def write_data(path, *, train=100, test=30, shape=(8, 8, 3), classes=4, name="im
         channels=shape[2],
         splits={"train": split(train, 0), "test": split(test, 0)},
     )
-    return shards.write(source, str(path), num_shards=3)
+    options = shards.ShardOptions(**options)
+    return shards.write_with(source, str(path), 3, options).manifest
 
 
 def numbers(images):

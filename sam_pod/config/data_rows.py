@@ -103,7 +103,8 @@ DATA = (
     Row(
         "data.validation",
         "held_out",
-        "Validation is on training examples that are held out, or on a split.",
+        "Validation is on training examples that are held out, on a split, or there is "
+        "none: then the last epoch counts, and nothing may look at one.",
         VALIDATION,
     ),
     Row(

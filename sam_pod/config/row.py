@@ -50,6 +50,7 @@ UP_TO_1 = Rule("in [0, 1]", lambda value: 0 <= value <= 1)
 UP_TO_10 = Rule("0 or above, and at most 10", lambda value: 0 <= value <= 10)
 CHANNELS = Rule("1 (grey), 3 or 0 (as the data are)", (0, 1, 3).__contains__)
 VALIDATION = Rule(
-    "'held_out' (`data.validation_examples` of training) or 'split' (the data's own)",
-    ("held_out", "split").__contains__,
+    "'held_out' (`data.validation_examples` of training), 'split' (the data's own) or "
+    "'none' (all of training trains)",
+    ("held_out", "split", "none").__contains__,
 )

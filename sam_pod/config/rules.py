@@ -43,6 +43,8 @@ def validate(config: ml_collections.ConfigDict) -> None:
     readers.validate(config)
     schedule_rules.validate(config)
     _validate_files(config)
+    if config.data.validation == "none":
+        _validate_without_validation(config)
     if config.data.label_noise_kind != "excluding" and not config.data.label_noise:
         raise errors.UserError(
             f"`data.label_noise_kind` is {config.data.label_noise_kind!r}, but "
@@ -95,6 +97,35 @@ def _validate_files(config: ml_collections.ConfigDict) -> None:
             f"{given[there]!r}: files that were not prepared need `data.files.train`, "
             "`data.files.test` and `data.num_classes`."
         )
+
+
+def _validate_without_validation(config: ml_collections.ConfigDict) -> None:
+    for key, value, looks, instead in (
+        (
+            "early_stopping.patience",
+            config.early_stopping.patience,
+            config.early_stopping.patience > 0,
+            0,
+        ),
+        (
+            "early_stopping.restore_best_weights",
+            config.early_stopping.restore_best_weights,
+            config.early_stopping.restore_best_weights,
+            False,
+        ),
+        (
+            "schedule.name",
+            config.schedule.name,
+            config.schedule.name == "plateau",
+            "cosine",
+        ),
+    ):
+        if looks:
+            raise errors.UserError(
+                f"`{key}` is {value!r} and `data.validation` 'none': no epoch is known "
+                f"to be better than another; take {instead!r}, or hold examples out "
+                "with 'held_out'."
+            )
 
 
 def _validate_global_batch_norm(config: ml_collections.ConfigDict) -> None:

@@ -27,7 +27,7 @@ class Point:
     # Of the global batch, since the beginning; a forward pass counts a third.
     gradients: float
     seconds: float  # Of training and validation, over all sessions.
-    validation_loss: float
+    validation_loss: float  # nan, as the accuracy, in a run that validates on nothing.
     validation_accuracy: float
     # The share of the loops' time without a batch, in the epoch's last session.
     input_wait: float

@@ -33,10 +33,7 @@ def summarize(
     return {
         **{f"test_{name}": value for name, value in test.by_name().items()},
         "test_examples": test.num_examples,
-        "final_validation_accuracy": record.last_accuracy,
-        "final_validation_loss": record.last_loss,
-        "best_validation_accuracy": record.best_accuracy,
-        "best_validation_loss": record.best_loss,
+        **_validated(record),
         "best_epoch": int(record.best_epoch),
         "epochs": int(record.validated_epochs),
         "steps": num_steps,
@@ -47,6 +44,17 @@ def summarize(
         "config_digest": config_lib.digest(config),
         "versions": versions(),
     }
+
+
+def _validated(record: progress.Progress) -> dict[str, float | None]:
+    """Return the scores of validation; None for each where there was none."""
+    scores = {
+        "final_validation_accuracy": record.last_accuracy,
+        "final_validation_loss": record.last_loss,
+        "best_validation_accuracy": record.best_accuracy,
+        "best_validation_loss": record.best_loss,
+    }
+    return scores if record.best_epoch else dict.fromkeys(scores)
 
 
 def spent(meter: spending.Meter, num_steps: int) -> dict[str, float | None]:

@@ -66,6 +66,11 @@ class Session:
     # Writes the description of a new run, once its first step is done.
     introduce: Callable[[], None]
 
+    @property
+    def validates(self) -> bool:
+        """Whether there are examples to validate on."""
+        return "validation" in self.splits
+
     def bounded(self, what: str) -> contextlib.AbstractContextManager:
         """Bound the time of a call that needs an answer from other machines."""
         seconds = self.config.watchdog.loop_seconds

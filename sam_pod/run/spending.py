@@ -1,5 +1,7 @@
 """What a run spends: gradients, and time without a batch."""
 
+import math
+
 from sam_pod.run import curve, pace
 from sam_pod.step import progress as progress_lib
 from sam_pod.step.recipe import Recipe
@@ -46,8 +48,8 @@ class Meter:
             step=step,
             gradients=self._gradients(kept[-1:], step),
             seconds=round(seconds, 3),
-            validation_loss=record.last_loss,
-            validation_accuracy=record.last_accuracy,
+            validation_loss=record.last_loss if record.best_epoch else math.nan,
+            validation_accuracy=record.last_accuracy if record.best_epoch else math.nan,
             input_wait=round(self._waited / self._seconds, 4) if self._seconds else 0.0,
         )
         self._points = [*kept, point]

@@ -58,6 +58,11 @@ def after_validation(
     return dataclasses.replace(new, plateau_epochs=0.0, learning_rate_scale=scale)
 
 
+def without_validation(progress: Progress) -> Progress:
+    """Return the record after one more epoch of a run that validates on nothing."""
+    return dataclasses.replace(progress, validated_epochs=progress.validated_epochs + 1)
+
+
 def is_best(progress: Progress) -> bool:
     """Return whether the last epoch is the best one."""
     return progress.best_epoch == progress.validated_epochs

@@ -46,7 +46,10 @@ def of(arms: Sequence[summary.Arm], x: Callable[[curve.Point], float]) -> list[S
 
 def _series(arm: summary.Arm, number: int, x: Callable[[curve.Point], float]) -> Series:
     finished = [r for r in arm.runs if r.state == found_lib.FINISHED and r.points]
-    by_epoch = [{p.epoch: p for p in run.points} for run in finished]
+    by_epoch = [
+        {p.epoch: p for p in run.points if not math.isnan(p.validation_accuracy)}
+        for run in finished
+    ]
     epochs = sorted(set.intersection(*map(set, by_epoch))) if by_epoch else []
     at = [[points[epoch] for points in by_epoch] for epoch in epochs]
     return Series(

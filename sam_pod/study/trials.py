@@ -91,7 +91,7 @@ def of(study: plan.Study, more: Sequence[str] = ()) -> dict[str, list[Trial]]:
 def _of_arm(study: plan.Study, arm: plan.Arm, more: Sequence[str]) -> list[Trial]:
     keys_swept = list(arm.sweep)
     mixes = itertools.product(*arm.sweep.values())
-    return [
+    made = [
         _trial(
             arm.name,
             ",".join(f"{k}={v}" for k, v in zip(keys_swept, mix, strict=True)),
@@ -105,6 +105,13 @@ def _of_arm(study: plan.Study, arm: plan.Arm, more: Sequence[str]) -> list[Trial
         )
         for mix in mixes
     ]
+    if len(made) > 1 and any(t.config.data.validation == "none" for t in made):
+        raise errors.UserError(
+            f"Arm {arm.name!r} tries {len(made)} values and `data.validation` is "
+            "'none': a value is chosen on validation, so hold examples out, or give "
+            "one value."
+        )
+    return made
 
 
 def _trial(

@@ -54,6 +54,25 @@ def test_values_out_of_range(key, value, message):
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "instead"),
+    [
+        ("early_stopping.patience", 3, "take 0"),
+        ("early_stopping.restore_best_weights", True, "take False"),
+        ("schedule.name", "plateau", "take 'cosine'"),
+    ],
+)
+def test_nothing_looks_at_a_validation_that_is_not_there(key, value, instead):
+    config = config_lib.defaults()
+    config.data.validation = "none"
+    rules.validate(config)
+    section, name = key.split(".")
+    config[section][name] = value
+    message = f"`{key}` is {value!r} and `data.validation` 'none': .*{instead}, or hold"
+    with pytest.raises(errors.UserError, match=message):
+        rules.validate(config)
+
+
+@pytest.mark.parametrize(
     ("key", "value", "message"),
     [
         ("sam.sync", "replica", "replicas that ascend apart have no common batch"),

@@ -49,6 +49,12 @@ def test_steps_and_exponentials_are_stretched_with_the_epochs():
     assert [each.decay_epochs for each in schedules(name="exponential")] == [2.0, 1.0]
 
 
+def test_no_value_is_chosen_where_nothing_validates():
+    swept = dataclasses.replace(SAM, sweep={"sam.rho": (0.1, 0.2)})
+    with pytest.raises(errors.UserError, match="tries 2 values"):
+        trials.of(study(swept, overrides={"data.validation": "none"}))
+
+
 def test_a_run_is_asked_for_by_what_the_trainer_takes():
     (trial,) = trials.of(study())["plain"]
     config = command_line.parse(["main", *trial.arguments(7)])[0].config

@@ -35,7 +35,7 @@ class DataSet:
         return reader.records.read(tf.constant(0, tf.int64))
 
     def splits(self, held_out: int | None) -> dict[str, pipeline.Split]:
-        """Return the splits 'train', 'validation' and 'test'.
+        """Return the splits 'train', 'test' and, where something validates, another.
 
         Args:
             held_out: The number of examples, as returned by `held_out`.
@@ -52,13 +52,14 @@ def is_foreign(config: ml_collections.ConfigDict) -> bool:
 
 
 def held_out(config: ml_collections.ConfigDict) -> int | None:
-    """Return how many training examples are for validation.
+    """Return how many training examples are for validation; 0 where there is none.
 
     It is None where the set has a split of its own, called 'validation' in the
     manifest.
     """
-    has_own = config.data.validation == "split"
-    return None if has_own else config.data.validation_examples
+    return {"split": None, "none": 0}.get(
+        config.data.validation, config.data.validation_examples
+    )
 
 
 def read_manifest(

@@ -61,13 +61,14 @@ def splits(
     held_out: int | None,
     view: reading.View = reading.AS_STORED,
 ) -> dict[str, Split]:
-    """Return the splits 'train', 'validation' and 'test'.
+    """Return the splits 'train', 'validation' and 'test'; none is ever empty.
 
     Args:
         directory: The folder of the shards.
         manifest: The manifest of the shards.
         held_out: The number of training examples for validation; None if the split of
-            that name is for validation, and all of training trains.
+            that name is for validation, and all of training trains; 0 if it does and
+            nothing validates.
         view: The way in which their examples are read.
 
     Raises:
@@ -92,6 +93,8 @@ def splits(
             f"`data.validation_examples` is {held_out}; it must be below "
             f"the {stored} training examples of {directory}."
         )
+    if not held_out:
+        return {name: whole(name) for name in ("train", "test")}
     return {
         "train": Split(directory, manifest, "train", held_out, stored - held_out, view),
         "validation": Split(directory, manifest, "train", 0, held_out, view),

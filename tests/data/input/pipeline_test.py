@@ -52,6 +52,15 @@ def test_train_and_validation_are_disjoint_and_together_everything(splits):
     assert not trained & set(held_out)
 
 
+def test_all_of_training_trains_where_nothing_validates(splits):
+    train = splits["train"]
+    everything = pipeline.splits(train.directory, train.manifest, 0)
+    assert list(everything) == ["train", "test"]
+    assert everything["train"].num_examples == TRAIN
+    seen = set(order(everything, TRAIN // 16).ravel())
+    assert len(seen) == TRAIN // 16 * 16
+
+
 def test_an_epoch_repeats_nothing_and_the_next_has_another_order(splits):
     epochs = order(splits, 10).reshape(2, 5 * 16)
     assert [len(set(epoch)) for epoch in epochs] == [80, 80]

@@ -5,6 +5,7 @@ from sam_pod.config.row import Row, one_of
 # The networks that read a key of their own; `models.table` has the same.
 HE = ("resnet20_he", "resnet32", "resnet56")
 WIDE = ("wrn16_4", "wrn16_8", "wrn28_10", "wrn40_10")
+PYRAMID = ("pyramidnet110", "pyramidnet272")
 
 MODEL = (
     Row(
@@ -48,5 +49,21 @@ MODEL = (
         "'batch' for BatchNorm, or 'none'.",
         one_of("batch", "none"),
         models=WIDE,
+    ),
+    Row(
+        "model.widths",
+        "round",
+        "Whether the channels of a PyramidNet's blocks are rounded, 'round', as in the "
+        "SAM paper's code, or rounded down, 'truncate', as in the PyramidNets' paper.",
+        one_of("round", "truncate"),
+        models=PYRAMID,
+    ),
+    Row(
+        "model.shake_drop",
+        "auto",
+        "Whether a PyramidNet has ShakeDrop: 'on', 'off', or 'auto', as its paper's "
+        "table: 'pyramidnet272' has it, 'pyramidnet110' has not.",
+        one_of("auto", "on", "off"),
+        models=PYRAMID,
     ),
 )

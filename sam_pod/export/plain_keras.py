@@ -12,11 +12,16 @@ from sam_pod.models import positions
 
 OLDEST_KERAS = "3.5"
 
-# By registered name: the layer of Keras that computes the same, and keys it lacks.
-_EQUIVALENTS = {
-    "sam_pod>FusedBatchNormalization": ("BatchNormalization", ()),
-    "sam_pod>StridedPointwiseConv2D": ("Conv2D", ("cuts_for",)),
+# By registered name: the layer of Keras that infers the same, and how it calls keys;
+# '' for those that it lacks.
+_EQUIVALENTS: dict[str, tuple[str, dict[str, str]]] = {
+    "sam_pod>FusedBatchNormalization": ("BatchNormalization", {}),
+    "sam_pod>StridedPointwiseConv2D": ("Conv2D", {"cuts_for": ""}),
+    "sam_pod>ShakeDrop": ("Rescaling", {"keep": "scale"}),
+    "sam_pod>ShakeShake": ("Average", {}),
 }
+# By layer of Keras, keys that it needs and ours have not.
+_ADDED = {"Rescaling": {"offset": 0.0}}
 # By layer, the keys that Keras 3.5 does not take, with the values that mean what it
 # does without them. From the signatures of 3.5.0 to 3.15.1.
 _BOXES = {"bounding_box_format": (None,)}
@@ -167,8 +172,10 @@ def _as_keras_own(layer: dict[str, Any]) -> dict[str, Any]:
         return {**layer, **_positions(layer)}
     if layer.get("registered_name") not in _EQUIVALENTS:
         return layer
-    name, lacking = _EQUIVALENTS[layer["registered_name"]]
-    config = {k: v for k, v in layer["config"].items() if k not in lacking}
+    name, renamed = _EQUIVALENTS[layer["registered_name"]]
+    config = {renamed.get(k, k): v for k, v in layer["config"].items()}
+    config = {**config, **_ADDED.get(name, {})}
+    config.pop("", None)
     own = {"module": "keras.layers", "class_name": name, "registered_name": None}
     return {**layer, **own, "config": config}
 

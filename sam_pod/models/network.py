@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sam_pod.models import gates as gates_lib
 from sam_pod.models import variable_names
 from sam_pod.sam import roles as roles_lib
 
@@ -36,6 +37,12 @@ class Network:
             )
             if not seed
         ]
+        self._gates = gates_lib.of(model)
+
+    @property
+    def num_gates(self) -> int:
+        """How many uniform numbers the network takes for each image when it trains."""
+        return gates_lib.count(self._gates)
 
     @property
     def has_dropout(self) -> bool:
@@ -79,6 +86,7 @@ class Network:
         images: tf.Tensor,
         *,
         key: tf.Tensor | None = None,
+        gates: gates_lib.Drawn | None = None,
     ) -> Outputs:
         """Return the outputs for `images` `[B, H, W, C]`.
 
@@ -88,15 +96,26 @@ class Network:
             images: Images, float32.
             key: An int32 `[2]` key. With one the model trains: batch statistics, and
                 dropout masks that are a function of the key. Without, it infers.
+            gates: The `num_gates` numbers of each image. If None, and the network
+                trains, they are a function of the key, and the gradient is the true
+                one.
         """
+        if key is None or not self._gates:
+            gates = None
+        elif gates is None:
+            shape = [tf.shape(images)[0], self.num_gates]
+            uniform = tf.random.stateless_uniform(shape, key, alg="philox")
+            gates = gates_lib.Drawn(uniform, is_true_gradient=True)
         remaining = iter(stats)
         non_trainable = [
             layer_seed(key, i) if seed else next(remaining)
             for i, seed in enumerate(self._is_seed)
         ]
-        logits, new, losses = self.model.stateless_call(
-            weights, non_trainable, images, training=key is not None, return_losses=True
-        )
+        trains = key is not None
+        with gates_lib.given(self._gates, gates):
+            logits, new, losses = self.model.stateless_call(
+                weights, non_trainable, images, training=trains, return_losses=True
+            )
         return Outputs(
             logits=tf.cast(logits, tf.float32),
             stats=[

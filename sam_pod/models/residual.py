@@ -24,6 +24,11 @@ class Layers:
     epsilon: float = 1e-5
     has_norm: bool = True
 
+    @property
+    def compute_dtype(self) -> str:
+        """The type of activations."""
+        return keras.DTypePolicy(self.policy).compute_dtype
+
     def convolution(
         self,
         x: keras.KerasTensor,

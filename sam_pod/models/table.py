@@ -12,9 +12,11 @@ from sam_pod.models import (
     batch_norm,
     keras_file,
     model_file,
+    pyramidnet,
     resnet20,
     resnet_cifar,
     resnet_imagenet,
+    shake_shake,
     vit,
     wide_resnet,
 )
@@ -31,6 +33,13 @@ def _he(depth: int) -> Architecture:
 def _wide(depth: int, width: int) -> Architecture:
     build = functools.partial(wide_resnet.build, depth=depth, width=width)
     return Architecture(build, least=4, reads=("shortcut", "normalization"))
+
+
+def _pyramid(depth: int, alpha: int, has_bottlenecks: bool) -> Architecture:
+    build = functools.partial(
+        pyramidnet.build, depth=depth, alpha=alpha, has_bottlenecks=has_bottlenecks
+    )
+    return Architecture(build, least=4, reads=("widths", "shake_drop"))
 
 
 def _imagenet(depth: int) -> Architecture:
@@ -54,6 +63,9 @@ MODELS = {
     "wrn16_8": _wide(16, 8),
     "wrn28_10": _wide(28, 10),
     "wrn40_10": _wide(40, 10),
+    "shake_shake26_2x96d": Architecture(shake_shake.build, least=4),
+    "pyramidnet110": _pyramid(110, 270, has_bottlenecks=False),
+    "pyramidnet272": _pyramid(272, 200, has_bottlenecks=True),
     "resnet50": _imagenet(50),
     "resnet101": _imagenet(101),
     "resnet152": _imagenet(152),

@@ -165,4 +165,6 @@ def _of_networks(config: ml_collections.ConfigDict) -> dict[str, Any]:
     return {
         "shortcut": config.model.shortcut,
         "normalization": config.model.normalization,
+        "widths": config.model.widths,
+        "shake_drop": config.model.shake_drop,
     }

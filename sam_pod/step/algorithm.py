@@ -38,9 +38,13 @@ def replica_step(
     micro_batches = passes.micro_batches(batch, values.step, recipe)
 
     # The batch gradient at w. These clean passes alone move BatchNorm's statistics.
+    # An ascent follows the true gradient, where a network's gates have another.
     start = _ahead(values, rho, recipe) if variant.follows_momentum else values.weights
     clean = [
-        passes.run(start, part, values, recipe, variant.watched)
+        passes.run(
+            *(start, part, values, recipe, variant.watched),
+            true_gradient=variant.ascends,
+        )
         for part in micro_batches
     ]
     ascended, perturbed = None, clean

@@ -9,6 +9,7 @@ from sam_pod import sam
 from sam_pod.data import augment
 from sam_pod.data.input.batches import Batch
 from sam_pod.machines import groups, replicas
+from sam_pod.models import gates
 from sam_pod.sam import directions
 from sam_pod.sam.gradients import Mask
 from sam_pod.sam.variant import Variant
@@ -17,7 +18,7 @@ from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
 
 # What a random number is for: the first part of its key.
-_DROPOUT, _AUGMENT, _ASCENT, _LEARNER = 1, 2, 3, 4
+_DROPOUT, _AUGMENT, _ASCENT, _LEARNER, _GATES = 1, 2, 3, 4, 5
 
 
 class Examples(NamedTuple):
@@ -26,6 +27,8 @@ class Examples(NamedTuple):
     images: tf.Tensor  # [B, H, W, C], float32.
     labels: tf.Tensor  # [B], int32; or [B, K], float32, a part for each class.
     rows: tf.Tensor  # [B], int64: where in the global batch they are.
+    # [B, N], the uniform numbers of the network's gates; () for one that has none.
+    gates: tf.Tensor | tuple = ()
 
 
 class Pass(NamedTuple):
@@ -59,9 +62,10 @@ def micro_batches(batch: Batch, step: tf.Tensor, recipe: Recipe) -> list[Example
     )
     if count == 1:
         return [whole]
+    splits = [tf.split(t, count) for t in tf.nest.flatten(whole)]
     return [
-        Examples(*parts)
-        for parts in zip(*(tf.split(t, count) for t in whole), strict=True)
+        tf.nest.pack_sequence_as(whole, list(parts))
+        for parts in zip(*splits, strict=True)
     ]
 
 
@@ -91,7 +95,19 @@ def augmented(
     images = recipe.training_images(images, draws)
     if augmentation.mix is not None:
         images, labels = augmentation.mix(images, labels, draws)
-    return Examples(images, labels, rows)
+    return Examples(images, labels, rows, _gates(rows, global_batch_size, step, recipe))
+
+
+def _gates(
+    rows: tf.Tensor, global_batch_size: int, step: tf.Tensor, recipe: Recipe
+) -> tf.Tensor | tuple:
+    """Return what a network's gates take for rows of a global batch."""
+    count = recipe.network.num_gates
+    if not count:
+        return ()
+    key = random_key(recipe.seed, _GATES, step)
+    drawn = augment.draws(key, global_batch_size, max(count, augment.NUM_DRAWS))
+    return tf.gather(drawn[:, :count], rows)
 
 
 def run(
@@ -100,22 +116,36 @@ def run(
     values: state_lib.Values,
     recipe: Recipe,
     watched: Mask = None,
+    *,
+    true_gradient: bool = False,
 ) -> Pass:
     """Return the gradient at `weights` of the mean loss, and what else is seen there.
 
     Statistics that a pass does not move, such as those of a frozen layer, come back as
     the very tensors of `values`.
+
+    Args:
+        weights: Where the gradient is taken.
+        examples: The micro-batch.
+        values: The state before the step.
+        recipe: What the step is made of.
+        watched: The weights whose gradient is wanted.
+        true_gradient: Whether a network's gates scale gradients as they do activations.
     """
     if recipe.accumulate_steps == 1:
-        return _run_at_once(weights, examples, values, recipe, watched)
-    chunks = [
-        tf.reshape(t, [recipe.accumulate_steps, -1, *t.shape[1:]]) for t in examples
-    ]
+        return _run_at_once(
+            weights, examples, values, recipe, watched, true_gradient=true_gradient
+        )
+    chunks = tf.nest.map_structure(
+        lambda t: tf.reshape(t, [recipe.accumulate_steps, -1, *t.shape[1:]]), examples
+    )
     has_moved = set()
 
     def of_chunk(chunk: tf.Tensor) -> Pass:
-        part = Examples(*(t[chunk] for t in chunks))
-        result = _run_at_once(weights, part, values, recipe, watched)
+        part = tf.nest.map_structure(lambda t: t[chunk], chunks)
+        result = _run_at_once(
+            weights, part, values, recipe, watched, true_gradient=true_gradient
+        )
         has_moved.update(moved([result.stats], values.stats))
         return result._replace(losses=())
 
@@ -159,7 +189,7 @@ def at_ascent(
     count = max(int(variant.part * examples.images.shape[0]), 1)
     _, places = tf.math.top_k(there.losses - clean.losses, count, sorted=False)
     places = tf.sort(places)  # In the order of the batch, whatever the device.
-    hardest = Examples(*(tf.gather(t, places) for t in examples))
+    hardest = tf.nest.map_structure(lambda t: tf.gather(t, places), examples)
     found = _run_at_once(weights, hardest, values, recipe, None, examples.rows[0])
     return found._replace(loss=there.loss)
 
@@ -171,13 +201,20 @@ def _run_at_once(
     recipe: Recipe,
     watched: Mask,
     first_row: tf.Tensor | None = None,
+    *,
+    true_gradient: bool = False,
 ) -> Pass:
     # By row, not by replica: the same rows have the same dropout wherever they are.
     first_row = examples.rows[0] if first_row is None else first_row
     key = random_key(recipe.seed, _DROPOUT, values.step, first_row)
+    more = {}
+    if tf.is_tensor(examples.gates):
+        more["gates"] = gates.Drawn(examples.gates, true_gradient)
 
     def loss_fn(weights: list[tf.Tensor]) -> tuple[tf.Tensor, tuple]:
-        outputs = recipe.network.apply(weights, values.stats, examples.images, key=key)
+        outputs = recipe.network.apply(
+            weights, values.stats, examples.images, key=key, **more
+        )
         each = losses.cross_entropy(outputs.logits, examples.labels)
         loss = tf.reduce_mean(each)
         objective = loss + outputs.penalty

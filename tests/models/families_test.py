@@ -8,7 +8,15 @@ import pytest
 import tensorflow as tf
 
 from sam_pod.export import plain_keras
-from sam_pod.models import network, resnet_cifar, resnet_imagenet, vit, wide_resnet
+from sam_pod.models import (
+    network,
+    pyramidnet,
+    resnet_cifar,
+    resnet_imagenet,
+    shake_shake,
+    vit,
+    wide_resnet,
+)
 from tests import fixtures
 from tests.models import numpy_layers
 
@@ -25,8 +33,15 @@ FAMILIES = {
     ),
     "imagenet": functools.partial(resnet_imagenet.build, depth=50, width=2),
     "vit": functools.partial(vit.build, width=8, heads=2, patch=4, depth=1),
+    "shake shake": functools.partial(shake_shake.build, width=4, blocks=1),
+    "pyramid": functools.partial(
+        pyramidnet.build, depth=11, alpha=5, has_bottlenecks=True
+    ),
+    "basic pyramid": functools.partial(
+        pyramidnet.build, depth=8, alpha=5, has_bottlenecks=False
+    ),
 }
-QUICK = ("he", "projection", "vit")
+QUICK = ("he", "projection", "vit", "shake shake", "pyramid")
 
 
 def logits(model, x):

@@ -27,6 +27,13 @@ COUNTS = [
     ("wrn28_10", 10, {"shortcut": "projection"}, 36_479_194),
     ("wrn40_10", 10, {}, 55_583_194),
     ("wrn40_10", 10, {"normalization": "none"}, 55_556_282),
+    ("shake_shake26_2x96d", 10, {}, 26_192_922),
+    ("shake_shake26_2x96d", 100, {}, 26_227_572),
+    ("pyramidnet110", 10, {}, 28_485_477),
+    ("pyramidnet110", 100, {"widths": "truncate"}, 28_511_307),
+    ("pyramidnet272", 10, {}, 26_210_842),
+    ("pyramidnet272", 100, {}, 26_288_692),
+    ("pyramidnet272", 10, {"widths": "truncate"}, 26_046_428),
     ("resnet50", 1000, {}, 25_557_032),
     ("resnet101", 1000, {}, 44_549_160),
     ("resnet152", 1000, {}, 60_192_808),
@@ -38,16 +45,28 @@ COUNTS = [
 ]
 
 
+# Deep networks take Keras seconds, and what is of a network already counted.
+DEEP = ("pyramidnet110", "pyramidnet272", "resnet101", "resnet152", "wrn40_10")
+
+
+def rows():
+    seen = set()
+    for name, classes, ways, count in COUNTS:
+        is_slow = name in DEEP or (name in seen and not ways)
+        marks = pytest.mark.slow if is_slow else ()
+        seen.add(name)
+        yield pytest.param(
+            name, classes, ways, count, marks=marks, id=f"{name}-{count}"
+        )
+
+
 def abstract(name, shape, classes, **ways):
     """Return a model whose variables have shapes and no values."""
     with keras.StatelessScope(initialize_variables=False):
         return table.MODELS[name].build(shape, classes, "float32", **ways)
 
 
-@pytest.mark.parametrize(
-    ("name", "classes", "ways", "count"),
-    [pytest.param(*row, id=f"{row[0]}-{row[3]}") for row in COUNTS],
-)
+@pytest.mark.parametrize(("name", "classes", "ways", "count"), rows())
 def test_every_network_has_the_parameters_of_its_paper(name, classes, ways, count):
     side = 224 if classes == 1000 else 32
     model = abstract(name, (side, side, 3), classes, **ways)

@@ -102,8 +102,8 @@ def ascends_twice(monkeypatch):
     """Let the gradient at w + e be one more ascent, and the gradient there."""
     once = passes.run
 
-    def run(weights, examples, values, recipe, watched=None):
-        found = once(weights, examples, values, recipe, watched)
+    def run(weights, examples, values, recipe, watched=None, **more):
+        found = once(weights, examples, values, recipe, watched, **more)
         if weights is values.weights:
             return found
         ascent = sam.perturbation(found.gradient, 0.1)

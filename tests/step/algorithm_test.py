@@ -243,11 +243,12 @@ def test_the_draws_of_a_global_batch_do_not_depend_on_the_replicas():
         return tf.cast(images, tf.float32)
 
     ((x, y),) = fixtures.batches(1, 8)
+    net = fixtures.small_model()
 
     def draws(count, step_number=3, seed=0):
         seen.clear()
         recipe = fixtures.small_recipe(
-            None, augmentation=fixtures.no_augmentation(record), seed=seed
+            net, augmentation=fixtures.no_augmentation(record), seed=seed
         )
         size = 8 // count
 

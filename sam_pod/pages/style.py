@@ -66,6 +66,7 @@ thead th { color: var(--soft); white-space: nowrap; }
   text-align: right; font-variant-numeric: tabular-nums;
 }
 .numbers :is(td, th) { white-space: nowrap; }
+.numbers thead th { max-width: 9rem; white-space: normal; vertical-align: bottom; }
 tr.part { border-top-color: transparent; }
 tr.part th { padding-left: 1.8rem; font-weight: 400; }
 tr.total > * { font-weight: 600; }

@@ -18,12 +18,14 @@ from tests import fixtures
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 
 
-def variants():
+def variants(*names):
+    """Yield each recipe with its variants, by the first of the names that it has."""
     for path in sorted(CONFIGS.glob("*.py")):
         spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        for variant in getattr(module, "VARIANTS", ("",)):
+        has = next((name for name in names if hasattr(module, name)), None)
+        for variant in getattr(module, has) if has else ("",):
             yield f"{path}:{variant}"
 
 
@@ -32,12 +34,27 @@ def takes():
 
     What a type or rho = 0 changes is the same in every recipe.
     """
-    first, *others = variants()
+    # STEPS are the variants whose steps differ in kind, where there are many.
+    every = sorted(variants("STEPS", "VARIANTS"), key=lambda r: "resnet20.py" not in r)
+    first, *others = every
     ways = [("float32", None), ("bfloat16", None), ("float32", 0.0)]
     for recipe, way in [*((first, w) for w in ways), *((r, ways[0]) for r in others)]:
         marks = () if way == ways[1] else pytest.mark.slow
         name = f"{recipe.rpartition('/')[2]}-{way[0]}-{way[1]}"
         yield pytest.param(recipe, *way, marks=marks, id=name)
+
+
+def test_every_variant_loads_and_validates():
+    for path in sorted(CONFIGS.glob("*.py")):
+        found = [r for r in variants("VARIANTS") if r.startswith(f"{path}:")]
+        configs = [recipes.load(recipe) for recipe in found]
+        for config in configs:
+            rules.validate(config)
+        # The one without a name may be another's.
+        named = [
+            c.to_json() for c, r in zip(configs, found, strict=True) if r[-1] != ":"
+        ]
+        assert len(set(named)) == len(named)
 
 
 @pytest.mark.parametrize(("recipe", "dtype", "rho"), takes())
@@ -87,3 +104,47 @@ def test_the_default_recipe_is_the_seeds():
     assert (config.data.augment, config.data.crop_padding) == ("crop,brightness", 4)
     assert config.data.brightness_delta == 0.5
     assert config.sam.rho == 0.05
+
+
+@pytest.mark.parametrize(
+    ("variant", "rate", "kind", "rho"),
+    [
+        ("", 0.4, "excluding", 0.1),
+        ("80", 0.8, "excluding", 0.05),
+        ("80-including", 0.8, "including", 0.05),
+        ("20-asymmetric", 0.2, "asymmetric", 0.1),
+    ],
+)
+def test_noisy_labels_are_the_papers(variant, rate, kind, rho):
+    config = recipes.load(f"{CONFIGS}/noisy_labels.py:{variant}")
+    data = config.data
+    assert (data.label_noise, data.label_noise_kind, config.sam.rho) == (
+        rate,
+        kind,
+        rho,
+    )
+    assert (config.model.name, config.num_epochs) == ("resnet32", 200)
+
+
+@pytest.mark.parametrize(
+    ("variant", "epochs", "rate", "decay", "rho"),
+    [
+        ("", 200, 0.1, 5e-4, 0.05),
+        ("cifar100", 200, 0.1, 5e-4, 0.1),
+        ("cutout-1800", 1800, 0.05, 1e-3, 0.05),
+        ("cifar100-autoaugment-1800", 1800, 0.05, 1e-3, 0.1),
+        ("svhn-autoaugment", 200, 0.01, 5e-4, 0.01),
+        ("fashion_mnist-cutout", 200, 0.1, 5e-4, 0.05),
+        ("cifar100-asam", 200, 0.1, 5e-4, 1.0),
+    ],
+)
+def test_wide_resnets_are_those_of_table_6(variant, epochs, rate, decay, rho):
+    """And what the code has beside it."""
+    config = recipes.load(f"{CONFIGS}/wide_resnet.py:{variant}")
+    optimizer, data = config.optimizer, config.data
+    found = (config.num_epochs, optimizer.learning_rate, optimizer.weight_decay)
+    assert (*found, config.sam.rho) == (epochs, rate, decay, rho)
+    assert (optimizer.decays_in, optimizer.clip_norm) == ("loss_all", 5.0)
+    assert optimizer.nesterov and not optimizer.rate_in_velocity
+    assert (data.crop_fill, data.validation) == ("reflect", "none")
+    assert config.model.name == "wrn28_10"

@@ -12,6 +12,11 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 PAGES = {"digits40": "digits_noise.py"}
 
 
+def drawn(folder):
+    """Return the picture without how it looks."""
+    return (folder / "curve.svg").read_text().partition("</style>")[2]
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_the_tables_can_be_computed_again_from_the_runs_that_are_kept(name, tmp_path):
     kept = ROOT / "docs/results" / name
@@ -20,7 +25,7 @@ def test_the_tables_can_be_computed_again_from_the_runs_that_are_kept(name, tmp_
     assert (
         job.run(study, options, threading.Event()) == (kept / "report.md").read_text()
     )
-    assert (tmp_path / "curve.svg").read_text() == (kept / "curve.svg").read_text()
+    assert drawn(tmp_path) == drawn(kept)
 
 
 def test_each_folder_of_results_has_a_page_and_no_weights():

@@ -11,7 +11,8 @@ MODEL = (
     Row(
         "model.name",
         "resnet20",
-        "A network of the trainer's, or the path of a model's file.",
+        "A network of the trainer's, 'keras:' and one of keras.applications, or the "
+        "path of a model's file.",
         is_path=True,
     ),
     Row(

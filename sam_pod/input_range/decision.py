@@ -11,6 +11,7 @@ from sam_pod import errors
 from sam_pod.data.augment import ranges
 from sam_pod.input_range import evidence
 from sam_pod.input_range.looks import Pixels
+from sam_pod.models import keras_applications
 
 KEY = "model.input_range"
 AUTO = "auto"
@@ -104,6 +105,8 @@ def _decide(
     if not is_file:
         return usual, "", True
     found = evidence.find(model, data)
+    if found.name is None and keras_applications.is_name(config.model.name):
+        return usual, "", True  # Its weights are new, and wait for no range.
     if found.name is None:
         return usual, found.why, found.is_plain
     if standardizes and found.name != ranges.STANDARDIZED:

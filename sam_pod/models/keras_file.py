@@ -40,7 +40,7 @@ def load(
     ends.check(path, model, image_shape, num_classes)
     _check_trainable(path, model)
     model = ends.without_softmax(ends.with_plain_output(model))
-    _set_policy(model, dtype_policy)
+    set_policy(model, dtype_policy)
     network = Network(model)
     _check_call(path, network, image_shape, num_classes)
     return network
@@ -68,7 +68,8 @@ def _check_trainable(path: str, model: keras.Model) -> None:
             )
 
 
-def _set_policy(model: keras.Model, dtype_policy: str) -> None:
+def set_policy(model: keras.Model, dtype_policy: str) -> None:
+    """Give every layer a policy, and the last one float32."""
     last = model.outputs[0]._keras_history.operation
     for layer in _layers(model):
         if not isinstance(layer, keras.layers.InputLayer):

@@ -10,6 +10,7 @@ import keras
 from sam_pod import errors
 from sam_pod.models import (
     batch_norm,
+    keras_applications,
     keras_file,
     model_file,
     pyramidnet,
@@ -93,8 +94,9 @@ def build(
     """Return the network `name`: one of `MODELS`, or the path of a model's file.
 
     Args:
-        name: A file's weights are the initial weights; a softmax that makes its output
-            is taken off, since the loss takes logits.
+        name: Or 'keras:' and one of `keras.applications`. A file's weights are the
+            initial weights; a softmax that makes its output is taken off, since the
+            loss takes logits.
         image_shape: (H, W, C) of the data.
         num_classes: The number of classes of the data.
         dtype: 'float32', or 'bfloat16' for the layers' arithmetic (weights and
@@ -122,6 +124,10 @@ def build(
         network = keras_file.load(
             name, image_shape, num_classes, policy, trusted_modules
         )
+    elif keras_applications.is_name(name):
+        network = Network(
+            keras_applications.build(name, image_shape, num_classes, policy)
+        )
     else:
         network = _build_own(name, image_shape, num_classes, policy, settings or {})
     if batch_norm_average is not None:
@@ -145,13 +151,15 @@ def _build_own(
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is neither in `MODELS` nor the path of a model.
+    """Refuse a name that is neither in `MODELS` nor of Keras nor the path of a model.
 
     Raises:
         UserError: with the nearest name, or with what is at the path.
     """
     if model_file.is_path(name):
         model_file.read(name)
+    elif keras_applications.is_name(name):
+        keras_applications.check_name(name)
     elif name not in MODELS and os.path.exists(name):
         raise errors.UserError(
             f"`model.name` is {name!r}, which is no model of this package "

@@ -162,6 +162,8 @@ def test(session: session_lib.Session) -> dict[str, Any]:
         steps, record = int(session.state.step.numpy()), session.state.read_progress()
         loop = loops.evaluation_loop(session, "test")
     by_weights = {"last": _test_pass(session, loop)}
+    if session.state.average:
+        by_weights["not_averaged"] = _test_without_average(session)
     if progress.is_best(record):
         by_weights["best"] = by_weights["last"]
     elif session.validates and _restore_best(session):
@@ -181,6 +183,13 @@ def test(session: session_lib.Session) -> dict[str, Any]:
         workdir_lib.write_result(session.workdir, summary)
     saver_lib.wait_for_all(session)
     return summary
+
+
+def _test_without_average(session: session_lib.Session) -> metrics.Evaluation:
+    """Return the scores of the weights themselves, where their average is tested."""
+    with session.bounded("Starting the input"):
+        loop = loops.evaluation_loop(session, "test", averaged=False)
+    return _test_pass(session, loop)
 
 
 def _test_pass(

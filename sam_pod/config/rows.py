@@ -17,7 +17,7 @@ from sam_pod.config.row import (
     one_of,
 )
 from sam_pod.config.sam_rows import SAM
-from sam_pod.config.training_rows import OPTIMIZER, SCHEDULE
+from sam_pod.config.training_rows import EMA, OPTIMIZER, SCHEDULE
 
 _RUN = (
     Row("seed", 0, "Of the initial weights, the order and all draws.", AT_LEAST_0),
@@ -121,4 +121,4 @@ _SHARPNESS = (
     Row("sharpness.iterations", 20, "Products of Lanczos.", ABOVE_0, FREE),
 )
 
-ROWS = (*_RUN, *MODEL, *DATA, *OPTIMIZER, *SCHEDULE, *SAM, *_SHARPNESS, *_MACHINE)
+ROWS = (*_RUN, *MODEL, *DATA, *OPTIMIZER, *EMA, *SCHEDULE, *SAM, *_SHARPNESS, *_MACHINE)

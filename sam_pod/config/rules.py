@@ -43,6 +43,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
     readers.validate(config)
     schedule_rules.validate(config)
     _validate_files(config)
+    if not config.ema.warmup and not config.ema.decay:
+        raise errors.UserError(
+            "`ema.warmup` is False, but `ema.decay` 0: give the decay, such as 0.9999, "
+            "or leave the warmup at True."
+        )
     if config.data.validation == "none":
         _validate_without_validation(config)
     if config.data.label_noise_kind != "excluding" and not config.data.label_noise:

@@ -74,6 +74,22 @@ OPTIMIZER = (
     ),
 )
 
+EMA = (
+    Row(
+        "ema.decay",
+        0.0,
+        "Of an exponential moving average of weights and statistics, each step, such "
+        "as 0.9999; validation, test and export are then of it. 0: none.",
+        BELOW_1,
+    ),
+    Row(
+        "ema.warmup",
+        True,
+        "Whether its decay at step t is at most (1 + t) / (10 + t), so that it forgets "
+        "how it began.",
+    ),
+)
+
 SCHEDULE = (
     Row(
         "schedule.name",

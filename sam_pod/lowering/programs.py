@@ -167,16 +167,18 @@ def inference(
 def initial_values(recipe: Recipe) -> state_lib.Values:
     """Return the values before the first step, as arrays."""
     weights = list(recipe.network.initial_weights().values())
+    stats = list(recipe.network.initial_stats().values())
     return state_lib.Values(
         step=np.int64(0),
         weights=weights,
-        stats=list(recipe.network.initial_stats().values()),
+        stats=stats,
         slots={
             name: [np.zeros_like(w) for w in weights]
             for name in recipe.optimizer.slot_names
         },
         learning_rate_scale=np.float32(1),
         memory=recipe.variant.start(weights),
+        average=recipe.average.start(weights, stats),
     )
 
 
@@ -184,13 +186,18 @@ def state_tensors(recipe: Recipe) -> tuple[Tensor, ...]:
     """Return the description of each of `tf.nest.flatten(initial_values(recipe))`."""
     values = initial_values(recipe)
     weights = list(recipe.network.initial_weights())
+    stats = list(recipe.network.initial_stats())
     names = state_lib.Values(
         step="step",
         weights=weights,
-        stats=list(recipe.network.initial_stats()),
+        stats=stats,
         slots={slot: [f"{slot}/{w}" for w in weights] for slot in values.slots},
         learning_rate_scale="learning_rate_scale",
         memory=state_lib.memory_names(recipe.variant, weights),
+        average={
+            part: [f"average/{name}" for name in names]
+            for part, names in recipe.average.start(weights, stats).items()
+        },
     )
     roles = state_lib.Values(
         *(tf.nest.map_structure(lambda _, r=r: r, v) for r, v in _fields(names))

@@ -52,6 +52,7 @@ def share(program: Program, compiled: dict, module: hlo.Module) -> Share:
         if instruction.opcode == "parameter":
             number = int(instruction.text.partition(")")[0])
             role = program.inputs[number].role
+            role = "slots" if role == "average" else role  # Beside the weights, too.
             if role in by_role:
                 by_role[role] += instruction.shapes[0].padded_bytes
     activations, others = _at_peak(module)

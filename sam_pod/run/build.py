@@ -14,7 +14,7 @@ from sam_pod.machines import groups, replicas
 from sam_pod.models import ends, image_layers, table
 from sam_pod.models import network as network_lib
 from sam_pod.run import augmentation, family
-from sam_pod.step import optimizers, schedules
+from sam_pod.step import averaging, optimizers, schedules
 from sam_pod.step.recipe import Recipe
 
 
@@ -133,6 +133,7 @@ def build_recipe(
         accumulate_steps=config.accumulate_steps,
         weight_decay=config.optimizer.weight_decay,
         decays_all=config.optimizer.decays_in == "loss_all",
+        average=averaging.Average(config.ema.decay, config.ema.warmup),
         clip_norm=config.optimizer.clip_norm,
         seed=config.seed,
     )

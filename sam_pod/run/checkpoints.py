@@ -187,7 +187,8 @@ class Checkpoints:
         arrays = state_lib.to_arrays(self._state)
         with tf.device(self._host_device):
             state_lib.assign_arrays(self._copy, arrays)
-        for variable in (*self._copy.weights, *self._copy.stats):
+        averages = tf.nest.flatten(self._copy.average)
+        for variable in (*self._copy.weights, *self._copy.stats, *averages):
             if not np.isfinite(variable.numpy()).all():
                 raise NotFinite(variable.name)
         self._writing = self._writer.submit(
@@ -209,4 +210,5 @@ def _whole(state: state_lib.TrainState) -> tf.train.Checkpoint:
 
 
 def _best(state: state_lib.TrainState) -> tf.train.Checkpoint:
-    return tf.train.Checkpoint(weights=state.weights, stats=state.stats)
+    more = {"average": state.average} if state.average else {}
+    return tf.train.Checkpoint(weights=state.weights, stats=state.stats, **more)

@@ -69,14 +69,22 @@ def train_loop(session: Session, start_step: int) -> pace.PacedLoop:
     return _paced(session, loop, input_fn, reads, programs)
 
 
-def evaluation_loop(session: Session, name: str) -> pace.PacedLoop:
-    """Return the loop that evaluates a split, again and again."""
+def evaluation_loop(
+    session: Session, name: str, *, averaged: bool = True
+) -> pace.PacedLoop:
+    """Return the loop that evaluates a split, again and again.
+
+    Args:
+        session: The run's session.
+        name: The split's name.
+        averaged: Whether the weights' average is evaluated, where there is one.
+    """
     split = session.splits[name]
     input_fn = pipeline.evaluation(
         split, global_batch_size=session.config.global_batch_size
     )
     loop = loop_lib.compile_evaluation(
-        session.runtime.strategy, session.state, session.recipe
+        session.runtime.strategy, session.state, session.recipe, averaged=averaged
     )
     rows = functools.partial(pipeline.all_rows, split)
     return _paced(session, loop, input_fn, Reads(split, rows))

@@ -28,7 +28,11 @@ def restore(workdir: str, runtime: Runtime, recipe: Recipe) -> Restored:
     """
     workers = runtime.workers
     state = state_lib.create(
-        runtime.strategy, recipe.network, recipe.optimizer, recipe.variant
+        runtime.strategy,
+        recipe.network,
+        recipe.optimizer,
+        recipe.variant,
+        recipe.average,
     )
     checkpoints = checkpoints_lib.Checkpoints(
         os.path.join(workdir, workdir_lib.CHECKPOINTS),

@@ -15,6 +15,7 @@ from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.run import build, checkpoint_folder, digests
 from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import workdir as workdir_lib
+from sam_pod.step import averaging
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
 
@@ -53,13 +54,17 @@ class Trained:
             UserError: the run's config does not fit this number.
         """
         _name_layers_from_the_start()
-        return build.recipe(
+        recipe = build.recipe(
             self.located, self.data, num_replicas, decisions=self.decisions
         )
+        return dataclasses.replace(recipe, average=averaging.NONE)
 
 
 def read(workdir: str, which: str, data_dir: str = "") -> Trained:
     """Return the run in a folder, which is left as it is.
+
+    Where a run averages its weights, the averages are its weights, and what goes on
+    from them averages no more.
 
     Args:
         workdir: The run's folder, local or in a bucket.
@@ -89,6 +94,7 @@ def read(workdir: str, which: str, data_dir: str = "") -> Trained:
     _name_layers_from_the_start()
     recipe = build.recipe_alone(located, data, decisions=decisions)
     values = _restore(directory, which, recipe)
+    recipe = dataclasses.replace(recipe, average=averaging.NONE)
     return Trained(config, located, data, recipe, decisions, values)
 
 
@@ -105,7 +111,9 @@ def _folder(directory: str, which: str) -> str:
 
 def _restore(directory: str, which: str, recipe: Recipe) -> Checkpoint:
     strategy = tf.distribute.get_strategy()
-    state = state_lib.create(strategy, recipe.network, recipe.optimizer, recipe.variant)
+    state = state_lib.create(
+        strategy, recipe.network, recipe.optimizer, recipe.variant, recipe.average
+    )
     checkpoints = checkpoints_lib.Checkpoints(directory, state, enabled=False)
     if which == "best":
         checkpoints.restore_best()
@@ -115,4 +123,6 @@ def _restore(directory: str, which: str, recipe: Recipe) -> Checkpoint:
         epochs = int(state.read_progress().validated_epochs)
         name = checkpoint_folder.name(int(state.step.numpy()), epochs)
     values = tf.nest.map_structure(lambda tensor: tensor.numpy(), state.read())
+    weights, stats = values.evaluated()
+    values = values._replace(weights=weights, stats=stats, average={})
     return Checkpoint(which, name, int(name.split("-")[1]), values)

@@ -84,6 +84,7 @@ def _updated(
         stats=seen.stats,
         slots=slots,
         memory=values.memory if finished.memory is None else finished.memory,
+        average=recipe.average.after(values.average, weights, seen.stats, values.step),
     )
 
 
@@ -105,8 +106,9 @@ def replica_evaluation(
         batch: This replica's batch, with its mask.
         recipe: The parts of the step.
     """
+    weights, stats = values.evaluated()
     outputs = recipe.network.apply(
-        values.weights, values.stats, recipe.evaluation_images(batch.images)
+        weights, stats, recipe.evaluation_images(batch.images)
     )
     sums = metrics.evaluation_sums(outputs.logits, batch.labels, batch.mask)
     return tf.stack(replicas.total(sums))

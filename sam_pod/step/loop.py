@@ -50,12 +50,25 @@ def compile_train(
 
 
 def compile_evaluation(
-    strategy: tf.distribute.Strategy, state: state_lib.TrainState, recipe: Recipe
+    strategy: tf.distribute.Strategy,
+    state: state_lib.TrainState,
+    recipe: Recipe,
+    *,
+    averaged: bool = True,
 ) -> Loop:
-    """Return the loop that evaluates: its rows are `metrics.evaluation_sums`."""
+    """Return the loop that evaluates: its rows are `metrics.evaluation_sums`.
+
+    Args:
+        strategy: The strategy that runs it.
+        state: The state of the run.
+        recipe: The parts of its step.
+        averaged: Whether the average is evaluated, where there is one.
+    """
 
     def run(batch: Batch) -> tf.Tensor:
-        return algorithm.replica_evaluation(state.read(), batch, recipe)
+        values = state.read()
+        values = values if averaged else values._replace(average={})
+        return algorithm.replica_evaluation(values, batch, recipe)
 
     return compile_loop(strategy, [run], recipe.num_sums)
 

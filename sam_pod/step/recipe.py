@@ -9,7 +9,7 @@ from sam_pod.data.augment import ranges
 from sam_pod.machines.groups import Groups
 from sam_pod.models import network as network_lib
 from sam_pod.sam.variant import PLAIN, Variant
-from sam_pod.step import metrics, optimizers, schedules
+from sam_pod.step import averaging, metrics, optimizers, schedules
 from sam_pod.step.cadence import ALWAYS, Cadence
 from sam_pod.step.rho import Rho
 
@@ -28,6 +28,7 @@ class Recipe:
     weight_decay: float
     seed: int
     decays_all: bool = False  # In the loss, over biases and scales as well.
+    average: averaging.Average = averaging.NONE  # Of the weights, for evaluation.
     clip_norm: float = 0.0  # Largest norm of what the optimizer takes; 0 for any.
     cadence: Cadence = ALWAYS  # When the member acts.
     micro_batches: int = 1  # Ascents of each replica's batch.

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod.sam import variant as variant_lib
-from sam_pod.step import optimizers, progress
+from sam_pod.step import averaging, optimizers, progress
 
 if TYPE_CHECKING:
     from sam_pod.models import network as network_lib
@@ -27,6 +27,13 @@ class Values(NamedTuple):
     slots: optimizers.Slots
     learning_rate_scale: tf.Tensor  # float32 scalar; only validation changes it.
     memory: variant_lib.Memory  # The member's own; {} for one that needs none.
+    average: dict[str, list[tf.Tensor]]  # Of weights and stats; {} for none.
+
+    def evaluated(self) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Return the weights and statistics that are evaluated: the averaged ones."""
+        if not self.average:
+            return self.weights, self.stats
+        return self.average[averaging.WEIGHTS], self.average[averaging.STATS]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +46,7 @@ class TrainState:
     slots: dict[str, list[tf.Variable]]
     progress: dict[str, tf.Variable]  # By the names of progress.Progress.
     memory: dict[str, list[tf.Variable]]
+    average: dict[str, list[tf.Variable]] = dataclasses.field(default_factory=dict)
 
     def read(self) -> Values:
         """Return the values, inside `strategy.run` those of this replica."""
@@ -51,6 +59,7 @@ class TrainState:
                 self.progress["learning_rate_scale"]
             ),
             memory={name: _tensors(m) for name, m in self.memory.items()},
+            average={name: _tensors(part) for name, part in self.average.items()},
         )
 
     def write(self, values: Values) -> None:
@@ -62,6 +71,8 @@ class TrainState:
             _assign(slot, values.slots[name])
         for name, memory in self.memory.items():
             _assign(memory, values.memory[name])
+        for name, average in self.average.items():
+            _assign(average, values.average[name])
 
     def is_filled(self) -> bool:
         """Return whether a member that has a memory remembers something."""
@@ -84,11 +95,13 @@ def create(
     network: "network_lib.Network",
     optimizer: optimizers.Optimizer,
     variant: variant_lib.Variant = variant_lib.PLAIN,
+    average: averaging.Average = averaging.NONE,
 ) -> TrainState:
     """Return the state before the first step, on all replicas of `strategy`."""
     weights, stats = network.initial_weights(), network.initial_stats()
     memory = memory_names(variant, list(weights))
     zeros = variant.start(list(weights.values()))
+    averages = average.start(list(weights.items()), list(stats.items()))
     with strategy.scope():
         return TrainState(
             step=tf.Variable(0, dtype=tf.int64, name="step"),
@@ -111,6 +124,12 @@ def create(
                     for each, value in zip(memory[name], values, strict=True)
                 ]
                 for name, values in zeros.items()
+            },
+            average={
+                part: [
+                    tf.Variable(value, name=f"average/{name}") for name, value in each
+                ]
+                for part, each in averages.items()
             },
         )
 

@@ -36,6 +36,8 @@ def test_defaults_are_valid():
         ("data.label_noise_kind", "symmetric", "must be 'excluding' or 'including'"),
         ("data.label_noise_kind", "including", "but `data.label_noise` 0: give the"),
         ("data.label_smoothing", 1.0, r"must be in \[0, 1\)"),
+        ("ema.decay", 1.0, r"must be in \[0, 1\)"),
+        ("ema.warmup", False, "but `ema.decay` 0: give the decay"),
         ("dtype", "float16", "must be 'float32' or 'bfloat16'"),
         ("seed", 2**31, "must be below"),
         ("schedule.warmup_epochs", 101.0, "must be at most `num_epochs`"),

@@ -2,6 +2,7 @@
 
 from sam_pod.config.row import (
     ABOVE_0,
+    ABOVE_0_UP_TO_1,
     AT_LEAST_0,
     BELOW_1,
     CHANNELS,
@@ -118,6 +119,19 @@ DATA = (
         0,
         "Side of the square that the model sees, in pixels; 0 is the stored size.",
         AT_LEAST_0,
+    ),
+    Row(
+        "data.interpolation",
+        "bilinear",
+        "How images of another size are scaled to it: 'bilinear' or 'bicubic'.",
+        one_of("bilinear", "bicubic"),
+    ),
+    Row(
+        "data.central_fraction",
+        0.875,
+        "Share of the shorter side that evaluation sees where training sees parts, "
+        "'inception': the middle 224 of 256 pixels.",
+        ABOVE_0_UP_TO_1,
     ),
     Row("data.channels", 0, "Channels that the model sees.", CHANNELS),
     Row(

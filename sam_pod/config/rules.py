@@ -43,6 +43,12 @@ def validate(config: ml_collections.ConfigDict) -> None:
     readers.validate(config)
     schedule_rules.validate(config)
     _validate_files(config)
+    if config.data.central_fraction != 0.875 and "inception" not in config.data.augment:
+        raise errors.UserError(
+            f"`data.central_fraction` is {config.data.central_fraction}, but "
+            "`data.augment` has no 'inception', so that evaluation sees what training "
+            "does: leave it at 0.875, or add 'inception'."
+        )
     if not config.ema.warmup and not config.ema.decay:
         raise errors.UserError(
             "`ema.warmup` is False, but `ema.decay` 0: give the decay, such as 0.9999, "

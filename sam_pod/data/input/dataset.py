@@ -133,6 +133,8 @@ def load(config: ml_collections.ConfigDict) -> DataSet:
         image_size=config.data.image_size,
         channels=channels(config, manifest),
         random_parts=sees_parts(config),
+        central_fraction=config.data.central_fraction,
+        is_bicubic=config.data.interpolation == "bicubic",
         mirrors="flip" in augment.parse(config.data.augment),
         names=names,
         offsets=offsets,

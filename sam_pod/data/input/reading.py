@@ -19,8 +19,6 @@ from sam_pod.data.stored import features, grey
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.storage import files
 
-CENTRAL_FRACTION = 0.875  # Of the shorter side, if training sees random parts.
-
 _BUFFER_BYTES = 8 << 20  # In one request, where a whole file is read.
 # The images that are put together at a time, where all are held.
 _PART_BYTES = 16 << 20
@@ -37,6 +35,8 @@ class View:
     image_size: int = 0  # Pixels of a side; 0 for the stored size.
     channels: int = 0  # 1 for grey, 3 for colours; 0 as they are stored.
     random_parts: bool = False  # Inception's crop in training.
+    central_fraction: float = 0.875  # Of the shorter side, seen where nothing is drawn.
+    is_bicubic: bool = False  # How what has another size is scaled; or bilinear.
     mirrors: bool = False  # Whether half of those parts, at random, are mirrored.
     is_held: bool = True  # Decoded once and held in memory; else read when needed.
     names: features.Features = features.PREPARED
@@ -216,11 +216,17 @@ class Reader:
         def box(shape: tf.Tensor) -> tf.Tensor:
             if box_draws is not None:
                 return crops.random_box(shape, box_draws)
-            fraction = CENTRAL_FRACTION if self.view.random_parts else 1.0
+            fraction = self.view.central_fraction if self.view.random_parts else 1.0
             return crops.central_box(shape, fraction)
 
         stored = views.Stored(self.manifest.image_encoding, self.manifest.image_shape)
-        image = views.view(contents[0], stored, box, self.image_shape[0])
+        image = views.view(
+            contents[0],
+            stored,
+            box,
+            self.image_shape[0],
+            is_bicubic=self.view.is_bicubic,
+        )
         image = grey.tensor(image, self.image_shape[2])
         if mirrored is not None:
             image = views.mirror(image, mirrored)

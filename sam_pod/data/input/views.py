@@ -24,7 +24,14 @@ class Stored:
     shape: tuple[int, int, int]  # (H, W, C); (0, 0, C) for encoded images.
 
 
-def view(content: tf.Tensor, stored: Stored, box: BoxFn, size: int) -> tf.Tensor:
+def view(
+    content: tf.Tensor,
+    stored: Stored,
+    box: BoxFn,
+    size: int,
+    *,
+    is_bicubic: bool = False,
+) -> tf.Tensor:
     """Return the part `box` of one image, scaled to uint8 `[size, size, C]`.
 
     Args:
@@ -32,6 +39,9 @@ def view(content: tf.Tensor, stored: Stored, box: BoxFn, size: int) -> tf.Tensor
         stored: The way in which it is stored.
         box: The box of the part.
         size: The pixels of a side; a part that has this size is left as it is.
+        is_bicubic: Whether it is scaled by cubic curves (Keys', a = -1/2, as in
+            Pillow), or else by straight lines; neither looks at more pixels where it
+            scales down.
     """
     channels = stored.shape[2]
     if stored.encoding == "raw":
@@ -43,7 +53,8 @@ def view(content: tf.Tensor, stored: Stored, box: BoxFn, size: int) -> tf.Tensor
             lambda: _cut(decoding.other(content, channels), box),
         )
     part.set_shape([None, None, channels])
-    return tf.ensure_shape(_scaled(part, size), [size, size, channels])
+    scaled = _scaled(part, size, "bicubic" if is_bicubic else "bilinear")
+    return tf.ensure_shape(scaled, [size, size, channels])
 
 
 def mirror(image: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
@@ -65,12 +76,15 @@ def _cut(image: tf.Tensor, box: BoxFn) -> tf.Tensor:
     return image[y : y + height, x : x + width]
 
 
-def _scaled(image: tf.Tensor, size: int) -> tf.Tensor:
-    """Return the image at its new size, bilinear at the centres of pixels."""
+def _scaled(image: tf.Tensor, size: int, method: str) -> tf.Tensor:
+    """Return the image at its new size, interpolated at the centres of pixels."""
 
     def resized() -> tf.Tensor:
         # From float32 the kernel takes 0.18 ms for 224x224, from uint8 0.30 ms.
-        pixels = tf.image.resize(tf.cast(image, tf.float32), [size, size])
+        pixels = tf.cast(image, tf.float32)
+        pixels = tf.image.resize(pixels, [size, size], method)
+        if method == "bicubic":  # It overshoots at edges.
+            pixels = tf.clip_by_value(pixels, 0.0, 255.0)
         # Interpolation stays in [0, 255]; half a unit more makes the cast round.
         return tf.cast(pixels + 0.5, tf.uint8)
 

@@ -1,6 +1,7 @@
 """A part of an image, scaled: equal to decoding all of it and doing it by hand."""
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -45,6 +46,29 @@ def test_a_part_is_that_of_the_whole_image(encode):
     if encode is sets.jpeg:  # At its border the chroma has no neighbours to blend.
         found, expected = found[1:-1, 1:-1], expected[1:-1, 1:-1]
     np.testing.assert_array_equal(found, expected)
+
+
+def test_cubic_curves_are_pillows_where_it_enlarges():
+    """Where it shrinks, Pillow looks at more pixels; TensorFlow's models do not."""
+
+    def cubic(image):
+        stored = views.Stored("raw", image.shape)
+        made = tf.function(
+            lambda content: views.view(content, stored, part, 24, is_bicubic=True)
+        )
+        return made(tf.constant(image.tobytes())).numpy()
+
+    noisy = sets.noisy(0, (20, 24))
+    soft = 64 + noisy // 2  # Pillow cuts overshoots off in rows before columns.
+    found, cut = cubic(soft), PIL.Image.fromarray(soft[3:13, 2:18])
+    expected = np.asarray(cut.resize((24, 24), PIL.Image.Resampling.BICUBIC), int)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    straight = view(soft.tobytes(), views.Stored("raw", soft.shape), part, 24)
+    assert np.abs(found.astype(int) - straight).max() > 10
+    # What overshoots is cut off and does not begin again at the other end.
+    steps = np.repeat(np.uint8([0] * 12 + [255] * 12)[None, :, None], 20, 0)
+    ramp = cubic(np.repeat(steps, 3, -1))[0, :, 0].astype(int)
+    assert (np.diff(ramp) >= 0).all() and (ramp[0], ramp[-1]) == (0, 255)
 
 
 def test_what_fits_is_not_touched():

@@ -41,7 +41,7 @@ FAMILIES = {
         pyramidnet.build, depth=8, alpha=5, has_bottlenecks=False
     ),
 }
-QUICK = ("he", "projection", "vit", "shake shake", "pyramid")
+QUICK = ("projection", "vit", "pyramid")
 
 
 def logits(model, x):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sam_pod.export import plain_keras
 from sam_pod.models import gates, network
 
 CHANCE = np.random.default_rng(0)
@@ -95,3 +96,15 @@ def test_each_gate_of_a_network_has_its_own_numbers_and_a_call_may_draw_them():
     assert 0.4 < ((one == 1) == (two == 1)).mean() < 0.6
     np.testing.assert_array_equal(one, np.broadcast_to(one[:, :1, :1], one.shape))
     np.testing.assert_allclose(net.apply([], [], ones).logits, 0.5)
+
+
+def test_exported_gates_are_layers_of_keras_that_take_the_expectation():
+    images = keras.Input((2, 3, 4))
+    model = keras.Model(
+        images, gates.ShakeShake()([gates.ShakeDrop(0.25)(images), images])
+    )
+    plain = plain_keras.equivalent(model)
+    kinds = [type(layer) for layer in plain.layers[1:]]
+    assert kinds == [keras.layers.Rescaling, keras.layers.Average]
+    for found in (plain(X, training=True), model(X, training=False)):
+        np.testing.assert_allclose(found, X * 0.625, rtol=1e-6)

@@ -4,7 +4,9 @@
 made, so a reference calls for them in the order in which a network is described.
 """
 
+import contextlib
 import re
+from unittest import mock
 
 import keras
 import numpy as np
@@ -12,6 +14,15 @@ import numpy as np
 from sam_pod.models import positions
 
 CONVOLUTION = keras.layers.Conv2D
+
+
+@contextlib.contextmanager
+def shapes_alone():
+    """Let variables that are made have shapes, and no values: those take seconds."""
+    register = "keras.src.backend.common.variables.register_uninitialized_variable"
+    # Else the next call of any model gives all of them their values.
+    with keras.StatelessScope(initialize_variables=False), mock.patch(register):
+        yield
 
 
 def filled(model, seed=0):

@@ -2,13 +2,13 @@
 
 import inspect
 
-import keras
 import numpy as np
 import pytest
 
 from sam_pod import errors
 from sam_pod.config import keys, model_rows, rules
 from sam_pod.models import table
+from tests.models import numpy_layers
 
 # Trainable parameters of published code, for images of 32 x 32 x 3; those for 1,000
 # classes are of 224 x 224 x 3.
@@ -45,15 +45,15 @@ COUNTS = [
 ]
 
 
-# Deep networks take Keras seconds, and what is of a network already counted.
-DEEP = ("pyramidnet110", "pyramidnet272", "resnet101", "resnet152", "wrn40_10")
+# One of each file is quick to build; the rest are what is of these networks, deeper.
+QUICK = ("resnet20", "resnet20_he", "wrn28_10", "shake_shake26_2x96d", "vit_s16")
 
 
 def rows():
     seen = set()
     for name, classes, ways, count in COUNTS:
-        is_slow = name in DEEP or (name in seen and not ways)
-        marks = pytest.mark.slow if is_slow else ()
+        is_quick = name in QUICK and name not in seen
+        marks = () if is_quick or "shortcut" in ways else pytest.mark.slow
         seen.add(name)
         yield pytest.param(
             name, classes, ways, count, marks=marks, id=f"{name}-{count}"
@@ -62,11 +62,11 @@ def rows():
 
 def abstract(name, shape, classes, **ways):
     """Return a model whose variables have shapes and no values."""
-    with keras.StatelessScope(initialize_variables=False):
+    with numpy_layers.shapes_alone():
         return table.MODELS[name].build(shape, classes, "float32", **ways)
 
 
-@pytest.mark.parametrize(("name", "classes", "ways", "count"), rows())
+@pytest.mark.parametrize(("name", "classes", "ways", "count"), list(rows()))
 def test_every_network_has_the_parameters_of_its_paper(name, classes, ways, count):
     side = 224 if classes == 1000 else 32
     model = abstract(name, (side, side, 3), classes, **ways)

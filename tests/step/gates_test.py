@@ -1,5 +1,7 @@
 """A step with gates: one gate in both passes, the true gradient in the first."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -36,6 +38,7 @@ def gradient(weights, x, y, forward, backward):
     return x.T @ (backward[:, None] * p) / len(y)
 
 
+@functools.cache
 def trained(steps, count=1, **more):
     """Return the weights after steps of 8 examples."""
     one = tf.distribute.OneDeviceStrategy("/cpu:0")
@@ -71,7 +74,11 @@ def test_two_steps_are_those_derived_by_hand(rho):
     [
         ({}, {"count": 2}),
         ({}, {"accumulate_steps": 4}),
-        ({"sync": "replica", "count": 2}, {"micro_batches": 2, "accumulate_steps": 2}),
+        pytest.param(
+            {"sync": "replica", "count": 2},
+            {"micro_batches": 2, "accumulate_steps": 2},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_row_has_its_gate_wherever_it_is_computed(one, other):

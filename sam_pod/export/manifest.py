@@ -70,6 +70,7 @@ def describe(
             "which": checkpoint.which,
             "name": checkpoint.name,
             "step": checkpoint.step,
+            "averaged": config.ema.decay > 0,  # Its weights, over the run's steps.
         },
         "image_shape": list(trained.image_shape),
         "classes": list(data.classes),

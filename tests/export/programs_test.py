@@ -101,6 +101,7 @@ def test_the_manifest_tells_how_to_call_what_is_there(finished):
         "which": "latest",
         "name": "ckpt-30-6",
         "step": 30,
+        "averaged": False,
     }
     assert manifest["keras"]["custom_layers"] == []
     assert manifest["keras"]["import_first"] == ""

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod.data.input.batches import Batch
+from sam_pod.run import checkpoints
 from sam_pod.step import algorithm, averaging
 from sam_pod.step import state as state_lib
 from tests import fixtures
@@ -33,6 +34,26 @@ def test_it_is_tensorflows_moving_average(warmup):
         )
     weights, stats = average[averaging.WEIGHTS][0], average[averaging.STATS][0]
     np.testing.assert_allclose(stats, 2 * weights, rtol=1e-5)
+
+
+def test_the_best_checkpoint_has_the_average_of_its_epoch(tmp_path):
+    recipe = dataclasses.replace(
+        fixtures.small_recipe(fixtures.small_model()), average=averaging.Average(0.6)
+    )
+    batches = fixtures.batches(2, 8)
+    state, _ = train(recipe, batches[:1])
+    saved = checkpoints.Checkpoints(str(tmp_path), state)
+    saved.save_best()
+    best = [each.numpy() for each in tf.nest.flatten(state.read().evaluated())]
+    later, _ = train(recipe, batches)
+    state.write(later.read())
+    saved.restore_best()
+    now = tf.nest.flatten(state.read().evaluated())
+    for a, b, other in zip(
+        now, best, tf.nest.flatten(later.read().evaluated()), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+        assert (other.numpy() != b).any()
 
 
 def train(recipe, batches):

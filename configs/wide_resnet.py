@@ -46,7 +46,7 @@ here 200. SVHN with the extra images has to be prepared as one training split. r
 asam (0.5 for CIFAR-10, 1 for CIFAR-100) is its own paper's; gsam and looksam have this
 trainer's defaults.
 
-200 epochs of CIFAR take 6.3e17 operations: 10 million images, two gradients of 31.5
+200 epochs of CIFAR take 6.3e17 operations: 10 million images, two gradients of 31.3
 GFLOP. At half of the peak of a v5e:2x4 in bfloat16 that is a quarter of an hour, 1800
 epochs two. It was not trained to its end here; `python -m sam_pod.preflight
 --config=configs/wide_resnet.py --topology=v5e:2x4` estimates a step.

@@ -183,7 +183,7 @@ def test_every_place_and_size_trains_to_the_same_bits(places, trainer, pixels):
     [
         ("inception,flip,color_jitter,cutmix", 4, ("bucket", 0.0)),
         ("crop,flip,autoaugment,brightness,cutout", 1, ("png", 0.0)),
-        ("randaugment,mixup", 1, ("bucket", 0.0)),
+        ("randaugment,batch_cutout,mixup", 1, ("bucket", 0.0)),
     ],
 )
 def test_every_augmentation_trains_however_images_are_read(

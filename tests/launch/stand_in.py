@@ -123,7 +123,7 @@ class Cloud:
         place = ["--name=pod", "--zone=us-central2-b", "--poll_seconds=0.01"]
         process = self.start(command, *place, *words)
         try:
-            stdout, stderr = process.communicate(timeout=60)
+            stdout, stderr = process.communicate(timeout=600)
         finally:
             process.kill()
         return process.returncode, stdout, stderr

@@ -22,7 +22,15 @@ from sam_pod.instruments import watch as watch_lib
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
 from sam_pod.process import signals
-from sam_pod.run import checkpoints, continuing, loops, pace, restoring, result
+from sam_pod.run import (
+    checkpoints,
+    continuing,
+    diverged,
+    loops,
+    pace,
+    restoring,
+    result,
+)
 from sam_pod.run import saver as saver_lib
 from sam_pod.run import session as session_lib
 from sam_pod.run import workdir as workdir_lib
@@ -59,7 +67,7 @@ def run(
         fit(session)
         return test(session)
     except checkpoints.NotFinite as error:
-        raise _not_finite(f"variable {error.name}", np.nan, session) from error
+        raise diverged.error(f"variable {error.name}", np.nan, session) from error
     finally:
         # The lock last: a save in progress writes into the folder that it holds.
         session.writer.close()
@@ -112,7 +120,7 @@ def _first_steps(
     """Compile the loop and run it for the first time; return how many steps it ran."""
     session.log.compiling(_size(session.state.weights))
     rows = loop(left).rows
-    _check_steps(rows, done, session)
+    diverged.check_steps(rows, done, session)
     session.log.compiled(done + len(rows))
     with session.bounded("Describing the run"), session.runtime.host_scope():
         session.introduce()
@@ -129,7 +137,7 @@ def _next_steps(
 ) -> int:
     """Run the loop, under the profiler where asked; return how many steps it ran."""
     ran = _profiled(session, loop, min(to_profile, left)) if to_profile else loop(left)
-    _check_steps(ran.rows, done, session)
+    diverged.check_steps(ran.rows, done, session)
     session.meter.waited(ran)
     session.writer.steps(done + 1, ran.rows, session.recipe.metrics)
     done += len(ran.rows)
@@ -264,7 +272,7 @@ def _after_validation(
     record: progress.Progress, scores: metrics.Evaluation, session: session_lib.Session
 ) -> progress.Progress:
     if not np.isfinite(scores.loss):
-        raise _not_finite("validation loss", scores.loss, session)
+        raise diverged.error("validation loss", scores.loss, session)
     schedule = session.config.schedule
     plateau = schedule.name == "plateau"
     return progress.after_validation(
@@ -280,26 +288,4 @@ def _after_validation(
 def _is_finished(record: progress.Progress, config: ml_collections.ConfigDict) -> bool:
     return record.validated_epochs >= config.num_epochs or progress.should_stop(
         record, config.early_stopping.patience
-    )
-
-
-def _check_steps(rows: np.ndarray, done: int, session: session_lib.Session) -> None:
-    rows = rows[:, : len(metrics.TRAIN)]  # What a member adds may be missing.
-    bad = ~np.isfinite(rows).all(axis=1)
-    if bad.any():
-        first = int(bad.argmax())
-        values = metrics.named(rows[first])
-        name = next(n for n, value in values.items() if not np.isfinite(value))
-        raise _not_finite(f"{name} of step {done + first + 1}", values[name], session)
-
-
-def _not_finite(
-    what: str, value: float, session: session_lib.Session
-) -> errors.UserError:
-    config = session.config
-    return errors.UserError(
-        f"The {what} is {value}: training diverged. Start in another --workdir with a "
-        f"lower `optimizer.learning_rate` ({config.optimizer.learning_rate}) or "
-        f"`sam.rho` ({config.sam.rho}); the last good checkpoint stays in "
-        f"{session.workdir}."
     )

@@ -3,8 +3,7 @@
 import ml_collections
 
 from sam_pod import errors
-from sam_pod.config import keys as config_lib
-from sam_pod.config import rows, sam_rows, window
+from sam_pod.config import readers, sam_rows, window
 
 # Members that remember a mean over all learners, or divide by no gradient's norm.
 _WITHOUT_SHARED_NORM = ("looksam", "friendly", "vasso", "msam")
@@ -18,7 +17,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     """
     sam = config.sam
     errors.lookup(dict.fromkeys(sam_rows.MEMBERS), sam.variant, "sam.variant")
-    _check_keys_of_others(config)
+    readers.check(config, "sam.variant")
     if not sam.rho:
         return
     window.of(config)
@@ -110,20 +109,6 @@ def validate(config: ml_collections.ConfigDict) -> None:
     ):
         if is_refused:
             raise errors.UserError(f"{what}; {way}.")
-
-
-def _check_keys_of_others(config: ml_collections.ConfigDict) -> None:
-    """Refuse a key that another member reads, where it is not at its default."""
-    flat, variant = config_lib.flatten(config), config.sam.variant
-    for row in rows.ROWS:
-        is_read = not row.members or variant in row.members
-        if not is_read and flat[row.name] != row.default:
-            readers = " and ".join(map(repr, row.members))
-            raise errors.UserError(
-                f"`{row.name}` is {flat[row.name]!r}, which `sam.variant` {readers} "
-                f"read{'s' * (len(row.members) == 1)}, and not {variant!r}; leave it "
-                f"at {row.default!r}, or change the variant."
-            )
 
 
 def schedule(config: ml_collections.ConfigDict) -> str:

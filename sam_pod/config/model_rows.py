@@ -42,14 +42,14 @@ MODEL = (
         "Where a residual network changes its channels: 'pad', pixels pooled or left "
         "out and channels of zeros, or 'projection', a 1 x 1 convolution.",
         one_of("pad", "projection"),
-        models=(*HE, *WIDE),
+        readers=(*HE, *WIDE),
     ),
     Row(
         "model.normalization",
         "batch",
         "'batch' for BatchNorm, or 'none'.",
         one_of("batch", "none"),
-        models=WIDE,
+        readers=WIDE,
     ),
     Row(
         "model.widths",
@@ -57,7 +57,7 @@ MODEL = (
         "Whether the channels of a PyramidNet's blocks are rounded, 'round', as in the "
         "SAM paper's code, or rounded down, 'truncate', as in the PyramidNets' paper.",
         one_of("round", "truncate"),
-        models=PYRAMID,
+        readers=PYRAMID,
     ),
     Row(
         "model.shake_drop",
@@ -65,6 +65,6 @@ MODEL = (
         "Whether a PyramidNet has ShakeDrop: 'on', 'off', or 'auto', as its paper's "
         "table: 'pyramidnet272' has it, 'pyramidnet110' has not.",
         one_of("auto", "on", "off"),
-        models=PYRAMID,
+        readers=PYRAMID,
     ),
 )

@@ -1,47 +1,40 @@
 """Keys that only some choices of another key read: elsewhere they must be untouched."""
 
-from collections.abc import Mapping
-
 import ml_collections
 
 from sam_pod import errors
 from sam_pod.config import keys as config_lib
+from sam_pod.config import rows
 
-# By a key: the values of the key that chooses which read it.
-ReadBy = Mapping[str, tuple[str, ...]]
-
-# Only keys that were added with their rule: an older workdir may have others set.
-OF_SCHEDULES: ReadBy = {
-    "schedule.decay_factor": ("step", "exponential"),
-    "schedule.decay_epochs": ("exponential",),
-    "schedule.staircase": ("exponential",),
-    "schedule.boundaries": ("step",),
-    "schedule.power": ("polynomial",),
-    "schedule.end": ("polynomial",),
-}
-OF_OPTIMIZERS: ReadBy = {
-    "optimizer.rmsprop_decay": ("rmsprop",),
-    "optimizer.rmsprop_start": ("rmsprop",),
-    "optimizer.trust": ("lars",),
+# The key of a section that chooses what reads the others; and that choice in words.
+_CHOICES = {
+    "sam.variant": "the variant",
+    "model.name": "the network",
+    "schedule.name": "`schedule.name`",
+    "optimizer.name": "`optimizer.name`",
 }
 
 
-def validate(config: ml_collections.ConfigDict) -> None:
-    """Refuse a key that nobody reads and that is not at its default.
+def check(config: ml_collections.ConfigDict, chooser: str) -> None:
+    """Refuse a key that what is chosen does not read, where it is not at its default.
+
+    Args:
+        config: The config.
+        chooser: The key that chooses in its section, such as 'sam.variant'.
 
     Raises:
         UserError: with the key, who reads it, and the way on.
     """
-    flat, default = map(config_lib.flatten, (config, config_lib.defaults()))
-    for chooser, read_by in (
-        ("schedule.name", OF_SCHEDULES),
-        ("optimizer.name", OF_OPTIMIZERS),
-    ):
-        for key, names in read_by.items():
-            if flat[key] != default[key] and flat[chooser] not in names:
-                readers = " and ".join(map(repr, names))
-                raise errors.UserError(
-                    f"`{key}` is {flat[key]!r}, which `{chooser}` {readers} "
-                    f"read{'s' * (len(names) == 1)}, and not {flat[chooser]!r}; leave "
-                    f"it at {default[key]!r}, or change `{chooser}`."
-                )
+    flat, section = config_lib.flatten(config), f"{chooser.partition('.')[0]}."
+    chosen = flat[chooser]
+    for row in rows.ROWS:
+        is_read = not row.readers or chosen in row.readers
+        if not row.name.startswith(section) or is_read:
+            continue
+        if flat[row.name] != row.default:
+            readers = " and ".join(map(repr, row.readers))
+            raise errors.UserError(
+                f"`{row.name}` is {flat[row.name]!r}, which `{chooser}` {readers} "
+                f"read{'s' * (len(row.readers) == 1)}, and not {chosen!r}; leave it "
+                f"at {row.default!r}, or change {_CHOICES[chooser]}."
+            )

@@ -32,9 +32,9 @@ class Row:
     change: str = FIXED
     is_path: bool = False  # Whether it is or may be a path, in which `~` is expanded.
     is_number_or_name: bool = False  # A recipe may give a whole number for its text.
-    # Values of sam.variant that read the key; () for all.
-    members: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()  # Values of model.name that read it; () for all.
+    # Values of its section's key that chooses (readers.py) which read it; () for all,
+    # and for a key older than that rule, which workdirs may have set.
+    readers: tuple[str, ...] = ()
 
 
 def one_of(*choices: str) -> Rule:

@@ -3,13 +3,7 @@
 import ml_collections
 
 from sam_pod import errors
-from sam_pod.config import (
-    family_rules,
-    model_rules,
-    readers,
-    rows,
-    schedule_rules,
-)
+from sam_pod.config import family_rules, readers, rows, schedule_rules
 from sam_pod.config import keys as config_lib
 from sam_pod.storage import schemes
 
@@ -39,29 +33,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
         if isinstance(value, str):
             schemes.check_credentials(value, f"`{key}`")
     family_rules.validate(config)
-    model_rules.validate(config)
-    readers.validate(config)
+    for chooser in ("model.name", "schedule.name", "optimizer.name"):
+        readers.check(config, chooser)
     schedule_rules.validate(config)
     _validate_files(config)
-    if config.data.central_fraction != 0.875 and "inception" not in config.data.augment:
-        raise errors.UserError(
-            f"`data.central_fraction` is {config.data.central_fraction}, but "
-            "`data.augment` has no 'inception', so that evaluation sees what training "
-            "does: leave it at 0.875, or add 'inception'."
-        )
-    if not config.ema.warmup and not config.ema.decay:
-        raise errors.UserError(
-            "`ema.warmup` is False, but `ema.decay` 0: give the decay, such as 0.9999, "
-            "or leave the warmup at True."
-        )
-    if config.data.validation == "none":
-        _validate_without_validation(config)
-    if config.data.label_noise_kind != "excluding" and not config.data.label_noise:
-        raise errors.UserError(
-            f"`data.label_noise_kind` is {config.data.label_noise_kind!r}, but "
-            "`data.label_noise` 0: give the share of the labels, such as 0.4, or leave "
-            "the kind at 'excluding'."
-        )
+    _validate_what_needs_another(config)
     if config.model.batch_norm == "global":
         _validate_global_batch_norm(config)
     if config.watchdog.loop_seconds <= 2 * config.log_every_seconds:
@@ -107,6 +83,29 @@ def _validate_files(config: ml_collections.ConfigDict) -> None:
             f"`{missing[0]}` is {given[missing[0]]!r}, but `{there}` is "
             f"{given[there]!r}: files that were not prepared need `data.files.train`, "
             "`data.files.test` and `data.num_classes`."
+        )
+
+
+def _validate_what_needs_another(config: ml_collections.ConfigDict) -> None:
+    """Refuse a key that does nothing, or cannot, beside the value of another."""
+    if config.data.central_fraction != 0.875 and "inception" not in config.data.augment:
+        raise errors.UserError(
+            f"`data.central_fraction` is {config.data.central_fraction}, but "
+            "`data.augment` has no 'inception', so that evaluation sees what training "
+            "does: leave it at 0.875, or add 'inception'."
+        )
+    if not config.ema.warmup and not config.ema.decay:
+        raise errors.UserError(
+            "`ema.warmup` is False, but `ema.decay` 0: give the decay, such as 0.9999, "
+            "or leave the warmup at True."
+        )
+    if config.data.validation == "none":
+        _validate_without_validation(config)
+    if config.data.label_noise_kind != "excluding" and not config.data.label_noise:
+        raise errors.UserError(
+            f"`data.label_noise_kind` is {config.data.label_noise_kind!r}, but "
+            "`data.label_noise` 0: give the share of the labels, such as 0.4, or leave "
+            "the kind at 'excluding'."
         )
 
 

@@ -58,6 +58,7 @@ OPTIMIZER = (
         0.9,
         "Of the mean square of 'rmsprop', each step.",
         BELOW_1,
+        readers=("rmsprop",),
     ),
     Row(
         "optimizer.rmsprop_start",
@@ -65,12 +66,14 @@ OPTIMIZER = (
         "What that mean square begins at: 0 in Keras and PyTorch, 1 in TensorFlow 1 "
         "and the paper's code.",
         AT_LEAST_0,
+        readers=("rmsprop",),
     ),
     Row(
         "optimizer.trust",
         0.001,
         "Share of a kernel's norm that 'lars' takes as its step, at a rate of 1.",
         ABOVE_0,
+        readers=("lars",),
     ),
 )
 
@@ -104,35 +107,41 @@ SCHEDULE = (
         "Factor of the learning rate at each of schedule.boundaries for 'step', every "
         "schedule.decay_epochs for 'exponential'.",
         ABOVE_0_UP_TO_1,
+        readers=("step", "exponential"),
     ),
     Row(
         "schedule.decay_epochs",
         1.0,
         "Epochs in which 'exponential' takes one factor, counted after the warmup.",
         ABOVE_0,
+        readers=("exponential",),
     ),
     Row(
         "schedule.staircase",
         False,
         "Whether 'exponential' takes each factor at once, at the end of its epochs.",
+        readers=("exponential",),
     ),
     Row(
         "schedule.boundaries",
         "",
         "When 'step' takes a factor, by comma: in epochs from the beginning of the "
         "run, or as shares of it, such as '30%,60%,80%'.",
+        readers=("step",),
     ),
     Row(
         "schedule.power",
         1.0,
         "Of 'polynomial': 1 falls in a straight line, 2 is LARS' schedule.",
         ABOVE_0,
+        readers=("polynomial",),
     ),
     Row(
         "schedule.end",
         0.0,
         "Share of the peak at which 'polynomial' ends.",
         UP_TO_1,
+        readers=("polynomial",),
     ),
     Row(
         "schedule.plateau_factor",

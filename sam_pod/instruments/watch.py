@@ -12,8 +12,6 @@ from sam_pod.run.session import Session
 if TYPE_CHECKING:
     from sam_pod.instruments.measures import Measures
 
-_EIGENVALUES = 5
-
 
 class _Stopped(Exception):
     """The run was asked to stop within a measurement."""
@@ -32,8 +30,9 @@ class Watch:
 
     def is_due(self, epoch: int) -> bool:
         """Return whether the weights after an epoch, counted from 1, are measured."""
-        every, last = self._every, self._session.config.num_epochs
-        return bool(every) and (epoch % every == 0 or epoch == last)
+        config = self._session.config
+        every = config.sharpness.every_epochs
+        return bool(every) and (epoch % every == 0 or epoch == config.num_epochs)
 
     def measure(self, step: int) -> bool:
         """Measure and write; return False, with nothing written, if asked to stop.
@@ -60,17 +59,13 @@ class Watch:
         return True
 
     @property
-    def _every(self) -> int:
-        return self._session.config.sharpness.every_epochs
-
-    @property
     def _plan(self) -> Plan:
         config = self._session.config
         return Plan(
             measures=tuple(dict.fromkeys(config.sharpness.measures.split(","))),
             examples=self._examples,
             iterations=config.sharpness.iterations,
-            eigenvalues=min(_EIGENVALUES, config.sharpness.iterations),
+            eigenvalues=min(Plan.eigenvalues, config.sharpness.iterations),
             m=(min(Plan.m[0], self._examples),),
         )
 

@@ -7,7 +7,6 @@ the host, which starts the program once a step and keeps the state on the device
 import dataclasses
 import functools
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +16,7 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.data.input.batches import Batch
-from sam_pod.lowering import made_up_tpu
+from sam_pod.lowering import made_up_tpu, refusals
 from sam_pod.sam.variant import Variant
 from sam_pod.step import algorithm, exchange, metrics
 from sam_pod.step import state as state_lib
@@ -247,13 +246,13 @@ def _program(
     try:
         graph = traced.get_concrete_function(*specs).graph
     except (LookupError, ValueError) as error:
-        if not _is_of_the_model(str(error)):
+        if not refusals.is_of_the_model(str(error)):
             raise
-        raise errors.UserError(_does_not_lower(str(error))) from error
+        raise errors.UserError(refusals.does_not_lower(str(error))) from error
     try:
         hlo = traced.experimental_get_compiler_ir(*specs)(stage="hlo_serialized")
     except (ValueError, tf.errors.OpError) as error:
-        raise errors.UserError(_does_not_lower(str(error))) from error
+        raise errors.UserError(refusals.does_not_lower(str(error))) from error
     aliases = [(i, outputs.index(t)) for i, t in enumerate(state) if t in outputs]
     return Program(
         hlo, inputs, tuple(outputs), tuple(aliases), num_replicas, (), 0.0, graph
@@ -276,29 +275,3 @@ def _let_xla_greet() -> None:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
-
-
-def _is_of_the_model(message: str) -> bool:
-    return "Exception encountered when calling" in message or (
-        "gradient registry has no entry" in message
-    )
-
-
-def _does_not_lower(message: str) -> str:
-    """Return in one line which layer and operation XLA cannot compile."""
-    operation = re.search(r"(\w+) \(No registered '\w+' OpKernel", message)
-    gradient = re.search(r"gradient registry has no entry for: (\w+)", message)
-    node = re.search(r"\{\{node ([^}]+)\}\}", message)
-    where = f" in {node[1]}" if node else ""
-    message = re.sub(r"\x1b\[[\d;]*m", "", message)
-    reason = " ".join(message.split())[:300]
-    if gradient:
-        what = f"{gradient[1]} has no gradient"
-    elif operation:
-        what = f"{operation[1]}{where} has no XLA kernel ({reason})"
-    else:
-        what = f"an operation{where} cannot be compiled ({reason})"
-    return (
-        f"The model does not compile for a TPU: {what}. Replace that layer, or train "
-        "on CPUs and GPUs."
-    )

@@ -1,13 +1,23 @@
 """The layers of residual networks, in one dtype policy and with one initializer."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 
 from sam_pod.models import batch_norm
 
-SHORTCUTS = ("pad", "projection")
+
+def blocks(in_groups: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Yield (group, block, stride): each group but the first begins with a stride of 2.
+
+    Args:
+        in_groups: The number of blocks of each group.
+    """
+    for group, count in enumerate(in_groups):
+        for block in range(count):
+            yield group, block, 2 if group and not block else 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ classes. Copies in PyTorch begin with that library's uniform kernels; ours with 
 
 import keras
 
-from sam_pod.models.residual import Layers, fan_in, fan_out
+from sam_pod.models.residual import Layers, blocks, fan_in, fan_out
 
 
 def build_he(
@@ -41,10 +41,8 @@ def build_he(
     layers = Layers(dtype_policy, fan_in())
     images = keras.Input(image_shape)
     x = layers.normalize(layers.convolution(images, 16, 3))
-    for group, filters in enumerate((16, 32, 64)):
-        for block in range((depth - 2) // 6):
-            stride = 2 if group and not block else 1
-            x = _block(layers, x, filters, stride, shortcut)
+    for group, _, stride in blocks([(depth - 2) // 6] * 3):
+        x = _block(layers, x, 16 << group, stride, shortcut)
     logits = layers.logits(x, num_classes, "he_normal")
     return keras.Model(images, logits, name=f"resnet{depth}_he")
 
@@ -67,10 +65,8 @@ def build_18(
     layers = Layers(dtype_policy, fan_out())
     images = keras.Input(image_shape)
     x = layers.normalize(layers.convolution(images, width, 3))
-    for group in range(4):
-        for block in range(2):
-            stride = 2 if group and not block else 1
-            x = _block(layers, x, width << group, stride, "projection")
+    for group, _, stride in blocks([2] * 4):
+        x = _block(layers, x, width << group, stride, "projection")
     return keras.Model(
         images, layers.logits(x, num_classes, "he_normal"), name="resnet18"
     )

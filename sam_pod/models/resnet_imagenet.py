@@ -12,7 +12,7 @@ strided 3 x 3 convolutions are padded on each side, and kernels are He's of the 
 
 import keras
 
-from sam_pod.models.residual import Layers
+from sam_pod.models.residual import Layers, blocks
 
 _BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
@@ -41,10 +41,8 @@ def build(
     x = keras.layers.ZeroPadding2D(3, dtype=dtype_policy)(images)
     x = layers.normalize(layers.convolution(x, width, 7, 2, padding="valid"))
     x = keras.layers.MaxPooling2D(3, 2, padding="same", dtype=dtype_policy)(x)
-    for group, blocks in enumerate(_BLOCKS[depth]):
-        for block in range(blocks):
-            stride = 2 if group and not block else 1
-            x = _block(layers, x, width << group, stride)
+    for group, _, stride in blocks(_BLOCKS[depth]):
+        x = _block(layers, x, width << group, stride)
     logits = layers.logits(x, num_classes, "lecun_normal")
     return keras.Model(images, logits, name=f"resnet{depth}_v1_5")
 

@@ -10,7 +10,7 @@ channels change; that of the SAM paper does not, and nor does this.
 
 import keras
 
-from sam_pod.models import gates
+from sam_pod.models import gates, residual
 from sam_pod.models.residual import Layers, fan_out, paper_head
 
 
@@ -34,10 +34,8 @@ def build(
     layers = Layers(dtype_policy, fan_out())
     images = keras.Input(image_shape)
     x = layers.normalize(layers.convolution(images, 16, 3), relu=False)
-    for group in range(3):
-        for block in range(blocks):
-            stride = 2 if group and not block else 1
-            x = _block(layers, x, width << group, stride)
+    for group, _, stride in residual.blocks([blocks] * 3):
+        x = _block(layers, x, width << group, stride)
     logits = layers.logits(layers.relu(x), num_classes, paper_head(num_classes))
     return keras.Model(images, logits, name=f"shake_shake_2x{width}d")
 

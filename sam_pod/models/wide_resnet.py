@@ -22,7 +22,7 @@ parameters, and its 'WRN-28-10' a WRN-34-10 of 46,160,474.
 
 import keras
 
-from sam_pod.models.residual import Layers, fan_out, paper_head
+from sam_pod.models.residual import Layers, blocks, fan_out, paper_head
 
 
 def build(
@@ -49,12 +49,10 @@ def build(
     layers = Layers(dtype_policy, fan_out(), has_norm=normalization == "batch")
     images = keras.Input(image_shape)
     x = layers.convolution(images, 16, 3)
-    for group, filters in enumerate((16 * width, 32 * width, 64 * width)):
-        for block in range((depth - 4) // 6):
-            stride = 2 if group and not block else 1
-            # The first block of all activates before its ways part.
-            parts_late = not block and (not group or shortcut == "projection")
-            x = _block(layers, x, filters, stride, shortcut, parts_late)
+    for group, block, stride in blocks([(depth - 4) // 6] * 3):
+        # The first block of all activates before its ways part.
+        parts_late = not block and (not group or shortcut == "projection")
+        x = _block(layers, x, 16 * width << group, stride, shortcut, parts_late)
     logits = layers.logits(layers.normalize(x), num_classes, paper_head(num_classes))
     return keras.Model(images, logits, name=f"wrn{depth}_{width}")
 

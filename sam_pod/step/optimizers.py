@@ -47,7 +47,31 @@ def build(config: ml_collections.ConfigDict) -> Optimizer:
     Raises:
         UserError: there is no optimizer of that name.
     """
-    builders = {
+    name, place = config.optimizer.name, config.optimizer.decays_in
+    optimizer = errors.lookup(_builders(config), name, "optimizer.name")()
+    errors.lookup(dict.fromkeys(PLACES), place, "optimizer.decays_in")
+    if name == "adamw":
+        if place not in ("auto", "decoupled"):
+            raise errors.UserError(
+                f"`optimizer.decays_in` is {place!r} and `optimizer.name` 'adamw', "
+                "whose decay is decoupled: take 'adam'."
+            )
+        return optimizer
+    if name in ("lars", "lamb") and place != "auto":
+        raise errors.UserError(
+            f"`optimizer.decays_in` is {place!r} and `optimizer.name` {name!r}, whose "
+            "decay is part of the step of each kernel: take 'auto'."
+        )
+    if place in ("gradient", "decoupled") and config.optimizer.weight_decay:
+        return with_decay(optimizer, config.optimizer.weight_decay, place)
+    return optimizer
+
+
+def _builders(
+    config: ml_collections.ConfigDict,
+) -> dict[str, Callable[[], Optimizer]]:
+    """Return what makes each optimizer, by its name."""
+    return {
         "sgd": lambda: sgd(
             config.optimizer.momentum,
             config.optimizer.nesterov,
@@ -91,24 +115,6 @@ def build(config: ml_collections.ConfigDict) -> Optimizer:
             decays_in_loss=False,
         ),
     }
-    name, place = config.optimizer.name, config.optimizer.decays_in
-    optimizer = errors.lookup(builders, name, "optimizer.name")()
-    errors.lookup(dict.fromkeys(PLACES), place, "optimizer.decays_in")
-    if name == "adamw":
-        if place not in ("auto", "decoupled"):
-            raise errors.UserError(
-                f"`optimizer.decays_in` is {place!r} and `optimizer.name` 'adamw', "
-                "whose decay is decoupled: take 'adam'."
-            )
-        return optimizer
-    if name in ("lars", "lamb") and place != "auto":
-        raise errors.UserError(
-            f"`optimizer.decays_in` is {place!r} and `optimizer.name` {name!r}, whose "
-            "decay is part of the step of each kernel: take 'auto'."
-        )
-    if place in ("gradient", "decoupled") and config.optimizer.weight_decay:
-        return with_decay(optimizer, config.optimizer.weight_decay, place)
-    return optimizer
 
 
 def sgd(

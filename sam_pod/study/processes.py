@@ -70,8 +70,7 @@ def start(
     if os.path.lexists(found.outcome_path(workdir)):
         os.remove(found.outcome_path(workdir))
     try:
-        with open(found.running_path(workdir), "w") as held:
-            files.try_lock(held)
+        with files.lock(found.running_path(workdir)) as held:
             log = found.log_path(workdir)
             popen = child.start(command, log, cores, inherits=(held.fileno(),))
     except OSError as error:

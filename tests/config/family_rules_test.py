@@ -165,9 +165,9 @@ def test_hyper_parameters_out_of_their_range(key, value, message):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("row", [r for r in sam_rows.SAM if r.members])
+@pytest.mark.parametrize("row", [r for r in sam_rows.SAM if r.readers])
 def test_a_key_of_another_member_names_the_member_that_reads_it(row):
-    other = next(name for name in sam_rows.MEMBERS if name not in row.members)
+    other = next(name for name in sam_rows.MEMBERS if name not in row.readers)
     value = {bool: not row.default, str: "?"}.get(type(row.default))
     if value is None:
         value = row.default + 1
@@ -176,7 +176,7 @@ def test_a_key_of_another_member_names_the_member_that_reads_it(row):
         words = ("inf", "trust", "full", "clean")
         value = next(word for word in words if row.rule.holds(word))
     values = {"sam.variant": other, row.name: value, "optimizer.nesterov": False}
-    readers = " and ".join(map(repr, row.members))
+    readers = " and ".join(map(repr, row.readers))
     with pytest.raises(
         errors.UserError,
         match=f"^`{row.name}` is {value!r}, which `sam.variant` {readers} reads?, and "

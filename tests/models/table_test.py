@@ -86,7 +86,7 @@ def test_every_network_of_the_table_is_counted():
 
 @pytest.mark.parametrize("name", table.MODELS)
 def test_the_config_knows_which_keys_a_network_reads_and_their_defaults(name):
-    rows = {row.name: row for row in model_rows.MODEL if name in row.models}
+    rows = {row.name: row for row in model_rows.MODEL if name in row.readers}
     reads = table.MODELS[name].reads
     assert {f"model.{key}" for key in reads} == set(rows)
     arguments = inspect.signature(table.MODELS[name].build).parameters
@@ -109,7 +109,7 @@ def test_a_name_that_is_none_is_refused_with_the_nearest():
             table.check_name(name)
 
 
-@pytest.mark.parametrize("row", [r for r in model_rows.MODEL if r.models])
+@pytest.mark.parametrize("row", [r for r in model_rows.MODEL if r.readers])
 def test_a_key_of_other_networks_is_refused_in_one_line(row):
     config = keys.defaults()
     words = ("projection", "none", "truncate", "off")
@@ -122,7 +122,7 @@ def test_a_key_of_other_networks_is_refused_in_one_line(row):
         ) as raised:
             rules.validate(config)
         assert "\n" not in str(raised.value)
-    config.model.name = row.models[0]
+    config.model.name = row.readers[0]
     rules.validate(config)
 
 

@@ -44,8 +44,7 @@ def continue_to_the_end(arguments, workdir, expected):
     runs.assert_equal_checkpoints(expected, workdir, "checkpoints/best")
     runs.assert_equal_scalars(expected, workdir)
     runs.assert_equal_points(expected, workdir)
-    for key in runs.result(expected).keys() - {"seconds", "examples_per_second"}:
-        assert runs.result(workdir)[key] == runs.result(expected)[key], key
+    runs.assert_equal_results(runs.result(expected), runs.result(workdir))
     return lines
 
 

@@ -189,8 +189,7 @@ def test_stopped_anywhere_and_continued_it_is_the_same_run(whole, tmp_path, look
             stops += 1
             looks += 1  # Ever later, so that it ends.
     assert stops > 0
-    for key in expected.keys() - {"seconds", "examples_per_second", "input_wait"}:
-        assert result[key] == expected[key], key
+    runs.assert_equal_results(expected, result)
     runs.assert_equal_checkpoints(workdir, again)
     runs.assert_equal_checkpoints(workdir, again, "checkpoints/best")
     runs.assert_equal_scalars(workdir, again)
@@ -287,8 +286,7 @@ def test_a_run_trained_for_longer_is_as_if_it_had_been_to_last_so_long(whole, tm
     assert runs.result(tmp_path) == first
     result = run(longer, tmp_path)
     assert runs.result(tmp_path) == result
-    for key in expected.keys() - {"seconds", "examples_per_second", "input_wait"}:
-        assert result[key] == expected[key], key
+    runs.assert_equal_results(expected, result)
     runs.assert_equal_checkpoints(workdir, tmp_path)
     runs.assert_equal_checkpoints(workdir, tmp_path, "checkpoints/best")
     assert points_without_time(workdir) == points_without_time(tmp_path)

@@ -61,6 +61,7 @@ def user_error(*arguments):
     return stderr
 
 
+@pytest.mark.slow
 def test_a_server_without_ranges_is_refused_by_name(whole, tmp_path):
     folder, config, _ = whole
     with http_server.serve(folder, ranges=False) as url:
@@ -69,6 +70,7 @@ def test_a_server_without_ranges_is_refused_by_name(whole, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_nothing_there_and_nobody_there_are_told(whole, tmp_path):
     folder, config, _ = whole
     with http_server.serve(tmp_path) as url:

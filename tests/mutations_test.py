@@ -277,6 +277,7 @@ def finished(tmp_path_factory):
     return config, folder / "run"
 
 
+@pytest.mark.slow
 def test_what_a_workdir_says(finished):
     config, run = finished
     inputs = json.loads((run / workdir.INPUTS).read_text())

@@ -150,6 +150,7 @@ def test_data_that_a_host_does_not_reach_are_refused(path, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_host_that_never_comes_ends_the_wait(path, tmp_path):
     (port,) = workers_test.free_ports(1)
     process = coordinate(

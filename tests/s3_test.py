@@ -274,6 +274,7 @@ def test_a_record_is_asked_for_by_its_own_bytes(server, proxy, tmp_path):
     assert sizes == {1, 16 + 100, 16 + 103, 16 + 104}
 
 
+@pytest.mark.slow
 def test_a_service_that_fails_is_not_taken_for_one_without_the_file(server, proxy):
     server.client.put_object(Bucket=s3_server.BUCKET, Key="there/x", Body=b"content")
     proxy.plan = lambda method, path, number: faulty_proxy.Status(503)
@@ -359,6 +360,7 @@ def test_prepare_writes_to_a_bucket_as_to_a_disk(server, tmp_path):
     assert stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_folder_is_sent_whole_or_not_at_all(server, proxy, tmp_path):
     folder = tmp_path / "folder"
     (folder / "sub").mkdir(parents=True)

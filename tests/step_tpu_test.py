@@ -191,7 +191,12 @@ def gradient_bytes(recipe):
 
 @pytest.mark.parametrize(
     ("sync", "ascent", "groups_of"),
-    [("global", 1, 4), ("replica", 0, 4), ("norm", 0, 4), ("2", 1, 2)],
+    [
+        ("global", 1, 4),
+        ("2", 1, 2),
+        pytest.param("replica", 0, 4, marks=pytest.mark.slow),
+        pytest.param("norm", 0, 4, marks=pytest.mark.slow),
+    ],
 )
 def test_the_step_has_the_collectives_of_its_mode_and_no_other(sync, ascent, groups_of):
     """Bytes of the ascent's all-reduces, then of the descent's bucket."""

@@ -135,6 +135,7 @@ def test_the_test_set_is_read_with_the_best_weights_and_the_last(
         assert scores == told
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_of_the_best_epoch_not_the_last(tmp_path):
     config = runs.small_config(tmp_path, num_epochs=12)
     result = run(config, tmp_path / "run")
@@ -219,6 +220,7 @@ def test_points_that_no_checkpoint_knew_of_are_there_once(whole, tmp_path, monke
     runs.assert_equal_points(workdir, again)
 
 
+@pytest.mark.slow
 def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(
     whole, tmp_path, caplog
 ):

@@ -67,6 +67,7 @@ def test_the_stored_split_is_validated_on_and_all_of_training_trains(tmp_path):
     assert result["steps"] == 60 // 16
 
 
+@pytest.mark.slow
 def test_a_stored_split_that_is_not_asked_for_changes_nothing(tmp_path):
     write(tmp_path / "without", "train", "test")
     write(tmp_path / "with", "train", "test", "validation")

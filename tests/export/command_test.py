@@ -1,5 +1,6 @@
 """The command `python -m sam_pod.export`: bad input, signals, help."""
 
+import functools
 import json
 import os
 import shutil
@@ -63,12 +64,15 @@ def test_what_cannot_be_exported_is_told_in_one_line(
     assert not list(tmp_path.glob("out*"))
 
 
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("output", "message"),
     [
         ("full", "already holds files; name a new folder"),
-        ("full/file/out", "Cannot write .*Not a directory"),
-        ("/proc/out", "Cannot write /proc/out"),
+        slow("full/file/out", "Cannot write .*Not a directory"),
+        slow("/proc/out", "Cannot write /proc/out"),
         ("http://host/out", "http is for reading alone"),
     ],
 )

@@ -93,7 +93,13 @@ def assert_alike(outputs, expected):
     np.testing.assert_allclose(outputs / scale, expected / scale, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("wide", "vit") else pytest.param(name, marks=pytest.mark.slow)
+        for name in MODELS
+    ],
+)
 def test_the_file_has_layers_of_keras_alone_and_equal_outputs(stored, name):
     folder, outputs = stored
     with zipfile.ZipFile(folder / f"{name}.keras") as file:

@@ -1,5 +1,6 @@
 """What is fed: the same to a first layer however a file scales, and said in a line."""
 
+import functools
 import json
 import logging
 
@@ -63,12 +64,15 @@ def seen(built):
     return found
 
 
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("layers", "like"),
     [
         ([L.Rescaling(1 / 255)], "unit"),
-        ([L.Rescaling(1 / 127.5, offset=-1)], "symmetric"),
-        ([L.Rescaling(2, offset=-1)], "symmetric"),
+        slow([L.Rescaling(1 / 127.5, offset=-1)], "symmetric"),
+        slow([L.Rescaling(2, offset=-1)], "symmetric"),
         ([lambda x: (x + 1) * 127.5, L.Rescaling(1 / 255)], "unit"),
     ],
 )

@@ -57,6 +57,7 @@ def compiles(monkeypatch):
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed"
 )

@@ -172,6 +172,7 @@ def test_every_split_into_groups_of_m_gives_the_same_update(m, counts):
         assert_equal(first, other, 1e-15)
 
 
+@pytest.mark.slow
 def test_the_compiled_loop_gives_the_same_update_too():
     whole = float64_train(1, eager=False, micro_batches=2)
     accumulated = float64_train(1, eager=False, micro_batches=2, accumulate_steps=3)

@@ -37,7 +37,7 @@ HERE = "0 1 /job:localhost/replica:0/task:0/device:CPU:0"
     ("arguments", "found"),
     [
         ("", f"OneDeviceStrategy 1 {HERE}"),
-        ("'mirrored', cpu_replicas=2", f"MirroredStrategy 2 {HERE}"),
+        slow("'mirrored', cpu_replicas=2", f"MirroredStrategy 2 {HERE}"),
         slow("'one'", f"OneDeviceStrategy 1 {HERE}"),
         slow("cpu_replicas=4", f"MirroredStrategy 4 {HERE}"),
         slow("tpu_address=tpu.Address('local')", "No TPU answers at --tpu=local: "),

@@ -204,6 +204,7 @@ def addresses(count):
     return [f"127.0.0.1:{port}" for port in free_ports(count)]
 
 
+@pytest.mark.slow
 def test_a_worker_with_another_config_is_refused(path, tmp_path):
     """Also with one that it alone would refuse: no replicas share a batch of 17."""
     two = addresses(2)

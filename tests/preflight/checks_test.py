@@ -186,7 +186,10 @@ def part(x):
     return x + tf.reduce_sum(x[:, : tf.cast(tf.reduce_sum(x) > 0, tf.int32) + 2])
 
 
-@pytest.mark.parametrize("fn", [where, mask, unique, part])
+@pytest.mark.parametrize(
+    "fn",
+    [where, *(pytest.param(fn, marks=pytest.mark.slow) for fn in (mask, unique, part))],
+)
 def test_a_dynamic_shape_is_named_with_its_layer_and_line(fn):
     (check,) = failed_before_compilation(odd(fn))
     assert check.name == "no dynamic shape"

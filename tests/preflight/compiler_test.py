@@ -225,6 +225,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_another_process_in_the_lock_is_one_line_and_is_not_remembered(
     tmp_path, monkeypatch

@@ -60,6 +60,7 @@ def test_what_does_not_fit_suggests_a_batch_that_does(message, used, limit):
     assert f"(`global_batch_size` {4 * batch})" in check.detail
 
 
+@pytest.mark.slow
 def test_the_suggested_batch_is_one_of_whole_micro_batches():
     measured = steps.lowered(steps.small(micro_batches=8), error=RAN_OUT, batch=64)
     # 59 would do, but for the eight parts.

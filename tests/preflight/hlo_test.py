@@ -1,6 +1,7 @@
 """XLA's text is read as it is printed, and collectives carry what the mode asks for."""
 
 import collections
+import functools
 
 import pytest
 
@@ -109,6 +110,7 @@ def by_group(measured):
 
 
 ALL, PAIRS = ((0, 1, 2, 3),), ((0, 1), (2, 3))
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(
@@ -116,14 +118,14 @@ ALL, PAIRS = ((0, 1, 2, 3),), ((0, 1), (2, 3))
     [
         ({"rho": 0.0}, {ALL: WEIGHTS + STATISTICS + SCALARS - 4}),
         ({"sync": "global"}, {ALL: 2 * WEIGHTS + STATISTICS + SCALARS}),
-        ({"sync": "replica"}, {ALL: WEIGHTS + STATISTICS + SCALARS}),
-        ({"sync": "norm"}, {ALL: WEIGHTS + STATISTICS + SCALARS + 4}),
-        ({"sync": "2"}, {ALL: WEIGHTS + STATISTICS + SCALARS, PAIRS: WEIGHTS}),
+        slow({"sync": "replica"}, {ALL: WEIGHTS + STATISTICS + SCALARS}),
+        slow({"sync": "norm"}, {ALL: WEIGHTS + STATISTICS + SCALARS + 4}),
+        slow({"sync": "2"}, {ALL: WEIGHTS + STATISTICS + SCALARS, PAIRS: WEIGHTS}),
         (
             {"sync": "2", "micro_batches": 2},
             {ALL: WEIGHTS + STATISTICS + SCALARS, PAIRS: 2 * WEIGHTS},
         ),
-        (
+        slow(
             {"sync": "global", "accumulate_steps": 2},
             {ALL: 2 * WEIGHTS + STATISTICS + SCALARS},
         ),

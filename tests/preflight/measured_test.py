@@ -41,7 +41,7 @@ def all_convolutional():
 
 
 @pytest.mark.parametrize("build", [nested, branched, all_convolutional])
-@pytest.mark.parametrize("chunks", [1, 2])
+@pytest.mark.parametrize("chunks", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_products_of_the_last_layer_are_told_from_those_of_any_other(build, chunks):
     """By shape: only the last layer's have five classes among their sides."""
     recipe = fixtures.small_recipe(network.Network(build()), accumulate_steps=chunks)

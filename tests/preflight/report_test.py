@@ -36,7 +36,13 @@ def expected(measured, *, ascents, ascent_scalars=0):
 
 @pytest.mark.parametrize(
     ("sync", "micro_batches", "ascents", "scalars"),
-    [("global", 1, 1, 0), ("norm", 1, 0, 1), ("2", 2, 2, 0)],
+    [
+        ("global", 1, 1, 0),
+        *(
+            pytest.param(*row, marks=pytest.mark.slow)
+            for row in (("norm", 1, 0, 1), ("2", 2, 2, 0))
+        ),
+    ],
 )
 def test_every_byte_exchanged_belongs_to_a_pass(sync, micro_batches, ascents, scalars):
     measured = steps.lowered(steps.small(sync=sync, micro_batches=micro_batches))

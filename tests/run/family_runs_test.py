@@ -74,7 +74,8 @@ def config_of(folder, name):
     )
 
 
-@pytest.mark.parametrize("name", ONE_IS_FAST)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MEMBERS)
 def test_interrupted_within_a_period_and_continued_it_is_the_same_run(
     whole, folder, tmp_path, name
 ):

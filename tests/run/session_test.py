@@ -105,6 +105,7 @@ def test_names_are_checked_before_data_are_prepared(tmp_path, key, value):
     assert not os.path.exists(new)
 
 
+@pytest.mark.slow
 def test_a_changed_model_file_is_refused(tmp_path):
     config = runs.small_config(tmp_path, num_epochs=1)
     begin(config, tmp_path / "run")

@@ -424,7 +424,7 @@ def slow(dataset, seconds):
     return tf.data.experimental.from_variant(sleeping, dataset.element_spec)
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("replicas", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_loop_tells_how_long_its_steps_waited_for_input(replicas):
     """Nearly all of the time where the input is slow, none of it where the step is."""
     strategy = one() if replicas == 1 else fixtures.mirrored(replicas)

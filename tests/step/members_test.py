@@ -165,7 +165,18 @@ MEMBERS = {
 }
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+# A member of each kind: both gradients, a period, a draw, a memory, roles of weights,
+# parts of the batch, one pass.
+FORMULAS = ("sam", "asam", "gsam", "looksam", "random", "friendly", "sam_on", "msam")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in FORMULAS else pytest.mark.slow)
+        for name in MEMBERS
+    ],
+)
 def test_steps_are_those_of_the_formulas(name, pytestconfig):
     # More than LookSAM goes without an ascent, which is what takes most to tell.
     steps = 20 if pytestconfig.getoption("--slow") else 5
@@ -216,10 +227,6 @@ def without_dropout(monkeypatch):
     )
 
 
-# A member of each kind: one gradient, both, a memory, a draw, two roles of weights.
-FAST = {"gsam", "friendly", "random", "asam"}
-
-
 # (replicas, sync, micro-batches) whose groups have six examples: parts of one replica,
 # replicas alone, groups of replicas, and parts of a group of all.
 ALONE = (1, "1", 2)
@@ -229,7 +236,7 @@ MIXES = {2: [(2, "1", 1), (2, "2", 2)], 4: [(2, "2", 2), (4, "2", 1)]}
 @pytest.mark.parametrize(
     ("name", "most"),
     [
-        *((name, 2) for name in SPLIT if name in FAST),
+        *((name, 2) for name in ("gsam", "friendly")),
         *(pytest.param(name, 4, marks=pytest.mark.slow) for name in SPLIT),
     ],
 )

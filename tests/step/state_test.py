@@ -55,7 +55,9 @@ MOMENTS = [("fsync", 1), ("fsync", 2), ("rename", 1), ("rename", 2), ("rmdir", 1
 
 
 @pytest.mark.parametrize(("name", "call"), MOMENTS)
-@pytest.mark.parametrize("saved_before", [0, 1, 3])
+@pytest.mark.parametrize(
+    "saved_before", [*(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1)), 3]
+)
 def test_killed_within_a_save(state, tmp_path, monkeypatch, name, call, saved_before):
     directory = str(tmp_path / "checkpoints")
     checkpoints = checkpoints_lib.Checkpoints(directory, state)
@@ -141,7 +143,9 @@ def test_steps_are_ordered_as_numbers(state, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "flip"])
-@pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
+@pytest.mark.parametrize(
+    "part", ["data-00000-of-00001", pytest.param("index", marks=pytest.mark.slow)]
+)
 def test_a_damaged_newest_falls_back_and_is_saved_again(
     state, tmp_path, caplog, damage, part
 ):

@@ -47,6 +47,7 @@ def page(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_run_left_behind_while_its_libraries_are_read_is_waited_for(tmp_path):
     late = {"optimizer.epsilon": 5.0, "num_epochs": 3}
     text = PAGE.format(recipe=pages.RECIPE).replace("(0, 1)", f"(0,), overrides={late}")

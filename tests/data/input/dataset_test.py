@@ -152,6 +152,7 @@ def test_a_corrupt_record_ends_a_run_in_one_line(tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fraction", [0.0, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_an_image_that_does_not_decode_ends_a_run_in_one_line(tmp_path, fraction):
     images = [*IMAGES[:60], b"\xff\xd8\xff and no more", *IMAGES[61:100]]

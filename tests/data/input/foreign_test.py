@@ -75,7 +75,7 @@ def classic(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["tfds", "classic"])
-@pytest.mark.parametrize("is_held", [True, False])
+@pytest.mark.parametrize("is_held", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_both_layouts_are_read(request, kind, is_held):
     folder = request.getfixturevalue(kind)
     layout = {"tfds": TFDS, "classic": CLASSIC}[kind]
@@ -170,7 +170,15 @@ def test_what_cannot_be_kept_beside_the_data_is_kept_in_the_users_cache(
 
 
 @pytest.mark.parametrize(
-    "content", ["", "no JSON", '[{"file": "x"}]', '{"a": 1}', "[1]"]
+    "content",
+    [
+        "no JSON",
+        '{"a": 1}',
+        *(
+            pytest.param(content, marks=pytest.mark.slow)
+            for content in ("", '[{"file": "x"}]', "[1]")
+        ),
+    ],
 )
 def test_what_was_kept_and_is_damaged_is_found_out_anew(tfds, content):
     made, _ = foreign.read(str(tfds), TFDS)

@@ -108,7 +108,9 @@ def test_labels_and_pixels_belong_to_each_other(tmp_path):
 
 
 @pytest.mark.parametrize(("hosts", "replicas"), [(1, 1), (1, 4), (2, 4)])
-@pytest.mark.parametrize("batch", [4, 8, 28, 32])
+@pytest.mark.parametrize(
+    "batch", [8, 28, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 32))]
+)
 def test_evaluation_sees_every_example_once_on_any_hosts(
     splits, hosts, replicas, batch
 ):

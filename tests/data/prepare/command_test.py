@@ -84,6 +84,7 @@ def test_a_wrong_command_line_gets_one_line(arguments, reason):
     assert_one_line(done.stderr)
 
 
+@pytest.mark.slow
 def test_the_command_shows_a_bar_and_sums_up(tmp_path):
     terminal, child_side = pty.openpty()
     size = struct.pack("HHHH", 24, 80, 0, 0)

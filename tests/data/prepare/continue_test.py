@@ -73,7 +73,9 @@ def test_finished_shards_are_used_again(tmp_path, tree):
     assert sorted(os.listdir(tmp_path)) == ["other", "set", "tree"]
 
 
-@pytest.mark.parametrize("end", [".tfrecord", ".index"])
+@pytest.mark.parametrize(
+    "end", [".tfrecord", pytest.param(".index", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("fault", ["flip", "cut", "delete"])
 def test_a_finished_shard_that_changed_is_made_anew(tmp_path, tree, end, fault):
     partial = interrupted(tree, tmp_path / "set")

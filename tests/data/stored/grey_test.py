@@ -41,7 +41,9 @@ def test_a_mean_of_grey_is_that_of_the_pixels():
 
 @pytest.mark.parametrize("encoded", [False, True])
 @pytest.mark.parametrize("is_held", [False, True])
-@pytest.mark.parametrize("size", [0, 8, 5])
+@pytest.mark.parametrize(
+    "size", [5, *(pytest.param(size, marks=pytest.mark.slow) for size in (0, 8))]
+)
 def test_a_set_is_read_in_grey_in_every_way(tmp_path, encoded, is_held, size):
     if encoded and not size:
         return

@@ -86,6 +86,7 @@ def read_until(process, text):
     raise AssertionError(lines)
 
 
+@pytest.mark.slow
 def test_the_coordinator_reaches_every_host_until_it_has_saved(start):
     other, first = start(1), start(0, CONNECT + WAIT_THEN_SAVE)
     read_until(first, "host 1")

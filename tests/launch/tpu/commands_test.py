@@ -101,7 +101,8 @@ def test_run_does_not_replace_a_slice_that_is_lost(cloud):
 
 
 @pytest.mark.parametrize(
-    ("act", "connections"), [("0", []), ("wait", [[0, PREEMPTED]])]
+    ("act", "connections"),
+    [pytest.param("0", [], marks=pytest.mark.slow), ("wait", [[0, PREEMPTED]])],
 )
 def test_run_leaves_nothing_where_that_is_asked_for(cloud, act, connections):
     slices = cloud(Life(connections=connections), acts=[act])
@@ -140,7 +141,13 @@ def test_logs_say_why_they_end(cloud):
 
 @pytest.mark.parametrize(
     "states",
-    [READY[:1], READY, [["SUSPENDED", None]], [["PROVISIONING", None]]],
+    [
+        READY,
+        *(
+            pytest.param(states, marks=pytest.mark.slow)
+            for states in (READY[:1], [["SUSPENDED", None]], [["PROVISIONING", None]])
+        ),
+    ],
 )
 def test_down_deletes_whatever_there_is(cloud, states):
     slices = cloud(Life([READY[0], *states, states[-1]]))

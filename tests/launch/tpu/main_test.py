@@ -131,7 +131,7 @@ def test_exit_42_starts_again_on_the_slice_and_then_on_another(cloud):
     assert tools.count("sudo rm -f /tmp/libtpu_lockfile") == 2  # Two workers, once.
 
 
-@pytest.mark.parametrize("act", ["1", "70"])
+@pytest.mark.parametrize("act", ["1", pytest.param("70", marks=pytest.mark.slow)])
 def test_what_another_start_does_not_mend_ends_the_launcher(cloud, act):
     slices = cloud(acts=[act])
     code, _, _ = slices.launch("up", *SLICE, "--queued", "--down_when_done", *TRAIN)
@@ -140,6 +140,7 @@ def test_what_another_start_does_not_mend_ends_the_launcher(cloud, act):
     assert (slices.state["node"], slices.state["queued"]) == (None, None)
 
 
+@pytest.mark.slow
 def test_restarts_are_limited(cloud):
     slices = cloud(acts=["42"])
     code, stdout, _ = slices.launch(
@@ -263,6 +264,7 @@ def test_another_slice_of_the_name_is_left_alone(cloud, found):
     assert slices.state["node"] == "READY"
 
 
+@pytest.mark.slow
 def test_a_slice_that_is_there_is_used_and_a_preempted_one_replaced(cloud):
     slices = cloud()
     assert slices.launch("up", *SLICE, "--queued")[0] == 0

@@ -32,7 +32,13 @@ while True:
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1],
+    [
+        signal.SIGTERM,
+        *(
+            pytest.param(number, marks=pytest.mark.slow)
+            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+        ),
+    ],
 )
 def test_a_signal_stops_all_workers_once(start, number):
     job = start(SAVES)

@@ -1,5 +1,7 @@
 """What a member of the SAM family goes with: refused before anything is read."""
 
+from collections.abc import Iterator
+
 import ml_collections
 
 from sam_pod import errors
@@ -7,6 +9,7 @@ from sam_pod.config import readers, sam_rows, window
 
 # Members that remember a mean over all learners, or divide by no gradient's norm.
 _WITHOUT_SHARED_NORM = ("looksam", "friendly", "vasso", "msam")
+_Rule = tuple[object, str, str]  # What refuses, if true; what is there; the way on.
 
 
 def validate(config: ml_collections.ConfigDict) -> None:
@@ -21,7 +24,20 @@ def validate(config: ml_collections.ConfigDict) -> None:
     if not sam.rho:
         return
     window.of(config)
-    for is_refused, what, way in (
+    for rules in (
+        _of_rho(config),
+        _of_shared_norms(sam),
+        _of_lengths(sam),
+        _of_members(config),
+    ):
+        for is_refused, what, way in rules:
+            if is_refused:
+                raise errors.UserError(f"{what}; {way}.")
+
+
+def _of_rho(config: ml_collections.ConfigDict) -> Iterator[_Rule]:
+    sam = config.sam
+    yield from (
         (
             sam.rho_min > sam.rho,
             f"`sam.rho_min` is {sam.rho_min} and `sam.rho` {sam.rho}",
@@ -32,6 +48,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
             f"`sam.rho_min` is {sam.rho_min} and rho constant",
             "take a `sam.rho_schedule` that reads it",
         ),
+    )
+
+
+def _of_shared_norms(sam: ml_collections.ConfigDict) -> Iterator[_Rule]:
+    yield from (
         (
             sam.sync == "norm" and sam.variant in _WITHOUT_SHARED_NORM,
             f"`sam.sync` is 'norm' and `sam.variant` {sam.variant!r}, whose ascent "
@@ -50,6 +71,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
             "their own",
             "take 'replica', 'global' or a group's size",
         ),
+    )
+
+
+def _of_lengths(sam: ml_collections.ConfigDict) -> Iterator[_Rule]:
+    yield from (
         (
             sam.norm == "1" and sam.variant != "sam",
             f"`sam.norm` is '1' and `sam.variant` {sam.variant!r}",
@@ -79,6 +105,12 @@ def validate(config: ml_collections.ConfigDict) -> None:
             "has an adaptive ascent by layers alone",
             "take 'trust' with `sam.sam_on.adaptive`",
         ),
+    )
+
+
+def _of_members(config: ml_collections.ConfigDict) -> Iterator[_Rule]:
+    sam = config.sam
+    yield from (
         (
             sam.every > 1 and sam.variant == "looksam",
             f"`sam.every` is {sam.every} and `sam.variant` 'looksam', which has a "
@@ -106,9 +138,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
             f"`optimizer.momentum` {config.optimizer.momentum}",
             "change them",
         ),
-    ):
-        if is_refused:
-            raise errors.UserError(f"{what}; {way}.")
+    )
 
 
 def schedule(config: ml_collections.ConfigDict) -> str:

@@ -5,7 +5,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -29,6 +29,16 @@ class SamGradient:
     memory: Memory = dataclasses.field(default_factory=dict)  # For the next step.
     # To subtract, times the learning rate, after the optimizer; WSAM's, else None.
     correction: Tensors | None = None
+
+
+class _Passes(NamedTuple):
+    """What is measured in a step's passes, in the order of SamGradient's fields."""
+
+    loss: tf.Tensor
+    perturbed_loss: tf.Tensor
+    ascent_norm: tf.Tensor
+    aux: Any
+    perturbed_aux: Any
 
 
 def gradient(
@@ -71,7 +81,8 @@ def gradient(
     loss, clean, aux = gradients.batch_gradient(loss_fn, weights, watched)
     if not ascends:
         finished = _finish(member, clean, clean, memory) if rho else Finished(clean)
-        return _found(finished, loss, loss, gradients.norm(clean), aux, aux, memory)
+        passes = _Passes(loss, loss, gradients.norm(clean), aux, aux)
+        return _found(finished, passes, memory)
     keys = None if key is None else directions.Keys(key, key)
     perturbed = gradients.select(weights, member.perturbs)
     direction = member.direct(clean, perturbed, memory, keys)
@@ -81,7 +92,8 @@ def gradient(
         loss_fn, gradients.perturb(weights, e, member.perturbs)
     )
     finished = _finish(member, clean, there, memory)
-    return _found(finished, loss, perturbed_loss, norm, aux, perturbed_aux, memory)
+    passes = _Passes(loss, perturbed_loss, norm, aux, perturbed_aux)
+    return _found(finished, passes, memory)
 
 
 def _ahead(
@@ -95,8 +107,8 @@ def _ahead(
         raise ValueError("msam needs the momentum: the last update of each weight")
     e = directions.perturbation(momentum, rho)
     loss, found, aux = gradients.batch_gradient(loss_fn, gradients.perturb(weights, e))
-    norm = gradients.norm(momentum)
-    return _found(Finished(found), loss, loss, norm, aux, aux, memory)
+    passes = _Passes(loss, loss, gradients.norm(momentum), aux, aux)
+    return _found(Finished(found), passes, memory)
 
 
 def _finish(
@@ -109,23 +121,6 @@ def _finish(
     return member.finish(clean, perturbed, memory, identity)
 
 
-def _found(
-    finished: Finished,
-    loss: tf.Tensor,
-    perturbed_loss: tf.Tensor,
-    norm: tf.Tensor,
-    aux: Any,
-    perturbed_aux: Any,
-    memory: Memory,
-) -> SamGradient:
+def _found(finished: Finished, passes: _Passes, memory: Memory) -> SamGradient:
     kept = memory if finished.memory is None else finished.memory
-    return SamGradient(
-        finished.gradient,
-        loss,
-        perturbed_loss,
-        norm,
-        aux,
-        perturbed_aux,
-        kept,
-        finished.correction,
-    )
+    return SamGradient(finished.gradient, *passes, kept, finished.correction)

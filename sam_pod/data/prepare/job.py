@@ -61,6 +61,7 @@ def prepare(
     dataset: str,
     source: str,
     output: str,
+    *,
     num_shards: int = 0,
     caller: turns.Caller | None = None,
     label_noise: float = 0.0,
@@ -152,9 +153,9 @@ def prepare_with(
             request.output,
             num_shards,
             choice,
-            num_processes or _processes_for(found, total),
-            progress,
-            say,
+            num_processes=num_processes or _processes_for(found, total),
+            progress=progress,
+            say=say,
         )
 
 

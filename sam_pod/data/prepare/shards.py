@@ -71,6 +71,7 @@ def write_with(
     output: str,
     num_shards: int = 0,
     options: ShardOptions | None = None,
+    *,
     num_processes: int = 1,
     progress: pool.Progress = lambda count: None,
     say: Callable[[str], object] = lambda line: None,

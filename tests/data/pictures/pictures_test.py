@@ -398,9 +398,7 @@ def test_all_kinds_are_trained_on_as_pillow_sees_them(tmp_path, encoding):
     contents = list(ALL_OF_ONE_SIZE.values())
     source = tree(tmp_path / "source", {"a": contents}, {"a": contents[:2]})
     options = shards.ShardOptions(encoding=encoding)
-    report = shards.write_with(
-        images.read(source), str(tmp_path / "set"), 1, options, 1
-    )
+    report = shards.write_with(images.read(source), str(tmp_path / "set"), 1, options)
     made = report.manifest
     path = str(tmp_path / "set" / made.splits["train"][0].file)
     serialized = list(tf.data.TFRecordDataset(path))

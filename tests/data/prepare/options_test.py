@@ -28,7 +28,7 @@ def write(tree, output, num_processes=1, **options):
         str(output),
         2,
         shards.ShardOptions(**options),
-        num_processes,
+        num_processes=num_processes,
     )
 
 
@@ -138,7 +138,7 @@ def test_noise_does_not_depend_on_shards_or_processes(tmp_path, plans):
     labels = set()
     for count, processes in plans:
         folder = tmp_path / f"{count}-{processes}"
-        shards.write_with(source, str(folder), count, options, processes)
+        shards.write_with(source, str(folder), count, options, num_processes=processes)
         labels.add(tuple(values(folder, "train", "label")))
     assert len(labels) == 1
 

@@ -41,6 +41,13 @@ _AUGMENT = (
         AT_LEAST_0,
     ),
     Row("data.autoaugment_policy", "cifar10", "'cifar10' or 'imagenet'."),
+    Row(
+        "data.policy_place",
+        "after",
+        "Where 'autoaugment' or 'randaugment' stands: 'after' crop and flip, or "
+        "'before' them, as in AutoAugment's and the paper's code.",
+        one_of("after", "before"),
+    ),
     Row("data.randaugment_layers", 2, "Operations on each image.", ABOVE_0),
     Row("data.randaugment_magnitude", 9, "Strength of the operations.", UP_TO_10),
     Row(

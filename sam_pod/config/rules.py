@@ -94,6 +94,8 @@ def _validate_what_needs_another(config: ml_collections.ConfigDict) -> None:
             "`data.augment` has no 'inception', so that evaluation sees what training "
             "does: leave it at 0.875, or add 'inception'."
         )
+    if config.data.policy_place != "after":
+        _validate_policy_place(config)
     if not config.ema.warmup and not config.ema.decay:
         raise errors.UserError(
             "`ema.warmup` is False, but `ema.decay` 0: give the decay, such as 0.9999, "
@@ -106,6 +108,21 @@ def _validate_what_needs_another(config: ml_collections.ConfigDict) -> None:
             f"`data.label_noise_kind` is {config.data.label_noise_kind!r}, but "
             "`data.label_noise` 0: give the share of the labels, such as 0.4, or leave "
             "the kind at 'excluding'."
+        )
+
+
+def _validate_policy_place(config: ml_collections.ConfigDict) -> None:
+    place, names = config.data.policy_place, config.data.augment
+    if "autoaugment" not in names and "randaugment" not in names:
+        raise errors.UserError(
+            f"`data.policy_place` is {place!r}, but `data.augment` {names!r} has no "
+            "'autoaugment' or 'randaugment': leave it at 'after', or add one."
+        )
+    if "inception" in names:
+        raise errors.UserError(
+            f"`data.policy_place` is {place!r} and `data.augment` {names!r}, whose "
+            "'inception' is cut while images are read, before the step has them: leave "
+            "it at 'after', or take 'crop'."
         )
 
 

@@ -112,7 +112,9 @@ def _preprocessing(trained: Trained) -> dict[str, Any]:
         standardize = {"mean": mean, "std": std}
     factor, shift = fed.of_bytes
     return {
-        "augment": ",".join(augment.in_step(augment.parse(data.augment))),
+        "augment": ",".join(
+            augment.in_step(augment.parse(data.augment), data.policy_place)
+        ),
         "input_range": fed.name,
         "scale": fed.scaling,
         "scale_factor": factor,

@@ -78,6 +78,7 @@ def _options(
         crop_fill=config.data.crop_fill,
         brightness_delta=config.data.brightness_delta,
         autoaugment_policy=config.data.autoaugment_policy,
+        policy_place=config.data.policy_place,
         randaugment_layers=config.data.randaugment_layers,
         randaugment_magnitude=config.data.randaugment_magnitude,
         cutout_size=config.data.cutout_size,

@@ -38,6 +38,8 @@ def test_defaults_are_valid():
         ("data.label_smoothing", 1.0, r"must be in \[0, 1\)"),
         ("data.central_fraction", 1.0, "has no 'inception', so that evaluation"),
         ("data.central_fraction", 0.0, r"must be in \(0, 1\]"),
+        ("data.policy_place", "first", "must be 'after' or 'before'"),
+        ("data.policy_place", "before", "has no 'autoaugment' or 'randaugment': leave"),
         ("data.interpolation", "nearest", "must be 'bilinear' or 'bicubic'"),
         ("ema.decay", 1.0, r"must be in \[0, 1\)"),
         ("ema.warmup", False, "but `ema.decay` 0: give the decay"),
@@ -109,3 +111,14 @@ def test_files_of_others_need_all_that_describes_them(key, value, missing):
     config[section][name] = value
     with pytest.raises(errors.UserError, match=f"`{missing}` is '', but `{key}` is"):
         rules.validate(config)
+
+
+def test_a_policy_is_not_before_what_the_input_cuts():
+    config = config_lib.defaults()
+    config.data.augment = "inception,flip,randaugment"
+    rules.validate(config)
+    config.data.policy_place = "before"
+    with pytest.raises(errors.UserError, match="'inception' is cut while images are"):
+        rules.validate(config)
+    config.data.augment = "crop,flip,randaugment"
+    rules.validate(config)

@@ -13,6 +13,7 @@ KEYS = {  # A value of each, other than the default.
     "crop_fill": "reflect",
     "brightness_delta": 0.25,
     "autoaugment_policy": "imagenet",
+    "policy_place": "before",
     "randaugment_layers": 4,
     "randaugment_magnitude": 3,
     "cutout_size": 5,

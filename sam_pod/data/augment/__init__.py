@@ -37,6 +37,9 @@ NAMES = (
     "cutmix",
 )
 
+POLICIES = ("autoaugment", "randaugment")
+AFTER, BEFORE = POLICY_PLACES = ("after", "before")  # Crop and flip.
+
 Images = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -49,6 +52,7 @@ class Options:
     crop_fill: str = geometry.ZERO  # What the added pixels are; or geometry.REFLECT.
     brightness_delta: float = 0.5
     autoaugment_policy: str = "cifar10"
+    policy_place: str = AFTER
     randaugment_layers: int = 2
     randaugment_magnitude: int = 9
     cutout_size: int = 16
@@ -120,10 +124,12 @@ def parse(names: str) -> set[str]:
     return {name.strip() for name in names.split(",") if name.strip()}
 
 
-def in_step(chosen: set[str]) -> list[str]:
+def in_step(chosen: set[str], policy_place: str = AFTER) -> list[str]:
     """Return what the step does of the names that are chosen, in order."""
     by_input = {"inception", "flip"} if "inception" in chosen else set()
-    return [name for name in NAMES if name in chosen - by_input]
+    first = POLICIES if policy_place == BEFORE else ()
+    order = (*first, *(name for name in NAMES if name not in first))
+    return [name for name in order if name in chosen - by_input]
 
 
 def mixes_pairs(chosen: set[str]) -> bool:
@@ -136,9 +142,10 @@ def build(names: str, options: Options) -> Augmentation:
 
     Args:
         names: Some of NAMES, joined by commas; '' for none. The order of work is always
-            that of NAMES, but the input's part comes first; images are scaled to
-            [0, 1] before 'brightness'. With both 'mixup' and 'cutmix' each pair of
-            examples draws one.
+            that of NAMES, but the input's part comes first, and a policy comes before
+            all of the step's where `policy_place` says so; images are scaled to [0, 1]
+            before 'brightness'. With both 'mixup' and 'cutmix' each pair of examples
+            draws one.
         options: The settings that they need.
 
     Raises:
@@ -190,9 +197,11 @@ def build(names: str, options: Options) -> Augmentation:
 
 def _images(chosen: set[str], columns: dict[str, slice], options: Options) -> Images:
     inside = in_step(chosen)
+    policy = _policy(chosen, columns, options)
 
     def augment(images: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
-        size = (images.shape[1], images.shape[2])
+        if options.policy_place == BEFORE:
+            images = policy(images, uniform)
         flips = uniform[:, 2] if "flip" in inside else None
         if "crop" in chosen:
             padding = options.crop_padding
@@ -201,14 +210,8 @@ def _images(chosen: set[str], columns: dict[str, slice], options: Options) -> Im
             )
         elif flips is not None:
             images = geometry.flip(images, flips)
-        if "autoaugment" in chosen:
-            policy = policies.autoaugment(options.autoaugment_policy, size)
-            images = policy(images, uniform[:, columns["autoaugment"]])
-        if "randaugment" in chosen:
-            policy = policies.randaugment(
-                options.randaugment_layers, options.randaugment_magnitude, size
-            )
-            images = policy(images, uniform[:, columns["randaugment"]])
+        if options.policy_place == AFTER:
+            images = policy(images, uniform)
         images = to_float(images)
         if "brightness" in chosen:
             images = color.brightness(images, uniform[:, 3], options.brightness_delta)
@@ -222,6 +225,24 @@ def _images(chosen: set[str], columns: dict[str, slice], options: Options) -> Im
                     options.cutout_size,
                     options.cutout_fill,
                 )
+        return images
+
+    return augment
+
+
+def _policy(chosen: set[str], columns: dict[str, slice], options: Options) -> Images:
+    """Return what AutoAugment or RandAugment does, on uint8 images and all draws."""
+
+    def augment(images: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
+        size = (images.shape[1], images.shape[2])
+        if "autoaugment" in chosen:
+            policy = policies.autoaugment(options.autoaugment_policy, size)
+            images = policy(images, uniform[:, columns["autoaugment"]])
+        if "randaugment" in chosen:
+            policy = policies.randaugment(
+                options.randaugment_layers, options.randaugment_magnitude, size
+            )
+            images = policy(images, uniform[:, columns["randaugment"]])
         return images
 
     return augment

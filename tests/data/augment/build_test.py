@@ -1,5 +1,7 @@
 """The order of work, the draws, and what is refused."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -104,6 +106,26 @@ def test_everything_at_once_is_done_in_order(images):
     )
     for mine, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize("name", ["autoaugment", "randaugment"])
+def test_a_policy_may_come_before_crop_and_flip(images, name):
+    """Of the same draws, as the paper's code has it."""
+    options = dataclasses.replace(OPTIONS, policy_place="before", crop_fill="reflect")
+    built = augment.build(f"crop,flip,{name}", options)
+    uniform = draw(built.num_draws)
+    policy = {
+        "autoaugment": policies.autoaugment("cifar10", (6, 8)),
+        "randaugment": policies.randaugment(2, 9, (6, 8)),
+    }[name]
+    moved = policy(images, uniform[:, 4:])
+    expected = geometry.crop(moved, uniform[:, :2], 2, around="reflect")
+    expected = augment.to_float(geometry.flip(expected, uniform[:, 2]))
+    np.testing.assert_array_equal(built.images(images, uniform), expected)
+    after = augment.build(f"crop,flip,{name}", OPTIONS).images(images, uniform)
+    assert np.abs(after - expected).max() > 0
+    order = augment.in_step({"crop", "flip", name, "cutout"}, "before")
+    assert order == [name, "crop", "flip", "cutout"]
 
 
 def test_randaugment_has_its_layers(images):

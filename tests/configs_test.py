@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from sam_pod.config import recipes, rules
-from sam_pod.data.input import pipeline
+from sam_pod.data.input import dataset, pipeline
 from sam_pod.run import build
 from sam_pod.step import loop as loop_lib
-from sam_pod.step import metrics
+from sam_pod.step import metrics, schedules
 from sam_pod.step import state as state_lib
 from tests import fixtures
 
@@ -57,6 +57,16 @@ def test_every_variant_loads_and_validates():
         assert len(set(named)) == len(named)
 
 
+def _stand_in(config, folder):
+    """Write tiny data under the name of the recipe's, and make the recipe take them."""
+    noise = {key: config.data[key] for key in ("label_noise", "label_noise_kind")}
+    name = config.data.name
+    fixtures.write_data(folder, train=20, test=8, classes=10, name=name, **noise)
+    config.data.dir = str(folder)
+    config.data.image_size = min(config.data.image_size, 32)
+    return dataset.load(config)
+
+
 @pytest.mark.parametrize(("recipe", "dtype", "rho"), takes())
 def test_takes_a_step(recipe, dtype, rho, tmp_path):
     config = recipes.load(recipe)
@@ -65,13 +75,14 @@ def test_takes_a_step(recipe, dtype, rho, tmp_path):
     config.global_batch_size, config.dtype = 4, dtype
     if rho is not None:
         config.sam.rho = rho
-    manifest = fixtures.write_data(tmp_path / "data", train=20, test=8, classes=10)
-    built = build.build_recipe(config, manifest, epoch_steps=4)
-    assert built.rho(None, None) == config.sam.rho
+    data = _stand_in(config, tmp_path / "data")
+    built = build.build_recipe(config, data.manifest, epoch_steps=4)
+    peak = tf.constant(config.optimizer.learning_rate)
+    assert float(built.rho(None, peak)) == pytest.approx(config.sam.rho)
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     state = state_lib.create(strategy, built.network, built.optimizer)
     before = [w.numpy() for w in state.weights]
-    split = pipeline.splits(str(tmp_path / "data"), manifest, 4)["train"]
+    split = data.splits(4)["train"]
     input_fn = pipeline.training(
         split, global_batch_size=4, seed=config.seed, start_step=0
     )
@@ -148,3 +159,90 @@ def test_wide_resnets_are_those_of_table_6(variant, epochs, rate, decay, rho):
     assert optimizer.nesterov and not optimizer.rate_in_velocity
     assert (data.crop_fill, data.validation) == ("reflect", "none")
     assert config.model.name == "wrn28_10"
+
+
+@pytest.mark.parametrize(
+    ("variant", "shaken", "epochs", "rate", "rho"),
+    [
+        ("", "on", 1800, 0.02, 0.05),
+        ("cifar100-autoaugment", "on", 1800, 0.05, 0.05),
+        ("272", "off", 1800, 0.05, 0.05),
+        ("272-cifar100-cutout", "off", 1800, 0.05, 0.2),
+        ("110-cifar100-200", "off", 200, 0.05, 0.2),
+        ("cifar100-asam", "on", 1800, 0.05, 1.0),
+    ],
+)
+def test_pyramidnets_are_those_of_table_6(variant, shaken, epochs, rate, rho):
+    config = recipes.load(f"{CONFIGS}/pyramidnet.py:{variant}")
+    depth = "110" if variant.startswith("110") else "272"
+    assert (config.model.name, config.model.shake_drop) == (
+        f"pyramidnet{depth}",
+        shaken,
+    )
+    found = (config.num_epochs, config.optimizer.learning_rate, config.sam.rho)
+    assert found == (epochs, rate, rho)
+    assert config.optimizer.weight_decay == 5e-4
+
+
+@pytest.mark.parametrize(
+    ("variant", "epochs", "rate", "decay", "rho"),
+    [
+        ("", 1800, 0.02, 1e-3, 0.02),
+        ("cifar100-cutout", 1800, 0.02, 1e-3, 0.05),
+        ("svhn-autoaugment-200", 200, 0.01, 5e-4, 0.01),
+        ("fashion_mnist-cutout-200", 200, 0.1, 5e-4, 0.02),
+    ],
+)
+def test_shake_shakes_are_those_of_table_6(variant, epochs, rate, decay, rho):
+    config = recipes.load(f"{CONFIGS}/shake_shake.py:{variant}")
+    optimizer = config.optimizer
+    found = (config.num_epochs, optimizer.learning_rate, optimizer.weight_decay)
+    assert (*found, config.sam.rho) == (epochs, rate, decay, rho)
+    assert config.model.name == "shake_shake26_2x96d"
+
+
+@pytest.mark.parametrize(
+    ("variant", "network", "epochs", "rate", "rho"),
+    [
+        ("", "resnet50", 100, 1.0, 0.05),
+        ("resnet152-400", "resnet152", 400, 1.0, 0.05),
+        ("resnet101-90-gsam", "resnet101", 90, 1.6, 0.04),
+    ],
+)
+def test_resnets_are_those_of_table_2_and_of_gsams(variant, network, epochs, rate, rho):
+    config = recipes.load(f"{CONFIGS}/resnet_imagenet.py:{variant}")
+    assert (config.model.name, config.num_epochs) == (network, epochs)
+    assert (config.optimizer.learning_rate, config.sam.rho) == (rate, rho)
+    data = config.data
+    assert (data.label_smoothing, data.interpolation, data.image_size) == (
+        0.1,
+        "bicubic",
+        224,
+    )
+    assert config.global_batch_size == 32 * 128
+    if config.sam.variant == "gsam":
+        rates = schedules.build(config, steps_per_epoch=312)
+        found = [float(rates(tf.constant(s), tf.constant(1.0))) for s in (4999, 28_079)]
+        assert found == pytest.approx([1.6, 0.016], rel=1e-2)
+        assert (config.sam.rho_min, config.sam.gsam.alpha) == (0.02, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("network", "rho_min", "alpha"),
+    [
+        ("vit_s32", 0.0, 0.4),
+        ("vit_s16", 0.0, 1.0),
+        ("vit_b32", 0.1, 0.6),
+        ("vit_b16", 0.2, 0.4),
+    ],
+)
+def test_transformers_are_those_of_gsams_table_4(network, rho_min, alpha):
+    variant = "" if network == "vit_s16" else network
+    config = recipes.load(f"{CONFIGS}/vit_imagenet.py:{variant}")
+    sam = config.sam
+    assert (sam.variant, sam.rho, sam.rho_min) == ("gsam", 0.6, rho_min)
+    assert (config.model.name, sam.gsam.alpha) == (network, alpha)
+    rates = schedules.build(config, steps_per_epoch=309)
+    steps = (9_999, 300 * 309)
+    found = [float(rates(tf.constant(s), tf.constant(1.0))) for s in steps]
+    assert found == pytest.approx([3e-3, 3e-5])

@@ -23,6 +23,32 @@ MODEL = (
         "file.",
     ),
     Row(
+        "model.initial_weights",
+        "",
+        "What the first weights are taken from by name and shape: a model's file, a "
+        "run's workdir or a folder that was exported; what does not fit, such as a "
+        "head of other classes, begins new. '' for none.",
+        is_path=True,
+    ),
+    Row(
+        "model.initial_checkpoint",
+        "latest",
+        "Which checkpoint of a workdir in model.initial_weights: 'latest' or 'best'.",
+        one_of("latest", "best"),
+    ),
+    Row(
+        "model.frozen",
+        "",
+        "Layers that do not train, by comma: names, with * and ?, or 'body', all but "
+        "the last. '' for none.",
+    ),
+    Row(
+        "model.freeze_batch_norm",
+        False,
+        "Whether BatchNorm normalizes by the statistics that it begins with, and "
+        "trains neither scale nor offset.",
+    ),
+    Row(
         "model.input_range",
         "auto",
         "The range in which the model is fed its images: 'unit' [0, 1], 'symmetric' "

@@ -16,6 +16,12 @@ OPTIMIZER = (
     ),
     Row("optimizer.learning_rate", 0.1, "At the schedule's peak.", ABOVE_0),
     Row(
+        "optimizer.head_factor",
+        1.0,
+        "Of the learning rate of the last layer, which fine-tuning may begin anew.",
+        ABOVE_0,
+    ),
+    Row(
         "optimizer.weight_decay",
         0.0,
         "Of the weights that optimizer.decays_in says.",

@@ -5,16 +5,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
+from absl import logging
 
+from sam_pod import errors
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.input_range import decision, looks
 from sam_pod.machines import groups, replicas
-from sam_pod.models import ends, image_layers, table
+from sam_pod.models import ends, freezing, head, image_layers, table
 from sam_pod.models import network as network_lib
 from sam_pod.run import augmentation, family
-from sam_pod.step import averaging, optimizers, schedules
+from sam_pod.step import averaging, optimizers, rate_factors, schedules
 from sam_pod.step.recipe import Recipe
 
 
@@ -121,7 +123,7 @@ def build_recipe(
     member = family.build(config, network, epoch_steps)
     return Recipe(
         network=network,
-        optimizer=optimizers.build(config),
+        optimizer=_optimizer(config, network),
         schedule=schedules.build(config, epoch_steps),
         augmentation=augmented,
         input_range=input_range,
@@ -145,6 +147,27 @@ def _network(
     num_classes: int,
     num_replicas: int,
 ) -> network_lib.Network:
+    network = _whole_network(config, image_shape, num_classes, num_replicas)
+    patterns, norms = config.model.frozen, config.model.freeze_batch_norm
+    if not patterns and not norms:
+        return network
+    count = freezing.freeze(network.model, patterns, batch_norm=norms)
+    frozen = network_lib.Network(network.model)
+    logging.info(
+        "%d layers are frozen; %d of %d variables train.",
+        count,
+        len(frozen.initial_weights()),
+        len(network.initial_weights()),
+    )
+    return frozen
+
+
+def _whole_network(
+    config: ml_collections.ConfigDict,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    num_replicas: int,
+) -> network_lib.Network:
     group_size = groups.size(config.sam.sync, num_replicas)
     average = functools.partial(replicas.group_mean, size=group_size)
     shares = config.model.batch_norm == "global" and group_size > 1
@@ -159,6 +182,23 @@ def _network(
         trusted_modules=config.model.trusted_modules,
         settings=_of_networks(config),
     )
+
+
+def _optimizer(
+    config: ml_collections.ConfigDict, network: network_lib.Network
+) -> optimizers.Optimizer:
+    """Return the optimizer, with the last layer's own rate where there is one."""
+    optimizer, factor = optimizers.build(config), config.optimizer.head_factor
+    if factor == 1:
+        return optimizer
+    last = set(head.names(network.model))
+    mask = tuple(name in last for name in network.initial_weights())
+    if not any(mask):
+        raise errors.UserError(
+            f"`optimizer.head_factor` is {factor}, and the model has no last layer "
+            "that trains: leave it at 1."
+        )
+    return rate_factors.with_factors(optimizer, [factor if m else 1.0 for m in mask])
 
 
 def _of_networks(config: ml_collections.ConfigDict) -> dict[str, Any]:

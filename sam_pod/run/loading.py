@@ -8,7 +8,8 @@ import ml_collections
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.input_range import decision
 from sam_pod.machines.runtime import Runtime
-from sam_pod.run import build, digests
+from sam_pod.models import transfer
+from sam_pod.run import build, digests, initial_weights
 from sam_pod.step.recipe import Recipe
 
 
@@ -25,6 +26,20 @@ class Loaded:
     inputs: dict[str, str]  # Digests, by config key.
     decisions: dict[str, Any]  # By config key.
     is_new: bool  # The run, which begins here.
+
+    def taken_of(self, source: initial_weights.Source) -> transfer.Fit:
+        """Return what the run's network takes of some weights, by name.
+
+        Raises:
+            UserError: nothing fits.
+        """
+        return initial_weights.take(
+            source,
+            self.recipe.network,
+            dataset.image_shape(self.located, self.data.manifest),
+            self.recipe.input_range.name,
+            self.located.model.name,
+        )
 
 
 def load(

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
+from sam_pod.models import transfer
+from sam_pod.run import checkpoint_folder, event_files, initial_weights
 from sam_pod.run import checkpoints as checkpoints_lib
-from sam_pod.run import event_files
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
@@ -27,6 +28,9 @@ def restore(workdir: str, runtime: Runtime, recipe: Recipe) -> Restored:
         UserError: there are checkpoints and none of them can be read.
     """
     workers = runtime.workers
+    directory = os.path.join(workdir, workdir_lib.CHECKPOINTS)
+    if workers.is_chief and not checkpoint_folder.paths(directory):
+        transfer.give(recipe.network, initial_weights.kept(workdir))
     state = state_lib.create(
         runtime.strategy,
         recipe.network,
@@ -35,7 +39,7 @@ def restore(workdir: str, runtime: Runtime, recipe: Recipe) -> Restored:
         recipe.average,
     )
     checkpoints = checkpoints_lib.Checkpoints(
-        os.path.join(workdir, workdir_lib.CHECKPOINTS),
+        directory,
         state,
         host_device=runtime.host_device,
         enabled=workers.is_chief,

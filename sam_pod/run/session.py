@@ -27,6 +27,7 @@ from sam_pod.run import (
     digests,
     first_page,
     identity,
+    initial_weights,
     loading,
     longer,
     restoring,
@@ -110,12 +111,14 @@ def set_up(
         identity.check(identity.of(config, _model_digests(located)), runtime.workers)
     _check(asked, located)
     with runtime.host_scope():
+        is_chief = runtime.workers.is_chief
+        source = initial_weights.find(workdir, located) if is_chief else None
         inputs_lib.prepare_missing(config, runtime.workers, stop)
     # Even what happens on this machine may wait for one that does not answer.
     with asked.bounded("Setting up"):
         loaded = loading.load(located, _stored_decisions(asked), runtime)
         _check_loaded(asked, loaded)
-        lock, changes = _hold(asked, loaded)
+        lock, changes = _hold(asked, loaded, source)
         restored = restoring.restore(workdir, runtime, loaded.recipe)
         for line in changes:  # Now that nothing refuses them any more.
             logging.info(line)
@@ -168,7 +171,9 @@ def _check_neighbours(sync: str, runtime: Runtime) -> None:
         )
 
 
-def _hold(asked: _Asked, loaded: loading.Loaded) -> tuple[IO | None, list[str]]:
+def _hold(
+    asked: _Asked, loaded: loading.Loaded, source: initial_weights.Source | None
+) -> tuple[IO | None, list[str]]:
     """Take the workdir; return its lock, and a line for each change of the run."""
     if not asked.runtime.workers.is_chief:
         return None, []
@@ -185,8 +190,11 @@ def _hold(asked: _Asked, loaded: loading.Loaded) -> tuple[IO | None, list[str]]:
         continuing.check_spread(workdir, config, now, asked.accepted),
         longer.change(workdir, config, loaded.epoch_steps),
     ]
+    taken = source and loaded.taken_of(source)
     model = model_file.read(name) if model_file.is_path(name) else None
     lock = workdir_lib.begin(workdir, config, loaded.inputs, model, loaded.decisions)
+    if taken:
+        initial_weights.keep(workdir, source, taken)
     continuing.note_spread(workdir, now)
     surroundings.note(workdir)
     return lock, [line for line in changes if line]

@@ -76,7 +76,8 @@ def _updated(
         finished.gradient, values.slots, values.weights, values.step, learning_rate
     )
     if finished.correction:
-        pairs = zip(weights, finished.correction, strict=True)
+        correction = recipe.optimizer.scaled(finished.correction)
+        pairs = zip(weights, correction, strict=True)
         weights = [w - learning_rate * c for w, c in pairs]
     return values._replace(
         step=values.step + 1,

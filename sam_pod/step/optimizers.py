@@ -39,6 +39,16 @@ class Optimizer:
     # From the slots to the last update of each weight, but for its length; None where
     # Momentum-SAM does not say what that is.
     heading: Callable[[Slots], Tensors] | None = None
+    # Whether slots are in the units of a step, the learning rate in them.
+    has_rate_in_slots: bool = False
+    factors: tuple[float, ...] = ()  # Of each weight's learning rate; () for 1.
+
+    def scaled(self, tensors: Tensors) -> Tensors:
+        """Return tensors, one per weight, times the factors of their rates."""
+        if not self.factors:
+            return tensors
+        pairs = zip(tensors, self.factors, strict=True)
+        return [t if factor == 1 else factor * t for t, factor in pairs]
 
 
 def build(config: ml_collections.ConfigDict) -> Optimizer:
@@ -162,7 +172,12 @@ def sgd(
     if momentum == 0:
         return Optimizer((), plain)
     update = with_momentum if rate_in_velocity else outside
-    return Optimizer(("velocity",), update, heading=None if nesterov else heading)
+    return Optimizer(
+        ("velocity",),
+        update,
+        heading=None if nesterov else heading,
+        has_rate_in_slots=rate_in_velocity,
+    )
 
 
 def adam(

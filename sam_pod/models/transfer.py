@@ -1,0 +1,150 @@
+"""Weights by name: what of some given values a network takes, and what it does not."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+import keras
+import numpy as np
+
+from sam_pod.models import head, layer_names, position_grid, variable_names
+from sam_pod.models import network as network_lib
+
+_MOST = 3  # Variables of a kind that a line names.
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What a network takes of the variables that were given."""
+
+    values: dict[str, np.ndarray]  # Taken, by name, as the network has them.
+    # Positions of a transformer: by name the words on both grids.
+    resized: dict[str, str]
+    # Of the network, but not taken: by name its shape and the given one, or None.
+    new: dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]]
+    unused: dict[str, tuple[int, ...]]  # Given, but not of the network: their shapes.
+    is_head_alone: bool  # Nothing but variables of the last layer is new.
+    parameters: int  # Of the network, statistics left out.
+    taken_parameters: int
+
+    def line(self) -> str:
+        """Return in one line what was taken, and what was not."""
+        count = len(self.values) + len(self.new)
+        parts = [
+            f"{len(self.values)} of {count} variables ({self.taken_parameters:,} of "
+            f"{self.parameters:,} parameters) are taken by name"
+        ]
+        if self.resized:
+            words = ", ".join(f"{name} {how}" for name, how in self.resized.items())
+            parts.append(f"resized {words}")
+        parts.append(f"new {self._new()}" if self.new else "none is new")
+        if self.unused:
+            names = [f"{n} {_shape(s)}" for n, s in self.unused.items()]
+            parts.append(f"not used {_listed(names)}")
+        return "; ".join(parts)
+
+    def mismatches(self) -> str:
+        """Return in words what does not fit where nothing does."""
+        both = [name for name, (_, given) in self.new.items() if given is not None]
+        if both:
+            shapes = (f"{n} {_shapes(*self.new[n])}" for n in both)
+            return f"the shapes differ: {_listed(list(shapes))}"
+        wanted = [f"{n} {_shape(s)}" for n, (s, _) in self.new.items()]
+        there = [f"{n} {_shape(s)}" for n, s in self.unused.items()]
+        return (
+            f"the model has {_listed(wanted)}; there is {_listed(there) or 'nothing'}"
+        )
+
+    def _new(self) -> str:
+        return _listed([f"{n} {_shapes(*shapes)}" for n, shapes in self.new.items()])
+
+
+def fit(
+    network: network_lib.Network,
+    given: Mapping[str, np.ndarray],
+    image_shape: tuple[int, int, int],
+) -> Fit:
+    """Return what of given variables fits a network by name and shape.
+
+    Args:
+        network: The network.
+        given: Weights and statistics by name.
+        image_shape: (H, W, C) of its images, for a transformer's positions.
+    """
+    weights, own = _names(network, network.initial_weights()), variables(network.model)
+    positions = _names(network, position_grid.names(network.model))
+    values, resized, new = {}, {}, {}
+    there = {name: _there(name, given) for name in own}
+    for name, target in own.items():
+        value = given.get(there[name])
+        if value is not None and value.shape != target.shape and name in positions:
+            found = position_grid.resized(value, target.shape, image_shape)
+            if found is not None:
+                value, resized[name] = found
+        if value is None or value.shape != target.shape:
+            new[name] = target.shape, None if value is None else value.shape
+        else:
+            values[name] = np.asarray(value).astype(target.dtype)
+    return Fit(
+        values=values,
+        resized=resized,
+        new=new,
+        unused={n: np.shape(v) for n, v in given.items() if n not in there.values()},
+        is_head_alone=set(new) <= set(_names(network, head.names(network.model))),
+        parameters=sum(own[name].size for name in weights),
+        taken_parameters=sum(values[n].size for n in weights if n in values),
+    )
+
+
+def give(network: network_lib.Network, values: Mapping[str, np.ndarray]) -> None:
+    """Make values the initial ones of a network's variables of these names."""
+    if not values:
+        return
+    weights, stats = network.initial_weights(), network.initial_stats()
+    new = [
+        [values.get(name, old) for name, old in zip(names, part.values(), strict=True)]
+        for part in (weights, stats)
+        for names in (_names(network, part),)
+    ]
+    network.assign(*new)
+
+
+def _there(name: str, given: Mapping[str, np.ndarray]) -> str:
+    """Return the name that a variable has among given ones, '' for none.
+
+    Layers around it may be on one side alone, where a model was part of another.
+    """
+    if name in given:
+        return name
+    ends = [g for g in given if g.endswith(f"/{name}") or name.endswith(f"/{g}")]
+    return ends[0] if len(ends) == 1 else ""
+
+
+def _names(network: network_lib.Network, variables: Iterable[str]) -> list[str]:
+    """Return names of its variables as other processes have them."""
+    return layer_names.of_variables(network.model, list(variables))
+
+
+def variables(model: keras.Model) -> dict[str, np.ndarray]:
+    """Return weights and statistics of a model, by the names that `fit` takes."""
+    own = [
+        variable
+        for variable in (*model.trainable_variables, *model.non_trainable_variables)
+        if not network_lib.is_seed(variable)
+    ]
+    names = layer_names.of_variables(model, variable_names.of(model, own))
+    return {n: v.numpy() for n, v in zip(names, own, strict=True)}
+
+
+def _listed(words: Sequence[str]) -> str:
+    more = len(words) - _MOST
+    shown = ", ".join(words[:_MOST])
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def _shapes(own: tuple[int, ...], given: tuple[int, ...] | None) -> str:
+    there = "not there" if given is None else f"there {_shape(given)}"
+    return f"{_shape(own)} ({there})"

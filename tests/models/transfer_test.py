@@ -1,0 +1,129 @@
+"""Weights by name: what fits is taken, and positions on another grid."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sam_pod.models import head, network, position_grid, table, transfer, vit
+from tests import fixtures
+
+
+def values_of(net):
+    return transfer.variables(net.model)
+
+
+@functools.cache
+def residual(classes, seed=0):
+    return table.build("resnet20_he", (8, 8, 3), classes, seed=seed)
+
+
+def small_vit(side, classes=5, patch=4):
+    return network.Network(
+        vit.build(
+            (*side, 3), classes, "float32", width=8, heads=2, patch=patch, depth=1
+        )
+    )
+
+
+def test_all_but_the_head_of_other_classes_is_taken():
+    old, new = residual(10, 1), table.build("resnet20_he", (8, 8, 3), 4)
+    given, before = values_of(old), values_of(new)
+    found = transfer.fit(new, given, (8, 8, 3))
+    transfer.give(new, found.values)
+    for name, value in values_of(new).items():
+        expected = before if name.startswith("dense/") else given
+        np.testing.assert_array_equal(value, expected[name])
+    assert found.is_head_alone and not found.unused
+    assert found.new == {
+        "dense/kernel": ((64, 4), (64, 10)),
+        "dense/bias": ((4,), (10,)),
+    }
+    assert found.taken_parameters == found.parameters - 64 * 4 - 4
+    assert "new dense/kernel [64, 4] (there [64, 10]), dense/bias [4]" in found.line()
+
+
+def test_a_head_that_fits_is_taken():
+    found = transfer.fit(residual(10), values_of(residual(10, 1)), (8, 8, 3))
+    assert not found.new and found.taken_parameters == found.parameters
+    assert "none is new" in found.line()
+
+
+def test_a_layer_below_the_head_that_is_new_is_known_as_one():
+    given = values_of(residual(10, 1))
+    del given["conv2d_3/kernel"]
+    found = transfer.fit(residual(10), given, (8, 8, 3))
+    assert not found.is_head_alone
+    assert "conv2d_3/kernel [3, 3, 16, 16] (not there)" in found.line()
+
+
+def test_what_fits_nothing_is_told_by_names_and_shapes():
+    given = {"conv2d/kernel": np.zeros((7, 7, 3, 64)), "other/kernel": np.zeros((2,))}
+    found = transfer.fit(residual(10), given, (8, 8, 3))
+    assert found.taken_parameters == 0
+    words = found.mismatches()
+    assert words.endswith("conv2d/kernel [3, 3, 3, 16] (there [7, 7, 3, 64])")
+    found = transfer.fit(residual(10), {"other/kernel": np.zeros((2,))}, (8, 8, 3))
+    assert "there is other/kernel [2]" in found.mismatches()
+
+
+def test_layers_that_keras_counted_on_are_counted_from_the_first():
+    first, later = (fixtures.small_model().model for _ in range(2))
+    assert first.layers[1].name != later.layers[1].name
+    names = list(transfer.variables(later))
+    assert names == list(transfer.variables(first))
+    assert names[0] == "conv2d/kernel" and names[-1].startswith("fused_batch_")
+
+
+def test_a_name_of_ones_own_is_not_counted():
+    images = keras.Input((4,))
+    x = keras.layers.Dense(3, name="dense_7")(images)
+    x = keras.layers.Dense(3, name="block_2")(x)
+    model = keras.Model(images, keras.layers.Dense(2, name="dense_9")(x))
+    names = {name.partition("/")[0] for name in transfer.variables(model)}
+    assert names == {"dense", "block_2", "dense_2"}
+
+
+def test_layers_around_a_variable_may_be_on_one_side_alone():
+    given = {f"base/{n}": v for n, v in values_of(residual(10, 1)).items()}
+    found = transfer.fit(residual(10), given, (8, 8, 3))
+    assert not found.new and not found.unused
+    given["more/dense/bias"] = given["base/dense/bias"]
+    found = transfer.fit(residual(10), given, (8, 8, 3))
+    assert list(found.new) == ["dense/bias"]
+
+
+@pytest.mark.parametrize("side", [(24, 24), (16, 32), (8, 8)])
+def test_positions_are_resized_as_tensorflow_does_with_corners_on_corners(side):
+    """The first code of arXiv 2010.11929 calls SciPy; this is another's."""
+    old, new = small_vit((16, 16)), small_vit(side)
+    given = values_of(old)
+    found = transfer.fit(new, given, (*side, 3))
+    assert not found.new
+    rows, columns = side[0] // 4, side[1] // 4
+    grid = given["positions/alpha"].reshape(1, 4, 4, 8)
+    expected = tf.compat.v1.image.resize_bilinear(
+        grid, (rows, columns), align_corners=True
+    )
+    np.testing.assert_allclose(
+        found.values["positions/alpha"],
+        expected.numpy().reshape(rows * columns, 8),
+        atol=1e-6,
+    )
+    assert f"positions/alpha from 4 x 4 to {rows} x {columns}" in found.line()
+
+
+def test_positions_that_are_no_square_are_not_taken():
+    assert position_grid.resized(np.zeros((12, 8)), (16, 8), (16, 16, 3)) is None
+    assert position_grid.resized(np.zeros((9, 4)), (16, 8), (16, 16, 3)) is None
+
+
+def test_the_head_is_the_last_layer_with_weights_wherever_it_stands():
+    images = keras.Input((6, 6, 3))
+    inner = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4, name="a")])
+    outer = keras.Model(images, keras.layers.Activation("linear")(inner(images)))
+    assert [name[-8:] for name in head.names(outer)] == ["a/kernel", "l/a/bias"]
+    both = keras.layers.Add()([keras.layers.Dense(2)(outer.output) for _ in range(2)])
+    assert head.of(keras.Model(images, both)) is None

@@ -16,7 +16,12 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 
 import pytest
-import tensorflow as tf
+
+from sam_pod.process import heavy_imports
+
+heavy_imports.tensorflow()  # With the kernels that the commands have.
+
+import tensorflow as tf  # noqa: E402
 
 
 def pytest_addoption(parser):

@@ -17,6 +17,9 @@ class Architecture:
     least: int  # Least height and width of an image.
     patch: int = 1  # What divides both.
     reads: tuple[str, ...] = ()  # The keys of section `model` that are its own.
+    of: str = ""  # Where it is from; 'likewise' for what the row above is of.
+    image_shape: tuple[int, int, int] = (32, 32, 3)  # That its paper has it for.
+    num_classes: int = 10
 
     def check(self, name: str, image_shape: tuple[int, int, int]) -> None:
         """Refuse images that the network does not take.

@@ -25,52 +25,91 @@ from sam_pod.models.architecture import Architecture
 from sam_pod.models.network import Network
 from sam_pod.process import keras_settings
 
+_AS_ABOVE = "likewise"
 
-def _he(depth: int) -> Architecture:
+
+def _he(depth: int, of: str = _AS_ABOVE) -> Architecture:
     build = functools.partial(resnet_cifar.build_he, depth=depth)
-    return Architecture(build, least=4, reads=("shortcut",))
+    return Architecture(build, least=4, reads=("shortcut",), of=of)
 
 
-def _wide(depth: int, width: int) -> Architecture:
+def _wide(depth: int, width: int, of: str = _AS_ABOVE) -> Architecture:
     build = functools.partial(wide_resnet.build, depth=depth, width=width)
-    return Architecture(build, least=4, reads=("shortcut", "normalization"))
+    return Architecture(build, least=4, reads=("shortcut", "normalization"), of=of)
 
 
-def _pyramid(depth: int, alpha: int, has_bottlenecks: bool) -> Architecture:
+def _pyramid(depth: int, alpha: int, has_bottlenecks: bool, of: str) -> Architecture:
     build = functools.partial(
         pyramidnet.build, depth=depth, alpha=alpha, has_bottlenecks=has_bottlenecks
     )
-    return Architecture(build, least=4, reads=("widths", "shake_drop"))
+    return Architecture(build, least=4, reads=("widths", "shake_drop"), of=of)
 
 
-def _imagenet(depth: int) -> Architecture:
+def _imagenet(depth: int, of: str = _AS_ABOVE) -> Architecture:
     build = functools.partial(resnet_imagenet.build, depth=depth)
-    return Architecture(build, least=32)
+    return Architecture(
+        build, least=32, of=of, image_shape=(224, 224, 3), num_classes=1000
+    )
 
 
-def _vit(size: str, patch: int) -> Architecture:
+def _vit(size: str, patch: int, of: str = _AS_ABOVE) -> Architecture:
     width, heads = vit.SIZES[size]
     build = functools.partial(vit.build, width=width, heads=heads, patch=patch)
-    return Architecture(build, least=patch, patch=patch)
+    return Architecture(
+        build,
+        least=patch,
+        patch=patch,
+        of=of,
+        image_shape=(224, 224, 3),
+        num_classes=1000,
+    )
 
 
 MODELS = {
-    "resnet20": Architecture(resnet20.build, least=4),
-    "resnet20_he": _he(20),
+    "resnet20": Architecture(
+        resnet20.build,
+        least=4,
+        of="the notebook that this project started from: bottlenecks",
+    ),
+    "resnet20_he": _he(20, "arXiv 1512.03385, section 4.2, option A"),
     "resnet32": _he(32),
     "resnet56": _he(56),
-    "resnet18": Architecture(resnet_cifar.build_18, least=8),
-    "wrn16_4": _wide(16, 4),
+    "resnet18": Architecture(
+        resnet_cifar.build_18,
+        least=8,
+        of="arXiv 1512.03385, table 1, with a stem of 3 x 3 and no pooling",
+    ),
+    "wrn16_4": _wide(
+        16, 4, "arXiv 1605.07146, with the shortcuts of the SAM paper's code"
+    ),
     "wrn16_8": _wide(16, 8),
-    "wrn28_10": _wide(28, 10),
-    "wrn40_10": _wide(40, 10),
-    "shake_shake26_2x96d": Architecture(shake_shake.build, least=4),
-    "pyramidnet110": _pyramid(110, 270, has_bottlenecks=False),
-    "pyramidnet272": _pyramid(272, 200, has_bottlenecks=True),
-    "resnet50": _imagenet(50),
+    "wrn28_10": _wide(28, 10, "likewise; the SAM paper's table 1"),
+    "wrn40_10": _wide(
+        40,
+        10,
+        "likewise; the SAM paper's figure 3, with `model.normalization=none`",
+    ),
+    "shake_shake26_2x96d": Architecture(
+        shake_shake.build, least=4, of="arXiv 1705.07485; the SAM paper's table 1"
+    ),
+    "pyramidnet110": _pyramid(
+        110,
+        270,
+        has_bottlenecks=False,
+        of="arXiv 1610.02915, basic blocks, alpha 270; not the SAM paper's",
+    ),
+    "pyramidnet272": _pyramid(
+        272,
+        200,
+        has_bottlenecks=True,
+        of="likewise, bottlenecks, alpha 200, with ShakeDrop; the SAM paper's table 1",
+    ),
+    "resnet50": _imagenet(
+        50, "arXiv 1512.03385, table 1, version 1.5; the SAM paper's table 2"
+    ),
     "resnet101": _imagenet(101),
     "resnet152": _imagenet(152),
-    "vit_ti16": _vit("ti", 16),
+    "vit_ti16": _vit("ti", 16, "arXiv 2010.11929 as big_vision has it; no class token"),
     "vit_s32": _vit("s", 32),
     "vit_s16": _vit("s", 16),
     "vit_b32": _vit("b", 32),

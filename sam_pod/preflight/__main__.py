@@ -10,9 +10,11 @@ without SAM, and the evaluation. Prints for each slice what they compute, touch,
 memory and exchange, an estimate of their time, and whether all checks pass. Nothing is
 contacted and no TPU is needed. It takes minutes a slice, once: compiles are cached.
 
---members prints what each member of the family costs, exchanges and remembers. All of
-main's --config.key=value are taken. --execute runs the lowered step on virtual
-devices of this machine's CPU, and compares it with the whole batch on one.
+--members prints what each member of the family costs, exchanges and remembers;
+--models=all, or names of networks with commas, what each network takes, and with slices
+what memory a step of it needs there. All of main's --config.key=value are taken.
+--execute runs the lowered step on virtual devices of this machine's CPU, and compares
+it with the whole batch on one.
 
 Exit codes: 0 all checks pass; 1 one fails, or the user's error, one line on stderr; 42
 interrupted; 70 a bug, with its traceback.
@@ -20,8 +22,9 @@ interrupted; 70 a bug, with its traceback.
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import ml_collections
 from absl import flags
 
 from sam_pod import errors
@@ -73,6 +76,13 @@ def _define() -> flags.FlagValues:
         "Print what each `sam.variant` costs, exchanges and remembers, and end.",
         flag_values=values,
     )
+    flags.DEFINE_list(
+        "models",
+        [],
+        "Print what these networks take ('all': each), and end. With slices, what the "
+        "config's step needs with each of them.",
+        flag_values=values,
+    )
     path_flags.define("output", "", "JSON to write.", flag_values=values)
     path_flags.define("html", "", "Page to write.", flag_values=values)
     path_flags.define("hlo", "", "Folder for the programs.", flag_values=values)
@@ -107,6 +117,9 @@ def _run(argv: list[str], check: Callable[[], None]) -> None:
         return
     slices = [*values.topology, *values.accelerator_type]
     targets = list(dict.fromkeys(topologies.parse(text) for text in slices))
+    if values.models and not targets:
+        _print_models(values.models, check)
+        return
     config = command_line.parse([argv[0], *rest])[0].config
     if not targets and not values.execute:
         raise errors.UserError(
@@ -117,6 +130,9 @@ def _run(argv: list[str], check: Callable[[], None]) -> None:
     if values.execute:
         count = f"--xla_force_host_platform_device_count={values.execute_replicas}"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {count}".strip()
+    if values.models:
+        _print_models(values.models, check, config, targets)
+        return
     # TensorFlow is imported from here on: a bad flag is refused in a moment.
     from sam_pod.preflight import job
 
@@ -137,6 +153,20 @@ def _run(argv: list[str], check: Callable[[], None]) -> None:
         ),
         check,
     )
+
+
+def _print_models(
+    names: Sequence[str],
+    check: Callable[[], None],
+    config: ml_collections.ConfigDict | None = None,
+    targets: Sequence[topologies.Topology] = (),
+) -> None:
+    command.set_environment()
+    from sam_pod.preflight import models  # Imports TensorFlow.
+
+    names = models.check_names(names)
+    for line in models.lines(names, check, config, targets):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

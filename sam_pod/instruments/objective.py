@@ -57,5 +57,8 @@ class Objective:
         if not (recipe.weight_decay and recipe.optimizer.decays_in_loss):
             return tf.zeros([])
         return optimizers.l2_penalty(
-            weights, recipe.weight_decay, over_all=recipe.decays_all
+            weights,
+            recipe.weight_decay,
+            over_all=recipe.decays_all,
+            kernels=recipe.kernels,
         )

@@ -13,9 +13,8 @@ uniform, the last layer begins with zeros. There is no dropout.
 What differs elsewhere: the paper's own networks take a class token in place of the mean
 (two widths more of parameters: 22,050,664 for S/16), and so does timm, with the exact
 GELU for the tanh of this one. big_vision begins the last biases at -10 for its sigmoid
-loss; here they are 0, since a softmax is the same for both. It decays kernels alone;
-here weight decay takes all that has two axes, so the positions and the biases of heads,
-too.
+loss; here they are 0, since a softmax is the same for both. Kernels alone decay, there
+as here: no positions, and no biases of heads, though they have two axes.
 """
 
 import keras

@@ -15,7 +15,7 @@ from sam_pod.input_range import decision, looks
 from sam_pod.machines import groups, replicas
 from sam_pod.models import ends, freezing, head, image_layers, table
 from sam_pod.models import network as network_lib
-from sam_pod.run import augmentation, family
+from sam_pod.run import augmentation, decayed, family
 from sam_pod.step import averaging, optimizers, rate_factors, schedules
 from sam_pod.step.recipe import Recipe
 
@@ -121,9 +121,10 @@ def build_recipe(
     )
 
     member = family.build(config, network, epoch_steps)
+    kernels = decayed.choose(network, decisions)
     return Recipe(
         network=network,
-        optimizer=_optimizer(config, network),
+        optimizer=_optimizer(config, network, kernels),
         schedule=schedules.build(config, epoch_steps),
         augmentation=augmented,
         input_range=input_range,
@@ -135,6 +136,7 @@ def build_recipe(
         accumulate_steps=config.accumulate_steps,
         weight_decay=config.optimizer.weight_decay,
         decays_all=config.optimizer.decays_in == "loss_all",
+        kernels=kernels,
         average=averaging.Average(config.ema.decay, config.ema.warmup),
         clip_norm=config.optimizer.clip_norm,
         seed=config.seed,
@@ -185,10 +187,13 @@ def _whole_network(
 
 
 def _optimizer(
-    config: ml_collections.ConfigDict, network: network_lib.Network
+    config: ml_collections.ConfigDict,
+    network: network_lib.Network,
+    kernels: optimizers.Kernels,
 ) -> optimizers.Optimizer:
     """Return the optimizer, with the last layer's own rate where there is one."""
-    optimizer, factor = optimizers.build(config), config.optimizer.head_factor
+    optimizer = optimizers.build(config, kernels)
+    factor = config.optimizer.head_factor
     if factor == 1:
         return optimizer
     last = set(head.names(network.model))

@@ -9,7 +9,7 @@ from sam_pod.data.input import dataset, pipeline
 from sam_pod.input_range import decision
 from sam_pod.machines.runtime import Runtime
 from sam_pod.models import transfer
-from sam_pod.run import build, digests, initial_weights
+from sam_pod.run import build, decayed, digests, initial_weights
 from sam_pod.step.recipe import Recipe
 
 
@@ -68,6 +68,7 @@ def load(
     decided = {
         decision.KEY: recipe.input_range.name,
         dataset.CHANNELS: dataset.channels(located, data.manifest),
+        **decayed.decision(recipe.network, recipe.kernels),
     }
     return Loaded(
         located=located,

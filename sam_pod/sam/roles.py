@@ -34,6 +34,9 @@ _OF_NORMALIZATIONS = {
 _OF_OTHERS = {"bias": Role.BIAS}
 _OF_SCALINGS = {"alpha": Role.KERNEL, "gamma": Role.KERNEL}
 _SCALINGS = ("PReLU", "LayerScale")
+# Added to tokens, or looked up by their places: no kernel of any product.
+_OF_POSITIONS = {"alpha": Role.BIAS, "position_embeddings": Role.BIAS}
+_POSITIONS = ("Positions", "PositionEmbedding")
 
 
 def of(model: Any) -> tuple[Role, ...]:
@@ -58,4 +61,6 @@ def _attributes(layer: Any) -> dict[str, Role]:
     classes = {base.__name__ for base in type(layer).__mro__}
     if classes.intersection(_NORMALIZATIONS):
         return _OF_NORMALIZATIONS
+    if classes.intersection(_POSITIONS):
+        return _OF_POSITIONS
     return {**_OF_OTHERS, **(_OF_SCALINGS if classes.intersection(_SCALINGS) else {})}

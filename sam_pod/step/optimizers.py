@@ -15,6 +15,7 @@ from sam_pod import errors
 from sam_pod.step import update_rules
 
 Tensors = list[tf.Tensor]
+Kernels = tuple[bool, ...]  # Which weights are kernels; () for those of two axes.
 Slots = dict[str, Tensors]  # Slot name -> one tensor per weight.
 # (gradient, slots, weights, step, learning_rate) -> (weights, slots); step counts
 # from 0 and is the number of updates made before this one.
@@ -51,14 +52,18 @@ class Optimizer:
         return [t if factor == 1 else factor * t for t, factor in pairs]
 
 
-def build(config: ml_collections.ConfigDict) -> Optimizer:
+def build(config: ml_collections.ConfigDict, kernels: Kernels = ()) -> Optimizer:
     """Return the optimizer that `config.optimizer` describes.
+
+    Args:
+        config: A validated config.
+        kernels: Which weights decay, and are scaled by 'lars' and 'lamb'.
 
     Raises:
         UserError: there is no optimizer of that name.
     """
     name, place = config.optimizer.name, config.optimizer.decays_in
-    optimizer = errors.lookup(_builders(config), name, "optimizer.name")()
+    optimizer = errors.lookup(_builders(config, kernels), name, "optimizer.name")()
     errors.lookup(dict.fromkeys(PLACES), place, "optimizer.decays_in")
     if name == "adamw":
         if place not in ("auto", "decoupled"):
@@ -73,12 +78,12 @@ def build(config: ml_collections.ConfigDict) -> Optimizer:
             "decay is part of the step of each kernel: take 'auto'."
         )
     if place in ("gradient", "decoupled") and config.optimizer.weight_decay:
-        return with_decay(optimizer, config.optimizer.weight_decay, place)
+        return with_decay(optimizer, config.optimizer.weight_decay, place, kernels)
     return optimizer
 
 
 def _builders(
-    config: ml_collections.ConfigDict,
+    config: ml_collections.ConfigDict, kernels: Kernels
 ) -> dict[str, Callable[[], Optimizer]]:
     """Return what makes each optimizer, by its name."""
     return {
@@ -95,6 +100,7 @@ def _builders(
             config.optimizer.beta_2,
             config.optimizer.epsilon,
             decoupled_weight_decay=config.optimizer.weight_decay,
+            kernels=kernels,
         ),
         "rmsprop": lambda: Optimizer(
             ("square", "momentum"),
@@ -111,6 +117,7 @@ def _builders(
                 config.optimizer.momentum,
                 config.optimizer.weight_decay,
                 config.optimizer.trust,
+                kernels,
             ),
             decays_in_loss=False,
         ),
@@ -121,6 +128,7 @@ def _builders(
                 config.optimizer.beta_2,
                 config.optimizer.epsilon,
                 config.optimizer.weight_decay,
+                kernels,
             ),
             decays_in_loss=False,
         ),
@@ -185,23 +193,28 @@ def adam(
     beta_2: float = 0.999,
     epsilon: float = 1e-7,
     decoupled_weight_decay: float | None = None,
+    kernels: Kernels = (),
 ) -> Optimizer:
     """Return Adam (arXiv 1412.6980), or AdamW (arXiv 1711.05101) when given a decay.
 
-    The decay shrinks weights of two or more dimensions; biases and the scales of
-    normalizations keep theirs.
+    The decay shrinks `kernels`; biases and the scales of normalizations keep theirs.
     """
 
     def update(gradient, slots, weights, step, learning_rate):  # noqa: ANN001
         time = tf.cast(step + 1, learning_rate.dtype)
         correction = tf.sqrt(1 - beta_2**time) / (1 - beta_1**time)
         new_weights, firsts, seconds = [], [], []
-        for w, g, m, v in zip(
-            weights, gradient, slots["first"], slots["second"], strict=True
+        for w, g, m, v, is_kernel in zip(
+            weights,
+            gradient,
+            slots["first"],
+            slots["second"],
+            update_rules.which(weights, kernels),
+            strict=True,
         ):
             m = m + (g - m) * (1 - beta_1)
             v = v + (tf.square(g) - v) * (1 - beta_2)
-            if decoupled_weight_decay and decays(w):
+            if decoupled_weight_decay and is_kernel:
                 w = w - w * (decoupled_weight_decay * learning_rate)
             new_weights.append(
                 w - m * (learning_rate * correction) / (v**0.5 + epsilon)
@@ -222,22 +235,24 @@ def adam(
     )
 
 
-def decays(weight: tf.Tensor) -> bool:
-    """Return whether weight decay applies: to kernels, not to biases or scales."""
-    return weight.shape.rank > 1
-
-
 def l2_penalty(
-    weights: Sequence[tf.Tensor], weight_decay: float, *, over_all: bool = False
+    weights: Sequence[tf.Tensor],
+    weight_decay: float,
+    *,
+    over_all: bool = False,
+    kernels: Kernels = (),
 ) -> tf.Tensor:
     """Return weight_decay / 2 * ||w||_2^2 over kernels, or over all, a scalar."""
-    decayed = [w for w in weights if over_all or decays(w)]
+    pairs = zip(weights, update_rules.which(weights, kernels), strict=True)
+    decayed = [w for w, is_kernel in pairs if over_all or is_kernel]
     if not decayed:
         return tf.zeros([])
     return 0.5 * weight_decay * tf.add_n([tf.reduce_sum(w * w) for w in decayed])
 
 
-def with_decay(optimizer: Optimizer, weight_decay: float, place: str) -> Optimizer:
+def with_decay(
+    optimizer: Optimizer, weight_decay: float, place: str, kernels: Kernels = ()
+) -> Optimizer:
     """Return the optimizer with weight decay beside its gradient.
 
     Args:
@@ -246,6 +261,7 @@ def with_decay(optimizer: Optimizer, weight_decay: float, place: str) -> Optimiz
         place: 'gradient', which adds weight_decay * w of all weights to what the
             optimizer takes, as PyTorch's optimizers do, or 'decoupled', which shrinks
             kernels by the learning rate times it before the step (arXiv 1711.05101).
+        kernels: Which weights these are.
     """
 
     def update(gradient, slots, weights, step, learning_rate):  # noqa: ANN001
@@ -254,7 +270,8 @@ def with_decay(optimizer: Optimizer, weight_decay: float, place: str) -> Optimiz
             gradient = [g + weight_decay * w for w, g in pairs]
         else:
             shrink = weight_decay * learning_rate
-            weights = [w - w * shrink if decays(w) else w for w in weights]
+            pairs = zip(weights, update_rules.which(weights, kernels), strict=True)
+            weights = [w - w * shrink if is_kernel else w for w, is_kernel in pairs]
         return optimizer.update(gradient, slots, weights, step, learning_rate)
 
     return dataclasses.replace(optimizer, update=update, decays_in_loss=False)

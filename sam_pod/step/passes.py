@@ -220,7 +220,10 @@ def _run_at_once(
         objective = loss + outputs.penalty
         if recipe.weight_decay and recipe.optimizer.decays_in_loss:
             objective += optimizers.l2_penalty(
-                weights, recipe.weight_decay, over_all=recipe.decays_all
+                weights,
+                recipe.weight_decay,
+                over_all=recipe.decays_all,
+                kernels=recipe.kernels,
             )
         return objective, (loss, each, outputs)
 

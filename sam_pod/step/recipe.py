@@ -28,6 +28,7 @@ class Recipe:
     weight_decay: float
     seed: int
     decays_all: bool = False  # In the loss, over biases and scales as well.
+    kernels: optimizers.Kernels = ()  # Which weights decay where not all do.
     average: averaging.Average = averaging.NONE  # Of the weights, for evaluation.
     clip_norm: float = 0.0  # Largest norm of what the optimizer takes; 0 for any.
     cadence: Cadence = ALWAYS  # When the member acts.

@@ -4,6 +4,7 @@ LARS and LAMB move each kernel by a share of its own norm. Biases and the parame
 normalizations have no such share and no weight decay, as in both authors' code.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
@@ -43,21 +44,26 @@ def rmsprop(decay: float, momentum: float, epsilon: float, start: float) -> "Upd
     return update
 
 
-def lars(momentum: float, weight_decay: float, trust: float) -> "Update":
+def lars(
+    momentum: float, weight_decay: float, trust: float, kernels: tuple[bool, ...] = ()
+) -> "Update":
     """Return LARS, Algorithm 1 of arXiv 1708.03888, slot 'velocity'.
 
     Args:
         momentum: In [0, 1).
         weight_decay: Added to the gradient, times the weight; and in the local rate.
         trust: The share of a kernel's norm that is its step, at a rate of 1.
+        kernels: Which weights are; () for those of two axes.
     """
 
     def update(gradient, slots, weights, step, learning_rate):  # noqa: ANN001
         del step
         new_weights, velocities = [], []
-        for w, g, v in zip(weights, gradient, slots["velocity"], strict=True):
+        for w, g, v, is_kernel in zip(
+            weights, gradient, slots["velocity"], which(weights, kernels), strict=True
+        ):
             taken = g
-            if _is_kernel(w):
+            if is_kernel:
                 size, slope = tf.norm(w), tf.norm(g)
                 below = slope + weight_decay * size
                 local = _ratio(trust * size, below)
@@ -70,7 +76,13 @@ def lars(momentum: float, weight_decay: float, trust: float) -> "Update":
     return update
 
 
-def lamb(beta_1: float, beta_2: float, epsilon: float, weight_decay: float) -> "Update":
+def lamb(
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float,
+    kernels: tuple[bool, ...] = (),
+) -> "Update":
     """Return LAMB, Algorithm 2 of arXiv 1904.00962, slots 'first' and 'second'.
 
     The decay is part of the step whose norm is taken, which Keras' is not.
@@ -80,13 +92,18 @@ def lamb(beta_1: float, beta_2: float, epsilon: float, weight_decay: float) -> "
         time = tf.cast(step + 1, learning_rate.dtype)
         first, second = 1 - beta_1**time, 1 - beta_2**time
         new_weights, firsts, seconds = [], [], []
-        for w, g, m, v in zip(
-            weights, gradient, slots["first"], slots["second"], strict=True
+        for w, g, m, v, is_kernel in zip(
+            weights,
+            gradient,
+            slots["first"],
+            slots["second"],
+            which(weights, kernels),
+            strict=True,
         ):
             m = m + (g - m) * (1 - beta_1)
             v = v + (tf.square(g) - v) * (1 - beta_2)
             taken = (m / first) / (tf.sqrt(v / second) + epsilon)
-            if _is_kernel(w):
+            if is_kernel:
                 taken = taken + weight_decay * w
                 taken = _ratio(tf.norm(w), tf.norm(taken)) * taken
             new_weights.append(w - learning_rate * taken)
@@ -97,8 +114,11 @@ def lamb(beta_1: float, beta_2: float, epsilon: float, weight_decay: float) -> "
     return update
 
 
-def _is_kernel(weight: tf.Tensor) -> bool:
-    return weight.shape.rank > 1
+def which(
+    weights: Sequence[tf.Tensor], kernels: tuple[bool, ...] = ()
+) -> tuple[bool, ...]:
+    """Return which weights are kernels: as said, or all of two axes or more."""
+    return kernels or tuple(w.shape.rank > 1 for w in weights)
 
 
 def _ratio(above: tf.Tensor, below: tf.Tensor) -> tf.Tensor:

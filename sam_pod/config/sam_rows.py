@@ -30,8 +30,8 @@ _RADIUS = (
         "auto",
         "How rho changes: 'constant'; 'linear', from sam.rho_min to sam.rho over the "
         "window; 'cosine', from sam.rho to sam.rho_min over it; 'learning_rate', from "
-        "sam.rho_min at 0 to sam.rho at the rate's peak. 'auto' is 'learning_rate' for "
-        "'gsam', else 'constant'.",
+        "sam.rho_min at 0, or at the end of 'polynomial', to sam.rho at the rate's "
+        "peak. 'auto' is 'learning_rate' for 'gsam', else 'constant'.",
         one_of("auto", "constant", "linear", "cosine", "learning_rate"),
     ),
     Row("sam.rho_min", 0.0, "The other end of a schedule of rho.", AT_LEAST_0),

@@ -67,11 +67,13 @@ def _check_acts(config: ml_collections.ConfigDict, start: int, end: int) -> None
 def _rho(config: ml_collections.ConfigDict, steps: rho_lib.Window) -> rho_lib.Rho:
     rho, rho_min = config.sam.rho, config.sam.rho_min
     highest = config.optimizer.learning_rate
+    falls = config.schedule.name == "polynomial"
+    lowest = config.schedule.end * highest if falls else 0.0
     return {
         "constant": lambda: rho_lib.constant(rho),
         "linear": lambda: rho_lib.linear(rho_min, rho, steps),
         "cosine": lambda: rho_lib.cosine(rho, rho_min, steps),
-        "learning_rate": lambda: rho_lib.learning_rate(rho, rho_min, highest),
+        "learning_rate": lambda: rho_lib.learning_rate(rho, rho_min, highest, lowest),
     }[family_rules.schedule(config)]()
 
 

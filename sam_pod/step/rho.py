@@ -48,20 +48,27 @@ def cosine(rho: float, rho_min: float, window: Window) -> Rho:
     return at
 
 
-def learning_rate(rho: float, rho_min: float, highest: float) -> Rho:
+def learning_rate(
+    rho: float, rho_min: float, highest: float, lowest: float = 0.0
+) -> Rho:
     """Return a radius that follows the learning rate: GSAM's, arXiv 2203.08065.
 
-    rho_min where the rate is 0, rho at its peak, and never outside of the two.
+    rho_min where the rate is lowest, rho at its peak, and never outside of the two.
 
     Args:
         rho: The largest.
         rho_min: The smallest.
         highest: Learning rate at the peak of its schedule.
+        lowest: Learning rate at its end; where that is the peak, rho stays.
     """
+    span = highest - lowest
+    if span <= 0:
+        return constant(rho)
 
     def at(step: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
         del step
-        share = tf.clip_by_value(rate / highest, 0.0, 1.0)
+        over = (rate - lowest) / span if lowest else rate / highest
+        share = tf.clip_by_value(over, 0.0, 1.0)
         return rho_min + (rho - rho_min) * share
 
     return at

@@ -104,6 +104,25 @@ def test_gsams_radius_follows_the_learning_rate_by_itself(net):
     assert float(rho(step, tf.constant(0.05))) == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [(0.01, [0.1, 0.1, 0.1 + 0.3 * 0.49 / 0.99, 0.4]), (1.0, [0.4] * 4)],
+)
+def test_gsams_radius_is_least_where_the_learning_rate_ends(net, end, expected):
+    """As in its paper, by (rate - lowest) / (highest - lowest); never below."""
+    values = {
+        "sam.variant": "gsam",
+        "sam.rho": 0.4,
+        "sam.rho_min": 0.1,
+        "schedule.name": "polynomial",
+        "schedule.end": end,
+    }
+    rho = build(net, values).rho
+    step = tf.constant(0, tf.int64)
+    found = [float(rho(step, tf.constant(r))) for r in (1e-6, 1e-3, 0.05, 0.1)]
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
 def test_sam_on_says_how_many_variables_it_perturbs(net, caplog):
     caplog.set_level("INFO", logger="absl")
     build(net, {"sam.variant": "sam_on"})

@@ -13,7 +13,7 @@ from sam_pod.run import build
 from sam_pod.step import loop as loop_lib
 from sam_pod.step import metrics, schedules
 from sam_pod.step import state as state_lib
-from tests import fixtures
+from tests import fixtures, runs
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 
@@ -64,6 +64,9 @@ def _stand_in(config, folder):
     fixtures.write_data(folder, train=20, test=8, classes=10, name=name, **noise)
     config.data.dir = str(folder)
     config.data.image_size = min(config.data.image_size, 32)
+    if config.model.name.endswith(".keras"):
+        config.model.name = str(folder / "model.keras")
+        runs.save_model(config.model.name, (32, 32, 3), 10)
     return dataset.load(config)
 
 
@@ -247,3 +250,23 @@ def test_transformers_are_those_of_gsams_table_4(network, rho_min, alpha):
     steps = (9_999, 300 * 309)
     found = [float(rates(tf.constant(s), tf.constant(1.0))) for s in steps]
     assert found == pytest.approx([3e-3, 3e-5])
+
+
+@pytest.mark.parametrize(
+    ("variant", "epochs", "rate", "rho", "augment"),
+    [
+        ("", 104, 0.016, 0.05, "autoaugment"),
+        ("cars", 714, 0.016, 0.05, ""),
+        ("food101-code", 68, 0.016, 0.1, ""),
+        ("imagenet", 10, 0.1, 0.05, ""),
+        ("flowers-resnet50", 5000, 0.016, 0.05, ""),
+    ],
+)
+def test_fine_tuning_is_as_in_the_paper(variant, epochs, rate, rho, augment):
+    """5,000 steps of 1,024 images, but for ImageNet, with BatchNorm frozen."""
+    config = recipes.load(f"{CONFIGS}/finetune.py:{variant}")
+    assert (config.num_epochs, config.optimizer.learning_rate) == (epochs, rate)
+    assert (config.sam.rho, config.data.augment) == (rho, augment)
+    assert (config.optimizer.weight_decay, config.global_batch_size) == (1e-5, 1024)
+    assert config.model.freeze_batch_norm
+    assert bool(config.model.initial_weights) == ("resnet50" in variant)

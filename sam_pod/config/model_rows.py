@@ -63,6 +63,14 @@ MODEL = (
         one_of("replica", "global"),
     ),
     Row(
+        "model.remat",
+        "none",
+        "'blocks' keeps of each residual block, and of a transformer's attention and "
+        "MLP, what goes into it, and computes the rest again for its gradient: memory "
+        "for a third more time.",
+        one_of("none", "blocks"),
+    ),
+    Row(
         "model.shortcut",
         "pad",
         "Where a residual network changes its channels: 'pad', pixels pooled or left "

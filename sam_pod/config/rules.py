@@ -156,6 +156,12 @@ def _validate_without_validation(config: ml_collections.ConfigDict) -> None:
 
 
 def _validate_global_batch_norm(config: ml_collections.ConfigDict) -> None:
+    if config.model.remat != "none":
+        raise errors.UserError(
+            f"`model.batch_norm` is 'global' and `model.remat` {config.model.remat!r}: "
+            "what is computed again would be exchanged again; take `model.batch_norm` "
+            "'replica', or `model.remat` 'none'."
+        )
     if config.sam.sync in ("replica", "norm"):
         raise errors.UserError(
             f"`model.batch_norm` is 'global' and `sam.sync` {config.sam.sync!r}: "

@@ -1,13 +1,14 @@
 """A Keras model as a pure function of its weights, statistics and a random key."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from sam_pod.models import gates as gates_lib
-from sam_pod.models import variable_names
+from sam_pod.models import recompute, variable_names
 from sam_pod.sam import roles as roles_lib
 
 
@@ -27,8 +28,14 @@ class Network:
     training step reads or writes them, so none of them lives on an accelerator.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, *, recomputes: bool = False) -> None:
+        """Take a model, and whether its blocks compute again what gradients need.
+
+        Raises:
+            UserError: they should, and it has none.
+        """
         self.model = model
+        self.blocks = recompute.Blocks(model) if recomputes else None
         self._is_seed = [is_seed(v) for v in model.non_trainable_variables]
         self._stats = [
             variable
@@ -111,11 +118,16 @@ class Network:
             layer_seed(key, i) if seed else next(remaining)
             for i, seed in enumerate(self._is_seed)
         ]
-        trains = key is not None
-        with gates_lib.given(self._gates, gates):
-            logits, new, losses = self.model.stateless_call(
-                weights, non_trainable, images, training=trains, return_losses=True
-            )
+        if key is not None and self.blocks:
+            around = functools.partial(gates_lib.given, self._gates, gates)
+            logits, new, losses = self.blocks(weights, non_trainable, images, around)
+        else:
+            with gates_lib.given(self._gates, gates):
+                logits, new, losses = self.model.stateless_call(
+                    *(weights, non_trainable, images),
+                    training=key is not None,
+                    return_losses=True,
+                )
         return Outputs(
             logits=tf.cast(logits, tf.float32),
             stats=[

@@ -151,10 +151,13 @@ def _network(
 ) -> network_lib.Network:
     network = _whole_network(config, image_shape, num_classes, num_replicas)
     patterns, norms = config.model.frozen, config.model.freeze_batch_norm
+    recomputes = config.model.remat == "blocks"
     if not patterns and not norms:
+        if recomputes:
+            return network_lib.Network(network.model, recomputes=True)
         return network
     count = freezing.freeze(network.model, patterns, batch_norm=norms)
-    frozen = network_lib.Network(network.model)
+    frozen = network_lib.Network(network.model, recomputes=recomputes)
     logging.info(
         "%d layers are frozen; %d of %d variables train.",
         count,

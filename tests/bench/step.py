@@ -10,6 +10,7 @@ PyTorch runs where it is installed: in this environment, or in that of --torch_p
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -17,12 +18,21 @@ import sys
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 THREADS = 2
+# Programs: the module of each, and what its environment says. Eigen's kernels are those
+# that TensorFlow takes by itself on a processor without AVX-512 VNNI.
+PROGRAMS = {
+    "tensorflow": ("step_tensorflow", {}),
+    "eigen": ("step_tensorflow", {"TF_ENABLE_ONEDNN_OPTS": "0"}),
+    "torch": ("step_torch", {}),
+    "input": ("step_input", {}),
+}
 # (name, program, its arguments)
 CONTENDERS = [
     ("plain float32", "tensorflow", ["float32", "0"]),
     ("SAM float32", "tensorflow", ["float32", "0.05"]),
     ("plain bfloat16", "tensorflow", ["bfloat16", "0"]),
     ("SAM bfloat16", "tensorflow", ["bfloat16", "0.05"]),
+    ("SAM float32, Eigen", "eigen", ["float32", "0.05"]),
     ("PyTorch SAM float32", "torch", ["float32", "0.05"]),
     ("PyTorch SAM bfloat16", "torch", ["bfloat16", "0.05"]),
     ("input: read uint8", "input", ["read"]),
@@ -31,6 +41,7 @@ CONTENDERS = [
 RATIOS = [  # (what, slower, faster, goal)
     ("SAM / plain time, float32", "SAM float32", "plain float32", "<= 2.05"),
     ("SAM / plain time, bfloat16", "SAM bfloat16", "plain bfloat16", "<= 2.05"),
+    ("Eigen / oneDNN time, float32", "SAM float32, Eigen", "SAM float32", ">= 1.00"),
     (
         "ours / PyTorch images/s, float32",
         "PyTorch SAM float32",
@@ -52,14 +63,22 @@ class Contender:
     def __init__(self, name, program, arguments, python, batch_size):
         self.name = name
         self.wall, self.cpu = [], []
-        module = f"tests.bench.step_{program}"
+        module, environment = PROGRAMS[program]
         self._process = subprocess.Popen(
-            [python, "-m", module, *arguments, str(batch_size), str(THREADS)],
+            [
+                python,
+                "-m",
+                f"tests.bench.{module}",
+                *arguments,
+                str(batch_size),
+                str(THREADS),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             cwd=ROOT,
+            env={**os.environ, **environment},
         )
 
     def step(self, count=True):
@@ -112,7 +131,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch_size", type=int, default=128)
     args = parser.parse_args()
-    programs = {"tensorflow": sys.executable, "input": sys.executable}
+    programs = dict.fromkeys(("tensorflow", "eigen", "input"), sys.executable)
     if has_torch(args.torch_python):
         programs["torch"] = args.torch_python
     else:

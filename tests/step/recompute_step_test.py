@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod.models import network, wide_resnet
+from sam_pod.models import network, vit, wide_resnet
 from sam_pod.preflight import compiler, measured
 from tests import fixtures
 from tests.preflight import steps
@@ -48,7 +48,8 @@ def test_the_tpus_compiler_does_not_keep_what_is_computed_again():
     found = []
     for recomputes in (False, True):
         keras.utils.set_random_seed(0)
-        model = wide_resnet.build((32, 32, 3), 5, "mixed_bfloat16", depth=22, width=2)
+        size = {"width": 128, "heads": 2, "patch": 4, "depth": 4}
+        model = vit.build((32, 32, 3), 5, "mixed_bfloat16", **size)
         net = network.Network(model, recomputes=recomputes)
         program = steps.programs.train_step(
             fixtures.small_recipe(net, rho=0.0),
@@ -63,5 +64,5 @@ def test_the_tpus_compiler_does_not_keep_what_is_computed_again():
         )
         found.append(measured.Measured(program, result, steps.V5E, 1))
     plain, again = (each.figures for each in found)
-    assert again["temporary_bytes"] < 0.7 * plain["temporary_bytes"]
-    assert 1.2 * plain["flops"] < again["flops"] < 1.4 * plain["flops"]
+    assert again["temporary_bytes"] < 0.85 * plain["temporary_bytes"]
+    assert 1.1 * plain["flops"] < again["flops"] < 1.4 * plain["flops"]

@@ -96,7 +96,8 @@ def test_takes_a_step(recipe, dtype, rho, tmp_path):
     rows = loop(iter(batches), tf.constant(2, tf.int64))[0].numpy()
     assert np.isfinite(rows).all()
     # The second step's: at the first one GSAM's warmup may have a radius of 0.
-    report = dict(zip(metrics.TRAIN, rows[1], strict=True))
+    names = (*metrics.TRAIN, *built.metrics)
+    report = dict(zip(names, rows[1], strict=True))
     assert (report["train/sharpness"] != 0) == (config.sam.rho > 0)
     assert any(
         np.abs(w.numpy() - old).max() > 0

@@ -156,13 +156,14 @@ def _network(
         if recomputes:
             return network_lib.Network(network.model, recomputes=True)
         return network
+    every = len(network.initial_weights())
     count = freezing.freeze(network.model, patterns, batch_norm=norms)
     frozen = network_lib.Network(network.model, recomputes=recomputes)
     logging.info(
         "%d layers are frozen; %d of %d variables train.",
         count,
         len(frozen.initial_weights()),
-        len(network.initial_weights()),
+        every,
     )
     return frozen
 
@@ -195,10 +196,10 @@ def _optimizer(
     kernels: optimizers.Kernels,
 ) -> optimizers.Optimizer:
     """Return the optimizer, with the last layer's own rate where there is one."""
-    optimizer = optimizers.build(config, kernels)
+    make = functools.partial(optimizers.build, config)
     factor = config.optimizer.head_factor
     if factor == 1:
-        return optimizer
+        return make(kernels)
     last = set(head.names(network.model))
     mask = tuple(name in last for name in network.initial_weights())
     if not any(mask):
@@ -206,7 +207,8 @@ def _optimizer(
             f"`optimizer.head_factor` is {factor}, and the model has no last layer "
             "that trains: leave it at 1."
         )
-    return rate_factors.with_factors(optimizer, [factor if m else 1.0 for m in mask])
+    factors = [factor if is_last else 1.0 for is_last in mask]
+    return rate_factors.with_factors(make, kernels, factors)
 
 
 def _of_networks(config: ml_collections.ConfigDict) -> dict[str, Any]:

@@ -1,27 +1,36 @@
 """Learning rates of single weights, such as those of a head that begins new."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sam_pod.step import optimizers
 
 
 def with_factors(
-    optimizer: optimizers.Optimizer, factors: Sequence[float]
+    make: Callable[[optimizers.Kernels], optimizers.Optimizer],
+    kernels: optimizers.Kernels,
+    factors: Sequence[float],
 ) -> optimizers.Optimizer:
-    """Return the optimizer with a learning rate of its own for some weights.
+    """Return an optimizer with a learning rate of its own for some weights.
 
     Args:
-        optimizer: An optimizer that treats each weight for itself.
+        make: From the kernels among some weights to an optimizer of these, which
+            treats each weight for itself.
+        kernels: Which weights are kernels; () for those of two axes.
         factors: One for each weight, which its learning rate is multiplied by.
     """
+    optimizer = make(kernels)
+    groups = []
+    for factor in sorted(set(factors)):
+        places = [i for i, f in enumerate(factors) if f == factor]
+        own = make(tuple(kernels[i] for i in places) if kernels else ())
+        groups.append((factor, places, own))
 
     def update(gradient, slots, weights, step, learning_rate):  # noqa: ANN001
         new_weights = list(weights)
         new_slots = {name: list(slot) for name, slot in slots.items()}
-        for factor in sorted(set(factors)):
-            places = [i for i, f in enumerate(factors) if f == factor]
-            part, part_slots = optimizer.update(
+        for factor, places, own in groups:
+            part, part_slots = own.update(
                 [gradient[i] for i in places],
                 {name: [slot[i] for i in places] for name, slot in slots.items()},
                 [weights[i] for i in places],

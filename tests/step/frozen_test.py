@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import sam
+from sam_pod.config import keys
 from sam_pod.models import batch_norm, freezing, network
 from sam_pod.step import averaging, optimizers, rate_factors
 from tests import fixtures
@@ -119,29 +120,38 @@ def test_the_average_of_frozen_variables_is_bit_equal():
         np.testing.assert_array_equal(value, old)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: optimizers.sgd(0.9, True),
-        lambda: optimizers.sgd(0.9, False, rate_in_velocity=False),
-        lambda: optimizers.adam(decoupled_weight_decay=0.1),
-    ],
-)
-def test_a_factor_is_another_learning_rate_of_these_weights(make):
+OPTIMIZERS = {
+    "sgd": {"momentum": 0.9},
+    "sgd outside": {"rate_in_velocity": False, "nesterov": False},
+    "sgd decoupled": {"decays_in": "decoupled"},
+    "sgd gradient": {"decays_in": "gradient"},
+    "adamw": {},
+    "rmsprop": {"epsilon": 1e-3},
+    "lars": {},
+    "lamb": {},
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_factor_is_another_learning_rate_of_these_weights(name):
     """Each weight moves as in an optimizer of its own, whose rate it is."""
+    config = keys.defaults()
+    config.optimizer.update({"weight_decay": 0.1, **OPTIMIZERS[name]})
+    config.optimizer.name = name.partition(" ")[0]
+    make = functools.partial(optimizers.build, config)
     rng = np.random.default_rng(0)
-    weights = [tf.constant(rng.normal(size=(3, 2)), tf.float32) for _ in range(3)]
-    factors = (1.0, 10.0, 1.0)
-    both = rate_factors.with_factors(make(), factors)
-    slots = {n: [tf.zeros([3, 2])] * 3 for n in both.slot_names}
+    weights = [tf.constant(rng.normal(size=(3, 2)), tf.float32) for _ in range(4)]
+    factors, kernels = (1.0, 10.0, 1.0, 10.0), (True, True, False, False)
+    both = rate_factors.with_factors(make, kernels, factors)
+    slots = {n: [tf.zeros([3, 2])] * 4 for n in both.slot_names}
     apart = [(w, {n: [tf.zeros([3, 2])] for n in both.slot_names}) for w in weights]
     new = weights
     for step in range(3):
-        gradient = [tf.constant(rng.normal(size=(3, 2)), tf.float32) for _ in range(3)]
+        gradient = [tf.constant(rng.normal(size=(3, 2)), tf.float32) for _ in range(4)]
         rate = tf.constant(RATE / (1 + step))
         new, slots = both.update(gradient, slots, new, tf.constant(step), rate)
         for i, (w, own) in enumerate(apart):
-            [w], own = make().update(
+            [w], own = make((kernels[i],)).update(
                 [gradient[i]], own, [w], tf.constant(step), factors[i] * rate
             )
             np.testing.assert_allclose(new[i], w, atol=1e-6)
@@ -151,7 +161,7 @@ def test_a_factor_is_another_learning_rate_of_these_weights(make):
 def test_a_heading_is_the_last_update_at_the_rates_of_the_weights():
     for rate_in_velocity in (True, False):
         plain = optimizers.sgd(0.5, False, rate_in_velocity=rate_in_velocity)
-        both = rate_factors.with_factors(plain, (1.0, 10.0))
+        both = rate_factors.with_factors(lambda kernels, p=plain: p, (), (1.0, 10.0))
         weights = [tf.ones([2]), tf.ones([2])]
         slots = {"velocity": [tf.zeros([2]), tf.zeros([2])]}
         gradient = [tf.constant([1.0, -2.0])] * 2

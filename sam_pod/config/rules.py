@@ -96,6 +96,12 @@ def _validate_what_needs_another(config: ml_collections.ConfigDict) -> None:
         )
     if config.data.policy_place != "after":
         _validate_policy_place(config)
+    if config.model.initial_checkpoint != "latest" and not config.model.initial_weights:
+        raise errors.UserError(
+            f"`model.initial_checkpoint` is {config.model.initial_checkpoint!r}, but "
+            "`model.initial_weights` '': name the run's workdir there, or leave it at "
+            "'latest'."
+        )
     if not config.ema.warmup and not config.ema.decay:
         raise errors.UserError(
             "`ema.warmup` is False, but `ema.decay` 0: give the decay, such as 0.9999, "

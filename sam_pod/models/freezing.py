@@ -28,7 +28,7 @@ def freeze(model: keras.Model, patterns: str, *, batch_norm: bool) -> int:
     """
     layers = _with_weights(model)
     every = [layer for named in layers.values() for layer in named]
-    frozen = _matching(model, patterns.split(",") if patterns else [], layers)
+    frozen = _matching(model, _listed(patterns), layers)
     if batch_norm:
         kind = keras.layers.BatchNormalization
         norms = [layer for layer in every if isinstance(layer, kind)]
@@ -59,11 +59,21 @@ def _with_weights(model: keras.Model) -> dict[str, list[keras.Layer]]:
     return found
 
 
+def _listed(patterns: str) -> list[str]:
+    found = [each.strip() for each in patterns.split(",") if each.strip()]
+    if patterns and not found:
+        raise errors.UserError(
+            f"`{KEY}` is {patterns!r}, which names no layer: leave it at '', or name "
+            f"some, such as '{BODY}'."
+        )
+    return found
+
+
 def _matching(
     model: keras.Model, patterns: list[str], layers: dict[str, list[keras.Layer]]
 ) -> list[keras.Layer]:
     found = []
-    for pattern in (each.strip() for each in patterns):
+    for pattern in patterns:
         if pattern == BODY:
             found += _body(model, layers)
             continue

@@ -17,7 +17,7 @@ from sam_pod.storage import faults, files
 KERAS, H5 = "keras", "h5"
 CONFIG = "config.json"
 _WEIGHTS = ("model.weights.h5", "model.weights.npz")
-_REMEDY = "name a file that model.save('x.keras') wrote, or a model of this package"
+REMEDY = "name a file that model.save('x.keras') wrote, or a model of this package"
 _H5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # The first bytes of other files, and what they are.
 _OTHERS = (
@@ -99,7 +99,7 @@ def _expanded(name: str) -> str:
         raise errors.UserError(f"`model.name` is {name!r}: {error}.") from error
 
 
-def _wrong(name: str, what: str, remedy: str = _REMEDY) -> errors.UserError:
+def _wrong(name: str, what: str, remedy: str = REMEDY) -> errors.UserError:
     return errors.UserError(f"`model.name` is {name!r}, which is {what}: {remedy}.")
 
 

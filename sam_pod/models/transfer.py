@@ -23,7 +23,7 @@ class Fit:
     new: dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]]
     unused: dict[str, tuple[int, ...]]  # Given, but not of the network: their shapes.
     is_head_alone: bool  # Nothing but variables of the last layer is new.
-    parameters: int  # Of the network, statistics left out.
+    parameters: int  # Of the network, with frozen ones and without statistics.
     taken_parameters: int
 
     def line(self) -> str:
@@ -70,7 +70,7 @@ def fit(
         given: Weights and statistics by name.
         image_shape: (H, W, C) of its images, for a transformer's positions.
     """
-    weights, own = _names(network, network.initial_weights()), variables(network.model)
+    own, weights = variables(network.model), _parameters(network.model)
     positions = _names(network, position_grid.names(network.model))
     values, resized, new = {}, {}, {}
     there = {name: _there(name, given) for name in own}
@@ -133,6 +133,16 @@ def variables(model: keras.Model) -> dict[str, np.ndarray]:
     ]
     names = layer_names.of_variables(model, variable_names.of(model, own))
     return {n: v.numpy() for n, v in zip(names, own, strict=True)}
+
+
+def _parameters(model: keras.Model) -> list[str]:
+    """Return names of all but statistics: of what trains, or would if not frozen."""
+    own = {
+        id(variable): variable
+        for layer in model._flatten_layers()
+        for variable in layer._trainable_variables
+    }
+    return layer_names.of_variables(model, variable_names.of(model, [*own.values()]))
 
 
 def _listed(words: Sequence[str]) -> str:

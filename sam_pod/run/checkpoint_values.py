@@ -23,9 +23,10 @@ def evaluated(path: str) -> dict[str, np.ndarray]:
     with checkpoint_folder.local(path) as copy:
         try:
             return _read(copy)
-        except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Damaged files raise many types.
             raise errors.UserError(
-                f"The checkpoint {path} cannot be read: {errors.reason(error)}."
+                f"The checkpoint {path} cannot be read ({errors.reason(error)}): copy "
+                "it again from where it was saved, or take another."
             ) from error
 
 

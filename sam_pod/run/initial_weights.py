@@ -26,6 +26,10 @@ from sam_pod.storage import faults, files
 KEY = "model.initial_weights"
 VALUES, REPORT = "initial_weights.npz", "initial_weights.json"
 _EXPORTED, _MANIFEST = "values.npz", "manifest.json"
+_REMEDY = (
+    "name a run's workdir, a folder that sam_pod.export wrote, or a file that "
+    "model.save('x.keras') wrote"
+)
 _DAMAGED = (OSError, ValueError, EOFError, zipfile.BadZipFile)
 
 
@@ -50,12 +54,30 @@ def find(workdir: str, config: ml_collections.ConfigDict) -> Source | None:
     path = config.model.initial_weights
     files.check_scheme(path, f"`{KEY}`")
     with faults.explained(path, "read"):
-        inside = set(files.names(path)) if files.is_folder(path) else set()
-    if workdir_lib.CHECKPOINTS in {name.strip("/") for name in inside}:
+        inside = files.names(path) if files.is_folder(path) else []
+    inside = {name.strip("/") for name in inside}
+    # A run that has no checkpoint yet has a file of its own.
+    if {workdir_lib.CHECKPOINTS, workdir_lib.INPUTS} & inside:
         return _of_run(path, config.model.initial_checkpoint)
+    _check_one_state(path, config.model.initial_checkpoint)
     if _EXPORTED in inside:
         return _of_export(path)
     return _of_file(path, config.model.trusted_modules)
+
+
+def _check_one_state(path: str, which: str) -> None:
+    """Refuse what is within a workdir, and a choice where there is none."""
+    workdir, inside, _ = path.rpartition(f"/{workdir_lib.CHECKPOINTS}")
+    if inside and files.is_folder(workdir):
+        raise errors.UserError(
+            f"`{KEY}` is {path!r}, which is within a run's workdir: name that, "
+            f"{workdir!r}, and in `model.initial_checkpoint` 'latest' or 'best'."
+        )
+    if which != "latest":
+        raise errors.UserError(
+            f"`model.initial_checkpoint` is {which!r}, and `{KEY}` {path!r} is no "
+            "run's workdir, which may have several: leave it at 'latest'."
+        )
 
 
 def _has_begun(workdir: str) -> bool:
@@ -74,9 +96,9 @@ def _of_run(path: str, which: str) -> Source:
     found = checkpoint_folder.paths(directory)
     if not found:
         raise errors.UserError(
-            f"`{KEY}` is {path!r}, a run that has no {which} checkpoint: train until "
-            "one is saved, or set `model.initial_checkpoint` to the other of 'latest' "
-            "and 'best'."
+            f"`{KEY}` is {path!r}, a run that has no {which} checkpoint: train it "
+            "until one is saved, or set `model.initial_checkpoint` to the other of "
+            "'latest' and 'best'."
         )
     decided = workdir_lib.read_json(os.path.join(path, workdir_lib.DECISIONS)) or {}
     what = f"{path} ({os.path.basename(found[-1])}, its {which} checkpoint)"
@@ -112,6 +134,7 @@ def _of_file(path: str, trusted_modules: str) -> Source:
         model = releases.load(model_file.read(path), trusted_modules)
     except errors.UserError as error:
         line = str(error).replace("`model.name`", f"`{KEY}`", 1)
+        line = line.replace(model_file.REMEDY, _REMEDY)
         raise errors.UserError(line) from error
     return Source(path, transfer.variables(model), "")
 

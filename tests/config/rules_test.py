@@ -42,6 +42,7 @@ def test_defaults_are_valid():
         ("data.policy_place", "before", "has no 'autoaugment' or 'randaugment': leave"),
         ("data.interpolation", "nearest", "must be 'bilinear' or 'bicubic'"),
         ("ema.decay", 1.0, r"must be in \[0, 1\)"),
+        ("model.initial_checkpoint", "best", "but `model.initial_weights` '': name"),
         ("ema.warmup", False, "but `ema.decay` 0: give the decay"),
         ("dtype", "float16", "must be 'float32' or 'bfloat16'"),
         ("seed", 2**31, "must be below"),

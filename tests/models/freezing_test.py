@@ -34,7 +34,7 @@ NORM = "fused_batch_normalization"
     ("patterns", "norms", "left"),
     [
         ("conv2d", False, {NORM, "own_name", "dense", "dense_1", "last"}),
-        ("conv2d, own_*", False, {NORM, "dense", "dense_1", "last"}),
+        ("conv2d, own_*,", False, {NORM, "dense", "dense_1", "last"}),
         ("dense_?", False, {"conv2d", NORM, "own_name", "dense", "last"}),
         ("inner", False, {"conv2d", NORM, "own_name", "last"}),
         ("body", False, {"last"}),
@@ -73,6 +73,7 @@ def test_a_frozen_batch_norm_infers_while_it_trains():
         ("block*", False, r"has 'block\*', which is no layer.*it has conv2d"),
         ("re_lu", False, "no layer with weights"),
         ("*", False, "leaves nothing that trains"),
+        (", ,", False, "names no layer"),
     ],
 )
 def test_what_freezes_nothing_or_all_is_refused(patterns, norms, words):

@@ -136,10 +136,58 @@ def test_what_is_no_source_is_refused(folder, tmp_path):
     assert "gs:/bucket/x" in line
     (tmp_path / "values.npz").write_bytes(b"PK\x03\x04")
     assert "export the run again" in refusal(folder, tmp_path)
+    assert "name a run's workdir" in refusal(folder, "resnet20")
+
+
+def test_a_run_without_a_checkpoint_is_refused_as_one(folder, tmp_path):
+    """Whether it has not begun to save, or has no weights any more."""
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    assert "no latest checkpoint" in refusal(folder, tmp_path / "run")
+    (tmp_path / "begun").mkdir()
+    shutil.copy(folder / "old" / "inputs.json", tmp_path / "begun")
+    shutil.copy(folder / "old" / "config.json", tmp_path / "begun")
+    for name in ("run", "begun"):
+        assert "no latest checkpoint: train it" in refusal(folder, tmp_path / name)
+        more = {"model.initial_checkpoint": "best"}
+        assert "no best checkpoint" in refusal(folder, tmp_path / name, **more)
+
+
+def test_what_is_in_a_workdir_is_refused_with_the_workdir(folder):
+    inside = folder / "old" / "checkpoints"
+    (index,) = inside.glob("ckpt-*.index")
+    for path in (inside, index, index.with_suffix("")):
+        assert f"name that, '{folder / 'old'}'" in refusal(folder, path)
+
+
+def test_which_checkpoint_is_refused_of_what_has_none(folder):
     more = {"model.initial_checkpoint": "best"}
-    assert "no best checkpoint" in refusal(folder, tmp_path / "run", **more)
+    line = refusal(folder, folder / "small.keras", **more)
+    assert line.startswith("`model.initial_checkpoint` is 'best'")
+
+
+@pytest.mark.parametrize("kind", ["data-00000-of-00001", "index"])
+def test_a_checkpoint_that_is_cut_off_is_refused(folder, tmp_path, kind):
+    shutil.copytree(folder / "old", tmp_path / "cut")
+    for file in (tmp_path / "cut" / "checkpoints").glob(f"ckpt-*.{kind}"):
+        file.write_bytes(file.read_bytes()[:100])
+    assert "copy it again from where it" in refusal(folder, tmp_path / "cut")
+
+
+@pytest.mark.parametrize("frozen", ["body", "conv2d*"])
+def test_frozen_layers_are_taken_beside_a_head_of_other_classes(
+    folder, old, caplog, frozen
+):
+    """They are most of what fine-tuning takes."""
+    caplog.set_level("INFO", "absl")
+    config = config_of(folder, folder / "old", **{"model.frozen": frozen})
+    name = f"frozen {frozen.strip('*')}"
+    with pytest.raises(signals.Interrupted):
+        run(config, folder / name, StopAfter(0))
+    (line,) = (m for m in caplog.messages if m.startswith("Weights of "))
+    assert "(240 of 267 parameters)" in line
+    assert any(" of 6 variables train." in m for m in caplog.messages)
+    path = checkpoint_folder.paths(str(folder / name / "checkpoints"))[-1]
+    values = checkpoint_values.evaluated(path)
+    np.testing.assert_array_equal(values["conv2d/kernel"], old["conv2d/kernel"])
 
 
 @pytest.mark.slow

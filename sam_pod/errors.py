@@ -67,5 +67,6 @@ _KINDS_OF_MEMORY = {
     "ResourceExhaustedError",
     "InternalError",
     "XlaRuntimeError",
+    "JaxRuntimeError",
     "UnknownError",
 }

@@ -7,12 +7,13 @@ import shlex
 import shutil
 import sys
 import threading
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from absl import flags, logging
 
 from sam_pod.config import command_line
 from sam_pod.machines import cluster, lost
+from sam_pod.pjrt import environment
 from sam_pod.process import (
     command,
     exhaustion,
@@ -24,6 +25,9 @@ from sam_pod.process import (
 from sam_pod.run import continuing
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.storage import retries
+
+if TYPE_CHECKING:
+    from sam_pod.machines.runtime import Runtime
 
 
 def main(argv: list[str]) -> int:
@@ -72,11 +76,15 @@ def _leave_lost(error: Exception, workdir: str) -> NoReturn:
 def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> None:
     # TensorFlow is imported here, not above: a bad flag is refused in a moment, and
     # the threads it starts inherit the signal mask.
-    command.set_environment()
+    by_jax = values.config.runtime.strategy == "pjrt"
+    command.set_environment(jax_computes=by_jax)
     command.log_to_stdout()
     logging.info("Workdir: %s", workdir)
     retries.limit_to(values.config.storage.retry_seconds)
     config = values.config
+    if by_jax:
+        environment.check()
+        environment.check_config(config)
     accepted = command_line.accepted_changes(values.accept_change)
     workdir_lib.check(workdir, config, accepted)
     continuing.check_epochs(workdir, config)
@@ -108,29 +116,43 @@ def _connect_and_run(
     gc.disable()
     heavy_imports.tensorflow()
     from sam_pod import train
-    from sam_pod.machines import runtime, tpu
     from sam_pod.run import surroundings
 
     config = values.config
-    address = None
-    if values.tpu:
-        address = tpu.Address(values.tpu, values.zone, values.project)
     with watchdog.limit(
         config.watchdog.connect_seconds, "Connecting", "watchdog.connect_seconds"
     ):
-        connected = runtime.connect(
-            config.runtime.strategy,
-            tpu_address=address,
-            cpu_replicas=config.runtime.cpu_replicas,
-            deterministic=config.runtime.deterministic,
-            connect_seconds=config.watchdog.connect_seconds,
-        )
+        connected = _connect(values)
     if notices.are_expected():
         notices.watch(stop)
     surroundings.tell()
     replicas = connected.strategy.num_replicas_in_sync
     with exhaustion.explained(config, replicas):
         return train.run(config, workdir, connected, stop, accepted)
+
+
+def _connect(values: flags.FlagValues) -> "Runtime":
+    config = values.config
+    if config.runtime.strategy == "pjrt":
+        from sam_pod.pjrt import connect  # Imports JAX.
+
+        return connect.connect(
+            tpu_address=values.tpu,
+            cpu_replicas=config.runtime.cpu_replicas,
+            deterministic=config.runtime.deterministic,
+        )
+    from sam_pod.machines import runtime, tpu
+
+    address = None
+    if values.tpu:
+        address = tpu.Address(values.tpu, values.zone, values.project)
+    return runtime.connect(
+        config.runtime.strategy,
+        tpu_address=address,
+        cpu_replicas=config.runtime.cpu_replicas,
+        deterministic=config.runtime.deterministic,
+        connect_seconds=config.watchdog.connect_seconds,
+    )
 
 
 def _tensorboard() -> str:

@@ -183,6 +183,7 @@ def test(session: session_lib.Session) -> dict[str, Any]:
     summary = result.summarize(
         session.config, session.recipe.network, record, scores, steps
     )
+    summary["versions"] |= session.runtime.versions
     workers = session.runtime.workers
     if workers.is_chief:
         summary |= result.spent(session.meter, steps) | result.tested(by_weights)
@@ -219,6 +220,7 @@ def _restore_best(session: session_lib.Session) -> bool:
             if workers.is_chief:
                 session.checkpoints.restore_best()
             restoring.share_state(session.state, workers)
+            session.executor.reload(session.state)
             return True
     if session.config.early_stopping.restore_best_weights:
         session.checkpoints.restore_best()  # Says what is missing.

@@ -26,6 +26,7 @@ FLOORS = (
     ("data.inspect",),
     ("step",),
     ("lowering", "input_range"),
+    ("pjrt",),
     ("run",),
     ("instruments",),
     ("train", "export", "preflight", "study"),

@@ -79,7 +79,7 @@ _MACHINE = (
     Row(
         "runtime.strategy",
         "auto",
-        "'auto', 'tpu', 'multiworker', 'mirrored' or 'one'.",
+        "'auto', 'tpu', 'multiworker', 'mirrored', 'one' or 'pjrt' (docs/pjrt.md).",
         change=PLACE,
     ),
     Row(

@@ -112,6 +112,8 @@ def read_config(workdir: str, data_dir: str = "") -> ml_collections.ConfigDict:
     if data_dir:
         config.data.dir = data_dir
     config.dtype = "float32"
+    if config.runtime.strategy == "pjrt":  # TensorFlow measures what JAX has trained.
+        config.runtime.strategy = "auto"
     return config
 
 

@@ -9,10 +9,21 @@ does tests/lowering/private_test.py, one test a name. All of them are in TensorF
 import dataclasses
 import functools
 import importlib
+import importlib.util
 from typing import Any
 
 _TENSORFLOW = "TensorFlow 2.16.2"
-_JAX = "jax 0.4.34"
+# Where jaxlib has put its names, since some version between these.
+_HAS_OLD_NAMES = importlib.util.find_spec("jaxlib.xla_extension") is not None
+_JAX = "jax 0.4.34" if _HAS_OLD_NAMES else "jax 0.10.2"
+_HLO, _XLA = (
+    ("jaxlib.xla_extension",) * 2
+    if _HAS_OLD_NAMES
+    else (
+        "jaxlib._hlo",
+        "jaxlib._jax",
+    )
+)
 
 
 class Moved(RuntimeError):
@@ -78,11 +89,9 @@ XLA_ALL_REDUCE = Name(
 )
 
 # From HLO to StableHLO and to a compiled program.
-XLA_COMPUTATION = Name("jaxlib.xla_extension", "XlaComputation", _JAX)
-TO_STABLEHLO = Name("jaxlib.xla_extension", "mlir.xla_computation_to_mlir_module", _JAX)
-SERIALIZE_STABLEHLO = Name(
-    "jaxlib.xla_extension", "mlir.serialize_portable_artifact", _JAX
-)
+XLA_COMPUTATION = Name(_HLO, "XlaComputation", _JAX)
+TO_STABLEHLO = Name(_XLA, "mlir.xla_computation_to_mlir_module", _JAX)
+SERIALIZE_STABLEHLO = Name(_XLA, "mlir.serialize_portable_artifact", _JAX)
 MLIR_CONTEXT = Name("jax._src.interpreters.mlir", "make_ir_context", _JAX)
 MLIR_BYTECODE = Name("jax._src.interpreters.mlir", "module_to_bytecode", _JAX)
 MLIR_MODULE = Name("jaxlib.mlir.ir", "Module", _JAX)

@@ -113,10 +113,12 @@ def evaluation(
     *,
     num_replicas: int,
     per_replica_batch_size: int,
+    averaged: bool = True,
 ) -> Program:
     """Return the evaluation of a batch: state, replica's number, batch -> sums.
 
-    Arguments and errors are those of `train_step`.
+    Arguments and errors are those of `train_step`; `averaged` says whether the average
+    of the weights is evaluated, where there is one.
     """
     values = initial_values(recipe)
     mask = Tensor("mask", "mask", (per_replica_batch_size,), "float32")
@@ -124,6 +126,7 @@ def evaluation(
     def replica(*tensors: tf.Tensor) -> list[tf.Tensor]:
         flat, batch = tensors[:-3], Batch(*tensors[-3:])
         state = tf.nest.pack_sequence_as(values, flat)
+        state = state if averaged else state._replace(average={})
         return [algorithm.replica_evaluation(state, batch, recipe)]
 
     return _program(

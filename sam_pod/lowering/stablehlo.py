@@ -19,11 +19,25 @@ def bytecode(hlo: bytes, aliases: Iterable[tuple[int, int]] = ()) -> bytes:
 
 
 def portable(
-    hlo: bytes, aliases: Iterable[tuple[int, int]], version: str = "1.0.0"
+    hlo: bytes,
+    aliases: Iterable[tuple[int, int]],
+    version: str = "1.0.0",
+    *,
+    among_partitions: bool = False,
 ) -> bytes:
-    """Return StableHLO that compilers of `version` and newer read, for many years."""
+    """Return StableHLO that compilers of `version` and newer read, for many years.
+
+    Args:
+        hlo: As `bytecode` takes it.
+        aliases: As `bytecode` takes them.
+        version: The oldest version of StableHLO that reads it.
+        among_partitions: Whether the replicas are partitions of one program, as the
+            devices of JAX's are.
+    """
     with private.MLIR_CONTEXT.get()():
         module = _module(hlo, dict(aliases))
+        if among_partitions:
+            _reduce_among_partitions(module)
         return private.SERIALIZE_STABLEHLO.get()(
             private.MLIR_BYTECODE.get()(module), version
         )
@@ -78,3 +92,21 @@ def _donate(main: Any, outputs: dict[int, int]) -> None:
             for i in range(len(main.regions[0].blocks[0].arguments))
         ]
     )
+
+
+def _reduce_among_partitions(module: Any) -> None:
+    """Have each all-reduce count partitions: it gets a channel, a number of its own."""
+    ir = private.MLIR_IR.get()
+    found = []
+
+    def look(operation: Any) -> Any:
+        if operation.name == "stablehlo.all_reduce":
+            found.append(operation)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(look)
+    for number, operation in enumerate(found, start=1):
+        operation.attributes["channel_handle"] = ir.Attribute.parse(
+            f"#stablehlo.channel_handle<handle = {number}, type = 1>"
+        )
+        operation.attributes["use_global_device_ids"] = ir.UnitAttr.get()

@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -34,6 +36,11 @@ class Runtime:
     input_devices: tuple[str, ...] = ()
     # The place of each replica's core in a TPU's mesh, `[R, rank]`.
     coordinates: np.ndarray | None = None
+    # What compiles a run's loops and has its state; None for TensorFlow's strategy.
+    executor: Any = None
+    # What executes the steps, and versions of its own, by package.
+    name: str = "TensorFlow"
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def host_scope(self) -> tf.device:
         """Return the scope in which writers, models and local files belong."""
@@ -72,8 +79,13 @@ def connect(
     Raises:
         UserError: an unknown kind, or hardware that is not there.
     """
-    known = dict.fromkeys(("auto", "tpu", "multiworker", "mirrored", "one"))
+    known = dict.fromkeys(("auto", "tpu", "multiworker", "mirrored", "one", "pjrt"))
     errors.lookup(known, kind, "runtime.strategy")
+    if kind == "pjrt":
+        raise errors.UserError(
+            "`runtime.strategy` is 'pjrt', by which sam_pod.main alone can compute: "
+            "this needs TensorFlow's strategy, with 'auto', for example."
+        )
     cluster = cluster_lib.read()
     if kind == "auto":
         kind = _guess(tpu_address, cluster, cpu_replicas)

@@ -160,8 +160,11 @@ def wants_help(argv: Sequence[str]) -> bool:
 _NO_SAY = ("TF_USE_LEGACY_KERAS", "KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
 
 
-def set_environment() -> None:
+def set_environment(*, jax_computes: bool = False) -> None:
     """Set how TensorFlow, Keras and JAX behave, before they are imported.
+
+    Args:
+        jax_computes: Whether JAX executes the steps, and may take the devices.
 
     Raises:
         UserError: Keras could not be imported.
@@ -175,7 +178,8 @@ def set_environment() -> None:
         os.environ.pop(name, None)
     keras_settings.check_file()
     proxies.spare()
-    os.environ["JAX_PLATFORMS"] = "cpu"  # CLU brings JAX; it must not take a device.
+    if not jax_computes:  # CLU brings JAX, which must not take a device.
+        os.environ["JAX_PLATFORMS"] = "cpu"
 
 
 def log_to_stdout() -> None:

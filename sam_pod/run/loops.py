@@ -62,7 +62,7 @@ def train_loop(session: Session, start_step: int) -> pace.PacedLoop:
             places[0] = 0
         return places
 
-    loop = loop_lib.compile_train(strategy, session.state, session.recipe)
+    loop = session.executor.compile_train(session.state, session.recipe)
     reads = Reads(split, upcoming)
     if len(session.recipe.programs) == 1:
         return _paced(session, loop, input_fn, reads)
@@ -83,8 +83,8 @@ def evaluation_loop(
     input_fn = pipeline.evaluation(
         split, global_batch_size=session.config.global_batch_size
     )
-    loop = loop_lib.compile_evaluation(
-        session.runtime.strategy, session.state, session.recipe, averaged=averaged
+    loop = session.executor.compile_evaluation(
+        session.state, session.recipe, averaged=averaged
     )
     rows = functools.partial(pipeline.all_rows, split)
     return _paced(session, loop, input_fn, Reads(split, rows))

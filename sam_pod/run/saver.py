@@ -38,6 +38,7 @@ class Saver:
         session.writer.flush()
         with session.bounded("Saving"):
             now = dataclasses.replace(record, seconds=self.seconds)
+            session.executor.settle(session.state)
             session.state.write_progress(now)
             session.checkpoints.save()
         self._saved = time.monotonic()
@@ -48,8 +49,10 @@ class Saver:
         Raises:
             UserError: the disk is full.
         """
-        with self._session.bounded("Saving"):
-            self._session.checkpoints.save_best()
+        session = self._session
+        with session.bounded("Saving"):
+            session.executor.settle(session.state)
+            session.checkpoints.save_best()
 
     def save_if_due_or_stopped(self, record: progress.Progress) -> None:
         """Save when it is time on the chief, or when any worker has to stop.

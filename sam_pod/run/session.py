@@ -25,6 +25,7 @@ from sam_pod.run import (
     build,
     continuing,
     digests,
+    execution,
     first_page,
     identity,
     initial_weights,
@@ -52,6 +53,7 @@ class Session:
     workdir: str
     lock: IO | None  # The chief's lock of the workdir.
     runtime: Runtime
+    executor: execution.Executor
     stop: threading.Event
     splits: dict[str, pipeline.Split]
     epoch_steps: int
@@ -185,6 +187,7 @@ def _hold(
         groups.size(config.sam.sync, asked.num_replicas),
         has_batch_norm=loaded.recipe.network.has_batch_norm,
         ascends=loaded.recipe.variant.ascends,
+        executed_by=asked.runtime.name,
     )
     changes = [
         continuing.check_spread(workdir, config, now, asked.accepted),
@@ -196,7 +199,7 @@ def _hold(
     if taken:
         initial_weights.keep(workdir, source, taken)
     continuing.note_spread(workdir, now)
-    surroundings.note(workdir)
+    surroundings.note(workdir, asked.runtime.versions)
     return lock, [line for line in changes if line]
 
 
@@ -228,6 +231,7 @@ def _session(
         workdir=asked.workdir,
         lock=lock,
         runtime=runtime,
+        executor=execution.of(runtime),
         stop=stop,
         splits=loaded.splits,
         epoch_steps=loaded.epoch_steps,

@@ -10,6 +10,8 @@ from typing import Any
 
 import ml_collections
 
+TENSORFLOW = "TensorFlow"  # The name of `runtime.Runtime` that needs no mention.
+
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
@@ -19,10 +21,14 @@ class Spread:
     workers: int  # Processes.
     ascent_examples: int | None  # SAM's m; None without SAM.
     batch_norm_examples: int | None  # BatchNorm's batch; None without BatchNorm.
+    executed_by: str = TENSORFLOW  # Who executes the steps.
 
     def to_json(self) -> dict[str, Any]:
-        """Return the spread as plain values."""
-        return dataclasses.asdict(self)
+        """Return the spread as plain values; a name is there where it is not usual."""
+        values = dataclasses.asdict(self)
+        if self.executed_by == TENSORFLOW:
+            del values["executed_by"]
+        return values
 
 
 def of(
@@ -33,6 +39,7 @@ def of(
     *,
     has_batch_norm: bool,
     ascends: bool = True,
+    executed_by: str = TENSORFLOW,
 ) -> Spread:
     """Return how the config's batch is spread.
 
@@ -43,6 +50,7 @@ def of(
         group_size: The number of replicas that ascend together.
         has_batch_norm: Whether the model takes statistics of a batch.
         ascends: Whether the member that acts ascends from a gradient.
+        executed_by: The name of the runtime that executes the steps.
     """
     ascents = num_replicas // group_size * config.sam.micro_batches
     together = config.global_batch_size // ascents
@@ -55,6 +63,7 @@ def of(
         num_workers,
         _ascent_examples(config, together, own) if config.sam.rho and ascends else None,
         of_batch if has_batch_norm else None,
+        executed_by,
     )
 
 
@@ -77,14 +86,18 @@ def from_json(content: Mapping[str, Any]) -> Spread:
     Raises:
         ValueError: it did not write this.
     """
+    *counts, who = (field.name for field in dataclasses.fields(Spread))
     try:
-        values = [content[field.name] for field in dataclasses.fields(Spread)]
+        values = [content[name] for name in counts]
     except KeyError as error:
         raise ValueError(f"{error} is missing") from error
     for value in values:
         if value is not None and (type(value) is not int or value < 1):
             raise ValueError(f"{value!r} is no count")
-    return Spread(*values)
+    executed_by = content.get(who, TENSORFLOW)
+    if not isinstance(executed_by, str):
+        raise ValueError(f"{executed_by!r} is no name")
+    return Spread(*values, executed_by)
 
 
 def changes(
@@ -108,6 +121,11 @@ def changes(
     ):
         if before != after:
             phrases.append(f"{what} goes from {before} to {after} examples ({key})")
+    if old.executed_by != new.executed_by:
+        phrases.append(
+            f"the steps go from {old.executed_by} to {new.executed_by}, which rounds "
+            "otherwise and draws other augmentation and dropout"
+        )
     return tuple(phrases)
 
 

@@ -31,11 +31,21 @@ _FLAGS = re.compile(
 )
 
 
-def current() -> dict[str, dict[str, str]]:
-    """Return the surroundings of this process, by kind."""
+def current(
+    versions: Mapping[str, str] | None = None,
+) -> dict[str, dict[str, str]]:
+    """Return the surroundings of this process, by kind.
+
+    Args:
+        versions: Those of the runtime's own, beside those of every run.
+    """
     return {
         "environment": {k: v for k, v in sorted(os.environ.items()) if _is_flag(k)},
-        "versions": {**result.versions(), "code": identity.code_digest()},
+        "versions": {
+            **result.versions(),
+            **(versions or {}),
+            "code": identity.code_digest(),
+        },
     }
 
 
@@ -59,15 +69,16 @@ def tell() -> None:
         )
 
 
-def note(workdir: str) -> None:
+def note(workdir: str, versions: Mapping[str, str] | None = None) -> None:
     """Keep the surroundings in the workdir; log what differs from those before.
 
     The file lists all surroundings of the run, in their order.
 
     Args:
         workdir: The folder that this process holds.
+        versions: The versions of the runtime's own.
     """
-    path, now = os.path.join(workdir, FILE), current()
+    path, now = os.path.join(workdir, FILE), current(versions)
     before = _read(path)
     if before and before[-1] == now:
         return

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import stat
 import subprocess
@@ -139,7 +140,7 @@ def test_the_lock_pins_uv_and_names_no_index():
 SLOW = """
 source "$1/launch/environment.sh"
 install_environment() {
-  is_installed "$1" && return
+  is_installed "$@" && return
   echo installing
   read -r
   mkdir -p "$1/.venv"
@@ -183,3 +184,77 @@ def test_where_the_installer_dies_the_next_installs(project):
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "installing\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "locks"),
+    [
+        ("pjrt", ["requirements-pjrt.lock"]),
+        ("pjrt-tpu", ["requirements-pjrt.lock", "sam_pod/pjrt/libtpu.lock"]),
+        ("pjrt-cuda", ["requirements-pjrt.lock", "sam_pod/pjrt/cuda.lock"]),
+    ],
+)
+def test_a_runtime_has_an_environment_and_locks_of_its_own(
+    project, tmp_path, name, locks
+):
+    for lock in locks:
+        (project / lock).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / lock, project / lock)
+    python = project / ".venv-pjrt/bin/python"
+    script(python, 'printf "%s\\n" "$@"')
+    (project / ".venv-pjrt/installed").write_text("another lock")
+    script(tmp_path / "bin" / "uv", 'printf "uv %s\\n" "$@" >&2')
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    first, second = (
+        run(project / "launch/local.sh", f"--runtime={name}", "--a=b c", PATH=path)
+        for _ in range(2)
+    )
+    wanted = "".join(f"uv --requirement\nuv {project}/{lock}\n" for lock in locks)
+    assert wanted in first.stderr
+    assert second.stderr == ""  # The marker says that all of them are there.
+    assert second.stdout.splitlines() == [
+        "-m",
+        "sam_pod.main",
+        f"--config={project}/configs/resnet20.py:digits",
+        "--config.runtime.strategy=pjrt",
+        "--a=b c",
+    ]
+
+
+def test_python_3_10_is_too_old_for_the_runtime_that_jax_is(project, tmp_path):
+    shutil.copy(ROOT / "requirements-pjrt.lock", project)
+    real, python = shutil.which("python3"), tmp_path / "bin" / "python"
+    script(
+        python,
+        f'exec "{real}" -c "import sys; sys.version_info = (3, 10); '
+        'exec(sys.argv[1])" "$2"',
+    )
+    result = run(project / "launch/local.sh", "--runtime=pjrt", PYTHON=str(python))
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: no Python 3.11 or 3.12 found")
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_unknown_runtime_gets_one_line(project):
+    result = run(project / "launch/local.sh", "--runtime=cuda")
+    assert result.returncode == 1
+    assert result.stderr == (
+        "Error: --runtime=cuda is no runtime: --runtime=pjrt, pjrt-tpu or pjrt-cuda\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "requirements-pjrt.lock",
+        "sam_pod/pjrt/libtpu.lock",
+        "sam_pod/pjrt/cuda.lock",
+    ],
+)
+def test_every_line_of_a_runtimes_lock_has_hashes_and_no_index(lock):
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    entries = re.split(r"^(?=[a-z])", text, flags=re.M)[1:]
+    assert entries
+    for entry in entries:
+        assert "==" in entry and entry.count("--hash=sha256:") >= 1, entry

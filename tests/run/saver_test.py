@@ -44,6 +44,7 @@ def session_of(done, workers):
         bounded=lambda what: contextlib.nullcontext(),
         stop=threading.Event(),
         runtime=types.SimpleNamespace(workers=workers),
+        executor=types.SimpleNamespace(settle=lambda state: None),
         state=types.SimpleNamespace(write_progress=noting("progress")),
         writer=types.SimpleNamespace(flush=noting("metrics")),
         checkpoints=types.SimpleNamespace(

@@ -1,6 +1,7 @@
 """Weights by name: what of some given values a network takes, and what it does not."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import keras
@@ -73,7 +74,9 @@ def fit(
     own, weights = variables(network.model), _parameters(network.model)
     positions = _names(network, position_grid.names(network.model))
     values, resized, new = {}, {}, {}
-    there = {name: _there(name, given) for name in own}
+    names = layer_names.of_others(network.model, given)
+    given = dict(zip(names, given.values(), strict=True))
+    there = _there(own, given)
     for name, target in own.items():
         value = given.get(there[name])
         if value is not None and value.shape != target.shape and name in positions:
@@ -108,15 +111,24 @@ def give(network: network_lib.Network, values: Mapping[str, np.ndarray]) -> None
     network.assign(*new)
 
 
-def _there(name: str, given: Mapping[str, np.ndarray]) -> str:
-    """Return the name that a variable has among given ones, '' for none.
+def _there(own: Iterable[str], given: Iterable[str]) -> dict[str, str]:
+    """Return by each name of a variable its name among given ones, '' for none.
 
-    Layers around it may be on one side alone, where a model was part of another.
+    Layers around it may be on one side alone, where a model was part of another; what
+    could be of two variables, or from two, is of none.
     """
-    if name in given:
-        return name
-    ends = [g for g in given if g.endswith(f"/{name}") or name.endswith(f"/{g}")]
-    return ends[0] if len(ends) == 1 else ""
+    found = {name: name for name in own if name in given}
+    others = [name for name in given if name not in found]
+    ends = {
+        name: [g for g in others if g.endswith(f"/{name}") or name.endswith(f"/{g}")]
+        for name in own
+        if name not in found
+    }
+    times = Counter(g for each in ends.values() for g in each)
+    for name, each in ends.items():
+        is_one = len(each) == 1 and times[each[0]] == 1
+        found[name] = each[0] if is_one else ""
+    return found
 
 
 def _names(network: network_lib.Network, variables: Iterable[str]) -> list[str]:

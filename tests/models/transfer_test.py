@@ -95,6 +95,53 @@ def test_layers_around_a_variable_may_be_on_one_side_alone():
     assert list(found.new) == ["dense/bias"]
 
 
+def test_what_could_be_of_two_variables_is_of_none():
+    def part(name):
+        images = keras.Input((4, 4, 3))
+        return keras.Model(
+            images, keras.layers.Conv2D(3, 1, name="conv")(images), name=name
+        )
+
+    images = keras.Input((4, 4, 3))
+    both = network.Network(
+        keras.Model(images, part(name="right")(part(name="left")(images)))
+    )
+    given = {"conv/kernel": np.ones((1, 1, 3, 3)), "left/conv/bias": np.ones(3)}
+    assert list(transfer.fit(both, given, (4, 4, 3)).values) == ["left/conv/bias"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (1, 0), (0, 2)])
+def test_layers_of_a_checkpoint_are_counted_from_its_first(before, after):
+    """Layers of one shape would be taken one too early, or too late."""
+
+    def stack(count):
+        keras.utils.clear_session()
+        for _ in range(count):
+            keras.layers.Dense(3), keras.layers.BatchNormalization()
+            keras.Sequential([])
+        images, layers = keras.Input((3,)), []
+        for number in range(3):
+            layers += [keras.layers.Dense(3), keras.layers.BatchNormalization()]
+            if number == 1:
+                layers.append(keras.layers.Dense(3, name="block_4"))
+        model = keras.Sequential([images, *layers, keras.layers.Dense(2)])
+        return network.Network(model)
+
+    old, new = stack(before), stack(after)
+    # As a checkpoint has them, which does not know the layers.
+    given = {
+        name: np.full_like(value, number)
+        for number, part in enumerate((old.initial_weights(), old.initial_stats()))
+        for number, (name, value) in enumerate(part.items(), 100 * number)
+    }
+    found = transfer.fit(new, given, (3, 1, 1))
+    assert not found.new and not found.unused
+    transfer.give(new, found.values)
+    values = [*new.initial_weights().values(), *new.initial_stats().values()]
+    for value, expected in zip(values, given.values(), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
 @pytest.mark.parametrize("side", [(24, 24), (16, 32), (8, 8)])
 def test_positions_are_resized_as_tensorflow_does_with_corners_on_corners(side):
     """The first code of arXiv 2010.11929 calls SciPy; this is another's."""
@@ -122,8 +169,9 @@ def test_positions_that_are_no_square_are_not_taken():
 
 def test_the_head_is_the_last_layer_with_weights_wherever_it_stands():
     images = keras.Input((6, 6, 3))
-    inner = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4, name="a")])
+    inner = [keras.layers.Flatten(), keras.layers.Dense(4, name="a")]
+    inner = keras.Sequential(inner, name="inner")
     outer = keras.Model(images, keras.layers.Activation("linear")(inner(images)))
-    assert [name[-8:] for name in head.names(outer)] == ["a/kernel", "l/a/bias"]
+    assert head.names(outer) == ["inner/a/kernel", "inner/a/bias"]
     both = keras.layers.Add()([keras.layers.Dense(2)(outer.output) for _ in range(2)])
     assert head.of(keras.Model(images, both)) is None

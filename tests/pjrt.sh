@@ -7,4 +7,6 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$root/launch/environment.sh"
 make_environment "$root" .venv-pjrt requirements-pjrt.lock
 cd "$root"
-exec .venv-pjrt/bin/python -m pytest "${@:-tests/pjrt}"
+# The private names of lowering as well, which are elsewhere in this JAX.
+[ $# -gt 0 ] || set -- tests/pjrt tests/lowering/private_test.py
+exec .venv-pjrt/bin/python -m pytest "$@"

@@ -13,7 +13,7 @@ from sam_pod.data.input.batches import Batch
 from sam_pod.lowering import programs
 from sam_pod.machines import groups
 from sam_pod.models import batch_norm, network
-from sam_pod.step import averaging
+from sam_pod.step import averaging, metrics
 from sam_pod.step import loop as loop_lib
 from sam_pod.step import state as state_lib
 from sam_pod.step.cadence import Cadence
@@ -129,8 +129,8 @@ RECIPES = {
     "GSAM": {"variant": sam.gsam.build(0.4)},
     "clipping": {"clip_norm": 0.5},
 }
-# Several programs: TensorFlow's loop chooses among them in the graph, which its own
-# threads here are too few for on four replicas.
+# Several programs, on one replica: with four, the loop of TensorFlow 2.21 was seen to
+# hang on virtual devices of two cores.
 CHOOSING = {
     "a window": {"cadence": Cadence(2, 9, 3)},
     "LookSAM": {"variant": sam.looksam.build(3, 0.7)},
@@ -200,13 +200,12 @@ def test_what_was_assigned_counts_after_a_reload():
 
 
 def test_the_learning_rate_scale_is_the_hosts():
-    batches = fixtures.batches(3, BATCH)
-    run = Run(recipe_of(), batches)
-    rates = [row[-1] for row in run.train(1)]
+    recipe = recipe_of(schedule=lambda step, scale: 0.05 * scale)
+    run = Run(recipe, fixtures.batches(2, BATCH))
+    place = metrics.TRAIN.index("train/learning_rate")
+    assert run.train(1)[0, place] == np.float32(0.05)
     run.state.progress["learning_rate_scale"].assign(0.25)
-    changed = run.train(1)
-    column = np.isclose(changed[0], 0.05 * 0.25)
-    assert column.sum() == 1, (rates, changed)
+    assert run.train(1)[0, place] == np.float32(0.05) * np.float32(0.25)
 
 
 def test_an_evaluation_is_tensorflows_and_changes_nothing():

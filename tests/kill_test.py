@@ -246,7 +246,7 @@ def check(directory):
     return step
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(24, marks=pytest.mark.slow)])
 def test_a_kill_within_a_save_loses_nothing_that_was_whole(counters, tmp_path, kills):
     directory = str(tmp_path / "checkpoints")
     steps, within = [0], 0
@@ -286,7 +286,7 @@ def beyond(directory):
     return found
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(24, marks=pytest.mark.slow)])
 def test_each_step_is_once_in_the_event_files_whenever_it_is_killed(
     counters, tmp_path, kills
 ):

@@ -46,6 +46,7 @@ def trainer_arguments(
     path, mark, variant = recipe.partition(":")
     _, rest = command_line.split_recipe(list(arguments))
     rest += _model_there(values.config.model.name)
+    rest += _weights_there(values.config.model.initial_weights)
     return (f"--config={_shipped('--config', path)}{mark}{variant}", *rest)
 
 
@@ -153,6 +154,25 @@ def _model_there(name: str) -> list[str]:
     inside = _shipped("--config.model.name", name)
     model_file.read(name)
     return [] if inside == name else [f"--config.model.name={inside}"]
+
+
+def _weights_there(path: str) -> list[str]:
+    """Return the flag that names a run's first weights on the slice.
+
+    What is not on this machine may be on the slice.
+    """
+    flag = "--config.model.initial_weights"
+    if not path or is_remote(path) or not model_file.is_there(path):
+        return []
+    try:
+        inside = _shipped(flag, path)
+    except errors.UserError as error:
+        raise errors.UserError(
+            f"{flag}={path} is on this machine, and not shipped to the slice: copy it "
+            f"to a bucket, and give {flag}=gs://BUCKET/…, or move it to "
+            f"{checkout.ROOT / 'configs'}."
+        ) from error
+    return [] if inside == path else [f"{flag}={inside}"]
 
 
 def _shipped(flag: str, path: str) -> str:

@@ -44,7 +44,7 @@ def test_two_steps_of_sam_are_those_without(how):
 @needs_libtpu
 @pytest.mark.slow
 def test_the_tpus_compiler_does_not_keep_what_is_computed_again():
-    """The memory of activations falls, and a third more is computed."""
+    """Of 565 MB it 105 were left, for 1.20 times the FLOP, when it was written."""
     found = []
     for recomputes in (False, True):
         keras.utils.set_random_seed(0)
@@ -64,5 +64,5 @@ def test_the_tpus_compiler_does_not_keep_what_is_computed_again():
         )
         found.append(measured.Measured(program, result, steps.V5E, 1))
     plain, again = (each.figures for each in found)
-    assert again["temporary_bytes"] < 0.85 * plain["temporary_bytes"]
-    assert 1.1 * plain["flops"] < again["flops"] < 1.4 * plain["flops"]
+    assert again["temporary_bytes"] < 0.3 * plain["temporary_bytes"]
+    assert 1.15 * plain["flops"] < again["flops"] < 1.3 * plain["flops"]

@@ -124,6 +124,23 @@ def test_a_mistake_is_one_line_and_asks_gcloud_nothing(cloud, argv, words):
     assert not (cloud.folder / "calls").exists()
 
 
+def test_weights_of_this_machine_are_not_on_a_slice(tmp_path):
+    """What is in a bucket may be there, and so may what is not here."""
+    accelerator = accelerators.parse("v4-32")
+    flag = "--config.model.initial_weights="
+    for place, refused in (
+        (tmp_path, True),
+        ("gs://bucket/run", False),
+        ("runs/of-the-slice", False),
+    ):
+        given = [RECIPE, DATA, WORKDIR, f"{flag}{place}"]
+        if refused:
+            with pytest.raises(errors.UserError, match="copy it to a bucket, and give"):
+                checks.trainer_arguments(given, accelerator)
+        else:
+            assert checks.trainer_arguments(given, accelerator)[1:] == tuple(given[1:])
+
+
 def test_a_recipe_that_is_not_shipped(tmp_path):
     recipe = tmp_path / "mine.py"
     recipe.write_text((ROOT / "configs/resnet20.py").read_text())

@@ -162,7 +162,8 @@ def take(
     if not found.taken_parameters:
         raise errors.UserError(
             f"`{KEY}` is {source.what}, of which nothing fits {name!r}: "
-            f"{found.mismatches()}."
+            f"{found.mismatches()}; name the weights of such a model, or leave it at "
+            "''."
         )
     # New variables below the last layer may be meant, and may be another network.
     log = logging.info if found.is_head_alone else logging.warning

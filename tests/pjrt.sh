@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# Make the environment of `runtime.strategy` 'pjrt', and run its tests there; arguments
-# go to pytest. tests/run.sh --slow does the same at its end.
+# Make the environment of `runtime.strategy` 'pjrt', and run its tests there, or those that
+# are named; arguments go to pytest. tests/run.sh --slow does the same at its end.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$root/launch/environment.sh"
 make_environment "$root" .venv-pjrt requirements-pjrt.lock
 cd "$root"
+named=
+for argument; do
+  [ ! -e "${argument%%::*}" ] || named=yes
+done
 # The private names of lowering as well, which are elsewhere in this JAX.
-[ $# -gt 0 ] || set -- tests/pjrt tests/lowering/private_test.py
+[ "$named" ] || set -- tests/pjrt tests/lowering/private_test.py "$@"
 exec .venv-pjrt/bin/python -m pytest "$@"

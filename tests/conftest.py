@@ -76,7 +76,7 @@ def pytest_configure(config):
 KEPT_THREADS = {"watchdog", "tqdm_monitor"}
 # One for a process as well, by a word of its command: Python's own of multiprocessing.
 KEPT_PROCESSES = ("multiprocessing.resource_tracker",)
-SECONDS_TO_END = 5  # For what was asked to end, and is about to.
+SECONDS_TO_END = 60  # For what was asked to end, and is about to.
 
 
 def _children():
@@ -117,7 +117,9 @@ def nothing_is_left_behind():
     for thread in begun:
         if thread.name in KEPT_THREADS:
             continue
-        thread.join(max(0, deadline - time.monotonic()))
+        while thread.is_alive() and time.monotonic() < deadline:
+            gc.collect()
+            thread.join(0.5)
         if thread.is_alive():
             left.append(f"thread {thread.name}")
     for pid in _children() - children:

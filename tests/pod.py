@@ -16,13 +16,10 @@ import os
 import sys
 from unittest import mock
 
-from sam_pod.process import heavy_imports
-
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def serve(port):
-    heavy_imports.tensorflow()  # With the kernels of the run that it is compared with.
     import tensorflow as tf
 
     cluster = tf.train.ClusterSpec({"tpu_worker": [f"127.0.0.1:{port}"]})
@@ -84,7 +81,6 @@ def without_chips():
 
 
 def coordinate(arguments):
-    heavy_imports.tensorflow()  # With the kernels of the run that it is compared with.
     import tensorflow as tf
 
     from sam_pod import main

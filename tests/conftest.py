@@ -16,12 +16,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 
 import pytest
-
-from sam_pod.process import heavy_imports
-
-heavy_imports.tensorflow()  # With the kernels that the commands have.
-
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
 
 def pytest_addoption(parser):

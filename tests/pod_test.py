@@ -42,17 +42,6 @@ def coordinate(address, recipe, workdir, *arguments, **keywords):
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def kernels():
-    """Let the CPUs that stand for chips have Eigen's kernels.
-
-    With oneDNN's a run over such hosts differs from one of a single process by 7e-8.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-        yield
-
-
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     """Return the recipe that all tests share, beside its data."""

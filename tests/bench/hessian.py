@@ -12,11 +12,6 @@ import argparse
 import statistics
 import time
 
-from sam_pod.process import heavy_imports
-
-heavy_imports.tensorflow()  # With the kernels that the commands have.
-
-# ruff: noqa: E402
 import numpy as np
 import tensorflow as tf
 

@@ -1,10 +1,5 @@
 """This project's compiled step of a config, as `main` builds it, on one batch."""
 
-from sam_pod.process import heavy_imports
-
-heavy_imports.tensorflow()  # With the kernels that the commands have.
-
-# ruff: noqa: E402
 import numpy as np
 import tensorflow as tf
 

@@ -16,11 +16,6 @@ import sys
 import tempfile
 import time
 
-from sam_pod.process import heavy_imports
-
-heavy_imports.tensorflow()  # With the kernels that the commands have.
-
-# ruff: noqa: E402
 import numpy as np
 import tensorflow as tf
 

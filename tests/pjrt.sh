@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make the environment of `runtime.strategy` 'pjrt', and run its tests there, or those that
-# are named; arguments go to pytest. tests/run.sh --slow does the same at its end.
+# are named; arguments go to pytest. tests/run.sh does not call it yet.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

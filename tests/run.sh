@@ -31,22 +31,10 @@ esac
 # One more than cores, and at most four: replicas in a process wait for each other, and a
 # test for the processes that it starts.
 workers=$(.venv/bin/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
-asked=$*
-case "$asked" in
+case "$*" in
 "" | --slow)
   # In the order of tests/conftest.py, not by the number of tests.
   set -- --numprocesses="$workers" --dist=loadfile --no-loadscope-reorder "$@"
   ;;
 esac
-if [ "$asked" != --slow ]; then
-  exec .venv/bin/python -m pytest "$@"
-fi
-code=0
-.venv/bin/python -m pytest "$@" || code=$?
-# Where no Python fits or nothing can be installed, they skip with that reason.
-if (make_environment "$root" .venv-pjrt requirements-pjrt.lock); then
-  bash tests/pjrt.sh || code=$?
-else
-  echo "The tests of tests/pjrt are skipped: see the line above." >&2
-fi
-exit "$code"
+exec .venv/bin/python -m pytest "$@"

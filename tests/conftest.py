@@ -107,13 +107,11 @@ def nothing_is_left_behind():
     deadline = time.monotonic() + SECONDS_TO_END
     left = []
     begun = set(threading.enumerate()) - threads
-    if begun:
-        gc.collect()  # A pool ends its threads when it goes, and an error keeps it.
     for thread in begun:
         if thread.name in KEPT_THREADS:
             continue
         while thread.is_alive() and time.monotonic() < deadline:
-            gc.collect()
+            gc.collect()  # A pool ends its threads when it goes; an error keeps it.
             thread.join(0.5)
         if thread.is_alive():
             left.append(f"thread {thread.name}")

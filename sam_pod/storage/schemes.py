@@ -6,6 +6,7 @@ client for s3:// can abort the process at Python's exit: see `command.leave`.
 """
 
 import functools
+import importlib.util
 import os
 import re
 import socket
@@ -45,14 +46,15 @@ def check(path: str, name: str) -> None:
         name: The flag or the key that has this value.
 
     Raises:
-        UserError: the path carries credentials, is of no known file system, or nobody
-            answers where it leads.
+        UserError: the path carries credentials, is of no known file system or one that
+            this environment has not, or nobody answers where it leads.
     """
     check_credentials(path, name)
     scheme = scheme_of(path)
     if scheme in _PLUGINS:
         # Before the import, which takes seconds.
         _check_form(path, name)
+        _check_is_installed(scheme, path, name)
         if where := endpoint(path):
             _check_answers(where, path, name)
         _load()
@@ -163,6 +165,17 @@ def _check_form(path: str, name: str) -> None:
     least, example = form.get(scheme, (1, f"{scheme}://HOST/FOLDER"))
     if len(parts) < least:
         raise errors.UserError(f"{name} is {path}; it must look like {example}.")
+
+
+def _check_is_installed(scheme: str, path: str, name: str) -> None:
+    """Refuse what tensorflow-io serves where it is not: it is for one TensorFlow."""
+    if importlib.util.find_spec("tensorflow_io") is None:
+        raise errors.UserError(
+            f"{name} is {path}, and this environment has no tensorflow-io, which "
+            f"serves {scheme}://: copy or mount it as a local folder, take gs://, or "
+            "train by TensorFlow in the environment of requirements.lock, which has "
+            "it (bash launch/local.sh)."
+        )
 
 
 def _check_answers(where: tuple[str, int], path: str, name: str) -> None:

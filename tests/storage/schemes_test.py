@@ -53,6 +53,22 @@ def test_who_must_answer_for_a_path(monkeypatch, path, variables, expected):
 
 
 @pytest.mark.parametrize(
+    "path", ["s3://b/x", "az://account/c/x", "hdfs://h/x", "http://h/x"]
+)
+def test_an_environment_without_what_serves_a_path_says_so(monkeypatch, path):
+    """As that of `runtime.strategy` 'pjrt'; nobody is asked before."""
+    monkeypatch.setitem(sys.modules, "tensorflow_io", None)
+    monkeypatch.setattr(schemes, "_silence", pytest.fail)
+    with pytest.raises(errors.UserError) as raised:
+        files.check_scheme(path, "--workdir")
+    scheme = path.partition(":")[0]
+    line = str(raised.value)
+    assert line.startswith(f"--workdir is {path}, and this environment has no")
+    assert f"tensorflow-io, which serves {scheme}://: copy" in line
+    assert "take gs://" in line and "requirements.lock" in line
+
+
+@pytest.mark.parametrize(
     "path",
     ["s3://b/x", "az://account/c/x", "hdfs://127.0.0.1:1/x", "http://127.0.0.1:1/x"],
 )

@@ -1,5 +1,6 @@
 """The command that trains: parse, connect, train and exit."""
 
+import functools
 import gc
 import logging as python_logging
 import os
@@ -7,13 +8,15 @@ import shlex
 import shutil
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import ml_collections
 from absl import flags, logging
 
 from sam_pod.config import command_line
 from sam_pod.machines import cluster, lost
-from sam_pod.pjrt import environment
+from sam_pod.pjrt import choice, environment
 from sam_pod.process import (
     command,
     exhaustion,
@@ -76,15 +79,14 @@ def _leave_lost(error: Exception, workdir: str) -> NoReturn:
 def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> None:
     # TensorFlow is imported here, not above: a bad flag is refused in a moment, and
     # the threads it starts inherit the signal mask.
-    by_jax = values.config.runtime.strategy == "pjrt"
-    command.set_environment(jax_computes=by_jax)
     command.log_to_stdout()
+    by_jax = choice.by_jax(values.config, values.tpu)
+    command.set_environment(jax_computes=by_jax)
     logging.info("Workdir: %s", workdir)
     retries.limit_to(values.config.storage.retry_seconds)
     config = values.config
     if by_jax:
         environment.check()
-        environment.check_config(config)
     accepted = command_line.accepted_changes(values.accept_change)
     workdir_lib.check(workdir, config, accepted)
     continuing.check_epochs(workdir, config)
@@ -92,7 +94,8 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
     is_alone = len(cluster.read().addresses) == 1
     finished = continuing.finished(workdir, config) if is_alone else None
     if finished is None:
-        finished = _connect_and_run(values, workdir, stop, accepted)
+        connect = functools.partial(_connect, values, by_jax=by_jax)
+        finished = _connect_and_run(values.config, workdir, connect, stop, accepted)
     else:
         way_on = continuing.way_on(finished, config)
         logging.info("This run is finished already. %s", way_on)
@@ -106,8 +109,9 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
 
 
 def _connect_and_run(
-    values: flags.FlagValues,
+    config: ml_collections.ConfigDict,
     workdir: str,
+    connect: Callable[[], "Runtime"],
     stop: threading.Event,
     accepted: frozenset[str],
 ) -> dict[str, Any]:
@@ -118,11 +122,10 @@ def _connect_and_run(
     from sam_pod import train
     from sam_pod.run import surroundings
 
-    config = values.config
     with watchdog.limit(
         config.watchdog.connect_seconds, "Connecting", "watchdog.connect_seconds"
     ):
-        connected = _connect(values)
+        connected = connect()
     if notices.are_expected():
         notices.watch(stop)
     surroundings.tell()
@@ -131,9 +134,9 @@ def _connect_and_run(
         return train.run(config, workdir, connected, stop, accepted)
 
 
-def _connect(values: flags.FlagValues) -> "Runtime":
+def _connect(values: flags.FlagValues, *, by_jax: bool) -> "Runtime":
     config = values.config
-    if config.runtime.strategy == "pjrt":
+    if by_jax:
         from sam_pod.pjrt import connect  # Imports JAX.
 
         return connect.connect(

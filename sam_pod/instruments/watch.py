@@ -7,6 +7,7 @@ from absl import logging
 from sam_pod.instruments import numbers
 from sam_pod.instruments import subject as subject_lib
 from sam_pod.instruments.plan import Plan
+from sam_pod.run import execution
 from sam_pod.run.session import Session
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Watch:
 
             self._measures = Measures(self._subject(), self._plan)
         self._measures.moved()
+        self._session.executor.settle(self._session.state)
         try:
             found = {n: self._measures.all_of(n) for n in self._plan.measures}
         except _Stopped:
@@ -67,7 +69,18 @@ class Watch:
             iterations=config.sharpness.iterations,
             eigenvalues=min(Plan.eigenvalues, config.sharpness.iterations),
             m=(min(Plan.m[0], self._examples),),
+            batch_size=self._batch_size,
         )
+
+    @property
+    def _batch_size(self) -> int:
+        """A replica's where another executor than the steps' measures; 0 for all."""
+        session = self._session
+        if session.runtime.executor is None:
+            return 0
+        config, strategy = session.config, session.runtime.strategy
+        parts = config.sam.micro_batches * config.accumulate_steps
+        return config.global_batch_size // parts // strategy.num_replicas_in_sync
 
     @property
     def _examples(self) -> int:
@@ -79,7 +92,7 @@ class Watch:
         return subject_lib.Subject(
             session.workdir,
             session.config,
-            session.runtime,
+            execution.measuring(session.runtime),
             session.float32_recipe(),
             subject_lib.part(session.splits["train"], self._examples),
             session.state.weights,

@@ -13,6 +13,7 @@ from sam_pod import errors
 from sam_pod.machines import cluster as cluster_lib
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
+from sam_pod.pjrt import choice
 from sam_pod.pjrt.executor import Executor
 from sam_pod.pjrt.strategy import AXIS, Strategy
 
@@ -51,6 +52,8 @@ def connect(
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_num_cpu_devices", cpu_replicas)
     devices = _devices()
+    if devices[0].platform == "cpu" and cpu_replicas == 1:
+        choice.tell_unused()
     logging.info(
         "Running on %d replica(s): JAX %s, %s, %d CPU core(s) here, TensorFlow %s "
         "reads.",

@@ -2,8 +2,6 @@
 
 import importlib.metadata
 
-import ml_collections
-
 from sam_pod import errors
 
 LOCK = "requirements-pjrt.lock"
@@ -37,20 +35,6 @@ def check() -> None:
     """
     if found := problem():
         raise errors.UserError(found)
-
-
-def check_config(config: ml_collections.ConfigDict) -> None:
-    """Refuse what a run on this runtime cannot do yet.
-
-    Raises:
-        UserError: naming the key.
-    """
-    if config.sharpness.every_epochs:
-        raise errors.UserError(
-            f"`sharpness.every_epochs` is {config.sharpness.every_epochs}, and with "
-            "`runtime.strategy` 'pjrt' nothing measures while a run trains: leave it "
-            "at 0, and measure the finished run with python -m sam_pod.sharpness."
-        )
 
 
 def _version(name: str) -> str:

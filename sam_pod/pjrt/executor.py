@@ -1,7 +1,9 @@
 """What compiles the loops of a run for JAX, and keeps its state on the devices."""
 
+import contextlib
 from collections.abc import Callable
 
+import jax
 from jax.sharding import Mesh
 
 from sam_pod.lowering import programs
@@ -88,6 +90,12 @@ class Executor:
     def reload(self, state: state_lib.TrainState) -> None:
         """Have the devices take the variables of the state as they are now."""
         self._of(state).reload()
+
+    def traced(self, folder: str) -> contextlib.AbstractContextManager[None]:
+        """Trace the host and the devices, by XLA's profiler."""
+        options = jax.profiler.ProfileOptions()
+        options.python_tracer_level = 0  # Each call of Python would be an event.
+        return jax.profiler.trace(folder, profiler_options=options)
 
     def _of(self, state: state_lib.TrainState) -> Resident:
         """Return the one resident of a state, which all loops share."""

@@ -1,8 +1,12 @@
 """Who executes the compiled loops of a run: TensorFlow's strategy, or another."""
 
+import contextlib
+import dataclasses
+from collections.abc import Iterator
 from typing import Protocol
 
 import tensorflow as tf
+from absl import logging
 
 from sam_pod.machines.runtime import Runtime
 from sam_pod.step import loop as loop_lib
@@ -29,10 +33,25 @@ class Executor(Protocol):
     def reload(self, state: state_lib.TrainState) -> None:
         """Take the values of the variables, which something else has assigned."""
 
+    def traced(self, folder: str) -> contextlib.AbstractContextManager[None]:
+        """Trace what the context executes into a folder that TensorBoard reads."""
+
 
 def of(runtime: Runtime) -> Executor:
     """Return what executes the loops of a runtime."""
     return runtime.executor or TensorFlow(runtime.strategy)
+
+
+def measuring(runtime: Runtime) -> Runtime:
+    """Return what programs that are TensorFlow's alone run on, beside the steps.
+
+    That is the runtime, or this machine's CPU where another executes the steps.
+    """
+    if runtime.executor is None:
+        return runtime
+    logging.info("TensorFlow measures, on this machine's CPU.")
+    one = tf.distribute.OneDeviceStrategy(runtime.host_device)
+    return dataclasses.replace(runtime, strategy=one, executor=None)
 
 
 class TensorFlow:
@@ -60,3 +79,12 @@ class TensorFlow:
 
     def reload(self, state: state_lib.TrainState) -> None:
         """Do nothing: a step reads them."""
+
+    @contextlib.contextmanager
+    def traced(self, folder: str) -> Iterator[None]:
+        """Trace the operations of the context."""
+        tf.profiler.experimental.start(folder)
+        try:
+            yield
+        finally:
+            tf.profiler.experimental.stop()

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import ml_collections
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from sam_pod.config import keys as config_lib
 from sam_pod.machines.runtime import Runtime
+from sam_pod.run import execution
 from sam_pod.step import metrics
 from sam_pod.storage import faults, files, outbox
 
@@ -107,12 +107,9 @@ class Writer:
             yield
             return
         logging.info("Profiling into %s.", self._workdir)
-        with faults.explained(self._outbox.folder):
-            tf.profiler.experimental.start(self._outbox.folder)
-            try:
-                yield
-            finally:
-                tf.profiler.experimental.stop()
+        executor, folder = execution.of(self._runtime), self._outbox.folder
+        with faults.explained(folder), executor.traced(folder):
+            yield
 
     @contextlib.contextmanager
     def _written(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.machines import devices, runtime
+from sam_pod.machines import devices, drivers, runtime
 
 CARD = "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-0a1b2c)"
 
@@ -20,7 +20,7 @@ def has_gpu(tmp_path, monkeypatch):
         program.write_text(f"#!/bin/sh\ncat <<'EOF'\n{text}\nEOF\nexit {code}\n")
         program.chmod(0o755)
 
-    for name in devices._HIDES:
+    for name in drivers._HIDES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     prints(CARD)
@@ -56,7 +56,7 @@ def test_a_strategy_that_asks_for_gpus_is_refused(has_gpu):
 
 
 @pytest.mark.parametrize("value", ["", "-1", " "])
-@pytest.mark.parametrize("name", devices._HIDES)
+@pytest.mark.parametrize("name", drivers._HIDES)
 def test_a_gpu_that_the_user_hides_is_said_mildly(
     has_gpu, caplog, monkeypatch, name, value
 ):
@@ -84,7 +84,7 @@ def test_who_asks_for_the_cpu_is_not_told_of_a_gpu(has_gpu, caplog):
 )
 def test_a_tool_that_lists_nothing_is_no_gpu(has_gpu, caplog, monkeypatch, text, code):
     has_gpu(text, code)
-    monkeypatch.setattr(devices.glob, "glob", lambda pattern: [])
+    monkeypatch.setattr(drivers.glob, "glob", lambda pattern: [])
     devices.check("mirrored", cpu_replicas=1)
     assert lines(caplog) == []
 
@@ -107,12 +107,12 @@ def test_devices_are_found_without_a_tool(
 
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(
-        devices.glob,
+        drivers.glob,
         "glob",
         lambda pattern: [there] if fnmatch.fnmatch(there, pattern) else [],
     )
-    monkeypatch.setattr(devices, "_read", lambda path: content)
-    for name in devices._HIDES:
+    monkeypatch.setattr(drivers, "_read", lambda path: content)
+    for name in drivers._HIDES:
         monkeypatch.delenv(name, raising=False)
     devices.check("one", cpu_replicas=1)
     assert len(lines(caplog)) == bool(words)

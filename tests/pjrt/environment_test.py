@@ -5,7 +5,6 @@ import importlib.metadata
 import pytest
 
 from sam_pod import errors
-from sam_pod.config import keys as config_lib
 from sam_pod.machines import runtime
 from sam_pod.pjrt import environment
 from tests import runs
@@ -65,14 +64,6 @@ def test_the_command_refuses_the_wrong_environment_with_one_line_and_1(tmp_path)
     assert code == 1
     assert stderr == f"Error: {environment.problem()}\n"
     assert not (tmp_path / "run").exists()
-
-
-def test_measuring_while_it_trains_is_refused():
-    config = config_lib.defaults()
-    environment.check_config(config)
-    config.sharpness.every_epochs = 2
-    with pytest.raises(errors.UserError, match=r"`sharpness.every_epochs` is 2, .* 0"):
-        environment.check_config(config)
 
 
 def test_other_commands_ask_for_a_strategy_of_tensorflow():

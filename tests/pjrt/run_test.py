@@ -1,5 +1,6 @@
 """Whole runs whose steps JAX executes: stopped, continued, and begun by TensorFlow."""
 
+import glob
 import signal
 import threading
 
@@ -8,6 +9,9 @@ import numpy as np
 import pytest
 
 from sam_pod import errors, train
+from sam_pod.data.stored import manifest
+from sam_pod.instruments import job, subject
+from sam_pod.instruments.plan import Plan
 from sam_pod.machines import runtime
 from sam_pod.models import batch_norm
 from tests import fixtures, runs
@@ -115,6 +119,35 @@ def test_the_result_and_the_surroundings_name_the_version_of_jax(smooth, tmp_pat
     )
 
 
+def test_a_run_that_is_profiled_and_measured_takes_the_same_steps(smooth, tmp_path):
+    """Its trace has the devices' operations, its sharpness is TensorFlow's."""
+    import jax
+
+    config = lasting(smooth, 1)
+    trained(config, tmp_path / "alone", by_jax())
+    config.profile_steps = 2
+    config.sharpness.every_epochs = 1
+    config.sharpness.examples, config.sharpness.iterations = 40, 4
+    workdir = tmp_path / "run"
+    trained(config, workdir, by_jax())
+    runs.assert_equal_checkpoints(workdir, tmp_path / "alone")
+    (path,) = glob.glob(f"{workdir}/plugins/profile/*/*.xplane.pb")
+    traced = jax.profiler.ProfileData.from_file(path)
+    names = [e.name for p in traced.planes for line in p.lines for e in line.events]
+    # Each step's, on each device.
+    assert sum(n.startswith("all-reduce") for n in names) >= 2 * 2 * REPLICAS
+    plan = Plan(("eigenvalues",), examples=40, iterations=4, eigenvalues=4)
+    point = job.measure(
+        str(workdir),
+        subject.read_config(str(workdir)),
+        subject.points(str(workdir), ["last"]),
+        plan,
+        by_tensorflow(),
+    )["points"]["last"]
+    (found,) = runs.scalars(workdir)["sharpness/eigenvalue_1"][5]
+    assert found == pytest.approx(point["eigenvalues"]["largest"][0], rel=1e-4)
+
+
 def test_a_run_that_is_stopped_ends_with_42_and_continues_bit_for_bit(tmp_path):
     """With all that is random: crops, flips, brightness, dropout; Adam, a plateau."""
     recipe = runs.write_recipe(
@@ -156,3 +189,19 @@ def test_no_device_is_one_line(tmp_path):
     assert "Traceback" not in greeting
     assert line.startswith("JAX finds no device") and line.count("\n") == 1
     assert "JAX_PLATFORMS is 'nothing'" in line
+
+
+def test_a_workdir_that_nothing_here_serves_is_one_line():
+    code, _, stderr = runs.main(
+        "--config=configs/resnet20.py:digits", *PJRT, "--workdir=s3://bucket/run"
+    )
+    assert code == 1, stderr
+    line = stderr.rpartition("Error: ")[2]
+    assert line.startswith("--workdir is s3://bucket/run, and this environment has no")
+    assert "take gs://" in line and line.count("\n") == 1
+
+
+@pytest.mark.parametrize("scheme", ["s3", "az", "hdfs"])
+def test_data_that_nothing_here_serves_are_refused(scheme):
+    with pytest.raises(errors.UserError, match=f"serves {scheme}://: copy or mount"):
+        manifest.read(f"{scheme}://one/two/three")

@@ -15,17 +15,17 @@ Float32 does take twice the bytes of bfloat16 in HBM and on the interconnect. So
   the HLO that it makes of a convolution has the precision said here
 
 HBM: the pages write 8 GiB a core for v2, GiB for v3 and v4, GB for v5e and v6e, and for
-v5p once GB and now GiB, with the same 95. All are taken as GiB, since JAX's table has
-17.2e9 and 34.4e9 bytes for v5e and v6e, and since XLA's messages add up that way. A
-program gets less than all: by those messages 7.48 of the 8 GiB of a v2 core
-(github.com/sokrypton/ColabFold/issues/62), 30.75 of the 32 GiB of a v4 chip
+v5p once GB and now GiB, with the same 95, and GiB for TPU7x. All are taken as GiB,
+since JAX's table has 17.2e9 and 34.4e9 bytes for v5e and v6e, and since XLA's messages
+add up that way. A program gets less than all: by those messages 7.48 of the 8 GiB of a
+v2 core (github.com/sokrypton/ColabFold/issues/62), 30.75 of the 32 GiB of a v4 chip
 (github.com/erfanzar/EasyDeL/issues/166) and 15.75 of the 16 GiB of a v5e chip (many
 public logs).
 
 Interconnect (ICI): the sum over the links of a chip in one direction, that is what a
 chip can send while it receives as much. Google's "bidirectional ICI bandwidth" of v5e,
-v5p and v6e is twice this; its older "interchip interconnect BW" of v5e and v5p, in
-Gbps, is this. A ring along one axis of the torus uses two links, and a slice without
+v5p, v6e and TPU7x is twice this; its older "interchip interconnect BW" of v5e and v5p,
+in Gbps, is this. A ring along one axis of the torus uses two links, and a slice without
 wraparound on an axis has rings on it at half the rate.
 
 Where sources disagree, the figure here is that of Google's page on the generation or,
@@ -58,7 +58,7 @@ class Device:
 class Chip(Device):
     """The figures of a whole chip of one generation."""
 
-    # Devices TensorFlow sees: each core of v2 and v3, but both of v4 and v5p as one.
+    # Devices: each core of v2, v3 and TPU7x, but both of v4 and v5p as one.
     replicas_per_chip: int
     torus_dimensions: int
     ici_links: int  # Two a dimension of the torus.
@@ -68,8 +68,8 @@ class Chip(Device):
     def replica(self) -> Device:
         """Return the share of one replica while those of its chip do the same.
 
-        Cores of v2 and v3 have their own HBM, but share the links: alone, one may send
-        at the rate of the chip.
+        Cores of v2, v3 and TPU7x have their own HBM, but share the links: alone, one
+        may send at the rate of the chip.
         """
         return Device(
             peak_flops_per_second=self.peak_flops_per_second / self.replicas_per_chip,
@@ -155,5 +155,18 @@ CHIPS = {
         ici_links=4,
         torus_dimensions=2,
         source="TPU v6e, cloud.google.com/tpu/docs/v6e",
+    ),
+    # Its page has no number of links. They form a 3D torus, so two an axis (cloud.
+    # google.com/cluster-toolkit/docs/deploy/gke/gke-tpu-overview). The link between the
+    # two halves of a chip is not in this table.
+    "tpu7x": Chip(
+        replicas_per_chip=2,
+        peak_flops_per_second=2307e12,
+        hbm_bytes=192 * _GIB,
+        hbm_bytes_per_second=7380e9,
+        ici_bytes_per_second=1200e9 / 2,
+        ici_links=6,
+        torus_dimensions=3,
+        source="TPU7x (Ironwood), docs.cloud.google.com/tpu/docs/tpu7x",
     ),
 }

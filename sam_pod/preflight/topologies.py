@@ -24,7 +24,7 @@ class Topology:
 
     @property
     def num_replicas(self) -> int:
-        """Return how many replicas TPUStrategy makes of it."""
+        """Return how many devices, which are replicas, it has."""
         return self.accelerator.replicas
 
     @property
@@ -67,7 +67,7 @@ def parse(text: str) -> Topology:
             f"--topology={text} is half an accelerator type; the nearest is {guess}."
         )
     if generation not in chips.CHIPS:
-        guess = errors.nearest(generation, chips.CHIPS) or "v5e"
+        guess = errors.nearest(generation.lower(), chips.CHIPS) or "v5e"
         raise errors.UserError(
             f"--topology={text} names the generation {generation!r}; it must be one of "
             f"{sorted(chips.CHIPS)}, as in v5e:4x4. The nearest is {guess!r}."

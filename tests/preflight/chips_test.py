@@ -30,9 +30,9 @@ def test_tori_have_the_axes_of_the_topologies_of_launch(prefix):
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
-def test_a_replica_is_half_of_a_v2_or_v3_and_else_all_of_a_chip(generation):
+def test_a_replica_is_half_of_a_v2_v3_or_tpu7x_and_else_all_of_a_chip(generation):
     chip = chips.CHIPS[generation]
-    parts = 2 if generation in ("v2", "v3") else 1
+    parts = 2 if generation in ("v2", "v3", "tpu7x") else 1
     for field in dataclasses.fields(chips.Device):
         whole = getattr(chip, field.name)
         assert getattr(chip.replica, field.name) * parts == whole, field.name
@@ -61,7 +61,12 @@ def test_the_peak_is_that_of_the_matrix_units(generation, units, clock_hertz):
 
 @pytest.mark.parametrize(
     ("generation", "pod_chips", "peak_flops_per_second"),
-    [("v3", 1024, 126e15), ("v4", 4096, 1.1e18), ("v6e", 256, 234.9e15)],
+    [
+        ("v3", 1024, 126e15),
+        ("v4", 4096, 1.1e18),
+        ("v6e", 256, 234.9e15),
+        ("tpu7x", 9216, 42.5e18 / 2),  # Published for FP8, of which it makes twice.
+    ],
 )
 def test_pods_have_their_published_peak(generation, pod_chips, peak_flops_per_second):
     peak = pod_chips * chips.CHIPS[generation].peak_flops_per_second

@@ -18,6 +18,8 @@ SLICES = {
     "v2:2x2": ("v2:2x2", 4, 8),
     "v5p-256": ("v5p:4x4x8", 128, 128),
     "v6e-8": ("v6e:2x4", 8, 8),
+    "tpu7x-8": ("tpu7x:2x2x1", 4, 8),
+    "tpu7x:2x2x2": ("tpu7x:2x2x2", 8, 16),
 }
 
 
@@ -53,6 +55,9 @@ def test_every_known_slice_is_found_by_its_topology(prefix):
         ("v3:99999999999x99999999999", "v3:32x32 (v3-2048)"),
         ("v5litepod:4x4", "v5e:4x4 (v5litepod-16)"),
         ("v7:4x4", "'v2'"),
+        ("v7x:2x2x1", "'tpu7x'"),
+        ("TPU7x:2x2x1", "'tpu7x'"),
+        ("tpu7x:2x2", "tpu7x:2x2x1 (tpu7x-8)"),
         ("V5E:4x4", "'v5e'"),
         (":4x4", "'v5e'"),
         ("v5litepod-17", "v5litepod-16"),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import ml_collections
 
-from launch import checkout
+from launch import checkout, runtime
 from sam_pod import errors
 from sam_pod.config import batch, command_line
 from sam_pod.machines import accelerators
@@ -42,18 +42,39 @@ def trainer_arguments(
     ):
         if place.startswith("~"):
             print(f"{what} is {place}: of the home folder there.", file=sys.stderr)
-    check_replicas(values.config, accelerator.replicas)
+    by_jax = check_replicas(values.config, accelerator)
     path, mark, variant = recipe.partition(":")
     _, rest = command_line.split_recipe(list(arguments))
     rest += _model_there(values.config.model.name)
     rest += _weights_there(values.config.model.initial_weights)
+    rest += jax_words(values.config) if by_jax else []
     return (f"--config={_shipped('--config', path)}{mark}{variant}", *rest)
+
+
+def is_jax(arguments: Sequence[str], accelerator: accelerators.Accelerator) -> bool:
+    """Return whether JAX executes the steps of a run with these arguments.
+
+    Raises:
+        UserError: they are no trainer's, or not for this slice.
+        SystemExit: after showing the trainer's help.
+    """
+    if not arguments:
+        return runtime.is_jax("auto", accelerator)
+    values, _ = command_line.parse(["sam_pod.main", *arguments], here=False)
+    return runtime.is_jax(values.config.runtime.strategy, accelerator)
+
+
+def jax_words(config: ml_collections.ConfigDict) -> list[str]:
+    """Return the flag that has JAX execute the steps; none where the config says so."""
+    return [] if config.runtime.strategy == "pjrt" else [runtime.JAX_FLAG]
 
 
 def compile_words(
     arguments: Sequence[str],
     accelerator: accelerators.Accelerator,
     data: Sequence[str] = (),
+    *,
+    by_jax: bool = False,
 ) -> list[str]:
     """Return the command that compiles a run for a slice, and checks what it finds.
 
@@ -61,9 +82,15 @@ def compile_words(
         arguments: The trainer's arguments as they hold on this machine.
         accelerator: The slice's accelerator type.
         data: Flags that describe data which this machine does not see.
+        by_jax: Whether JAX executes the steps, which another environment compiles.
     """
     where = f"--accelerator_type={accelerator.name}"
-    return [sys.executable, "-m", "sam_pod.preflight", where, *data, *arguments]
+    python, added = sys.executable, []
+    if by_jax:
+        added = [runtime.JAX_FLAG]
+        own = checkout.ROOT / ".venv-pjrt/bin/python"
+        python = str(own) if own.exists() else python
+    return [python, "-m", "sam_pod.preflight", where, *data, *arguments, *added]
 
 
 def compile_run(words: Sequence[str]) -> int:
@@ -91,17 +118,16 @@ def is_remote(path: str) -> bool:
     return re.fullmatch(r"gs://[^/]+(/.*)?", path, re.DOTALL) is not None
 
 
-def check_replicas(config: ml_collections.ConfigDict, num_replicas: int) -> None:
-    """Refuse a config that does not fit this number of TPU replicas.
+def check_replicas(
+    config: ml_collections.ConfigDict, accelerator: accelerators.Accelerator
+) -> bool:
+    """Refuse a config that does not fit a slice; return whether JAX executes it there.
 
     Raises:
         UserError: with the key, and what would fit.
     """
-    strategy = config.runtime.strategy
-    if strategy not in ("auto", "tpu"):
-        raise errors.UserError(
-            f"`runtime.strategy` is {strategy!r}; on a TPU it must be 'auto' or 'tpu'."
-        )
+    by_jax = runtime.is_jax(config.runtime.strategy, accelerator)
+    num_replicas = accelerator.replicas
     batch.per_replica_batch_size(
         config.global_batch_size,
         num_replicas,
@@ -113,6 +139,7 @@ def check_replicas(config: ml_collections.ConfigDict, num_replicas: int) -> None
         from sam_pod.machines import groups
 
         groups.size(config.sam.sync, num_replicas)
+    return by_jax
 
 
 def _check_workdir(workdir: str, accelerator: accelerators.Accelerator) -> None:

@@ -8,6 +8,10 @@ What follows `--` goes to sam_pod.main, checked here and unchanged. The image ne
 this project in its working directory, tensorflow-tpu in place of tensorflow, and the
 recipe at the path that --config names. The cluster needs JobSet 0.6 or newer.
 
+On v6e and TPU7x, and elsewhere with --config.runtime.strategy=pjrt, JAX executes the
+steps, and every pod runs the trainer: the image needs what requirements-pjrt.lock and
+sam_pod/pjrt/libtpu.lock say instead.
+
 --workdir and `data.dir` are on gs://, since a pod may start again on any node. An
 absolute path as `data.dir` gets a warning: the image must hold the data.
 
@@ -17,8 +21,8 @@ costs no restart on a single host. After any other code the JobSet has failed fo
 On Spot, GKE gives a pod 15 seconds of --grace_period_seconds unless its node pool says
 otherwise.
 
-Slices of several hosts are experimental: every pod runs TensorFlow's gRPC server (port
-8470, open to the cluster's network), the first one also the trainer.
+With TensorFlow's own runtime slices of several hosts are experimental: every pod runs
+its gRPC server (port 8470, open to the cluster's network), the first also the trainer.
 
 Exit codes: 0 printed; 1 the user's error, one line on stderr; 70 a bug.
 """
@@ -33,7 +37,7 @@ import ml_collections
 import yaml
 from absl import flags
 
-from launch import checks
+from launch import checks, runtime
 from launch.gke import jobset
 from sam_pod import errors
 from sam_pod.config import command_line
@@ -58,7 +62,7 @@ def _flags() -> flags.FlagValues:
     }
     for name, text in {
         "name": "Name of the JobSet.",
-        "accelerator_type": "Such as v5litepod-4.",
+        "accelerator_type": "Such as v5litepod-4, v6e-16 and tpu7x-8.",
         "image": "The container's, such as REGION-docker.pkg.dev/PROJECT/REPO/NAME:1.",
         "workdir": "gs://BUCKET/FOLDER of the run.",
         "topology": "Such as 4x4x8; by default the usual one.",
@@ -93,7 +97,7 @@ def training(
     """
     command.require(values, "name", "accelerator_type", "image", "workdir")
     accelerator = accelerators.parse(values.accelerator_type)
-    _check_accelerator(accelerator, values.experimental_multi_host)
+    _check_accelerator(accelerator)
     _check_names(values, accelerator.hosts)
     if not re.fullmatch(r"gs://[-_.a-z0-9]+/.+", values.workdir):
         raise errors.UserError(
@@ -103,16 +107,21 @@ def training(
     parsed, recipe = command_line.parse(["sam_pod.main", *arguments], here=False)
     _check_arguments(parsed)
     _check_homes(parsed.config, recipe)
-    warnings = _check_config(parsed.config, accelerator)
-    if accelerator.generation == "v6e":
-        warnings.append("TensorFlow is not known to run on v6e.")
+    by_jax = checks.check_replicas(parsed.config, accelerator)
+    _check_hosts(accelerator, values.experimental_multi_host or by_jax)
+    warnings = _check_data(parsed.config)
+    words = (*arguments, f"--workdir={values.workdir}")
+    if by_jax:
+        warnings.append(f"{runtime.UNSEEN}.")
+        words += tuple(checks.jax_words(parsed.config))
     return (
         jobset.Training(
             name=values.name,
             accelerator=accelerator,
             topology=_topology(accelerator, values.topology),
             image=values.image,
-            arguments=(*arguments, f"--workdir={values.workdir}"),
+            arguments=words,
+            by_jax=by_jax,
             namespace=values.namespace,
             service_account=values.service_account,
             spot=values.spot,
@@ -124,13 +133,15 @@ def training(
     )
 
 
-def _check_accelerator(
-    accelerator: accelerators.Accelerator, allow_multi_host: bool
-) -> None:
+def _check_accelerator(accelerator: accelerators.Accelerator) -> None:
     if not jobset.is_offered(accelerator):
         raise errors.UserError(
-            f"GKE has no {accelerator.name}; it has v3, v4, v5litepod, v5p and v6e."
+            f"GKE has no {accelerator.name}; it has v3, v4, v5litepod, v5p, v6e and "
+            "tpu7x."
         )
+
+
+def _check_hosts(accelerator: accelerators.Accelerator, allow_multi_host: bool) -> None:
     if accelerator.is_pod and not allow_multi_host:
         raise errors.UserError(
             f"{accelerator.name} has {accelerator.hosts} hosts, which is experimental "
@@ -192,8 +203,8 @@ def _topology(accelerator: accelerators.Accelerator, wanted: str) -> str:
     if not is_possible:
         raise errors.UserError(
             f"--topology={wanted} is none of {accelerator.name}, which has "
-            f"{accelerator.chips} chips; take {usual}, or leave it out. (On v4 and v5p "
-            "from 64 chips: three rising multiples of 4.)"
+            f"{accelerator.chips} chips; take {usual}, or leave it out. (On v4, v5p "
+            "and tpu7x from 64 chips: three rising multiples of 4.)"
         )
     return wanted
 
@@ -219,11 +230,8 @@ def _check_homes(config: ml_collections.ConfigDict, recipe: str) -> None:
             )
 
 
-def _check_config(
-    config: ml_collections.ConfigDict, accelerator: accelerators.Accelerator
-) -> list[str]:
-    """Refuse what the trainer would refuse on the slice, and return warnings."""
-    checks.check_replicas(config, accelerator.replicas)
+def _check_data(config: ml_collections.ConfigDict) -> list[str]:
+    """Refuse data that the pods cannot read, and return warnings."""
     folder = config.data.dir
     if checks.is_remote(folder):
         return []
@@ -239,7 +247,7 @@ def text(training: jobset.Training) -> str:
     """Return the manifest as YAML, behind a comment that says what it is."""
     slice_ = training.accelerator
     lines = [f"# sam_pod on {slice_.name}: {slice_.hosts} host(s)."]
-    if slice_.is_pod:
+    if slice_.is_pod and not training.by_jax:
         lines.append(
             "# Experimental: TensorFlow has not yet been seen on several hosts of GKE."
         )

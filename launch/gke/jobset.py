@@ -19,6 +19,7 @@ _NODES = {
     "v5e": "tpu-v5-lite-podslice",
     "v5p": "tpu-v5p-slice",
     "v6e": "tpu-v6e-slice",
+    "tpu7x": "tpu7x",  # As XPK has it; machines/accelerators.py says where that is.
 }
 _V3_OF_ONE_HOST = "tpu-v3-device"
 _JOB = "train"
@@ -55,6 +56,7 @@ class Training:
     service_account: str = ""
     spot: bool = False
     reservation: str = ""
+    by_jax: bool = False  # Whether JAX executes the steps.
     max_restarts: int = 10
     grace_period_seconds: int = 60
 
@@ -114,7 +116,7 @@ def _job(training: Training) -> dict[str, Any]:
         "podFailurePolicy": {"rules": _pod_failure_rules(hosts)},
         "template": {"spec": _pod(training)},
     }
-    if hosts > 1:
+    if hosts > 1 and not training.by_jax:
         # The first pod has the coordinator; the others serve until they are stopped.
         job["successPolicy"] = {"rules": [{"succeededIndexes": "0"}]}
     return job
@@ -174,17 +176,24 @@ def _pod(training: Training) -> dict[str, Any]:
 
 def _container(training: Training) -> dict[str, Any]:
     chips = {"google.com/tpu": training.accelerator.chips_per_host}
+    command, arguments = _command(training)
     container: dict[str, Any] = {
         "name": _JOB,
         "image": training.image,
-        "command": ["python", "-m", "sam_pod.main"],
-        "args": [*training.arguments, "--tpu=local"],
+        "command": command,
+        # Kubernetes replaces $(NAME) in arguments, and $$ by $.
+        "args": [text.replace("$", "$$") for text in arguments],
         "env": [{"name": "PYTHONUNBUFFERED", "value": "1"}],
         "resources": {"requests": dict(chips), "limits": chips},
     }
-    if training.accelerator.is_pod:
-        container["command"] = ["python", "-m", "launch.gke.tpu_host"]
-        container["args"] = ["--", *training.arguments]
-    # Kubernetes replaces $(NAME) in arguments, and $$ by $.
-    container["args"] = [text.replace("$", "$$") for text in container["args"]]
     return container
+
+
+def _command(training: Training) -> tuple[list[str], list[str]]:
+    """Return what runs in each pod, and its arguments."""
+    trainer = ["python", "-m", "sam_pod.main"]
+    if training.by_jax:  # It finds the other hosts by what GKE says in each pod.
+        return trainer, list(training.arguments)
+    if training.accelerator.is_pod:
+        return ["python", "-m", "launch.gke.tpu_host"], ["--", *training.arguments]
+    return trainer, [*training.arguments, "--tpu=local"]

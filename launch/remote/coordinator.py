@@ -4,6 +4,7 @@ python3 coordinator.py start --token=T -- COMMAND ...
 python3 coordinator.py follow --at=BYTE
 python3 coordinator.py status
 python3 coordinator.py stop
+python3 coordinator.py kill
 
 Answers are lines of JSON. The run's files are in run/ of the project's folder: `lock`,
 held as long as the trainer lives, `record` (its command), `log`, and `exit` once it has
@@ -139,6 +140,14 @@ def stop() -> int:
     return _answer(state)
 
 
+def kill() -> int:
+    """End the trainer at once: it dies with the process that watches over it."""
+    state, pid = _state(), _read("pid").get("pid")
+    if state["state"] == "running" and pid:
+        os.kill(pid, signal.SIGKILL)
+    return _answer(state)
+
+
 def _state() -> dict:
     """Return what is known of the run: none, running, ended (how) or vanished."""
     record = _read("record")
@@ -214,6 +223,8 @@ def main(argv: "list[str]") -> int:
         return _answer(_state())
     if verb == "stop" and not rest:
         return stop()
+    if verb == "kill" and not rest:
+        return kill()
     print(__doc__, file=sys.stderr)
     return 2
 

@@ -15,6 +15,9 @@ logs    Follow the trainer's log, from its beginning.
 ssh     Log in to --worker; a command may follow `--`, as words: bash -c 'ls | wc'.
 down    Delete everything of this name.
 
+On v6e, and elsewhere with --config.runtime.strategy=pjrt, JAX executes the steps: the
+trainer runs on every host, and the log is worker 0's. TPU7x is for launch.gke.
+
 Ctrl-C ends the launcher alone: the slice stays, the trainer goes on, and the same
 command continues where it was; a second one, a second later, ends it at once. --dry_run
 prints the commands and runs none.
@@ -33,6 +36,7 @@ from absl import flags
 
 from launch import checks
 from launch.tpu import (
+    everywhere,
     gcloud,
     phrases,
     plan,
@@ -43,20 +47,23 @@ from launch.tpu import (
     trainer,
 )
 from launch.tpu.provision import say
+from launch.tpu.starts import Start
 from sam_pod import errors
-from sam_pod.machines import accelerators
 from sam_pod.process import command, signals
 
 _COMMANDS = ("up", "status", "run", "logs", "ssh", "down")
 
 
 def _up(values: flags.FlagValues, rest: Sequence[str]) -> int:
-    request = tpu_flags.request(values)
-    accelerator = accelerators.parse(request.accelerator_type)
+    accelerator = tpu_flags.accelerator(values.accelerator_type)
+    by_jax = checks.is_jax(rest, accelerator)
+    request = tpu_flags.request(values, accelerator, by_jax=by_jax)
     arguments = checks.trainer_arguments(rest, accelerator) if rest else ()
     place, down_when_done = tpu_flags.place(values), values.down_when_done
     compiles = bool(rest) and values.preflight
-    words = checks.compile_words(rest, accelerator, tpu_flags.data(values))
+    words = checks.compile_words(
+        rest, accelerator, tpu_flags.data(values), by_jax=by_jax
+    )
     if values.dry_run:
         print(
             plan.up(
@@ -64,7 +71,7 @@ def _up(values: flags.FlagValues, rest: Sequence[str]) -> int:
                 request,
                 arguments,
                 before=words if compiles else (),
-                is_pod=accelerator.is_pod,
+                start=Start(is_pod=accelerator.is_pod, by_jax=by_jax),
                 down_when_done=down_when_done,
             )
         )
@@ -73,7 +80,7 @@ def _up(values: flags.FlagValues, rest: Sequence[str]) -> int:
         say("Nothing was asked for; --nopreflight continues without these checks.")
         return code
     the_slice = provision.Slice(place, values.poll_seconds)
-    run = story.Run(request, arguments, tpu_flags.rule(values))
+    run = story.Run(request, arguments, tpu_flags.rule(values), by_jax)
     job = story.train if arguments else story.only_bring_up
     return story.account_for(
         the_slice, lambda: job(the_slice, run), down_when_done=down_when_done
@@ -91,7 +98,8 @@ def _run(values: flags.FlagValues, rest: Sequence[str]) -> int:
         name, version = hosts.accelerator_type, hosts.runtime_version
     if not name:
         raise errors.UserError("--dry_run of `run` needs --accelerator_type.")
-    accelerator = accelerators.parse(name)
+    accelerator = tpu_flags.accelerator(name)
+    by_jax = checks.is_jax(rest, accelerator)
     arguments = checks.trainer_arguments(rest, accelerator)
     if values.dry_run:
         print(
@@ -99,12 +107,12 @@ def _run(values: flags.FlagValues, rest: Sequence[str]) -> int:
                 place,
                 version,
                 arguments,
-                is_pod=accelerator.is_pod,
+                start=Start(is_pod=accelerator.is_pod, by_jax=by_jax),
                 down_when_done=values.down_when_done,
             )
         )
         return 0
-    run = story.Run(None, arguments, tpu_flags.rule(values))
+    run = story.Run(None, arguments, tpu_flags.rule(values), by_jax)
     return story.account_for(
         the_slice,
         lambda: story.train(the_slice, run),
@@ -132,7 +140,7 @@ def _status(values: flags.FlagValues) -> int:
 
 def _trainer_state(place: phrases.Place) -> str:
     try:
-        found = trainer.state(place)
+        found = everywhere.state(trainer.look(place, "0"))
     except gcloud.GcloudError as error:
         return f"worker 0 could not be asked about the trainer: {error}"
     told = {

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 
 from launch.tpu import phrases, runtimes, trainer
+from launch.tpu.starts import Start
 
 # These stand for gcloud's own project where none is given, and for the hosts'
 # addresses, which are known only once the slice is there.
@@ -27,7 +28,7 @@ def up(
     arguments: Sequence[str],
     *,
     before: Sequence[str] = (),
-    is_pod: bool,
+    start: Start,
     down_when_done: bool,
 ) -> str:
     """Return what `up` runs where nothing is there yet, as a script for bash.
@@ -37,11 +38,11 @@ def up(
         request: The slice that is asked for.
         arguments: The trainer's arguments as they hold on the slice.
         before: A command that runs first, on this machine.
-        is_pod: Whether the slice has several hosts.
+        start: How the run is started there.
         down_when_done: Whether nothing is left in the end.
     """
     compiles = ["", "# Compile the run for the slice, and check it.", _line(before)]
-    once = _bring_up(place, request) + _install(place, request.runtime_version, is_pod)
+    once = _bring_up(place, request) + _install(place, request.runtime_version, start)
     lines = [
         "# What `up` runs when all goes well, and when the slice is lost. Besides, it",
         "# uses a slice that is there, and connects again after a broken connection.",
@@ -53,7 +54,7 @@ def up(
         *_pack(),
     ]
     if arguments:
-        once += ["", *_train(place, arguments, is_pod), "", *_again(place, request)]
+        once += ["", *_train(place, arguments, start), "", *_again(place, request)]
         lines += ["while true; do", *_indent(once), "done"]
     else:
         lines += [*once, "code=0"]
@@ -67,18 +68,18 @@ def run(
     version: str,
     arguments: Sequence[str],
     *,
-    is_pod: bool,
+    start: Start,
     down_when_done: bool,
 ) -> str:
     """Return what `run` runs on a slice that is READY, as a script for bash."""
-    version = version or (runtimes.POD if is_pod else runtimes.SINGLE_HOST)
+    version = version or (runtimes.POD if start.is_pod else runtimes.SINGLE_HOST)
     lines = [
         "# What `run` runs when all goes well.",
         *_besides(place),
         *_pack(),
-        *_install(place, version, is_pod),
+        *_install(place, version, start),
         "",
-        *_train(place, arguments, is_pod),
+        *_train(place, arguments, start),
         *(_done(place, queued=True) if down_when_done else []),
     ]
     return _script(place, [*lines, _EXIT])
@@ -150,8 +151,8 @@ def _bring_up(place: phrases.Place, request: phrases.SliceRequest) -> list[str]:
     return [*lines, _until(state, "READY")]
 
 
-def _install(place: phrases.Place, version: str, is_pod: bool) -> list[str]:
-    line = trainer.install_line(version, is_pod)
+def _install(place: phrases.Place, version: str, start: Start) -> list[str]:
+    line = trainer.install_line(version, start)
     return [
         "",
         "# Ship the project to all hosts, and install it there.",
@@ -160,29 +161,39 @@ def _install(place: phrases.Place, version: str, is_pod: bool) -> list[str]:
     ]
 
 
-def _train(place: phrases.Place, arguments: Sequence[str], is_pod: bool) -> list[str]:
-    lines = ["# Start the trainer on worker 0, detached; follow its log to its end."]
-    if is_pod:
+def _train(place: phrases.Place, arguments: Sequence[str], start: Start) -> list[str]:
+    lines = ["# Start the trainer, detached; follow worker 0's log to its end."]
+    is_driven = start.is_pod and not start.by_jax  # From worker 0.
+    if is_driven:
         addresses = phrases.describe_node(place, "value(networkEndpoints[].ipAddress)")
         lines += [
             f"hosts=$({_line(addresses)})",
             f"tpu=grpc://${{hosts//;/:{phrases.TPU_PORT},grpc://}}:{phrases.TPU_PORT}",
         ]
-    command = trainer.train_command(arguments, _TPU if is_pod else "local", is_pod)
-    start = trainer.coordinator_line("start", "--token=1", "--", *command)
+    command = start.command(arguments, _TPU if is_driven else "local")
+    begin = trainer.coordinator_line("start", "--token=1", "--", *command)
     follow = trainer.coordinator_line("follow", "--at=0")
     return [
         *lines,
-        _line(phrases.ssh(place, "0", start)),
+        _line(phrases.ssh(place, start.workers, begin)),
         f"code=$({_line(phrases.ssh(place, '0', follow))} |\n  {_CODE}) || true",
+        *(_wait_for_all(place) if start.workers == "all" else []),
+    ]
+
+
+def _wait_for_all(place: phrases.Place) -> list[str]:
+    status = _line(phrases.ssh(place, "all", trainer.status_line()))
+    return [
+        "# The other hosts' trainers end after it.",
+        f"while {status} |\n  grep -q '\"running\"'; do\n  sleep 20\ndone",
     ]
 
 
 def _again(place: phrases.Place, request: phrases.SliceRequest) -> list[str]:
     return [
-        "# Exit code 42, a death by a signal, or no code because the slice is lost:",
-        "# delete it and begin again.",
-        'case "${code:-42}" in 42 | -*) ;; *) break ;; esac',
+        "# Exit code 42 or 134, a death by a signal, or no code because the slice is",
+        "# lost: delete it and begin again.",
+        'case "${code:-42}" in 42 | 134 | -*) ;; *) break ;; esac',
         *_down(place, request.queued),
     ]
 

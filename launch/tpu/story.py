@@ -5,13 +5,15 @@ import secrets
 import time
 from collections.abc import Callable
 
-from launch.tpu import claims, gcloud, phrases, provision, states, trainer
+from launch.tpu import claims, everywhere, gcloud, phrases, provision, states, trainer
 from launch.tpu.provision import say
+from launch.tpu.starts import Start
 from launch.workers import restarts
 from sam_pod import errors
 from sam_pod.process import signals
 
 EXIT_INTERRUPTED = signals.EXIT_CODE
+_AGAIN = (EXIT_INTERRUPTED, everywhere.ABORTED)
 
 
 class Interrupted(BaseException):
@@ -25,13 +27,18 @@ class Run:
     request: phrases.SliceRequest | None  # None to use the slice that is there, if any.
     arguments: tuple[str, ...]  # The trainer's.
     rule: restarts.Rule
+    by_jax: bool = False  # Whether JAX executes the steps.
+
+    def start_on(self, hosts: provision.Hosts) -> Start:
+        """Return how it is started on a slice with these hosts."""
+        return Start(is_pod=len(hosts.addresses) > 1, by_jax=self.by_jax)
 
 
 def train(the_slice: provision.Slice, run: Run) -> int:
     """Train until the trainer has ended for good; return the exit code.
 
-    After exit code 42, or a death by a signal, the trainer starts again: on the same
-    slice if that is still READY and the attempt was long, otherwise on a new one.
+    After exit code 42 or 134, or a death by a signal, the trainer starts again: on the
+    same slice if that is still READY and the attempt was long, otherwise on a new one.
 
     Raises:
         UserError: the slice, or the trainer on it, is refused.
@@ -48,7 +55,7 @@ def train(the_slice: provision.Slice, run: Run) -> int:
             )
             return EXIT_INTERRUPTED
         code = outcome.ending.code
-        if code is not None and code >= 0 and code != EXIT_INTERRUPTED:
+        if code is not None and code >= 0 and code not in _AGAIN:
             return code
         long = outcome.seconds >= run.rule.stable_seconds
         failures = 1 if long else failures + 1
@@ -107,8 +114,7 @@ def only_bring_up(the_slice: provision.Slice, run: Run) -> int:
         reason = str(failure) or "somebody deleted it"
         say(f"No slice this time: {reason}. The same command tries again.")
         return EXIT_INTERRUPTED
-    is_pod = len(hosts.addresses) > 1
-    trainer.install(the_slice.place, hosts.runtime_version, is_pod)
+    trainer.install(the_slice.place, hosts.runtime_version, run.start_on(hosts))
     say(f"Train with: {provision.launcher('run', the_slice.place)} -- --config=...")
     return 0
 
@@ -165,27 +171,30 @@ def _attempt(
 ) -> trainer.Ending:
     """Join the trainer that runs on the slice, or start it; follow it to its end."""
     place = the_slice.place
-    is_pod = len(hosts.addresses) > 1
-    tpu = phrases.tpu_address(hosts.addresses)
-    command = trainer.train_command(run.arguments, tpu, is_pod)
+    start = run.start_on(hosts)
+    command = start.command(run.arguments, phrases.tpu_address(hosts.addresses))
     say(f"{place.name} is READY, with {len(hosts.addresses)} host(s).")
     try:
-        found = trainer.state(place)
+        found = everywhere.state(trainer.look(place, start.workers))
         if found["state"] == "running":
             if found["command"] != command:
                 raise trainer.refuse_busy(place, found)
             say("The trainer runs there already; following it.")
         else:
-            trainer.install(place, hosts.runtime_version, is_pod)
+            trainer.install(place, hosts.runtime_version, start)
             if found["state"] != "none":
                 trainer.clean(place)
-            trainer.start(place, command, secrets.token_hex(8))
+            trainer.start(place, command, secrets.token_hex(8), start.workers)
             say("The trainer is started; it goes on when this launcher ends.")
     except gcloud.GcloudError as error:
         if error.kind in gcloud.REFUSED:
             raise errors.UserError(f"{place.name}: {error}") from error
         raise _AttemptFailed(error) from error
-    return trainer.follow(the_slice)
+    ending = trainer.follow(the_slice)
+    try:
+        return everywhere.settle(the_slice, start, ending)
+    except gcloud.GcloudError as error:
+        raise _AttemptFailed(error) from error
 
 
 def _is_bad(the_slice: provision.Slice, ending: trainer.Ending, *, again: bool) -> bool:

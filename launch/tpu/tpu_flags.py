@@ -4,7 +4,7 @@ import sys
 
 from absl import flags
 
-from launch.tpu import gcloud, phrases, plan, runtimes
+from launch.tpu import gcloud, phrases, plan, runtimes, runtimes_of_jax
 from launch.workers import restarts
 from sam_pod import errors
 from sam_pod.machines import accelerators
@@ -13,7 +13,7 @@ _TEXTS = {
     "name": "Name of the slice; one name is one slice.",
     "zone": "Such as us-central2-b.",
     "project": "By default that of gcloud's configuration.",
-    "accelerator_type": "Such as v4-32.",
+    "accelerator_type": "Such as v4-32 and v6e-16.",
     "runtime_version": "Image of the hosts; by default one that is known to work.",
     "network": "Passed to gcloud.",
     "subnetwork": "Passed to gcloud.",
@@ -81,19 +81,40 @@ def place(values: flags.FlagValues) -> phrases.Place:
     )
 
 
-def request(values: flags.FlagValues) -> phrases.SliceRequest:
+def accelerator(name: str) -> accelerators.Accelerator:
+    """Return the slice of an --accelerator_type.
+
+    Raises:
+        UserError: there is none, or Cloud TPU's API has none.
+    """
+    if not name:
+        raise errors.UserError("--accelerator_type is missing; it is like v4-32.")
+    found = accelerators.parse(name)
+    if found.generation == "tpu7x":
+        # Says the first line of docs.cloud.google.com/tpu/docs/v6e-training.
+        raise errors.UserError(
+            f"--accelerator_type={name}: Cloud TPU's API, by which this command makes "
+            "slices, has no TPU7x; python -m launch.gke prints a JobSet for it."
+        )
+    return found
+
+
+def request(
+    values: flags.FlagValues, wanted: accelerators.Accelerator, *, by_jax: bool
+) -> phrases.SliceRequest:
     """Return what is asked for, after a warning where one is due.
+
+    Args:
+        values: The flags.
+        wanted: The slice.
+        by_jax: Whether JAX executes the steps there.
 
     Raises:
         UserError: it cannot be, or cannot work.
     """
-    if not values.accelerator_type:
-        raise errors.UserError("--accelerator_type is missing; it is like v4-32.")
-    accelerator = accelerators.parse(values.accelerator_type)
-    version = values.runtime_version or runtimes.default(accelerator)
-    warning = runtimes.check(
-        version, accelerator, allow_broken=values.allow_broken_runtime
-    )
+    known = runtimes_of_jax if by_jax else runtimes
+    version = values.runtime_version or known.default(wanted)
+    warning = known.check(version, wanted, allow_broken=values.allow_broken_runtime)
     if warning:
         print(warning, file=sys.stderr)
     if values.spot and values.reserved:
@@ -112,7 +133,7 @@ def request(values: flags.FlagValues) -> phrases.SliceRequest:
         value = values[name].value
         passed += [f"--{name.replace('_', '-')}={value}"] if value else []
     return phrases.SliceRequest(
-        accelerator.name,
+        wanted.name,
         version,
         values.queued,
         values.autocheckpoint_enabled,

@@ -1,4 +1,4 @@
-"""The trainer on a slice: ship the project, start it on worker 0, follow its log."""
+"""The trainer on a slice: ship the project, start it, follow worker 0's log."""
 
 import contextlib
 import dataclasses
@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from launch import checkout
-from launch.tpu import gcloud, phrases, provision, runtimes, states
+from launch.tpu import gcloud, phrases, provision, states
+from launch.tpu.starts import Start
 from sam_pod import errors
 
 ARCHIVE = "sam_pod.tar.gz"
@@ -40,32 +41,20 @@ def pack(archive: str) -> list[str]:
     ]
 
 
-def install_line(runtime_version: str, is_pod: bool) -> str:
+def install_line(runtime_version: str, start: Start) -> str:
     """Return the line of shell that unpacks and installs on a worker."""
-    version = runtimes.tensorflow_version(runtime_version)
-    libtpu = [] if is_pod else [runtimes.LIBTPU, runtimes.LIBTPU_PAGE]
+    words = start.install_words(runtime_version)
     return phrases.remote(
         ["mkdir", "-p", HOME],
         ["rm", "-rf", *(f"{HOME}/{name}" for name in checkout.SHIPPED)],
         ["tar", "--extract", "--gzip", f"--file={ARCHIVE}", f"--directory={HOME}"],
-        ["bash", f"{HOME}/launch/remote/install.sh", version, *libtpu],
+        ["bash", f"{HOME}/launch/remote/install.sh", *words],
     )
 
 
 def clean_line() -> str:
     """Return the line of shell that frees a worker's chips for another start."""
     return phrases.remote(["bash", f"{HOME}/launch/remote/clean.sh"])
-
-
-def train_command(arguments: Sequence[str], tpu: str, is_pod: bool) -> list[str]:
-    """Return the command that trains, in the project's folder on worker 0."""
-    return [
-        "env",
-        *(f"{key}={value}" for key, value in runtimes.environment(is_pod).items()),
-        *(".venv/bin/python", "-m", "sam_pod.main"),
-        *arguments,
-        f"--tpu={tpu}",
-    ]
 
 
 def coordinator_line(*words: str) -> str:
@@ -78,7 +67,7 @@ def status_line() -> str:
     return f"test ! -e {HOME}/{_COORDINATOR} || {coordinator_line('status')}"
 
 
-def install(place: phrases.Place, runtime_version: str, is_pod: bool) -> None:
+def install(place: phrases.Place, runtime_version: str, start: Start) -> None:
     """Ship the project to all workers and install it there.
 
     Raises:
@@ -91,7 +80,7 @@ def install(place: phrases.Place, runtime_version: str, is_pod: bool) -> None:
         words = phrases.copy(place, archive, ARCHIVE)
         gcloud.call(words, timeout_seconds=_HOSTS_SECONDS)
     provision.say("Installing on all workers; minutes where nothing is there yet ...")
-    line = install_line(runtime_version, is_pod)
+    line = install_line(runtime_version, start)
     gcloud.call(phrases.ssh(place, "all", line), timeout_seconds=_HOSTS_SECONDS)
 
 
@@ -105,33 +94,45 @@ def clean(place: phrases.Place) -> None:
     gcloud.call(phrases.ssh(place, "all", line), timeout_seconds=_HOSTS_SECONDS)
 
 
-def state(place: phrases.Place) -> dict[str, Any]:
-    """Return the state of the run on worker 0, as the coordinator's script prints it.
+def look(place: phrases.Place, workers: str) -> list[dict[str, Any]]:
+    """Return the state of the run on each host where the project is.
+
+    They are as the coordinator's script prints them, in any order.
 
     Raises:
-        GcloudError: worker 0 could not be asked.
+        GcloudError: one of the workers, '0' or 'all', could not be asked.
     """
-    answer = gcloud.call(phrases.ssh(place, "0", status_line()))
-    for line in answer.splitlines():
-        found = _parse(line.encode())
-        if "state" in found:
-            return found
-    return {"state": "none"}
+    answer = gcloud.call(phrases.ssh(place, workers, status_line()))
+    found = (_parse(line.encode()) for line in answer.splitlines())
+    return [each for each in found if "state" in each]
 
 
-def start(place: phrases.Place, command: Sequence[str], token: str) -> None:
+def start(
+    place: phrases.Place, command: Sequence[str], token: str, workers: str = "0"
+) -> None:
     """Start the trainer, detached from the connection.
 
     Args:
         place: Where the slice is.
         command: The trainer's command.
         token: The name of this attempt; two starts with one name start once.
+        workers: The hosts that run it: '0' or 'all'.
 
     Raises:
-        GcloudError: worker 0 could not be reached, or another trainer runs there.
+        GcloudError: one could not be reached, or another trainer runs there.
     """
     line = coordinator_line("start", f"--token={token}", "--", *command)
-    gcloud.call(phrases.ssh(place, "0", line))
+    seconds = _HOSTS_SECONDS if workers == "all" else gcloud.ANSWER_SECONDS
+    gcloud.call(phrases.ssh(place, workers, line), timeout_seconds=seconds)
+
+
+def kill(place: phrases.Place, workers: str) -> None:
+    """Kill the trainers that run.
+
+    Raises:
+        GcloudError: one of the workers, '0' or 'all', could not be reached.
+    """
+    gcloud.call(phrases.ssh(place, workers, coordinator_line("kill")))
 
 
 def follow(the_slice: provision.Slice) -> Ending:

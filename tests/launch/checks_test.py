@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from launch import checks
+from launch import checkout, checks
 from launch.tpu import __main__ as tpu
+from sam_pod.machines import accelerators
 from tests.launch import jobs, stand_in
 from tests.launch.stand_in import TRAIN
 
@@ -26,8 +27,9 @@ while True:
 """
 LAUNCHER = """
 import sys
-from launch import checks
+from launch import checkout, checks
 from launch.tpu import __main__ as tpu
+from sam_pod.machines import accelerators
 words = sys.argv[1:]
 tpu._launch = lambda argv: checks.compile_run(words)
 sys.exit(tpu.main([]))
@@ -109,6 +111,20 @@ def test_data_in_a_bucket_is_described_on_the_command_line(compiles, monkeypatch
     shape = ["--image_shape=8,8,1", "--num_classes=10", "--train_examples=1347"]
     assert tpu._launch(["tpu", "up", *POD, *shape, *TRAIN]) == 0
     assert asked[0][3:7] == ["--accelerator_type=v4-16", *shape]
+
+
+def test_the_environment_of_jax_compiles_what_jax_will_run(tmp_path, monkeypatch):
+    accelerator = accelerators.parse("v6e-16")
+    words = checks.compile_words(TRAIN[1:], accelerator, by_jax=True)
+    assert words[-1] == "--config.runtime.strategy=pjrt"
+    monkeypatch.setattr(checkout, "ROOT", tmp_path)
+    words = checks.compile_words(TRAIN[1:], accelerator, by_jax=True)
+    assert words[0] == sys.executable  # Whose refusal says what to install.
+    own = tmp_path / ".venv-pjrt/bin/python"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    words = checks.compile_words(TRAIN[1:], accelerator, by_jax=True)
+    assert words[:3] == [str(own), "-m", "sam_pod.preflight"]
 
 
 def test_an_interruption_ends_it_and_waits_until_it_has_cleaned_up(tmp_path):

@@ -105,6 +105,16 @@ def test_a_run_from_its_start_to_its_exit_code(host):
     assert host.ask("status")[0] == last
 
 
+def test_a_trainer_that_is_killed_leaves_room_for_another(host):
+    host.start("a")
+    assert host.ask("kill")[0]["state"] == "running"
+    host.wait_until("vanished")
+    assert host.start("b") == [{"started": "b"}]
+    host.end(0)
+    host.wait_until("ended")
+    assert host.ask("kill")[0]["state"] == "ended"
+
+
 def test_arguments_arrive_intact_and_execute_nothing(host):
     nasty = [
         "a b",

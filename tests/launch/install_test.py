@@ -20,6 +20,9 @@ def host(tmp_path):
     root = tmp_path / "my pod"
     shutil.copytree(ROOT / "launch", root / "launch")
     shutil.copy(ROOT / "requirements.lock", root)
+    shutil.copy(ROOT / "requirements-pjrt.lock", root)
+    (root / "sam_pod/pjrt").mkdir(parents=True)
+    shutil.copy(ROOT / "sam_pod/pjrt/libtpu.lock", root / "sam_pod/pjrt")
     tool(tmp_path, "uv", f'printf "%s\\n" uv "$@" "" >>{tmp_path}/tools')
     return root
 
@@ -32,13 +35,18 @@ def tool(folder, name, text):
     return path
 
 
-def python(folder, pip):
-    """Make a Python 3.10 whose pip does as the test says."""
+def python(folder, pip, is_old):
+    """Make a Python 3.10 whose pip does as the test says.
+
+    It may say that it is as old: by default it has the version that runs the tests.
+    """
     check = f'[ "$1" != -c ] || exec "{sys.executable}" "$@"'
+    if is_old:
+        check = f'case "$*" in -c*"(3, 11)"*) exit 1 ;; esac\n{check}'
     return tool(folder, "python3.10", f"{check}\n{pip}")
 
 
-def install(root, *arguments):
+def install(root, *arguments, python_is_old=False):
     folder = root.parent
     pip = f'printf "%s\\n" pip "$@" "" >>{folder}/tools'
     make = f'mkdir -p "{root}/.venv"'
@@ -48,7 +56,11 @@ def install(root, *arguments):
         ["bash", root / "launch/remote/install.sh", *arguments],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHON": str(python(folder, pip)), "PATH": path(folder)},
+        env={
+            **os.environ,
+            "PYTHON": str(python(folder, pip, python_is_old)),
+            "PATH": path(folder),
+        },
         check=False,
     )
 
@@ -87,6 +99,41 @@ def test_a_single_host_gets_libtpu_as_well(host):
     assert install(host, "2.16.1", *PAGE).returncode == 0
     tools = (host.parent / "tools").read_text()
     assert f"--no-deps\n--find-links\n{PAGE[1]}\n{PAGE[0]}\n" in tools
+
+
+@pytest.mark.parametrize(
+    "is_new",
+    [
+        pytest.param(
+            True,
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 11), reason="the Python of the tests is old"
+            ),
+        ),
+        False,
+    ],
+)
+def test_jax_gets_its_own_locks_and_a_python_that_is_new_enough(host, is_new):
+    done = install(host, "pjrt", python_is_old=not is_new)
+    assert (done.returncode, done.stderr) == (0, "")
+    tools = (host.parent / "tools").read_text()
+    newer = str(host.parent / "bin/python3.10") if is_new else "3.12"
+    assert f"uv\nvenv\n--quiet\n--python\n{newer}\n" in tools
+    locks = [host / "requirements-pjrt.lock", host / "sam_pod/pjrt/libtpu.lock"]
+    asked = "\n".join(f"--requirement\n{lock}" for lock in locks)
+    assert f"--require-hashes\n{asked}\n" in tools
+    assert (host / ".venv/installed").read_text() == installed("pjrt")
+    (host.parent / "tools").unlink()
+    assert install(host, "pjrt").returncode == 0
+    assert not (host.parent / "tools").exists()
+
+
+def test_a_failed_installation_for_jax_says_so_and_is_not_finished(host):
+    tool(host.parent, "uv", '[ "$1" != pip ] || exit 1')
+    done = install(host, "pjrt")
+    assert done.returncode == 1
+    assert done.stderr.endswith("the line above says why\n")
+    assert not (host / ".venv/installed").exists()
 
 
 def test_what_is_installed_is_not_installed_again(host):

@@ -31,11 +31,14 @@ sys.path.insert(0, {str(ROOT / "tests/launch")!r})
 import gcloud_stand_in
 sys.exit(gcloud_stand_in.main())
 """
-# Plays the trainer: prints its arguments and environment, then does what `act` in the
-# home of the slices says, one line for each start: an exit code, `wait` or `kill`.
+# Plays the trainer: prints its arguments and environment, then does what `acts` in the
+# home of the slices says, or `acts-1` for worker 1 where that is there: one line for
+# each start, which is an exit code, `wait`, `kill` or `abort`.
 TRAINER = """#!/usr/bin/env python3
 import json, os, pathlib, signal, sys, time
 acts = pathlib.Path({acts!r})
+own = acts.with_name("acts-" + pathlib.Path(os.environ["HOME"]).name)
+acts = own if own.exists() else acts
 lines = acts.read_text().splitlines()
 acts.write_text("\\n".join(lines[1:] or lines) + "\\n")
 print(json.dumps([sys.argv[1:], os.environ.get("TPU_LOAD_LIBRARY")]), flush=True)
@@ -49,6 +52,8 @@ if lines[0] == "wait":
         time.sleep(60)
 if lines[0] == "kill":
     os.kill(os.getpid(), signal.SIGKILL)
+if lines[0] == "abort":
+    os.abort()
 sys.exit(int(lines[0]))
 """
 
@@ -91,6 +96,11 @@ class Cloud:
 
     def write_script(self):
         (self.folder / "script.json").write_text(json.dumps(self.script))
+
+    def act(self, worker, *acts):
+        """Give a worker acts of its own."""
+        text = "".join(f"{act}\n" for act in acts)
+        (self.folder / f"acts-{worker}").write_text(text)
 
     def tool(self, name, text):
         path = self.folder / "bin" / name
@@ -157,6 +167,8 @@ class Cloud:
 def installed(*arguments):
     """Return what install.sh leaves as a mark when it is done."""
     files = [ROOT / "requirements.lock", ROOT / "launch/remote/tensorflow-tpu.lock"]
+    if arguments == ("pjrt",):
+        files = [ROOT / "requirements-pjrt.lock", ROOT / "sam_pod/pjrt/libtpu.lock"]
     content = b"".join(file.read_bytes() for file in files)
     mark = subprocess.run(["cksum"], input=content, capture_output=True, check=True)
     return f"{mark.stdout.decode().strip()} {' '.join(arguments)}\n"

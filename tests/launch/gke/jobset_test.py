@@ -48,6 +48,9 @@ def container(document):
         ("v5litepod-16", "tpu-v5-lite-podslice", "4x4", 4, 4),
         ("v5p-128", "tpu-v5p-slice", "4x4x4", 16, 4),
         ("v6e-8", "tpu-v6e-slice", "2x4", 1, 8),
+        ("v6e-16", "tpu-v6e-slice", "4x4", 4, 4),
+        ("tpu7x-8", "tpu7x", "2x2x1", 1, 4),
+        ("tpu7x-32", "tpu7x", "2x2x4", 4, 4),
     ],
 )
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ def container(document):
     [
         {},
         {"spot": True, "namespace": "research", "service_account": "trainer"},
-        {"reservation": "mine"},
+        {"reservation": "mine", "by_jax": True},
     ],
 )
 def test_schemas_and_selectors(
@@ -102,6 +105,18 @@ def test_several_hosts_run_servers_and_one_trainer():
     assert several["args"] == ["--", "--config=a.py", "--workdir=gs://b/c"]
     assert job(document)["completionMode"] == "Indexed"
     assert job(document)["successPolicy"] == {"rules": [{"succeededIndexes": "0"}]}
+
+
+@pytest.mark.parametrize("accelerator_type", ["v6e-8", "v6e-16", "tpu7x-8"])
+def test_jax_has_the_same_command_in_each_pod_and_ends_with_the_last(accelerator_type):
+    document = manifest(accelerator_type, by_jax=True)
+    one = container(document)
+    assert one["command"] == ["python", "-m", "sam_pod.main"]
+    assert one["args"] == ["--config=a.py", "--workdir=gs://b/c"]
+    assert "successPolicy" not in job(document)
+    for exit_code in (42, 134):  # As JAX ends when a machine is lost.
+        assert outcome(document, exit_code) == "all again"
+    assert outcome(document, 1) == "failed"
 
 
 def wrong(path, value):

@@ -133,11 +133,27 @@ def test_data_in_the_image_is_warned_of(capfd):
     )
 
 
-def test_v6e_is_warned_of(capfd):
-    code, out, err = run(capfd, accelerator_type="v6e-4")
+@pytest.mark.parametrize(
+    ("accelerator_type", "hosts"), [("v6e-4", 1), ("v6e-16", 4), ("tpu7x-8", 1)]
+)
+def test_where_jax_executes_the_steps(capfd, accelerator_type, hosts):
+    code, out, err = run(capfd, accelerator_type=accelerator_type)
     assert code == 0
-    schemas.check(yaml.safe_load(out))
-    assert "v6e" in err
+    document = yaml.safe_load(out)
+    schemas.check(document)
+    job = document["spec"]["replicatedJobs"][0]["template"]["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    assert job["completions"] == hosts
+    assert container["command"][-1] == "sam_pod.main"
+    assert container["args"][-1] == "--config.runtime.strategy=pjrt"
+    assert "--tpu=local" not in container["args"] and "Experimental" not in out
+    assert err.count("\n") == 1 and "has been seen on a TPU yet" in err
+
+
+def test_a_replica_of_tpu7x_is_half_a_chip(capfd):
+    flags = {"accelerator_type": "tpu7x-8"}
+    code, _, err = run(capfd, "--config.global_batch_size=12", **flags)
+    assert (code, "replicas (8): take 8 or 16" in err) == (1, True)
 
 
 @pytest.mark.parametrize("hosts", [1, 4, 16])
@@ -204,6 +220,11 @@ def test_names_of_images(capfd, image):
         ({}, ["--config.data.dir=gs:///data"], "`data.dir` is 'gs:///data'"),
         ({}, ["--config.sam.sync=3"], "(4): take one of [1, 2, 4], or 'global'"),
         ({}, ["--config.runtime.strategy=one"], "`runtime.strategy` is 'one'"),
+        (
+            {"accelerator_type": "tpu7x-8"},
+            ["--config.runtime.strategy=tpu"],
+            "TensorFlow does not train on tpu7x-8",
+        ),
         ({}, ["--config.sam.ro=1"], "the nearest is `sam.rho`"),
     ],
 )

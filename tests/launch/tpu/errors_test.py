@@ -19,6 +19,7 @@ DATA = "--config.data.dir=gs://bucket/cifar10"
 WORKDIR = "--workdir=gs://bucket/run"
 RECIPE = "--config=configs/resnet20.py:sgd"
 POD = [*PLACE, "--accelerator_type=v4-32"]
+V6E = [*PLACE, "--accelerator_type=v6e-16"]
 TRAIN = ["--", RECIPE, DATA, WORKDIR]
 
 
@@ -45,8 +46,8 @@ def refused(*argv):
         (["up", *PLACE, *TRAIN], "--accelerator_type is missing"),
         (
             ["up", *PLACE, "--accelerator_type=v4-33", *TRAIN],
-            "no accelerator type 'v4-33'; it must be like v4-32 or v5litepod-16. The "
-            "nearest is v4-32.",
+            "no accelerator type 'v4-33'; it must be like v4-32, v5litepod-16, v6e-16 "
+            "or tpu7x-8. The nearest is v4-32.",
         ),
         (
             ["up", *POD, "--", RECIPE, DATA, "--workdir=runs/a"],
@@ -102,8 +103,25 @@ def refused(*argv):
             "starts no gRPC servers, which v4-32 with its 4 hosts needs",
         ),
         (
-            ["up", *PLACE, "--accelerator_type=v6e-4", *TRAIN],
-            "TensorFlow never trained on v6e",
+            ["up", *V6E, *TRAIN, "--config.runtime.strategy=tpu"],
+            "TensorFlow does not train on v6e-16: take 'auto' or 'pjrt'",
+        ),
+        (
+            ["up", *V6E, *TRAIN, "--config.global_batch_size=100"],
+            "must be divisible by the number of replicas (16): take 96 or 112.",
+        ),
+        (
+            ["up", *V6E, "--runtime_version=tpu-vm-tf-2.16.1-pod-pjrt", *TRAIN],
+            "TensorFlow's, whose servers take the chips, and JAX executes this run's "
+            "steps: take v2-alpha-tpuv6e",
+        ),
+        (
+            ["up", *PLACE, "--accelerator_type=tpu7x-8", *TRAIN],
+            "has no TPU7x; python -m launch.gke prints a JobSet for it.",
+        ),
+        (
+            ["run", *PLACE, "--accelerator_type=tpu7x-8", "--dry_run", *TRAIN],
+            "has no TPU7x",
         ),
         (["up", *POD, "--spot", "--reserved"], "exclude each other"),
         (["up", *POD, "--valid_until_duration=6h"], "goes with --queued"),

@@ -18,7 +18,7 @@ from sam_pod.lowering import stablehlo
 from sam_pod.lowering.programs import Program
 from sam_pod.pjrt.strategy import AXIS
 
-_BATCH = ("images", "labels", "mask")
+BATCH = ("images", "labels", "mask")
 
 
 def jitted(
@@ -44,9 +44,9 @@ def mapped(
     Arguments are those of `jitted`.
     """
     roles = [tensor.role for tensor in program.inputs]
-    num_batch = sum(role in _BATCH for role in roles)
+    num_batch = sum(role in BATCH for role in roles)
     num_state = len(roles) - num_batch - ("replica_id" in roles)
-    call = _exported(program)
+    call = _exported(program, mesh.devices.flat[0].platform)
 
     def replica(*tensors: jax.Array) -> list[jax.Array]:
         state, batch = tensors[:num_state], tensors[num_state:]
@@ -66,8 +66,8 @@ def mapped(
     return jax.jit(on_all, donate_argnums=donated, compiler_options=options)
 
 
-def _exported(program: Program) -> Callable[..., tuple[jax.Array, ...]]:
-    """Return the program as a function of JAX's.
+def _exported(program: Program, platform: str) -> Callable[..., tuple[jax.Array, ...]]:
+    """Return the program as a function of JAX's, for devices of a platform.
 
     An export of a function with the same inputs and outputs is right in all but what it
     computes.
@@ -80,6 +80,10 @@ def _exported(program: Program) -> Callable[..., tuple[jax.Array, ...]]:
     def stand_in(*_: jax.Array) -> tuple[jax.Array, ...]:
         return tuple(jnp.zeros(each.shape, each.dtype) for each in outputs)
 
-    made = export.export(jax.jit(stand_in, keep_unused=True))(*inputs)
+    # A TPU's devices may be those of a topology, without a TPU in this process.
+    platforms = ("tpu",) if platform == "tpu" else None
+    made = export.export(jax.jit(stand_in, keep_unused=True), platforms=platforms)(
+        *inputs
+    )
     artifact = stablehlo.portable(program.hlo, (), among_partitions=True)
     return dataclasses.replace(made, mlir_module_serialized=artifact).call

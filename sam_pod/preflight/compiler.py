@@ -7,7 +7,6 @@ the digest of its HLO, the topology and the compiler's version.
 import contextlib
 import dataclasses
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -25,11 +24,11 @@ from sam_pod import errors
 from sam_pod.lowering import private, stablehlo
 from sam_pod.lowering.programs import Program
 from sam_pod.preflight import remembered
+from sam_pod.preflight.libtpu import version
 from sam_pod.preflight.remembered import Compiled
 from sam_pod.preflight.topologies import Topology
 from sam_pod.storage import faults
 
-LOCK_FILE = pathlib.Path(__file__).with_name("libtpu.lock")
 # libtpu must neither ask a metadata server where it is nor hold its lock on the chips.
 _ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
@@ -60,31 +59,8 @@ class Job:
     name: str  # For people, such as 'SAM step for v5e:4x4'.
     program: Program | Foreign
     topology: Topology
-
-
-def version() -> str:
-    """Return the version of the TPU compiler that is installed.
-
-    Raises:
-        UserError: none is, or another than the pinned one; with the line that helps.
-    """
-    pinned = re.search(r"^libtpu==(\S+)", LOCK_FILE.read_text(), re.MULTILINE)[1]
-    path = os.path.relpath(LOCK_FILE)
-    install = (
-        f"{sys.executable} -m pip install --no-deps --require-hashes "
-        f"--requirement {min(path, str(LOCK_FILE), key=len)}"
-    )
-    try:
-        found = importlib.metadata.version("libtpu")
-    except importlib.metadata.PackageNotFoundError:
-        raise errors.UserError(
-            f"The TPU compiler is not installed; install it with: {install}"
-        ) from None
-    if found != pinned:
-        raise errors.UserError(
-            f"libtpu {found} is installed, and this needs libtpu {pinned}: {install}"
-        )
-    return found
+    # Whether it is compiled as JAX runs it, all replicas being one program.
+    by_jax: bool = False
 
 
 def digest(job: Job) -> str:
@@ -99,7 +75,8 @@ def digest(job: Job) -> str:
         program.num_replicas,
         job.topology.compiler_name,
         job.topology.compiler_options,
-        version(),
+        version(job.by_jax),
+        *(["jitted"] if job.by_jax else []),
     ]
     return hashlib.sha256(content + json.dumps(rest).encode()).hexdigest()
 
@@ -202,17 +179,23 @@ class _Running:
     def _ask(self) -> None:
         """Write the worker's task."""
         program, topology = self.job.program, self.job.topology
-        content = (
-            program.stablehlo
-            if isinstance(program, Foreign)
-            else stablehlo.bytecode(program.hlo, program.aliases)
-        )
-        (self._folder / "program.mlirbc").write_bytes(content)
         request = {
             "topology": topology.compiler_name,
             "options": topology.compiler_options,
             "num_replicas": program.num_replicas,
         }
+        if isinstance(program, Foreign):
+            content = program.stablehlo
+        elif self.job.by_jax:
+            content = program.hlo
+            request |= {
+                "inputs": [dataclasses.astuple(t) for t in program.inputs],
+                "outputs": [dataclasses.astuple(t) for t in program.outputs],
+                "aliases": program.aliases,
+            }
+        else:
+            content = stablehlo.bytecode(program.hlo, program.aliases)
+        (self._folder / "program").write_bytes(content)
         (self._folder / "request.json").write_text(json.dumps(request))
 
     def seconds(self) -> float:
@@ -225,7 +208,8 @@ class _Running:
         """Return what it wrote, and delete its folder.
 
         Raises:
-            UserError: another process holds libtpu's lock.
+            UserError: another process holds libtpu's lock, or libtpu does not know the
+                topology.
         """
         try:
             log = (self._folder / "log.txt").read_text(errors="replace")
@@ -235,6 +219,12 @@ class _Running:
                     "Another process holds the TPU compiler's lock; wait until it is "
                     f"done, or set {_SHARES_LIBRARY}=1. If there is none, delete the "
                     "libtpu_lockfile that it left in the folder for temporary files."
+                )
+            if "unknown_topology" in figures:
+                reason = " ".join(figures["error"].split())[:200]
+                raise errors.UserError(
+                    f"libtpu {version(self.job.by_jax)} does not compile for "
+                    f"{self.job.topology.name} ({reason}): take another topology."
                 )
             compiled = self._folder / "compiled.txt"
             text = compiled.read_text() if compiled.exists() else ""

@@ -25,7 +25,7 @@ import numpy as np
 
 from sam_pod import errors
 from sam_pod.machines import groups
-from sam_pod.preflight import runners
+from sam_pod.preflight import runners, runtime
 from sam_pod.preflight.subject import Subject
 from sam_pod.step import state as state_lib
 from sam_pod.step.recipe import Recipe
@@ -99,6 +99,7 @@ def compare(
         batches,
         num_replicas=num_replicas,
         bound=BOUNDS[subject.config.dtype],
+        by_jax=runtime.is_jax(subject.config),
     )
 
 
@@ -109,6 +110,7 @@ def compare_recipes(
     *,
     num_replicas: int,
     bound: float,
+    by_jax: bool = False,
 ) -> Comparison:
     """Return how `recipe` on replicas differs from `whole` on one device.
 
@@ -118,9 +120,12 @@ def compare_recipes(
         batches: The global batch of each step: (uint8 images, int32 labels).
         num_replicas: The number of replicas, and of virtual devices.
         bound: The bound on each difference; the gradient's grows with its rounding.
+        by_jax: Whether the replicas' steps are run as the runtime 'pjrt' does.
     """
     recipe = runners.with_gradient(recipe)
-    replicas = runners.Replicas(recipe, batches[0][0].shape, num_replicas)
+    replicas = runners.Replicas(
+        recipe, batches[0][0].shape, num_replicas, by_jax=by_jax
+    )
     alone = runners.Alone(whole)
     worst = dict.fromkeys(("loss", "gradient", "weights"), 0.0)
     roundings = []

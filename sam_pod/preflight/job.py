@@ -19,6 +19,7 @@ from sam_pod.preflight import (
     find_batch,
     page,
     report,
+    runtime,
 )
 from sam_pod.preflight import subject as subject_lib
 from sam_pod.preflight.measured import Measured
@@ -69,11 +70,12 @@ def run(
     Raises:
         UserError: a check failed, or the user can fix something.
     """
+    by_jax = runtime.check(config, targets)
     subject = subject_lib.build(config, _given_shape(options))
     for target in targets:
         subject.per_replica_batch_size(target.num_replicas)
     _check_writable(options)
-    compiler_version = compiler.version() if targets else ""
+    compiler_version = compiler.version(by_jax) if targets else ""
     display = Display()
 
     def progress(line: str) -> None:
@@ -84,6 +86,7 @@ def run(
         "schema_version": report.SCHEMA_VERSION,
         "config": config_lib.flatten(config),
         "libtpu": compiler_version,
+        "runtime": runtime.name(config),
         "topologies": [],
     }
     passed = True
@@ -109,12 +112,12 @@ def _compile(
     options: Options,
     progress: Callable[[str], None],
 ) -> list[dict]:
-    jobs = []
+    jobs, by_jax = [], runtime.is_jax(subject.config)
     for target in targets:
         progress(f"Lowering for {target.name} ...")
         programs = subject.programs(target.num_replicas)
         jobs += [
-            compiler.Job(f"{name} for {target.name}", program, target)
+            compiler.Job(f"{name} for {target.name}", program, target, by_jax)
             for name, program in programs.items()
         ]
     results = compiler.compile_all(
@@ -179,7 +182,8 @@ def _find_batch(
 
     def needs(batch: int) -> float:
         lowered = subject.programs(target.num_replicas, batch, [name])[name]
-        job = compiler.Job(f"{name} of batch {batch}", lowered, target)
+        by_jax = runtime.is_jax(config)
+        job = compiler.Job(f"{name} of batch {batch}", lowered, target, by_jax)
         (result,) = compiler.compile_all([job], num_processes=1, progress=progress)
         measured = Measured(lowered, result, target)
         if measured.needed_bytes is None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sam_pod import errors
 from sam_pod.models import operations, table
-from sam_pod.preflight import compiler
+from sam_pod.preflight import compiler, runtime
 from sam_pod.preflight import subject as subject_lib
 from sam_pod.preflight.measured import Measured
 from sam_pod.preflight.topologies import Topology
@@ -53,7 +53,7 @@ def lines(
         UserError: the batch does not divide, or the compiler is not there.
     """
     if targets:
-        compiler.version()
+        compiler.version(runtime.check(config, targets))
     memory = [
         f"MB on {at.name}, {config.global_batch_size // at.num_replicas} a replica"
         for at in targets
@@ -96,7 +96,10 @@ def _memory(
     shape = subject_lib.Shape(row.image_shape, row.num_classes, 1_281_167)
     subject = subject_lib.build(config, shape)
     programs = subject.programs(target.num_replicas, names=_STEPS)
-    jobs = [compiler.Job(f"{name}, {n}", p, target) for n, p in programs.items()]
+    by_jax = runtime.is_jax(config)
+    jobs = [
+        compiler.Job(f"{name}, {n}", p, target, by_jax) for n, p in programs.items()
+    ]
     results = compiler.compile_all(jobs, num_processes=1, progress=lambda line: check())
     found = []
     for job, result in zip(jobs, results, strict=True):

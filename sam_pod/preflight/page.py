@@ -49,6 +49,7 @@ def html(found: Mapping[str, Any]) -> str:
 def _essentials(found: Mapping[str, Any]) -> Markup:
     values = {word: found["config"].get(key, "-") for word, key in _ESSENTIALS}
     values["libtpu"] = found["libtpu"] or "-"
+    values["runtime"] = found.get("runtime", "-")
     pairs = (
         tag("div", tag("dt", word), tag("dd", str(value)))
         for word, value in values.items()

@@ -78,6 +78,7 @@ def of_program(measured: Measured) -> dict[str, Any]:
             "images_per_second": examples / estimate.step_seconds,
         },
         "compile_seconds": measured.figures["seconds"],
+        "compile_cpu_seconds": measured.figures.get("cpu_seconds"),
         "is_cached": measured.compiled.is_cached,
     }
 

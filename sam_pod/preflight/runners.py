@@ -44,11 +44,21 @@ class Replicas:
     """The lowered step on virtual devices, and the state after each step."""
 
     def __init__(
-        self, recipe: Recipe, shape: tuple[int, ...], num_replicas: int
+        self,
+        recipe: Recipe,
+        shape: tuple[int, ...],
+        num_replicas: int,
+        *,
+        by_jax: bool = False,
     ) -> None:
         size = shape[0] // num_replicas
+        executable = execute.Executable
+        if by_jax:
+            from sam_pod.preflight import jitted  # Of another JAX.
+
+            executable = jitted.Executable
         self._runs = [
-            execute.Executable(
+            executable(
                 programs.train_step(
                     recipe,
                     shape[1:],

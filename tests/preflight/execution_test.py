@@ -303,8 +303,8 @@ def test_replicas_that_begin_with_different_states_fail(monkeypatch):
     recipe = plain_recipe()
     made = runners.Replicas.__init__
 
-    def init(self, *arguments):
-        made(self, *arguments)
+    def init(self, *arguments, **more):
+        made(self, *arguments, **more)
         flat = [np.copy(value) for value in self._states[-1]]
         flat[1] += np.float32(1e-6)
         self._states = [*self._states[:-1], flat]

@@ -75,6 +75,7 @@ def test_the_head_tells_the_essentials():
         "rho": "0.05",
         "batch, global": "2048",
         "libtpu": "0.0.7",
+        "runtime": "JAX (pjrt)",
     }
 
 

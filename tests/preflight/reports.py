@@ -90,6 +90,7 @@ def whole(*topologies, model="resnet20", **more):
             "global_batch_size": 2048,
         },
         "libtpu": "0.0.7",
+        "runtime": "JAX (pjrt)",
         "topologies": list(topologies) or [topology()],
         **more,
     }

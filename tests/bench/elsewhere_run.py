@@ -87,6 +87,7 @@ def flax(images, labels):
     for dtype in ("bfloat16", "float32"):
         for name, rho in (("SAM", 0.05), ("plain", 0.0)):
             options = {"learning_rate": 0.1, "decay_steps": 10_000, "momentum": 0.9}
+            options |= {"model": "resnet20", "image_size": 32}
             options |= {"nesterov": 1, "weight_decay": 5e-4, "rho": rho, "dtype": dtype}
             init, step = tpu_compile_flax.build(argparse.Namespace(**options))
             mesh = jax.sharding.Mesh(jax.devices()[:1], (tpu_compile_flax.AXIS,))

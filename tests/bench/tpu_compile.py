@@ -2,9 +2,10 @@
 
 python -m tests.bench.tpu_compile --flax_python=PYTHON [--topologies=v5e:4x4] ...
 
-Both sides are ResNet20 with momentum SGD on the same batch a replica, compiled by the
-same libtpu, that of sam_pod.preflight. A compile takes minutes, and is remembered;
---steps, --dtypes and --sides choose fewer (a flag is repeated for several values).
+Both sides are ResNet20, or the network of --model, with momentum SGD on the same batch
+a replica, compiled by the same libtpu, that of sam_pod.preflight. A compile takes
+minutes, and is remembered; --steps, --dtypes and --sides choose fewer (a flag is
+repeated for several values).
 
 JAX's side is lowered by the environment of --flax_python, whose jax need not be ours
 (python -m venv flax && flax/bin/pip install jax flax; written with 0.10.2 and 0.12.8).
@@ -25,6 +26,9 @@ _FLAX_PYTHON = flags.DEFINE_string(
     "flax_python", sys.executable, "A Python that has jax and flax."
 )
 _CHECK = flags.DEFINE_bool("check", False, "Compare what the two sides compute.")
+_MODEL = flags.DEFINE_enum(
+    "model", "resnet20", list(tpu_compile_ours.MODELS), "The network."
+)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Images a replica takes.")
 _KEEP = flags.DEFINE_string("keep", None, "A folder for the programs' texts.")
 _JOBS = flags.DEFINE_integer("jobs", 1, "Compiles at once.")
@@ -72,7 +76,7 @@ def print_row(step, side, values):
 
 
 def lower(side, step, dtype, num_replicas):
-    given = dtype, STEPS[step], num_replicas, _BATCH_SIZE.value
+    given = _MODEL.value, dtype, STEPS[step], num_replicas, _BATCH_SIZE.value
     if side == "ours":
         return tpu_compile_ours.lower(*given)
     return tpu_compile_theirs.lower(_FLAX_PYTHON.value, *given)
@@ -112,7 +116,8 @@ def compare(topology, step, dtype, sides):
         if _KEEP.value:
             folder = pathlib.Path(_KEEP.value)
             folder.mkdir(parents=True, exist_ok=True)
-            name = f"{topology.name.replace(':', '-')}_{step}_{dtype}_{side}.txt"
+            place = topology.name.replace(":", "-")
+            name = f"{_MODEL.value}_{place}_{step}_{dtype}_{side}.txt"
             (folder / name).write_text(one.text)
         found.append(dataclasses.astuple(figures(one)))
         print_row(f"{step} {dtype}", side, found[-1])
@@ -142,7 +147,8 @@ def main(argv):
     for name in _TOPOLOGIES.value:
         topology = topologies.parse(name)
         print(
-            f"\n{name}: {topology.num_replicas} replicas of {_BATCH_SIZE.value} images"
+            f"\n{_MODEL.value}, {name}: {topology.num_replicas} replicas of "
+            f"{_BATCH_SIZE.value} images"
         )
         headings = "".join(f"{heading:>12}" for _, heading, _ in COLUMNS)
         print(f"{'step':<18}{'side':<10}{headings}", flush=True)

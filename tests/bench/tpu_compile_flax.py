@@ -1,7 +1,7 @@
 """The other side of tpu_compile.py: the same model and step in JAX, as its users write.
 
-    python tests/bench/tpu_compile_flax.py lower OUT.mlirbc --replicas=16 ...
-    python tests/bench/tpu_compile_flax.py run IN.npz OUT.npz ...
+    python -m tests.bench.tpu_compile_flax lower OUT.mlirbc --replicas=16 ...
+    python -m tests.bench.tpu_compile_flax run IN.npz OUT.npz ...
 
 An environment of its own runs it (python -m venv flax && flax/bin/pip install jax
 flax); it was written with jax 0.10.2 and flax 0.12.8 and imports nothing of this
@@ -25,6 +25,8 @@ from jax import numpy as jnp
 from jax.sharding import PartitionSpec
 from jaxlib.mlir import ir, passmanager
 from jaxlib.mlir.dialects import stablehlo
+
+from tests.bench import tpu_compile_models
 
 AXIS = "replica"
 # Without JAX's own operations, and without locations, whose form is too new.
@@ -101,6 +103,7 @@ def train_step(state, images, labels, model, optimizer, schedule, args):
             images,
             mutable=["batch_stats"],
         )
+        new = {"batch_stats": {}, **new}  # A ViT has none.
         logits = logits.astype(jax.tree.leaves(params)[0].dtype)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         loss, accuracy = losses.mean(), (logits.argmax(-1) == labels).mean()
@@ -145,7 +148,11 @@ def train_step(state, images, labels, model, optimizer, schedule, args):
 
 def build(args):
     """Return (init, step); the step is one replica's, inside a mesh's `AXIS`."""
-    model = ResNet20(jnp.dtype(args.dtype))
+    if args.model == "resnet20":
+        model = ResNet20(jnp.dtype(args.dtype))
+    else:
+        build_model = tpu_compile_models.MODELS[args.model]
+        model = build_model(jnp.dtype(args.dtype), args.num_classes)
     schedule = optax.cosine_decay_schedule(args.learning_rate, args.decay_steps)
     # The rate is inside the momentum, as Keras has it.
     optimizer = optax.chain(
@@ -154,10 +161,11 @@ def build(args):
     )
 
     def init():
-        images = jnp.zeros((1, *IMAGE_SHAPE))
+        images = jnp.zeros((1, args.image_size, args.image_size, 3))
         variables = model.init(jax.random.key(0), images)
         params = variables["params"]
-        return TrainState(params, variables["batch_stats"], optimizer.init(params))
+        stats = variables.get("batch_stats", {})
+        return TrainState(params, stats, optimizer.init(params))
 
     step = functools.partial(
         train_step, model=model, optimizer=optimizer, schedule=schedule, args=args
@@ -188,7 +196,8 @@ def lower(args):
     init, step = build(args)
     state = jax.eval_shape(init)
     size = args.replicas * args.batch_size
-    images = jax.ShapeDtypeStruct((size, *IMAGE_SHAPE), jnp.uint8)
+    shape = (size, args.image_size, args.image_size, 3)
+    images = jax.ShapeDtypeStruct(shape, jnp.uint8)
     labels = jax.ShapeDtypeStruct((size,), jnp.int32)
     mesh = jax.sharding.AbstractMesh((args.replicas,), (AXIS,))
     traced = over_replicas(step, mesh).trace(state, images, labels)
@@ -274,6 +283,9 @@ def main():
         command.add_argument("--decay_steps", type=int, default=10_000)
         command.add_argument("--momentum", type=float, default=0.9)
         command.add_argument("--nesterov", type=int, default=1)
+        command.add_argument("--model", default="resnet20")
+        command.add_argument("--image_size", type=int, default=IMAGE_SHAPE[0])
+        command.add_argument("--num_classes", type=int, default=NUM_CLASSES)
     lowering.add_argument("--batch_size", type=int, default=128, help="per replica")
     lowering.add_argument("--stablehlo", required=True, help="the reader's version")
     args = parser.parse_args()

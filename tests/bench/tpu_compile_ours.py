@@ -1,4 +1,4 @@
-"""One side of tpu_compile.py: our step, of ResNet20 with momentum SGD."""
+"""One side of tpu_compile.py: our step, of a network with momentum SGD."""
 
 import dataclasses
 import re
@@ -7,9 +7,16 @@ IMAGE_SHAPE, NUM_CLASSES = (32, 32, 3), 10
 LEARNING_RATE, DECAY_STEPS = 0.1, 10  # A cosine that has fallen by the second step.
 MOMENTUM, NESTEROV = 0.9, True
 WEIGHT_DECAY = 5e-4
+# By network: the side of its images, and its classes.
+MODELS = {
+    "resnet20": (IMAGE_SHAPE[0], NUM_CLASSES),
+    "resnet50": (224, 1000),
+    "wrn28_10": (32, 10),
+    "vit_s16": (224, 1000),
+}
 
 
-def build_recipe(dtype, rho):
+def build_recipe(dtype, rho, model="resnet20"):
     """Return the step's recipe: no augmentation, so that both sides do the same."""
     import tensorflow as tf
 
@@ -26,8 +33,9 @@ def build_recipe(dtype, rho):
         rate = LEARNING_RATE * scale * schedules.cosine(step, DECAY_STEPS)
         return tf.cast(rate, tf.float64) if exact else rate
 
+    size, num_classes = MODELS[model]
     network = table.build(
-        "resnet20", IMAGE_SHAPE, NUM_CLASSES, dtype="float32" if exact else dtype
+        model, (size, size, 3), num_classes, dtype="float32" if exact else dtype
     )
     return recipe.Recipe(
         network=in_float64(network) if exact else network,
@@ -69,13 +77,14 @@ def in_float64(network):
     return Float64(model)
 
 
-def lower(dtype, rho, num_replicas, batch_size):
+def lower(model, dtype, rho, num_replicas, batch_size):
     """Return the step of one replica, to compile."""
     from sam_pod.lowering import programs
 
+    size, _ = MODELS[model]
     return programs.train_step(
-        build_recipe(dtype, rho),
-        IMAGE_SHAPE,
+        build_recipe(dtype, rho, model),
+        (size, size, 3),
         num_replicas=num_replicas,
         per_replica_batch_size=batch_size,
     )

@@ -7,7 +7,7 @@ import tempfile
 
 from tests.bench import tpu_compile_ours as ours
 
-PROGRAM = pathlib.Path(__file__).with_name("tpu_compile_flax.py")
+ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 def has_flax(python):
@@ -34,9 +34,10 @@ def call(python, command, files, dtype, rho, num_replicas, **options):
     devices = f"--xla_force_host_platform_device_count={num_replicas}"
     run = subprocess.run(
         [
-            *(python, PROGRAM, command, *files),
+            *(python, "-m", "tests.bench.tpu_compile_flax", command, *files),
             *(f"--{name}={value}" for name, value in options.items()),
         ],
+        cwd=ROOT,
         env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": devices},
         capture_output=True,
         text=True,
@@ -46,7 +47,7 @@ def call(python, command, files, dtype, rho, num_replicas, **options):
         raise SystemExit(f"JAX's side failed:\n{run.stderr}")
 
 
-def lower(python, dtype, rho, num_replicas, batch_size):
+def lower(python, model, dtype, rho, num_replicas, batch_size):
     """Return the step of one replica as StableHLO that our jaxlib reads, to compile."""
     from jaxlib.mlir.dialects import stablehlo
 
@@ -56,6 +57,9 @@ def lower(python, dtype, rho, num_replicas, batch_size):
         path = pathlib.Path(folder) / "step.mlirbc"
         call(
             *(python, "lower", [path], dtype, rho, num_replicas),
+            model=model,
+            image_size=ours.MODELS[model][0],
+            num_classes=ours.MODELS[model][1],
             batch_size=batch_size,
             stablehlo=stablehlo.get_current_version(),
         )

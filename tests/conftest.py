@@ -34,6 +34,7 @@ LONGEST = (
     "preflight/execution_test.py",
     "step/members_test.py",
     "step/algorithm_test.py",
+    "step/random_parts_test.py",
     "s3_test.py",
     "kill_test.py",
     "ways_of_reading_test.py",

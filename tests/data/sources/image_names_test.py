@@ -13,7 +13,7 @@ from sam_pod.data.sources import (
     table_columns,
 )
 from tests.data import made
-from tests.data.sources import layouts_test
+from tests.data.sources import layouts
 
 
 def numbered(*rows):
@@ -77,9 +77,9 @@ BOTH = {"a": 1, "b": 1}
 
 
 def read(root, rows, **wish):
-    layout = layouts_test.numbered("pictures", 4)
-    tables = {"labels.csv": layouts_test.table("file,y", rows)}
-    layouts_test.write(root, layouts_test.with_tables(layout, tables))
+    layout = layouts.numbered("pictures", 4)
+    tables = {"labels.csv": layouts.table("file,y", rows)}
+    layouts.write(root, layouts.with_tables(layout, tables))
     wish = split_names.Wish(**wish)
     return images.read(str(root), asked=images.Asked(splits=wish))
 
@@ -96,11 +96,11 @@ def test_minus_one_is_a_class_in_a_line_and_no_number_is_none(tmp_path):
 
 
 def test_a_test_of_minus_ones_has_no_labels(tmp_path):
-    layout = layouts_test.numbered("train", 4) + layouts_test.numbered("test", 4, 4)
+    layout = layouts.numbered("train", 4) + layouts.numbered("test", 4, 4)
     rows = [f"{i},{i % 2 if i < 4 else -1}" for i in range(8)]
-    tables = {"labels.csv": layouts_test.table("file,y", rows)}
+    tables = {"labels.csv": layouts.table("file,y", rows)}
     root = tmp_path / "source"
-    layouts_test.write(root, layouts_test.with_tables(layout, tables))
+    layouts.write(root, layouts.with_tables(layout, tables))
     asked = images.Asked(splits=split_names.Wish(test_share=0.5))
     source = images.read(str(root), asked=asked)
     sizes = {split: part.num_examples for split, part in source.splits.items()}
@@ -114,9 +114,9 @@ def test_a_column_of_splits_is_used_or_a_line_says_that_it_is_not(tmp_path):
     def source(name, parts, **wish):
         filled = [row.format(part) for row, part in zip(rows, parts, strict=True)]
         head = "file,y,split"
-        table = {"labels.csv": layouts_test.table(head, filled)}
-        layout = layouts_test.with_tables(layouts_test.numbered("pictures", 4), table)
-        root = layouts_test.write(tmp_path / name, layout)
+        table = {"labels.csv": layouts.table(head, filled)}
+        layout = layouts.with_tables(layouts.numbered("pictures", 4), table)
+        root = layouts.write(tmp_path / name, layout)
         asked = images.Asked(splits=split_names.Wish(**wish))
         return images.read(str(root), asked=asked)
 
@@ -132,14 +132,14 @@ def test_a_column_of_splits_is_used_or_a_line_says_that_it_is_not(tmp_path):
 
 
 def test_a_table_that_is_asked_for_says_splits_of_class_folders(tmp_path):
-    paths = layouts_test.classes("pictures", count=3)  # Equal names in each class.
+    paths = layouts.classes("pictures", count=3)  # Equal names in each class.
     rows = [f"{p},{p[9]},{'test' if '/2.' in p else 'train'}" for p in paths]
-    tables = {"labels.csv": layouts_test.table("path,label,split", rows)}
-    layout = layouts_test.with_tables(paths, tables)
-    root = layouts_test.write(tmp_path / "source", layout)
+    tables = {"labels.csv": layouts.table("path,label,split", rows)}
+    layout = layouts.with_tables(paths, tables)
+    root = layouts.write(tmp_path / "source", layout)
     asked = images.Asked(labels=str(root / "labels.csv"))
     source = images.read(str(root), asked=asked)
-    assert layouts_test.counts(source) == {"train": {"a": 2, "b": 2}, "test": BOTH}
+    assert layouts.counts(source) == {"train": {"a": 2, "b": 2}, "test": BOTH}
     asked = images.Asked(splits=split_names.Wish(test_share=0.3))
     source = images.read(str(root), asked=asked)
     assert any("says splits, too, which --labels=" in s for s in source.decisions)

@@ -6,7 +6,7 @@ import scipy.io
 
 from sam_pod import errors
 from sam_pod.data.sources import images
-from tests.data.sources import images_test, layouts_test
+from tests.data.sources import images_test, layouts
 
 BOXES = [(f"bbox_{name}", "u2") for name in ("x1", "y1", "x2", "y2")]
 
@@ -24,7 +24,7 @@ def names(*of):
 
 
 def write(root, paths, tables):
-    layouts_test.write(root, paths)
+    layouts.write(root, paths)
     for path, content in tables.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         scipy.io.savemat(root / path, content)
@@ -83,7 +83,7 @@ def test_the_published_classes_and_splits_are_taken(tmp_path, of, kind):
     if kind == "tar":
         path = images_test.pack(tmp_path / "a.tar", path, folders=True)
     source = images.read(str(path))
-    assert layouts_test.counts(source) == expected
+    assert layouts.counts(source) == expected
     assert any("The classes of" in line and ".mat" in line for line in source.decisions)
 
 
@@ -94,12 +94,12 @@ def test_labels_names_one_of_them_elsewhere(tmp_path):
     with pytest.raises(errors.UserError, match=r"say no classes: --labels=FILE\.csv"):
         images.read(str(root))
     asked = images.Asked(labels=str(tmp_path / "imagelabels.mat"))
-    assert layouts_test.counts(images.read(str(root), asked=asked)) == expected
+    assert layouts.counts(images.read(str(root), asked=asked)) == expected
 
 
 @pytest.mark.parametrize("content", [{"x": np.zeros((2, 2))}, None])
 def test_other_content_is_named_with_the_way_on(tmp_path, content):
-    root = write(tmp_path / "source", layouts_test.numbered("jpg", 4), {})
+    root = write(tmp_path / "source", layouts.numbered("jpg", 4), {})
     path = root / "index.mat"
     path.write_bytes(b"no matrix")
     if content:

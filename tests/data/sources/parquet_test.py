@@ -1,56 +1,28 @@
+"""Sets of Parquet files: which columns, rows and splits they are."""
+
 import json
 
 import numpy as np
 import pytest
 
-from sam_pod import errors
 from sam_pod.data.prepare import shards
 from sam_pod.data.stored import manifest, verify
 from tests.data import made
-
-pyarrow = pytest.importorskip(
-    "pyarrow", reason="needs pyarrow: see sam_pod/data/sources/parquet.lock"
+from tests.data.sources.parquet_files import (
+    CLASSES,
+    FEATURES,
+    IMAGE,
+    TEXTS,
+    encoded,
+    make,
+    parquet,
+    pyarrow,
+    refusal,
+    rows,
+    source_lib,
+    write,
+    write_splits,
 )
-from pyarrow import parquet  # noqa: E402
-
-from sam_pod.data.sources import parquet as source_lib  # noqa: E402
-
-CLASSES = ("ant", "bee", "cow")
-IMAGE = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
-
-
-def rows(first, count):
-    return [
-        {"bytes": made.png(made.image(i)), "path": f"{i}.png"}
-        for i in range(first, first + count)
-    ]
-
-
-def write(path, images, labels, *, named=True, kind=IMAGE, **columns):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = pyarrow.table(
-        {
-            "image": pyarrow.array(images, kind),
-            "label": labels,
-            **{name: pyarrow.array(values) for name, values in columns.items()},
-        }
-    )
-    if named:
-        feature = {"names": list(CLASSES), "_type": "ClassLabel"}
-        info = {"info": {"features": {"image": {"_type": "Image"}, "label": feature}}}
-        table = table.replace_schema_metadata({"huggingface": json.dumps(info)})
-    parquet.write_table(table, path, row_group_size=4)
-
-
-def make(folder, pattern="data/{}-{:05d}-of-00002.parquet", **options):
-    """Write 2 files of 10 and 7 training rows, and one of 5 to test."""
-    for index, (split, first, count) in enumerate(
-        [("train", 0, 10), ("train", 10, 7), ("test", 50, 5)]
-    ):
-        labels = [(first + i) % 3 for i in range(count)]
-        path = folder / pattern.format(split, index % 2)
-        write(path, rows(first, count), labels, **options)
-    return folder
 
 
 @pytest.mark.parametrize(
@@ -106,111 +78,6 @@ def test_other_columns_can_be_named(tmp_path):
     assert [item.label for item in made.items(source, "train")] == [2, 0, 1]
 
 
-def refusal(folder, **columns):
-    with pytest.raises(errors.UserError) as raised:
-        source = source_lib.read(str(folder), **columns)
-        for split in source.splits:
-            made.items(source, split)
-    assert "\n" not in str(raised.value)
-    assert str(folder) in str(raised.value)
-    return str(raised.value)
-
-
-def test_a_path_at_which_nothing_is_is_named(tmp_path):
-    make(tmp_path)
-    images = [*rows(1, 3), {"bytes": None, "path": "a.png"}]
-    write(tmp_path / "data/test-00000-of-00002.parquet", images, [0, 1, 2, 0])
-    text = refusal(tmp_path)
-    assert (
-        f"data/test-00000-of-00002.parquet row 3 in {tmp_path} has no 'image'" in text
-    )
-
-
-PIXELS = [[[1, 2], [3, 4]]] * 3
-
-
-@pytest.mark.parametrize(
-    ("images", "kind", "channels"),
-    [
-        ([None, *rows(1, 3)], IMAGE, 3),
-        ([{"bytes": None, "path": None}, *rows(1, 3)], IMAGE, 3),
-        ([None, *(row["bytes"] for row in rows(1, 3))], pyarrow.binary(), 3),
-        ([None, *PIXELS], pyarrow.list_(pyarrow.list_(pyarrow.uint8())), 1),
-    ],
-)
-def test_a_null_image_is_refused_with_its_row_or_left_out(
-    tmp_path, images, kind, channels
-):
-    folder = write_splits(tmp_path / "source", [0, 1, 0, 1], images=images, kind=kind)
-    source, place = source_lib.read(str(folder)), str(tmp_path / "set")
-    assert source.channels == channels
-    made.check_random_access(source)
-    with pytest.raises(errors.UserError) as raised:
-        shards.write(source, place)
-    text = str(raised.value)
-    assert "2 of 8 images" in text and "train-00000-of-00001.parquet row 0" in text
-    assert "has no 'image', it is null" in text and "--skip_bad" in text
-    report = shards.write_with(source, place, 1, shards.ShardOptions(skip_bad=True))
-    assert report.manifest.num_examples("train") == 3
-    assert report.skipped == tuple(f"{s}-00000-of-00001.parquet row 0"
-                                   for s in ("train", "test"))  # fmt: skip
-    verify.check(place, report.manifest)
-
-
-def test_labels_that_are_not_there_are_counted(tmp_path):
-    make(tmp_path)
-    write(tmp_path / "data/test-00000-of-00002.parquet", rows(0, 4), [0, None, None, 1])
-    assert "2 of 4 labels of test are null" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "kind, images",
-    [
-        (pyarrow.int64(), [1]),
-        (pyarrow.list_(pyarrow.uint8()), [[1]]),
-        (pyarrow.struct([("bytes", pyarrow.string())]), [{}]),
-    ],
-)
-def test_a_column_of_other_things_than_images_is_refused(tmp_path, kind, images):
-    make(tmp_path)
-    write(tmp_path / "data/test-00000-of-00002.parquet", images, [0], kind=kind)
-    assert "it must hold encoded images" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "labels, reason",
-    [
-        (["ant"], "labels of different kinds (text, whole)"),
-        ([0.5], "1 of 1 labels of test are no whole number (such as 0.5); this trains"),
-        ([[1, 2]], "shares of classes (such as 1 2)"),
-        (pyarrow.array([[1, 2], [0]]), "of several classes at once (such as [1, 2])"),
-        ([{"a": 1}], "neither a number nor a text"),
-        ([3], "test has label 3 (1 of 1 examples); with 3 classes"),
-    ],
-)
-def test_a_column_of_other_things_than_labels_is_refused(tmp_path, labels, reason):
-    make(tmp_path)
-    write(tmp_path / "data/test-00000-of-00002.parquet", rows(0, len(labels)), labels)
-    assert reason in refusal(tmp_path)
-
-
-@pytest.mark.parametrize("columns", [{"image": "img"}, {"label": "fine_label"}])
-def test_a_missing_column_is_named(tmp_path, columns):
-    text = refusal(make(tmp_path), **columns)
-    assert (
-        f"has no column '{next(iter(columns.values()))}'; it has image, label" in text
-    )
-
-
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_a_missing_split_is_named(tmp_path, split):
-    for path in make(tmp_path).rglob(f"{split}-*"):
-        path.unlink()
-    other = {"train": "test", "test": "train"}[split]
-    text = refusal(tmp_path)
-    assert f"its splits are '{other}'" in text and "--test_split" in text
-
-
 def test_validation_serves_where_there_is_no_test(tmp_path):
     folder = make(tmp_path) / "data"
     path = folder / "test-00000-of-00002.parquet"
@@ -218,46 +85,11 @@ def test_validation_serves_where_there_is_no_test(tmp_path):
     assert source_lib.read(str(tmp_path)).splits["test"].num_examples == 5
 
 
-def test_a_broken_file_is_named(tmp_path):
-    path = make(tmp_path) / "data/test-00000-of-00002.parquet"
-    path.write_bytes(path.read_bytes()[:-10])
-    assert f"Cannot read {path}" in refusal(tmp_path)
-    content = bytearray(path.read_bytes())
-    assert f"Cannot read {path}" in refusal(tmp_path)
-    del content
-
-
-def test_a_label_without_a_class_is_named(tmp_path):
-    make(tmp_path / "source")
-    path = tmp_path / "source/data/test-00000-of-00002.parquet"
-    write(path, rows(0, 2), [0, -1])
-    text = refusal(tmp_path / "source")
-    assert "test has label -1 (1 of 2 examples); with 3 classes it must be from" in text
-
-
-def test_without_pyarrow_the_command_that_installs_it_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    with pytest.raises(errors.UserError, match=r"install --no-deps .*parquet\.lock`"):
-        source_lib.read(str(tmp_path))
-
-
 def test_pixels_survive(tmp_path):
     source = source_lib.read(str(make(tmp_path / "source")))
     written = shards.write(source, str(tmp_path / "set"), 1)
     pixels = np.stack([made.image(i) for i in range(17)]) / 255
     np.testing.assert_allclose(written.mean, pixels.mean(axis=(0, 1, 2)), rtol=1e-12)
-
-
-TEXTS = ["dog", "cat", "cow", "cat"]
-FEATURES = {"info": {"features": {"img": {"_type": "Image"}, "a": {}, "b": {}}}}
-
-
-def write_splits(folder, labels, names=("train", "test"), images=None, **options):
-    images = rows(0, len(labels)) if images is None else images
-    for name in names:
-        path = folder / f"{name}-00000-of-00001.parquet"
-        write(path, images, labels, named=False, **options)
-    return folder
 
 
 @pytest.mark.parametrize(
@@ -289,10 +121,6 @@ def test_labels_of_every_type_are_classes(tmp_path, labels, names, classes):
     assert source.classes == tuple(names.split())
     assert [item.label for item in made.items(source, "train")] == classes
     made.check_random_access(source)
-
-
-def encoded(count=4):
-    return [made.png(made.image(i)) for i in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -338,13 +166,6 @@ def test_lists_of_pixels_are_images(tmp_path, shape, dtype):
         assert item.image.dtype == np.uint8
 
 
-def test_pixels_that_are_none_are_refused(tmp_path):
-    kind = pyarrow.list_(pyarrow.list_(pyarrow.float32()))
-    images = [[[0.5, 1.0]]] * 2
-    folder = write_splits(tmp_path, [0, 1], images=images, kind=kind)
-    assert "numbers from 0.5 to 1 in 'image'; pixels must be whole" in refusal(folder)
-
-
 @pytest.mark.parametrize("kind", ["text", "struct", "dictionary"])
 @pytest.mark.parametrize("place", ["data", ".", "absolute"])
 def test_images_that_lie_elsewhere_are_read_by_their_paths(tmp_path, kind, place):
@@ -370,12 +191,6 @@ def test_images_that_lie_elsewhere_are_read_by_their_paths(tmp_path, kind, place
     (root / "pictures" / "3.png").unlink()
     text = refusal(folder)
     assert "2 of 4 images" in text and "row 1 " in text and "pictures/1.png" in text
-
-
-def test_an_address_is_no_image(tmp_path):
-    images = pyarrow.array(["https://example.invalid/1.png"] * 2)
-    write_splits(tmp_path, [0, 1], images=images, kind=images.type)
-    assert "download the images first" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(

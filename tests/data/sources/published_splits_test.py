@@ -7,9 +7,9 @@ import scipy.io
 from sam_pod import errors
 from sam_pod.data.sources import images, split_names
 from tests.data import made
-from tests.data.sources import images_test, layouts_test
+from tests.data.sources import images_test, layouts
 
-IMAGES = layouts_test.classes("images", count=4)  # Classes a and b, 0 to 3 each.
+IMAGES = layouts.classes("images", count=4)  # Classes a and b, 0 to 3 each.
 
 
 def below(*numbers):
@@ -26,9 +26,7 @@ def food(folder="meta", train="train.txt", test="test.txt", row="{}", **more):
         f"{folder}/{test}": text(row.format(path) for path in below(3)),
         **more,
     }
-    return layouts_test.with_tables(
-        IMAGES, {k.lstrip("/"): v for k, v in tables.items()}
-    )
+    return layouts.with_tables(IMAGES, {k.lstrip("/"): v for k, v in tables.items()})
 
 
 def cub(flags=(1, 0, 1, 0)):
@@ -40,13 +38,13 @@ def cub(flags=(1, 0, 1, 0)):
         "image_class_labels.txt": text(f"{i} {(i - 1) // 4 + 1}" for i in ids),
         "classes.txt": "1 a\n2 b\n",
     }
-    found = layouts_test.with_tables(IMAGES, tables)
+    found = layouts.with_tables(IMAGES, tables)
     return {f"CUB_200_2011/{path}": content for path, content in found.items()}
 
 
 def test_lists_that_matlab_wrote_are_taken(tmp_path):
     """Stanford Dogs."""
-    root = layouts_test.write(tmp_path / "source", IMAGES)
+    root = layouts.write(tmp_path / "source", IMAGES)
     for split, numbers in (("train", (0, 2)), ("test", (1, 3))):
         paths = np.array([[f"{path}.png"] for path in below(*numbers)], object)
         labels = np.array([[1 + i] for i in range(len(paths))])
@@ -74,7 +72,7 @@ TAKEN = {
     "indoor": (food("", "TrainImages.txt", "TestImages.txt", "{}.png"), [0, 2], [3]),
     "with classes": (food("lists", row="./images/{}.png 7"), [0, 2], [3]),
     "backslashes": (
-        layouts_test.with_tables(
+        layouts.with_tables(
             IMAGES, {"train.txt": "a\\0.png\nb\\0.png\n", "test.txt": text(below(1))}
         ),
         [0],
@@ -88,7 +86,7 @@ TAKEN = {
 @pytest.mark.parametrize("name", TAKEN)
 def test_the_published_splits_are_taken(tmp_path, name, kind):
     layout, train, test = TAKEN[name]
-    path = root = layouts_test.write(tmp_path / "source", layout)
+    path = root = layouts.write(tmp_path / "source", layout)
     if kind == "tar":
         path = images_test.pack(tmp_path / "a.tar", root, folders=True)
     source = images.read(str(path))
@@ -102,7 +100,7 @@ def test_the_published_splits_are_taken(tmp_path, name, kind):
 
 def test_lines_that_name_no_image_are_counted(tmp_path):
     lines = {"meta/train.txt": text([*below(0, 1, 2), "c/9", "a/9"])}
-    root = layouts_test.write(tmp_path / "source", food(**lines))
+    root = layouts.write(tmp_path / "source", food(**lines))
     source = images.read(str(root))
     assert "; 2 lines name no image." in " ".join(source.decisions)
 
@@ -124,7 +122,7 @@ AMBIGUOUS = {
 @pytest.mark.parametrize("name", AMBIGUOUS)
 def test_lists_that_are_not_clear_are_named_and_not_used(tmp_path, name):
     layout, reason = AMBIGUOUS[name]
-    root = layouts_test.write(tmp_path / "source", layout)
+    root = layouts.write(tmp_path / "source", layout)
     with pytest.raises(errors.UserError, match=reason) as raised:
         images.read(str(root))
     assert "a table of the columns file, label and split" in str(raised.value)
@@ -136,7 +134,7 @@ def test_lists_that_are_not_clear_are_named_and_not_used(tmp_path, name):
 
 
 def test_flags_win_and_say_so(tmp_path):
-    root = layouts_test.write(tmp_path / "source", food())
+    root = layouts.write(tmp_path / "source", food())
     asked = images.Asked(splits=split_names.Wish(test_share=0.5))
     source = images.read(str(root), asked=asked)
     assert len(made.items(source, "train")) == 4
@@ -151,9 +149,7 @@ def test_flags_win_and_say_so(tmp_path):
     "notes", [{"train_log.txt": "epoch 1\nepoch 2\n"}, {"test.txt": "\n"}, {}]
 )
 def test_other_texts_are_not_spoken_of(tmp_path, notes):
-    root = layouts_test.write(
-        tmp_path / "source", layouts_test.with_tables(IMAGES, notes)
-    )
+    root = layouts.write(tmp_path / "source", layouts.with_tables(IMAGES, notes))
     asked = images.Asked(splits=split_names.Wish(test_share=0.5))
     source = images.read(str(root), asked=asked)
     assert not any("may say splits" in line for line in source.decisions)

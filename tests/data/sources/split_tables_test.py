@@ -4,17 +4,17 @@ import pytest
 
 from sam_pod import errors
 from sam_pod.data.sources import images, split_names
-from tests.data.sources import layouts_test
+from tests.data.sources import layouts
 
 SPLITS = {"train": (0, 1, 2, 3), "val": (4, 5), "test": (6, 7)}
-BOTH = layouts_test.both
+BOTH = layouts.both
 EXPECTED = {"train": BOTH(2), "validation": BOTH(1), "test": BOTH(1)}
-IMAGES = layouts_test.numbered("images", 8)
+IMAGES = layouts.numbered("images", 8)
 
 
 def tables(pattern, head="file,label", row="{i}.png,{label}", splits=SPLITS):
     return {
-        pattern.format(split): layouts_test.table(
+        pattern.format(split): layouts.table(
             head, [row.format(i=i, label="ab"[i % 2]) for i in numbers]
         )
         for split, numbers in splits.items()
@@ -22,9 +22,7 @@ def tables(pattern, head="file,label", row="{i}.png,{label}", splits=SPLITS):
 
 
 def read(tmp_path, files, **asked):
-    root = layouts_test.write(
-        tmp_path / "source", layouts_test.with_tables(IMAGES, files)
-    )
+    root = layouts.write(tmp_path / "source", layouts.with_tables(IMAGES, files))
     if labels := asked.get("labels"):
         asked["labels"] = ",".join(str(root / path) for path in labels)
     return images.read(str(root), asked=images.Asked(**asked))
@@ -33,7 +31,7 @@ def read(tmp_path, files, **asked):
 @pytest.mark.parametrize("pattern", ["{}.csv", "images/{}_labels.csv", "my-{}.csv"])
 def test_tables_of_one_split_each_are_one(tmp_path, pattern):
     source = read(tmp_path, tables(pattern))
-    assert layouts_test.counts(source) == EXPECTED
+    assert layouts.counts(source) == EXPECTED
     (line,) = [each for each in source.decisions if "The classes of" in each]
     assert all(pattern.format(split) in line for split in SPLITS)
 
@@ -71,7 +69,7 @@ def test_tables_of_several_kinds_are_named_with_the_flag_that_chooses(tmp_path):
     assert source.classes == ("Cessna 172", "DH-82")
     counts = {"Cessna 172": 1, "DH-82": 1}
     expected = {"train": dict.fromkeys(counts, 2), "validation": counts, "test": counts}
-    assert layouts_test.counts(source) == expected
+    assert layouts.counts(source) == expected
 
 
 def test_a_table_of_test_without_classes_leaves_the_share(tmp_path):
@@ -79,11 +77,11 @@ def test_a_table_of_test_without_classes_leaves_the_share(tmp_path):
     files["test.csv"] = "file,width\n" + "\n".join(f"{i}.png,{i}" for i in range(4, 8))
     wish = split_names.Wish(test_share=0.5)
     source = read(tmp_path, files, splits=wish)
-    assert layouts_test.counts(source) == {"train": BOTH(1), "test": BOTH(1)}
+    assert layouts.counts(source) == {"train": BOTH(1), "test": BOTH(1)}
 
 
 def test_an_image_in_two_tables_leaves_those_of_train(tmp_path):
     files = tables("{}.csv", splits={"train": (0, 1, 2, 3), "test": (2, 3)})
     wish = split_names.Wish(test_share=0.5)
     source = read(tmp_path, files, splits=wish)
-    assert layouts_test.counts(source) == {"train": BOTH(1), "test": BOTH(1)}
+    assert layouts.counts(source) == {"train": BOTH(1), "test": BOTH(1)}

@@ -92,6 +92,8 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
     continuing.check_epochs(workdir, config)
     # With several workers only the chief's folder counts; all ask it once connected.
     is_alone = len(cluster.read().addresses) == 1
+    if by_jax:
+        is_alone = environment.is_alone(config)
     finished = continuing.finished(workdir, config) if is_alone else None
     if finished is None:
         connect = functools.partial(_connect, values, by_jax=by_jax)
@@ -139,11 +141,7 @@ def _connect(values: flags.FlagValues, *, by_jax: bool) -> "Runtime":
     if by_jax:
         from sam_pod.pjrt import connect  # Imports JAX.
 
-        return connect.connect(
-            tpu_address=values.tpu,
-            cpu_replicas=config.runtime.cpu_replicas,
-            deterministic=config.runtime.deterministic,
-        )
+        return connect.connect(config, values.tpu)
     from sam_pod.machines import runtime, tpu
 
     address = None

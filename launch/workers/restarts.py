@@ -12,6 +12,8 @@ from sam_pod.process import signals
 
 EXIT_USER_ERROR = 1
 _LONGEST_PAUSE_SECONDS = 60.0
+# JAX aborts a process that has lost another; a shell reports that by a number.
+_LOST = (signals.EXIT_CODE, 128 + signal.SIGABRT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +42,7 @@ def verdict(codes: Mapping[int, int]) -> int:
     user's error first, then a bug. 42 means that all can run again.
     """
     found = set(codes.values()) - {0}
-    bugs = {c for c in found if c > 0} - {EXIT_USER_ERROR, signals.EXIT_CODE}
+    bugs = {c for c in found if c > 0} - {EXIT_USER_ERROR, *_LOST}
     if EXIT_USER_ERROR in found:
         return EXIT_USER_ERROR
     if bugs:

@@ -10,7 +10,13 @@ _LOST = {
     "StorageLost",  # Ours.
 }
 # What it raises for that at other times, recognized by its words.
-_LOST_IN_WORDS = {"CancelledError", "FailedPreconditionError", "InternalError"}
+# JAX has one type for all, a program that does not compile included.
+_LOST_IN_WORDS = {
+    "CancelledError",
+    "FailedPreconditionError",
+    "InternalError",
+    "JaxRuntimeError",
+}
 _WORDS_OF_LOSS = (
     "connection reset",
     "failed to connect",

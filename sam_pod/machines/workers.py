@@ -5,7 +5,7 @@ how long a loop is, where to continue. They exchange small numbers for that by t
 strategy's own all-reduce. A process alone gets its own answers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -20,12 +20,26 @@ class Workers:
     """The processes that train together; the chief is number 0."""
 
     def __init__(
-        self, strategy: tf.distribute.Strategy, index: int = 0, count: int = 1
+        self,
+        strategy: tf.distribute.Strategy,
+        index: int = 0,
+        count: int = 1,
+        add: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
+        """Take a strategy.
+
+        Args:
+            strategy: What all workers compute with.
+            index: The number of this one.
+            count: The number of workers.
+            add: A function from this worker's float32 numbers to the sums over all; by
+                default the strategy's all-reduce.
+        """
         self.index = index
         self.count = count
         self._strategy = strategy
-        self._sum = tf.function(self._sum_over_workers, reduce_retracing=True)
+        self._sum = add or self._sum_by_strategy
+        self._traced = tf.function(self._sum_over_workers, reduce_retracing=True)
 
     @property
     def is_chief(self) -> bool:
@@ -40,7 +54,7 @@ class Workers:
         """Return the sums over all workers; small whole numbers stay exact."""
         if self.count == 1:
             return list(numbers)
-        return self._sum(tf.constant(numbers, tf.float32)).numpy().tolist()
+        return self._sum(np.array(numbers, np.float32)).tolist()
 
     def chiefs_number(self, number: int) -> int:
         """Return the chief's number, which is below 2**24."""
@@ -59,7 +73,7 @@ class Workers:
             data = bytes(size)
         pairs = np.frombuffer(data + bytes(-size % 2), np.uint16)
         pieces = [
-            self._sum(tf.constant(piece * self.is_chief, tf.float32)).numpy()
+            self._sum((piece * self.is_chief).astype(np.float32))
             for piece in np.split(pairs, range(_PIECE_PAIRS, len(pairs), _PIECE_PAIRS))
         ]
         return np.concatenate(pieces).astype(np.uint16).tobytes()[:size]
@@ -78,6 +92,9 @@ class Workers:
     def barrier(self) -> None:
         """Wait until every worker is here."""
         self.total([0.0])
+
+    def _sum_by_strategy(self, numbers: np.ndarray) -> np.ndarray:
+        return self._traced(tf.constant(numbers)).numpy()
 
     def _sum_over_workers(self, numbers: tf.Tensor) -> tf.Tensor:
         local = self._strategy.num_replicas_in_sync // self.count

@@ -1,8 +1,13 @@
 """The environment that the runtime needs: another one than the main lock makes."""
 
 import importlib.metadata
+import importlib.util
+import os
+
+import ml_collections
 
 from sam_pod import errors
+from sam_pod.machines import cluster
 
 LOCK = "requirements-pjrt.lock"
 # Where `jax.shard_map` and `jax.Array.is_ready` are, and the numbers of CPU devices.
@@ -35,6 +40,18 @@ def check() -> None:
     """
     if found := problem():
         raise errors.UserError(found)
+
+
+def is_alone(config: ml_collections.ConfigDict) -> bool:
+    """Return whether this process is known to be all of the run; nobody is asked.
+
+    A machine with libtpu may be a host of a slice.
+    """
+    if len(cluster.read().addresses) > 1:
+        return False
+    platforms = os.environ.get("JAX_PLATFORMS") or "tpu"
+    by_tpu = config.runtime.cpu_replicas == 1 and "tpu" in platforms
+    return not by_tpu or importlib.util.find_spec("libtpu") is None
 
 
 def _version(name: str) -> str:

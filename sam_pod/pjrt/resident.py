@@ -67,5 +67,7 @@ class Resident:
         self._arrays, self._is_ahead, self._sent_scale = None, False, None
 
     def _put(self, value: np.ndarray) -> jax.Array:
-        # A copy, because a step may write over it.
-        return jax.device_put(np.array(value), self._everywhere)
+        # A copy for each device, because a step may write over it.
+        return jax.make_array_from_callback(
+            np.shape(value), self._everywhere, lambda _: np.array(value)
+        )

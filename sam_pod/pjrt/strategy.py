@@ -12,7 +12,7 @@ AXIS = "replicas"
 
 
 class Strategy:
-    """One replica on each device of a mesh; this process has all of them.
+    """One replica on each device of a mesh; each process has consecutive ones.
 
     It has what a run asks of a `tf.distribute.Strategy`: variables live on the host,
     and a global batch is put on the devices, each replica's rows on its own.
@@ -24,7 +24,7 @@ class Strategy:
 
     @property
     def num_replicas_in_sync(self) -> int:
-        """Return the number of devices."""
+        """Return the number of devices, over all processes."""
         return self.mesh.size
 
     def scope(self) -> contextlib.AbstractContextManager:
@@ -35,18 +35,24 @@ class Strategy:
         self, input_fn: Callable[[tf.distribute.InputContext], tf.data.Dataset]
     ) -> "Batches":
         """Return the batches of an input, on the devices."""
-        context = tf.distribute.InputContext(1, 0, self.num_replicas_in_sync)
+        context = tf.distribute.InputContext(
+            jax.process_count(), jax.process_index(), self.num_replicas_in_sync
+        )
         return Batches(input_fn(context), self.mesh)
 
 
 class Batches:
-    """The global batches of an input that gives a batch for each replica in turn."""
+    """The global batches of an input that gives a batch for each replica in turn.
+
+    A process gives those of its own replicas.
+    """
 
     def __init__(self, dataset: tf.data.Dataset, mesh: Mesh) -> None:
         """Take an input of `stamped` batches: their last tensor is a time."""
         # A step takes one of each replica: that many, made while the devices compute.
-        self._dataset = dataset.prefetch(mesh.size)
-        self._devices = list(mesh.devices.flat)
+        self._devices = mesh.local_devices
+        self._dataset = dataset.prefetch(len(self._devices))
+        self._replicas = mesh.size
         self._sharding = NamedSharding(mesh, P(AXIS))
 
     def __iter__(self) -> Iterator[list[jax.Array]]:
@@ -58,7 +64,7 @@ class Batches:
     def _global(self, parts: tuple) -> jax.Array:
         size, *shape = parts[0].shape
         return jax.make_array_from_single_device_arrays(
-            (size * len(parts), *shape),
+            (size * self._replicas, *shape),
             self._sharding,
             jax.device_put(list(parts), self._devices),
         )

@@ -1,14 +1,18 @@
 """A wrong environment is named in a line, with the lock that makes the right one."""
 
 import importlib.metadata
+import importlib.util
 
 import pytest
 
 from sam_pod import errors
+from sam_pod.config import keys as config_lib
 from sam_pod.machines import runtime
 from sam_pod.pjrt import environment
 from tests import runs
 from tests.pjrt import needs_jax
+
+TWO = '{"cluster": {"worker": ["a:1", "b:1"]}}'
 
 
 def installed(monkeypatch, versions):
@@ -72,21 +76,31 @@ def test_other_commands_ask_for_a_strategy_of_tensorflow():
 
 
 @needs_jax
-@pytest.mark.parametrize(
-    ("variables", "arguments", "said"),
-    [
-        ({}, {"tpu_address": "local"}, "without --tpu"),
-        (
-            {"TF_CONFIG": '{"cluster": {"worker": ["a:1", "b:1"]}}'},
-            {},
-            "TF_CONFIG names 2 workers",
-        ),
-    ],
-)
-def test_what_one_process_cannot_do_is_refused(monkeypatch, variables, arguments, said):
+def test_a_tpu_that_tensorflow_would_contact_is_refused():
     from sam_pod.pjrt import connect
 
+    with pytest.raises(errors.UserError, match="without --tpu"):
+        connect.connect(config_lib.defaults(), "local")
+
+
+@pytest.mark.parametrize(
+    ("variables", "cpu_replicas", "libtpu", "expected"),
+    [
+        ({}, 1, False, True),
+        ({"TF_CONFIG": TWO}, 2, False, False),
+        ({}, 1, True, False),
+        ({}, 4, True, True),
+        ({"JAX_PLATFORMS": "cpu"}, 1, True, True),
+        ({"JAX_PLATFORMS": "tpu,cpu"}, 1, True, False),
+    ],
+)
+def test_a_host_with_libtpu_may_have_others_beside_it(
+    monkeypatch, variables, cpu_replicas, libtpu, expected
+):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(errors.UserError, match=said):
-        connect.connect(**arguments)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: libtpu or None)
+    config = config_lib.defaults()
+    config.runtime.cpu_replicas = cpu_replicas
+    assert environment.is_alone(config) == expected

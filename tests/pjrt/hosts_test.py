@@ -1,0 +1,123 @@
+"""Several processes whose steps JAX executes: killed and stopped, against one alone."""
+
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from sam_pod.models import batch_norm
+from tests import runs
+from tests.machines import workers_test
+from tests.pjrt import needs_jax
+
+pytestmark = needs_jax
+
+PROCESSES, DEVICES = 2, 2
+# The processes have their own devices, not those of tests/conftest.py.
+ENVIRONMENT = {"XLA_FLAGS": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+LOOP_SECONDS = 10
+CLOCK = "progress/seconds/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """Return a recipe of 100 steps on a smooth net, with all that is random."""
+    folder = tmp_path_factory.mktemp("recipe")
+    keras.utils.set_random_seed(1)
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(8, 3)(images)
+    x = batch_norm.FusedBatchNormalization()(x)
+    x = keras.layers.Dropout(0.2)(keras.layers.Activation("swish")(x))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    keras.Model(images, keras.layers.Dense(4)(x)).save(folder / "small.keras")
+    values = {
+        "num_epochs": 20,
+        "early_stopping.patience": 0,
+        "optimizer.name": "sgd",
+        "optimizer.learning_rate": 0.05,
+        "sam.variant": "looksam",
+        "sam.looksam.k": 3,
+    }
+    config = runs.small_config(folder, **values)
+    return runs.write_recipe(folder / "recipe.py", config)
+
+
+def launch(recipe, workdir, *arguments):
+    return runs.Process(
+        f"--num_workers={PROCESSES}",
+        "--runtime=pjrt",
+        "--grace_seconds=10",
+        "--",
+        f"--config={recipe}",
+        f"--workdir={workdir}",
+        f"--config.runtime.cpu_replicas={DEVICES}",
+        *arguments,
+        module="launch.workers",
+        environment=ENVIRONMENT,
+    )
+
+
+@pytest.fixture(scope="module")
+def together(recipe, tmp_path_factory):
+    """Return the workdir of two processes that nobody disturbs."""
+    workdir = tmp_path_factory.mktemp("together") / "run"
+    process = launch(recipe, workdir)
+    assert process.wait() == 0, process.stderr
+    for worker in range(PROCESSES):
+        assert any(
+            line.startswith(f"[{worker}] ")
+            and f"on {PROCESSES * DEVICES} replica(s): JAX" in line
+            and f"worker {worker} of {PROCESSES}" in line
+            for line in process.lines
+        )
+    return workdir
+
+
+@pytest.mark.slow
+def test_processes_train_as_the_devices_of_one(recipe, together, tmp_path):
+    code, _, stderr = runs.main(
+        f"--config={recipe}",
+        "--config.runtime.strategy=pjrt",
+        f"--config.runtime.cpu_replicas={PROCESSES * DEVICES}",
+        f"--workdir={tmp_path / 'alone'}",
+        environment=ENVIRONMENT,
+    )
+    assert code == 0, stderr
+    one, several = runs.result(tmp_path / "alone"), runs.result(together)
+    assert several["steps"] == one["steps"] == 100
+    assert several["test_accuracy"] == one["test_accuracy"]
+    first = runs.checkpoint_values(tmp_path / "alone")
+    second = runs.checkpoint_values(together)
+    assert first.keys() == second.keys()
+    for key in first.keys() - {CLOCK}:
+        # LookSAM's direction is a difference of nearly equal gradients.
+        atol = 2e-5 if key.startswith("memory/") else 2e-6
+        np.testing.assert_allclose(
+            first[key], second[key], atol=atol, rtol=2e-6, err_msg=key
+        )
+
+
+# Either process, dead or stopped, in and after the first loop of a start.
+LOSSES = [
+    (1, signal.SIGKILL, "step 20  validation"),
+    (0, signal.SIGKILL, "step 45  validation"),
+    (1, signal.SIGSTOP, "step 70  validation"),
+]
+
+
+@pytest.mark.slow
+def test_processes_lost_one_after_another_cost_nothing(recipe, together, tmp_path):
+    workdir = tmp_path / "run"
+    process = launch(recipe, workdir, f"--config.watchdog.loop_seconds={LOOP_SECONDS}")
+    for worker, number, moment in LOSSES:
+        assert process.read_until(f"[{worker}]", moment), process.stderr
+        os.kill(workers_test.pids(process)[worker], number)
+        # The next one is to be lost from another start.
+        assert process.read_until("; restart "), process.stderr
+    assert process.wait() == 0, process.stderr
+    runs.assert_equal_checkpoints(together, workdir)
+    runs.assert_equal_checkpoints(together, workdir, "checkpoints/best")
+    runs.assert_equal_scalars(together, workdir)
+    runs.assert_equal_results(runs.result(together), runs.result(workdir))

@@ -9,13 +9,16 @@ _LOST = {
     "DeadlineExceededError",
     "StorageLost",  # Ours.
 }
-# What it raises for that at other times, recognized by its words.
-# JAX has one type for all, a program that does not compile included.
+# JAX has one type for all, a program that does not compile included, and says first
+# which kind it is.
+_JAX = "JaxRuntimeError"
+_LOST_IN_JAX = ("UNAVAILABLE:", "ABORTED:", "DEADLINE_EXCEEDED:")
+# What both raise for that at other times, recognized by the words.
 _LOST_IN_WORDS = {
     "CancelledError",
     "FailedPreconditionError",
     "InternalError",
-    "JaxRuntimeError",
+    _JAX,
 }
 _WORDS_OF_LOSS = (
     "connection reset",
@@ -24,6 +27,7 @@ _WORDS_OF_LOSS = (
     "incarnation",
     "socket closed",
     "collective ops is aborted",
+    "gloo",
 )
 
 
@@ -34,6 +38,8 @@ def is_lost_worker(error: BaseException) -> bool:
     """
     names = errors.type_names(error)
     words = str(error).lower()
+    if _JAX in names and str(error).startswith(_LOST_IN_JAX):
+        return True
     return bool(names & _LOST) or (
         bool(names & _LOST_IN_WORDS) and any(w in words for w in _WORDS_OF_LOSS)
     )

@@ -110,7 +110,13 @@ LOSSES = [
 @pytest.mark.slow
 def test_processes_lost_one_after_another_cost_nothing(recipe, together, tmp_path):
     workdir = tmp_path / "run"
-    process = launch(recipe, workdir, f"--config.watchdog.loop_seconds={LOOP_SECONDS}")
+    process = launch(
+        recipe,
+        workdir,
+        "--config.checkpoint.every_seconds=0.5",
+        "--config.log_every_seconds=0.5",
+        f"--config.watchdog.loop_seconds={LOOP_SECONDS}",
+    )
     for worker, number, moment in LOSSES:
         assert process.read_until(f"[{worker}]", moment), process.stderr
         os.kill(workers_test.pids(process)[worker], number)

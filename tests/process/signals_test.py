@@ -127,6 +127,23 @@ def test_which_errors_mean_a_lost_worker(kind, words, is_lost):
     assert lost.is_lost_worker(kind(None, None, words)) == is_lost
 
 
+@pytest.mark.parametrize(
+    ("words", "is_lost"),
+    [
+        ("INTERNAL: Gloo all-reduce failed: Connection closed by peer", True),
+        ("UNAVAILABLE: a task has not been heard of", True),
+        ("DEADLINE_EXCEEDED: the barrier", True),
+        ("INTERNAL: this does not compile", False),
+        ("RESOURCE_EXHAUSTED: out of memory", False),
+        ("INVALID_ARGUMENT: it is UNAVAILABLE: here", False),
+    ],
+)
+def test_which_errors_of_jax_mean_a_lost_process(words, is_lost):
+    # Of this name in JAX 0.10; tests/pjrt/hosts_test.py loses real ones.
+    kind = type("JaxRuntimeError", (RuntimeError,), {})
+    assert lost.is_lost_worker(kind(words)) == is_lost
+
+
 def test_the_reason_of_a_loss_is_the_line_that_tells():
     text = "Graph execution error:\n\n  File x\n\nCollective ops is aborted by: y\nmore"
     error = tf.errors.UnavailableError(None, None, text)

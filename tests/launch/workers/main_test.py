@@ -48,6 +48,24 @@ def test_the_recipes_strategy_is_kept(tmp_path):
     assert command[3:] == [f"--config={recipe}", "--workdir=a"]
 
 
+@pytest.mark.parametrize("is_made", [False, True])
+def test_jax_is_in_an_environment_of_its_own_where_that_is_made(
+    monkeypatch, tmp_path, is_made
+):
+    monkeypatch.setattr(workers.checkout, "ROOT", tmp_path)
+    (tmp_path / ".venv-pjrt").mkdir()
+    if is_made:
+        (tmp_path / ".venv-pjrt" / "installed").touch()
+    command, _ = workers.trainer_command([f"--config={RECIPE}", "--workdir=a"], "pjrt")
+    made = str(tmp_path / ".venv-pjrt" / "bin" / "python")
+    assert command[0] == (made if is_made else sys.executable)
+    assert command[-1] == "--config.runtime.strategy=pjrt"
+    asked = ["--workdir=a", "--config.runtime.strategy=pjrt"]
+    command, _ = workers.trainer_command([f"--config={RECIPE}", *asked])
+    assert command[0] == (made if is_made else sys.executable)
+    assert command[3:] == [f"--config={RECIPE}", *asked]
+
+
 def test_arguments_are_not_touched():
     odd = "--config.data.dir=a b; $(c) \"d\" 'e' \\ *"
     command, _ = workers.trainer_command([f"--config={RECIPE}", odd])
@@ -79,6 +97,14 @@ def test_a_mistake_of_the_trainers_is_told_at_once():
         (["--num_workers=2", "--", "--config=none.py"], "No recipe at 'none.py'"),
         (["--num_workers=2", "--grace_seconds=-1", "--"], "grace_seconds"),
         (["--num_workers=2", "--max_restarts=-1", "--"], "max_restarts"),
+        (["--num_workers=2", "--runtime=jax", "--"], "runtime"),
+        (
+            [
+                *("--num_workers=2", "--runtime=pjrt", "--", f"--config={RECIPE}"),
+                "--config.runtime.strategy=one",
+            ],
+            "--runtime=pjrt and `runtime.strategy` 'one' exclude each other",
+        ),
     ],
 )
 def test_a_mistake_gets_one_line(capfd, monkeypatch, arguments, message):
@@ -129,6 +155,6 @@ def test_help(capfd, monkeypatch):
 
 def test_a_bug_ends_with_its_traceback(capfd, monkeypatch):
     monkeypatch.setattr(workers.stopping, "Requests", lambda: None)
-    monkeypatch.setattr(workers, "trainer_command", lambda rest: 1 / 0)
+    monkeypatch.setattr(workers, "trainer_command", lambda *_: 1 / 0)
     assert workers.main(["launch.workers", "--num_workers=2", "--"]) == 70
     assert "ZeroDivisionError" in capfd.readouterr().err

@@ -106,8 +106,11 @@ class Measured:
             r"Allocation \(size=(\d+)\) would exceed memory \(size=(\d+)\)", self.error
         ):
             return int(one[1]), int(one[2])
-        number = r"([\d.]+)([KMGT]?)"
-        both = re.search(rf"[Uu]sed {number} of {number} hbm", self.error)
+        number = r"\(?([\d.]+)([KMGT]?)\)?"
+        # libtpu 0.0.7, and 0.0.42.
+        both = re.search(rf"[Uu]sed {number} of {number} hbm", self.error) or re.search(
+            rf"HLO temporaries {number} exceeds available HBM {number}", self.error
+        )
         if not both:
             return None
         used, limit = (

@@ -40,6 +40,11 @@ class Measured:
         return self.compiled.error
 
     @property
+    def unreadable(self) -> str:
+        """Return why the compiled program cannot be read, or ''."""
+        return self.figures.get("unreadable", "")
+
+    @property
     def lowered_text(self) -> str:
         """Return XLA's text of the program before compilation, with all it knows."""
         module = private.XLA_COMPUTATION.get()(self.program.hlo).as_hlo_module()
@@ -144,6 +149,10 @@ class Measured:
     @property
     def donated_inputs(self) -> set[int]:
         """Return which inputs share their buffer with an output."""
+        if self.unreadable:  # The compiler says how much, not which.
+            is_all = self.figures["alias_bytes"] >= self.state_bytes
+            roles = enumerate(t.role for t in self.program.inputs)
+            return {i for i, role in roles if is_all and role in STATE_ROLES}
         head = self.compiled.text.partition("\n")[0]
         aliases = re.search(r"input_output_alias=\{(.*?)\}, \w+=", head)
         listed = re.findall(r": \((\d+), \{\}", aliases[1]) if aliases else []

@@ -42,20 +42,19 @@ def share(program: Program, compiled: dict, module: hlo.Module) -> Share:
     Args:
         program: The program that was compiled.
         compiled: The compiler's own figures, as written by compile_worker.
-        module: The compiled program.
+        module: The compiled program; where it could not be read, nothing is padded, and
+            activations count as temporaries.
     """
     # Donated buffers are inputs and outputs at once.
     held = compiled["argument_bytes"] + compiled["output_bytes"]
     held -= compiled["alias_bytes"]
     by_role = dict.fromkeys(("weights", "stats", "slots"), 0)
-    for instruction in module.computations[module.entry]:
-        if instruction.opcode == "parameter":
-            number = int(instruction.text.partition(")")[0])
-            role = program.inputs[number].role
-            role = "slots" if role == "average" else role  # Beside the weights, too.
-            if role in by_role:
-                by_role[role] += instruction.shapes[0].padded_bytes
-    activations, others = _at_peak(module)
+    for number, size in _input_bytes(program, module):
+        role = program.inputs[number].role
+        role = "slots" if role == "average" else role  # Beside the weights, too.
+        if role in by_role:
+            by_role[role] += size
+    activations, others = _at_peak(module) if module.entry else (0, 0)
     kept = activations / max(activations + others, 1) * compiled["temporary_bytes"]
     return Share(
         weights=by_role["weights"],
@@ -66,6 +65,17 @@ def share(program: Program, compiled: dict, module: hlo.Module) -> Share:
         temporaries=compiled["temporary_bytes"] - round(kept),
         code=compiled["code_bytes"],
     )
+
+
+def _input_bytes(program: Program, module: hlo.Module) -> Iterator[tuple[int, int]]:
+    """Yield the number of each input, and the bytes that it takes."""
+    if not module.entry:
+        yield from ((i, tensor.num_bytes) for i, tensor in enumerate(program.inputs))
+        return
+    for instruction in module.computations[module.entry]:
+        if instruction.opcode == "parameter":
+            number = int(instruction.text.partition(")")[0])
+            yield number, instruction.shapes[0].padded_bytes
 
 
 def hbm_traffic(module: hlo.Module) -> int:

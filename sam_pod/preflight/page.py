@@ -94,6 +94,7 @@ def _topology(report: Mapping[str, Any], key: str) -> Markup:
         content.append(tag("p", found[0].upper() + found[1:] + "."))
     if price := rows.micro_batches(report):
         content.append(tag("p", f"{price}."))
+    content += [tag("p", line) for line in rows.unreadable(report["programs"])]
     content += [
         tag("h3", "Figures"),
         _figures(report["programs"]),

@@ -63,7 +63,10 @@ def of_program(measured: Measured) -> dict[str, Any]:
     return {
         "flops": flops,
         "bytes_accessed": accessed,
-        "hbm_bytes_accessed": memory.hbm_traffic(measured.module),
+        "hbm_bytes_accessed": None
+        if measured.unreadable
+        else memory.hbm_traffic(measured.module),
+        "unreadable": measured.unreadable,
         "flops_per_byte": flops / accessed,
         "memory_bytes": share.total,
         "memory": dataclasses.asdict(share),
@@ -147,6 +150,7 @@ def table(report: Mapping[str, Any]) -> str:
         "",
         *_aligned(list(rows.figures(report["programs"]))),
         rows.CAVEAT,
+        *rows.unreadable(report["programs"]),
         "",
     ]
     if "largest_batch" in report:

@@ -81,6 +81,17 @@ def largest_batch(found: Mapping[str, Any]) -> str:
     return f"largest batch a replica: {found['fits']} fits, {found['fails']} does not"
 
 
+def unreadable(programs: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each compiled program that could not be read."""
+    for name, program in programs.items():
+        if reason := program.get("unreadable"):
+            yield (
+                f"{name}: this jaxlib does not read what the compiler made "
+                f"({' '.join(reason.split())[:200]}); collectives are those before "
+                "compilation, and what activations take is not known."
+            )
+
+
 def figures(programs: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """Yield a head, then each figure of all programs; lines of a part are indented.
 

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from sam_pod.preflight import checks, report, rows
+from sam_pod.preflight import checks, remembered, report, rows
+from sam_pod.preflight import measured as measured_lib
 from sam_pod.preflight.checks import Check
 from tests.preflight import reports, steps
 from tests.preflight.programs import needs_libtpu
@@ -51,6 +52,31 @@ def test_every_byte_exchanged_belongs_to_a_pass(sync, micro_batches, ascents, sc
     )
     sizes = {found["group_size"] for found in report._collectives(measured)}
     assert sizes == ({4, 2} if sync == "2" else {4})
+
+
+def test_a_program_that_cannot_be_read_is_told_by_what_is_known():
+    """Its exchanges, before compilation; what is donated, by the compiler's figures."""
+    program = steps.lower(steps.small())
+    state = steps.lowered(steps.small()).state_bytes
+    held = sum(tensor.num_bytes for tensor in program.inputs)
+    figures = {
+        **{"flops": 1e6, "bytes_accessed": 1e6, "seconds": 1.0, "alias_bytes": state},
+        **{"argument_bytes": held, "output_bytes": state, "code_bytes": 7},
+        **{"temporary_bytes": 99, "unreadable": "1 operand,\nbut sees 3"},
+    }
+    compiled = remembered.Compiled(figures, "")
+    found = measured_lib.Measured(program, compiled, steps.V5E)
+    of_step = checks.of_step(found, None, "float32")
+    assert all(check.is_passed for check in of_step), of_step
+    assert found.share.total == held + 99 + 7
+    one = report.of_topology(steps.V5E, {"SAM step": found}, {"SAM step": of_step})
+    assert len(one["programs"]["SAM step"]["collectives"]) == len(found.exchanges)
+    text = report.table(one)
+    line = next(line for line in text.splitlines() if "does not read" in line)
+    assert line.startswith("SAM step: ") and "(1 operand, but sees 3)" in line
+    assert re.search(r"in HBM +-\n", text)
+    figures["alias_bytes"] = state - 1
+    assert not checks.donates(found).is_passed
 
 
 SPLIT = """HloModule m, is_scheduled=true

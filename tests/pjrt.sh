@@ -5,7 +5,11 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$root/launch/environment.sh"
-make_environment "$root" .venv-pjrt requirements-pjrt.lock
+locks=(requirements-pjrt.lock)
+case " $* " in
+*" --slow "*) locks+=(sam_pod/pjrt/libtpu.lock) ;; # Preflight's tests compile for TPUs.
+esac
+make_environment "$root" .venv-pjrt "${locks[@]}"
 cd "$root"
 named=
 for argument; do

@@ -53,10 +53,6 @@ def verdict(codes: Sequence[int | None]) -> int | None:
 
     A code that another start does not mend counts before any that it does.
     """
-    known = {
-        i: -signal.SIGABRT if code == ABORTED else code
-        for i, code in enumerate(codes)
-        if code is not None
-    }
+    known = {i: code for i, code in enumerate(codes) if code is not None}
     code = restarts.verdict(known)
     return code if code or len(known) == len(codes) else None

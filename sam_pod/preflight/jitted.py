@@ -10,6 +10,7 @@ from jax.sharding import PartitionSpec as P
 
 from sam_pod import errors
 from sam_pod.lowering.programs import Program, Tensor
+from sam_pod.pjrt import hosts
 from sam_pod.pjrt import program as program_lib
 from sam_pod.pjrt.strategy import AXIS
 
@@ -24,7 +25,7 @@ def compiled(program: Program, devices: Sequence[Any]) -> jax.stages.Compiled:
     Raises:
         RuntimeError: the compiler refuses it.
     """
-    mesh = Mesh(np.array(devices), (AXIS,))
+    mesh = Mesh(np.array(hosts.in_order(devices)), (AXIS,))
     with jax.enable_x64(True):
         arguments = [
             jax.ShapeDtypeStruct(

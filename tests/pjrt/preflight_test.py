@@ -59,12 +59,13 @@ def compile_one(job, cache):
     return measured.Measured(job.program, result, job.topology)
 
 
+@pytest.mark.slow
 @needs_libtpu
 @pytest.mark.parametrize(
     ("topology", "kind"),
     [
         ("v5e:2x2", "TPU v5 lite"),
-        pytest.param("v6e:2x2", "TPU v6 lite", marks=pytest.mark.slow),
+        ("v6e:2x4", "TPU v6 lite"),  # Of two hosts.
         ("tpu7x:2x2x1", "TPU7x"),
     ],
 )

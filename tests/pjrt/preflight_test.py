@@ -1,10 +1,14 @@
 """Preflight of steps that JAX executes: compiled for slices, run on virtual devices."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from sam_pod.lowering import programs
 from sam_pod.preflight import checks, compiler, execution, measured, topologies
-from tests import fixtures
+from tests import fixtures, runs
 from tests.pjrt import needs_jax
 from tests.pjrt.loop_test import recipe_of
 from tests.preflight.programs import needs_libtpu
@@ -81,3 +85,36 @@ def test_the_jitted_step_is_compiled_for_slices_of_today(topology, kind, tmp_pat
     assert all(len(c.groups) <= 1 for c in found.collectives)
     assert found.share.total > found.state_bytes
     assert compile_one(job, tmp_path).compiled.is_cached
+
+
+_COUNT = """
+import sys
+from jax.experimental import topologies as theirs
+from sam_pod.preflight import topologies
+for name in sys.argv[1:]:
+    ours = topologies.parse(name)
+    found = theirs.get_topology_desc(
+        platform="tpu", topology_name=ours.compiler_name, **ours.compiler_options
+    ).devices
+    assert len(found) == ours.num_replicas, (name, len(found))
+"""
+
+
+@pytest.mark.slow
+@needs_libtpu
+def test_the_compiler_counts_the_devices_of_slices_as_we_do():
+    """In a process of its own: it keeps libtpu for good."""
+    names = ["v2-8", "v3-32", "v4-16", "v5p-16", "v5litepod-16", "v6e-1", "v6e-256"]
+    done = subprocess.run(
+        [sys.executable, "-c", _COUNT, *names, "tpu7x-2", "tpu7x-8", "tpu7x-128"],
+        env={
+            **os.environ,
+            **compiler._ENVIRONMENT,
+            "TPU_LIBRARY_PATH": compiler._library(),
+        },
+        cwd=runs.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-500:]

@@ -57,7 +57,7 @@ def test_every_variant_loads_and_validates():
         assert len(set(named)) == len(named)
 
 
-def _stand_in(config, folder):
+def stand_in(config, folder):
     """Write tiny data under the name of the recipe's, and make the recipe take them."""
     noise = {key: config.data[key] for key in ("label_noise", "label_noise_kind")}
     name = config.data.name
@@ -78,7 +78,7 @@ def test_takes_a_step(recipe, dtype, rho, tmp_path):
     config.global_batch_size, config.dtype = 4, dtype
     if rho is not None:
         config.sam.rho = rho
-    data = _stand_in(config, tmp_path / "data")
+    data = stand_in(config, tmp_path / "data")
     built = build.build_recipe(config, data.manifest, epoch_steps=4)
     peak = tf.constant(config.optimizer.learning_rate)
     assert float(built.rho(None, peak)) == pytest.approx(config.sam.rho)

@@ -47,14 +47,22 @@ runpy.run_module("sam_pod.main", run_name="__main__", alter_sys=True)
 LAST = "trace, optimization, first step"
 
 
-def start(root, data_dir):
-    """Return by name (wall, CPU) seconds until the end of each part."""
+def start(root, data_dir, *, python=sys.executable, flags=(), more=()):
+    """Return by name (wall, CPU) seconds until the end of each part.
+
+    Args:
+        root: A checkout.
+        data_dir: The prepared digits.
+        python: Of the environment.
+        flags: Further ones of the command.
+        more: Further variables of its environment, a dictionary.
+    """
     marks = {}
-    environment = {**os.environ, "PYTHONPATH": str(root)}
+    environment = {**os.environ, "PYTHONPATH": str(root), **dict(more)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", PROGRAM]
-        command += [f"--config={root}/configs/resnet20.py:digits"]
+        command = [python, "-c", PROGRAM]
+        command += [f"--config={root}/configs/resnet20.py:digits", *flags]
         command += [f"--workdir={folder}/run", f"--config.data.dir={data_dir}"]
         process = subprocess.Popen(
             command,

@@ -56,7 +56,11 @@ def main(argv: list[str]) -> int:
             if not values.workdir:
                 workdir_lib.drop_empty(workdir)
 
-    return command.run(train)
+    code = command.run(train)
+    # Of several processes whose steps JAX executes one alone may have failed.
+    if code not in (0, signals.EXIT_CODE) and "sam_pod.pjrt.hosts" in sys.modules:
+        sys.modules["sam_pod.pjrt.hosts"].leave(code)
+    return code
 
 
 def _leave_lost(error: Exception, workdir: str) -> NoReturn:

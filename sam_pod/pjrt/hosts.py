@@ -6,6 +6,9 @@ of the machines or the variables that GKE sets; elsewhere TF_CONFIG names them.
 
 import collections
 import ipaddress
+import os
+import sys
+import time
 from collections.abc import Sequence
 
 import jax
@@ -17,6 +20,8 @@ from sam_pod.process import proxies
 
 # JAX's own limit: what a machine that pauses may need. A shorter watchdog counts.
 _HEARTBEAT_SECONDS = 100.0
+# For the others to say what is wrong, once the coordinator has.
+_LAST_WORDS_SECONDS = 2.0
 # What JAX says where it finds no job that this process belongs to.
 _ALONE = "should be defined"
 
@@ -56,12 +61,37 @@ def find(connect_seconds: float, loop_seconds: float) -> None:
     """Connect the hosts of a TPU slice, where JAX finds that this is one.
 
     Arguments are those of `join`.
+
+    Raises:
+        UserError: nobody says which hosts there are.
     """
     try:
         jax.distributed.initialize(**_seconds(connect_seconds, loop_seconds))
     except ValueError as error:
         if _ALONE not in str(error):
             raise
+    except OSError as error:
+        raise errors.UserError(
+            "JAX asks this machine's metadata server for the other hosts of the TPU, "
+            f"which does not answer ({errors.reason(error)}): name them by TF_CONFIG."
+        ) from error
+
+
+def leave(code: int) -> None:
+    """Exit with the code of an error; return where this process is alone.
+
+    Python's own exit would have JAX wait for the others, which wait for this process,
+    and then abort.
+    """
+    if not jax.distributed.is_initialized():
+        return
+    # Without the coordinator those that are about to say the same would abort. JAX is
+    # not asked who that is: it may be what failed.
+    if cluster_lib.read().is_chief:
+        time.sleep(_LAST_WORDS_SECONDS)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def in_order(devices: Sequence[jax.Device]) -> list[jax.Device]:

@@ -1,12 +1,15 @@
 """Several processes whose steps JAX executes: killed and stopped, against one alone."""
 
+import json
 import os
+import shutil
 import signal
 
 import keras
 import numpy as np
 import pytest
 
+from launch.workers import processes
 from sam_pod.models import batch_norm
 from tests import runs
 from tests.machines import workers_test
@@ -127,3 +130,45 @@ def test_processes_lost_one_after_another_cost_nothing(recipe, together, tmp_pat
     runs.assert_equal_checkpoints(together, workdir, "checkpoints/best")
     runs.assert_equal_scalars(together, workdir)
     runs.assert_equal_results(runs.result(together), runs.result(workdir))
+
+
+def start(recipe, workdir, devices):
+    """Start a process for each number of devices, without a launcher."""
+    addresses = [f"127.0.0.1:{port}" for port in processes.take_ports(len(devices))]
+    return [
+        runs.Process(
+            f"--config={recipe}",
+            f"--workdir={workdir}",
+            "--config.runtime.strategy=pjrt",
+            f"--config.runtime.cpu_replicas={count}",
+            environment={
+                **ENVIRONMENT,
+                "TF_CONFIG": json.dumps(
+                    {"cluster": {"worker": addresses}, "task": {"index": index}}
+                ),
+            },
+        )
+        for index, count in enumerate(devices)
+    ]
+
+
+@pytest.mark.slow
+def test_processes_with_other_numbers_of_devices_are_refused(recipe, tmp_path):
+    several = start(recipe, tmp_path / "run", (1, 2))
+    assert [process.wait() for process in several] == [1, 1]
+    for process in several:
+        line = process.stderr.rsplit("Error: ", 1)[1]
+        assert "worker 0 has 1, worker 1 has 2: give all the same" in line
+        assert line.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_what_the_chief_alone_refuses_ends_all(recipe, together, tmp_path):
+    """Its own code is 1, whatever JAX makes of the others, which wait for it."""
+    workdir = shutil.copytree(together, tmp_path / "run")
+    (workdir / "result.json").unlink()
+    chief, other = start(recipe, workdir, (1, 1))
+    assert chief.wait() == 1
+    assert "--accept_change=replicas" in chief.stderr.rsplit("Error: ", 1)[1]
+    assert other.wait() in (42, -signal.SIGABRT)

@@ -19,6 +19,7 @@ _LOST_IN_WORDS = {
     "FailedPreconditionError",
     "InternalError",
     _JAX,
+    "ValueError",  # Of JAX as well, where one CPU device computes at once.
 }
 _WORDS_OF_LOSS = (
     "connection reset",
@@ -38,6 +39,8 @@ def is_lost_worker(error: BaseException) -> bool:
     """
     names = errors.type_names(error)
     words = str(error).lower()
+    if "UserError" in names:
+        return False
     if _JAX in names and str(error).startswith(_LOST_IN_JAX):
         return True
     return bool(names & _LOST) or (

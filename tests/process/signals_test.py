@@ -8,6 +8,7 @@ import sys
 import pytest
 import tensorflow as tf
 
+from sam_pod import errors
 from sam_pod.machines import lost
 from sam_pod.process import signals
 from tests import runs
@@ -142,6 +143,15 @@ def test_which_errors_of_jax_mean_a_lost_process(words, is_lost):
     # Of this name in JAX 0.10; tests/pjrt/hosts_test.py loses real ones.
     kind = type("JaxRuntimeError", (RuntimeError,), {})
     assert lost.is_lost_worker(kind(words)) == is_lost
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_lost"), [(ValueError, True), (errors.UserError, False)]
+)
+def test_an_error_of_jax_may_be_pythons_and_is_not_the_users(kind, is_lost):
+    error = kind("UNKNOWN: Gloo all-reduce failed: Connection closed by peer")
+    assert lost.is_lost_worker(error) == is_lost
+    assert not lost.is_lost_worker(ValueError("a shape that does not fit"))
 
 
 def test_the_reason_of_a_loss_is_the_line_that_tells():

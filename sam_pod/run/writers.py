@@ -7,7 +7,7 @@ happens at the first writing, which comes after the first step.
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import ml_collections
@@ -16,7 +16,7 @@ from absl import logging
 
 from sam_pod.config import keys as config_lib
 from sam_pod.machines.runtime import Runtime
-from sam_pod.run import execution
+from sam_pod.run import execution, row_events
 from sam_pod.step import metrics
 from sam_pod.storage import faults, files, outbox
 
@@ -35,6 +35,7 @@ class Writer:
         self._workdir = workdir
         self._runtime = runtime
         self._outbox: outbox.Outbox | None = None
+        self._of_many: Callable[[np.ndarray, int], None] | None = None
         if runtime.workers.is_chief:
             self._outbox = outbox.Outbox(workdir)
             with self._written():
@@ -46,6 +47,14 @@ class Writer:
 
         folders = [self._outbox.folder] if self._outbox else []
         return metric_writers.MultiWriter(map(metric_writers.SummaryWriter, folders))
+
+    def _many(self, more: Sequence[str]) -> Callable[[np.ndarray, int], None]:
+        if self._of_many is None:  # A run has one recipe.
+            (own,) = self._writer._writers
+            self._of_many = row_events.writing(
+                own._summary_writer, (*metrics.TRAIN, *more), len(metrics.TRAIN)
+            )
+        return self._of_many
 
     @property
     def _has_written(self) -> bool:
@@ -88,6 +97,9 @@ class Writer:
     ) -> None:
         """Write one row of `metrics.TRAIN`, and of `more`, for each step."""
         with self._written():
+            if self._outbox and len(rows) >= row_events.MANY:
+                self._many(more)(rows, first_step)
+                return
             for step, row in enumerate(rows, start=first_step):
                 self._writer.write_scalars(step, metrics.named(row, more))
 

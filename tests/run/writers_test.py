@@ -9,7 +9,7 @@ import tensorflow as tf
 from sam_pod import errors
 from sam_pod.machines import runtime, workers
 from sam_pod.run import log as log_lib
-from sam_pod.run import writers
+from sam_pod.run import row_events, writers
 from sam_pod.step import metrics
 
 ROW = np.arange(len(metrics.TRAIN)) / 10
@@ -85,3 +85,29 @@ def test_a_worker_that_is_not_the_chief_writes_nothing(tmp_path):
     writer.flush()
     writer.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_rows_at_once_are_the_events_of_one_after_the_other(tmp_path, monkeypatch):
+    """Tags, steps, values and their order; a member's own are left out where NaN."""
+    rows = np.random.default_rng(0).normal(size=(5, ROW.size + 2)).astype(np.float32)
+    rows[1, -2:], rows[3, -1] = np.nan, np.nan
+    found = []
+    for many in (1, 1000):
+        monkeypatch.setattr(row_events, "MANY", many)
+        folder = tmp_path / str(many)
+        writer = writers.Writer(str(folder), alone())
+        writer.scalars(6, {metrics.WAIT_FRACTION: 0.5})
+        writer.steps(7, rows[:3], ("train/a", "train/b"))
+        writer.steps(10, rows[3:], ("train/a", "train/b"))
+        writer.close()
+        (path,) = folder.glob("events*")
+        found.append(
+            [
+                (e.step, v.tag, v.metadata.plugin_data, tf.make_ndarray(v.tensor))
+                for e in tf.compat.v1.train.summary_iterator(str(path))
+                for v in e.summary.value
+            ]
+        )
+    assert found[0] == found[1]
+    assert len(found[0]) == 1 + rows.size - 3
+    assert {tag for _, tag, _, _ in found[0]} > {*metrics.TRAIN, "train/b"}

@@ -17,7 +17,7 @@ from tests import runs
 BATCH = 128  # A replica's.
 HEAD = (
     *("slice, runtime, libtpu", "GFLOP", "GB accessed", "of these in HBM"),
-    *("MB temporary", "MB program", "exchanges", "compiled in CPU s"),
+    *("MB temporary", "MB program", "all-reduces", "compiled in CPU s"),
 )
 
 

@@ -20,7 +20,13 @@ import sys
 
 from absl import app, flags
 
-from tests.bench import tpu_compile_check, tpu_compile_ours, tpu_compile_theirs
+from tests.bench import (
+    tpu_compile_check,
+    tpu_compile_figures,
+    tpu_compile_ours,
+    tpu_compile_theirs,
+)
+from tests.bench.tpu_compile_figures import COLUMNS
 
 _FLAX_PYTHON = flags.DEFINE_string(
     "flax_python", sys.executable, "A Python that has jax and flax."
@@ -45,28 +51,6 @@ _DTYPES = flags.DEFINE_multi_enum(
 _SIDES = flags.DEFINE_multi_enum("sides", list(SIDES), list(SIDES), "Whose.")
 
 
-@dataclasses.dataclass(frozen=True)
-class Figures:
-    """What a compiled step costs one replica."""
-
-    gflop: float
-    gigabytes: float  # Accessed, by the compiler's count.
-    hbm_gigabytes: float  # The part of them that the fast memory does not serve.
-    temporary_megabytes: float
-    all_reduces: int  # And other collectives, after fusion.
-    all_reduce_megabytes: float
-
-
-COLUMNS = (  # (field, heading, format)
-    ("gflop", "GFLOP", ".1f"),
-    ("gigabytes", "GB", ".3f"),
-    ("hbm_gigabytes", "in HBM", ".3f"),
-    ("temporary_megabytes", "temp MB", ".1f"),
-    ("all_reduces", "all-reduces", "d"),
-    ("all_reduce_megabytes", "their MB", ".3f"),
-)
-
-
 def print_row(step, side, values):
     cells = (
         f"{value:>12{form}}"
@@ -80,24 +64,6 @@ def lower(side, step, dtype, num_replicas):
     if side == "ours":
         return tpu_compile_ours.lower(*given)
     return tpu_compile_theirs.lower(_FLAX_PYTHON.value, *given)
-
-
-def figures(compiled):
-    """Return what one compiled step costs."""
-    from sam_pod.preflight import hlo, memory
-
-    if compiled.error:
-        raise SystemExit(compiled.error)
-    module = hlo.parse(compiled.text)
-    carried = [c.num_bytes for c in hlo.collectives(module)]
-    return Figures(
-        gflop=compiled.figures["flops"] / 1e9,
-        gigabytes=compiled.figures["bytes_accessed"] / 1e9,
-        hbm_gigabytes=memory.hbm_traffic(module) / 1e9,
-        temporary_megabytes=compiled.figures["temporary_bytes"] / 1e6,
-        all_reduces=len(carried),
-        all_reduce_megabytes=sum(carried) / 1e6,
-    )
 
 
 def compare(topology, step, dtype, sides):
@@ -119,7 +85,7 @@ def compare(topology, step, dtype, sides):
             place = topology.name.replace(":", "-")
             name = f"{_MODEL.value}_{place}_{step}_{dtype}_{side}.txt"
             (folder / name).write_text(one.text)
-        found.append(dataclasses.astuple(figures(one)))
+        found.append(dataclasses.astuple(tpu_compile_figures.of(one)))
         print_row(f"{step} {dtype}", side, found[-1])
     if len(found) == 2:
         cells = "".join(f"{a / b:>12.3f}" for a, b in zip(*found, strict=True))

@@ -59,11 +59,12 @@ def test_its_numbers_are_those_of_its_policy():
     )
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("cuts_for", WHERE)
-def test_what_is_cut_reads_what_it_needs_and_nothing_is_padded(cuts_for):
+def test_what_xla_compiles_is_cut_once_and_nothing_is_padded(cuts_for, compiled):
     layer, _ = pair((2, 2), cuts_for=cuts_for)
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, jit_compile=compiled)
     def run(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -74,10 +75,12 @@ def test_what_is_cut_reads_what_it_needs_and_nothing_is_padded(cuts_for):
     operations = {op.type: op for op in graph.get_operations()}
     cut, whole = [4, 4, 4, 3], [4, 8, 8, 3]
     expected = (cut, whole) if cuts_for == "output" else (whole, cut)
+    expected = expected if compiled else (whole, whole)
     for kind, shape in zip(("Conv2D", "Conv2DBackpropFilter"), expected, strict=True):
         assert operations[kind].inputs[0].shape == shape
     assert operations["Conv2DBackpropInput"].outputs[0].shape == whole
     assert "StridedSliceGrad" not in operations
+    assert ("StridedSlice" in operations) == compiled
 
 
 def test_a_file_keeps_it(tmp_path):

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sam_pod import errors
 from sam_pod.data.pictures import pixel_sums
@@ -115,10 +115,10 @@ def write_with(
                 lambda done: first.look(done.tally),
             )
             written = dict(zip(parts, done, strict=True))
-            said = _decisions(source, rules, written, skip_bad=options.skip_bad)
-            manifest = _manifest(source, rules, written, folder)
-            manifest = dataclasses.replace(
-                manifest, decisions=(*source.decisions, *said)
+            manifest = _with_decisions(
+                _manifest(source, rules, written, folder),
+                source,
+                _decisions(source, rules, written, skip_bad=options.skip_bad),
             )
         except Exception:
             progress(0)  # Raises if a signal came: an extension then has other errors.
@@ -223,6 +223,13 @@ def _tasks(
             items=source.splits[part.split].read(part.start, part.stop),
             rules=rules,
         )
+
+
+def _with_decisions(
+    manifest: manifest_lib.Manifest, source: records.Source, said: Sequence[str]
+) -> manifest_lib.Manifest:
+    """Return the manifest with what was decided of the source, then of the writing."""
+    return dataclasses.replace(manifest, decisions=(*source.decisions, *said))
 
 
 def _decisions(

@@ -59,9 +59,8 @@ def test_a_lost_machine_starts_all_again(cloud):
     assert slices.verbs("create") == ["create"]
 
 
-@pytest.mark.parametrize(
-    "aborted", ["abort", pytest.param("134", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("aborted", ["abort", "134"])
 def test_how_jax_ends_a_process_means_again(cloud, aborted):
     slices = cloud((aborted, "0"), hosts=1)
     flags = [flag.replace("v6e-16", "v6e-8") for flag in V6E]

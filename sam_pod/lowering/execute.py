@@ -14,6 +14,21 @@ from sam_pod.lowering import private, stablehlo
 from sam_pod.lowering.programs import Program
 
 
+def virtual_devices(count: int) -> list[jax.Device]:
+    """Return so many of this machine's CPU.
+
+    Raises:
+        UserError: there are too few.
+    """
+    devices = jax.devices("cpu")[:count]
+    if len(devices) < count:
+        raise errors.UserError(
+            f"There are {len(devices)} virtual devices for {count} replicas; set "
+            f"XLA_FLAGS=--xla_force_host_platform_device_count={count}."
+        )
+    return devices
+
+
 class Executable:
     """A program compiled for as many virtual devices as it has replicas."""
 
@@ -24,12 +39,7 @@ class Executable:
             UserError: there are too few devices.
         """
         count = program.num_replicas
-        self._devices = jax.devices("cpu")[:count]
-        if len(self._devices) < count:
-            raise errors.UserError(
-                f"There are {len(self._devices)} virtual devices for {count} replicas; "
-                f"set XLA_FLAGS=--xla_force_host_platform_device_count={count}."
-            )
+        self._devices = virtual_devices(count)
         options = private.COMPILE_OPTIONS.get()(
             num_replicas=count,
             num_partitions=1,

@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from sam_pod import errors
+from sam_pod.lowering import execute
 from sam_pod.lowering.programs import Program, Tensor
 from sam_pod.pjrt import hosts
 from sam_pod.pjrt import program as program_lib
@@ -47,13 +47,7 @@ class Executable:
         Raises:
             UserError: there are too few devices.
         """
-        count = program.num_replicas
-        self._devices = jax.devices("cpu")[:count]
-        if len(self._devices) < count:
-            raise errors.UserError(
-                f"There are {len(self._devices)} virtual devices for {count} replicas; "
-                f"set XLA_FLAGS=--xla_force_host_platform_device_count={count}."
-            )
+        self._devices = execute.virtual_devices(program.num_replicas)
         self._program = program
         self._mesh = Mesh(np.array(self._devices), (AXIS,))
         with jax.enable_x64(True):  # A step counts in 64 bits.

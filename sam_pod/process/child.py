@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import itertools
 import os
 import signal
 import subprocess
@@ -19,15 +18,16 @@ def cores() -> list[int]:
 
 
 def shares(count: int) -> list[list[int]]:
-    """Return the cores dealt to so many processes, neighbours together.
+    """Return as many cores for each of so many processes, neighbours together.
 
-    Where there are fewer cores than processes, some processes share one.
+    Where the number does not divide, some cores are left over; where there are fewer
+    cores than processes, some processes share one.
     """
     every = cores()
-    if count >= len(every):
-        return [[every[i % len(every)]] for i in range(count)]
-    ends = [round(i * len(every) / count) for i in range(count + 1)]
-    return [every[a:b] for a, b in itertools.pairwise(ends)]
+    size = max(len(every) // count, 1)
+    return [
+        [every[(i * size + j) % len(every)] for j in range(size)] for i in range(count)
+    ]
 
 
 def start(

@@ -1,9 +1,9 @@
 """A run's surroundings, as far as they change its numbers, kept in the workdir.
 
 The config says what is computed. The surroundings say how: flags of the environment
-that choose other kernels, versions, the code of this package. None of them is refused;
-a run that continues under others says so, because it may differ from an uninterrupted
-one.
+that choose other kernels, the number of cores, by which oneDNN's kernels choose the
+order of their sums, versions, the code of this package. None of them is refused; a run
+that continues under others says so, because it may differ from an uninterrupted one.
 """
 
 import importlib.machinery
@@ -17,6 +17,7 @@ from typing import Any
 from absl import logging
 
 import sam_pod
+from sam_pod.process import child
 from sam_pod.run import identity, result
 from sam_pod.storage import faults, files
 
@@ -41,6 +42,7 @@ def current(
     """
     return {
         "environment": {k: v for k, v in sorted(os.environ.items()) if _is_flag(k)},
+        "machine": {"cores": str(len(child.cores()))},
         "versions": {
             **result.versions(),
             **(versions or {}),
@@ -82,11 +84,11 @@ def note(workdir: str, versions: Mapping[str, str] | None = None) -> None:
     before = _read(path)
     if before and before[-1] == now:
         return
-    if before:
+    if before and (phrases := _differences(before[-1], now)):
         logging.warning(
             "The run continues in other surroundings (%s): its numbers may differ from "
             "those of a run that was not interrupted.",
-            "; ".join(_differences(before[-1], now)),
+            "; ".join(phrases),
         )
     with faults.explained(workdir):
         files.write(path, json.dumps([*before, now], indent=2) + "\n")
@@ -107,6 +109,8 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     phrases = []
     for kind, values in now.items():
         old = before.get(kind)
+        if kind == "machine" and old is None:  # An older version said nothing of it.
+            continue
         old = old if isinstance(old, dict) else {}
         for key in sorted({*old, *values}):
             if old.get(key) != values.get(key):

@@ -133,8 +133,12 @@ class _Job:
         return choice.arms(self._study, self._by_arm, self._look, self._is_over)
 
     def _start_runs(self) -> None:
-        """Start as many of the runs that are left as there are free shares of cores."""
-        busy = {slot for process in self._running for slot in process.slots}
+        """Start as many of the runs that are left as there are free shares of cores.
+
+        Each has one share, the last one, too: kernels sum in an order that depends on
+        the number of cores, and a study's figures not on what runs beside what.
+        """
+        busy = {process.slot for process in self._running}
         free = [slot for slot in range(self._options.jobs) if slot not in busy]
         self._waits_for = set()
         if not free:
@@ -151,10 +155,7 @@ class _Job:
             if processes.is_used(self._workdir(run)):
                 self._wait_for(run)
                 continue
-            is_last = len(left) == 1 and not self._running
-            slots = tuple(free) if is_last else (free[0],)
-            free = [slot for slot in free if slot not in slots]
-            self._start(run, slots)
+            self._start(run, free.pop(0))
 
     def _wait_for(self, run: trials.Run) -> None:
         self._waits_for.add(run.name)
@@ -162,10 +163,9 @@ class _Job:
             logging.info("%s is used by another process: waiting for it.", run.name)
         self._standstills[f"{run.name} is used"] = 1
 
-    def _start(self, run: trials.Run, slots: tuple[int, ...]) -> None:
+    def _start(self, run: trials.Run, slot: int) -> None:
         workdir = self._workdir(run)
         done = continuing.done(workdir)
-        cores = {core for slot in slots for core in self._shares[slot]}
         word = f"Going on after epoch {done[1]}" if done[0] else "Starting"
         logging.info("%s: %s", word, run.name)
         self._running.append(
@@ -174,8 +174,8 @@ class _Job:
                 workdir,
                 launcher=self._options.launcher,
                 more=self._options.more,
-                slots=slots,
-                cores=cores if self._options.jobs > 1 else (),
+                slot=slot,
+                cores=self._shares[slot] if self._options.jobs > 1 else (),
                 begun_at=done,
             )
         )

@@ -22,7 +22,7 @@ class Process:
 
     run: trials.Run
     workdir: str
-    slots: tuple[int, ...]  # Which shares of the cores it has.
+    slot: int  # Which share of the cores it has.
     popen: subprocess.Popen
     begun_at: tuple[int, int]  # The steps and epochs of the run when it was started.
 
@@ -41,7 +41,7 @@ def start(
     *,
     launcher: Sequence[str],
     more: Sequence[str],
-    slots: tuple[int, ...],
+    slot: int,
     cores: Collection[int],
     begun_at: tuple[int, int],
 ) -> Process:
@@ -52,8 +52,8 @@ def start(
         workdir: Its folder.
         launcher: What precedes the command, such as that of several workers.
         more: Arguments that all runs get.
-        slots: The shares of the cores that it has from now on.
-        cores: The cores in them; () for all.
+        slot: The share of the cores that it has.
+        cores: The cores in it; () for all.
         begun_at: The steps and epochs that are done.
 
     Raises:
@@ -75,7 +75,7 @@ def start(
             popen = child.start(command, log, cores, inherits=(held.fileno(),))
     except OSError as error:
         raise errors.UserError(f"Cannot start {command[0]}: {error}.") from error
-    return Process(run, workdir, slots, popen, begun_at)
+    return Process(run, workdir, slot, popen, begun_at)
 
 
 def is_used(workdir: str) -> bool:

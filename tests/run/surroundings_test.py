@@ -85,6 +85,18 @@ def test_other_versions_and_another_code_are_said(caplog, tmp_path, plain):
     assert "code was " in line and ", is another)" in line
 
 
+def test_another_number_of_cores_is_said_where_it_was_known(caplog, tmp_path, plain):
+    plain.setattr(surroundings.child, "cores", lambda: [0, 1, 2])
+    older = {k: v for k, v in surroundings.current().items() if k != "machine"}
+    (tmp_path / surroundings.FILE).write_text(json.dumps([older]))
+    surroundings.note(str(tmp_path))
+    assert said(caplog) == []
+    plain.setattr(surroundings.child, "cores", lambda: [0])
+    surroundings.note(str(tmp_path))
+    (line,) = said(caplog)
+    assert "(cores was 3, is 1)" in line
+
+
 @pytest.mark.parametrize(
     "text", ["", "[", '{"a": 1}', "[1]", "[{}]", '[{"versions": 1}]']
 )

@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import os
+import re
+import shutil
 import threading
 
 import pytest
 
 from sam_pod import errors
-from sam_pod.process import signals
+from sam_pod.process import child, signals
 from sam_pod.storage import files
 from sam_pod.study import job, trials
 from tests.study import pages, trainer
@@ -58,6 +61,20 @@ def test_a_study_runs_what_its_page_says_and_reports_it(whole):
     assert (folder / job.PLAN).exists() and (folder / "report.html").exists()
     for name in ("plain/seed-0", "plain/seed-1", "SAM/seed-0", "SAM/seed-1"):
         assert (folder / "runs" / name / "result.json").exists()
+
+
+def test_each_run_has_as_many_cores_the_last_one_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(child, "cores", lambda: [0, 0, 0, 0, 0])
+    assert child.shares(2) == [[0, 0], [0, 0]]
+    assert child.shares(7) == [[0]] * 7
+    monkeypatch.undo()
+    run(study(PLAIN, SAM), tmp_path)
+    shutil.rmtree(tmp_path / "runs/SAM/seed-0")
+    run(study(PLAIN, SAM), tmp_path)  # Which runs alone.
+    logs = [path.read_text() for path in tmp_path.glob("runs/*/seed-?.log")]
+    share = max(len(os.sched_getaffinity(0)) // 2, 1)
+    said = re.findall(r"Cores: (\d+)", "".join(logs))
+    assert said == [str(share)] * (len(logs) + 1)
 
 
 def test_what_is_done_is_not_done_again(whole):

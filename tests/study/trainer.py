@@ -53,6 +53,7 @@ def train(config, folder, epochs):
 
 
 def main(argv):
+    print(f"Cores: {len(os.sched_getaffinity(0))}")
     values, _ = command_line.parse(argv)
     config, folder = values.config, pathlib.Path(values.workdir)
     # What becomes of the run is said by a rate that nothing reads.

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from launch.tpu import gcloud, phrases, trainer
+from launch.tpu import gcloud, phrases, starts, trainer
 from tests.launch import stand_in
 from tests.launch.stand_in import DIRECT, READY, SLICE, TRAIN, Life
 
@@ -77,7 +77,7 @@ def test_a_connection_that_never_ends_is_given_up(tmp_path, monkeypatch, verb):
     monkeypatch.setattr(trainer, "_HOSTS_SECONDS", 0.5)
     start = time.monotonic()
     with pytest.raises(gcloud.GcloudError, match="gave no answer in"):
-        trainer.install(PLACE, "tpu-vm-tf-2.16.1-pod-pjrt", True)
+        trainer.install(PLACE, "tpu-vm-tf-2.16.1-pod-pjrt", starts.Start(is_pod=True))
     if verb == "ssh":
         with pytest.raises(gcloud.GcloudError, match="gave no answer in"):
             trainer.clean(PLACE)

@@ -9,7 +9,11 @@ from sam_pod.study import job, plan
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 # By folder of docs/results: the page of its study.
-PAGES = {"digits40": "digits_noise.py"}
+PAGES = {
+    "digits20": "digits_noise.py:20",
+    "digits40": "digits_noise.py",
+    "digits80": "digits_noise.py:80",
+}
 
 
 def drawn(folder):

@@ -137,12 +137,8 @@ def compare_recipes(
         after = replicas.values
         gradient = after.slots.pop(runners.GRADIENT)
         expected = alone.step(before, images, labels, program)
-        expected_weights = [
-            w + b
-            for w, b in zip(
-                alone.update(before, gradient), expected.beside, strict=True
-            )
-        ]
+        updated = alone.update(before, gradient)
+        there = [w + b for w, b in zip(updated, expected.beside, strict=True)]
         moved = alone.step(_neighbours(before), images, labels, program)
         roundings.append(_difference(moved.gradient, expected.gradient))
         differences = {
@@ -150,11 +146,8 @@ def compare_recipes(
             "gradient": _difference(gradient, expected.gradient),
             # How far they moved: the weights themselves hardly change in a step.
             "weights": _difference(
-                [w - old for w, old in zip(after.weights, before.weights, strict=True)],
-                [
-                    w - old
-                    for w, old in zip(expected_weights, before.weights, strict=True)
-                ],
+                _moves(before.weights, after.weights),
+                _moves(before.weights, there),
             ),
         }
         worst = {name: max(worst[name], differences[name]) for name in worst}
@@ -167,6 +160,10 @@ def compare_recipes(
         # The least of all steps: a bound for the worst must not be a lucky one.
         rounding=min(roundings),
     )
+
+
+def _moves(old: Sequence[np.ndarray], new: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [after - before for before, after in zip(old, new, strict=True)]
 
 
 def reference(

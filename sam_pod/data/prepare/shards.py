@@ -115,11 +115,8 @@ def write_with(
                 lambda done: first.look(done.tally),
             )
             written = dict(zip(parts, done, strict=True))
-            manifest = _with_decisions(
-                _manifest(source, rules, written, folder),
-                source,
-                _decisions(source, rules, written, skip_bad=options.skip_bad),
-            )
+            said = _decisions(source, rules, written, skip_bad=options.skip_bad)
+            manifest = _manifest(source, rules, written, folder, said)
         except Exception:
             progress(0)  # Raises if a signal came: an extension then has other errors.
             raise
@@ -225,13 +222,6 @@ def _tasks(
         )
 
 
-def _with_decisions(
-    manifest: manifest_lib.Manifest, source: records.Source, said: Sequence[str]
-) -> manifest_lib.Manifest:
-    """Return the manifest with what was decided of the source, then of the writing."""
-    return dataclasses.replace(manifest, decisions=(*source.decisions, *said))
-
-
 def _decisions(
     source: records.Source,
     rules: shard_writer.ShardRules,
@@ -270,6 +260,7 @@ def _manifest(
     rules: shard_writer.ShardRules,
     done: dict[shard_plan.Part, shard_writer.Done],
     folder: str,
+    said: Sequence[str],
 ) -> manifest_lib.Manifest:
     pixels = pixel_sums.PixelSums()
     splits: dict[str, list[manifest_lib.Shard]] = {
@@ -295,4 +286,5 @@ def _manifest(
         source={"kind": source.kind, "sha256": source.sha256 or checksum.hexdigest()},
         label_noise=None if noise is None else {**noise.to_json(), "wrong": wrong},
         splits={split: tuple(written) for split, written in splits.items()},
+        decisions=(*source.decisions, *said),
     )

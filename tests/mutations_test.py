@@ -25,7 +25,7 @@ from sam_pod.run import build, checkpoints, continuing, spread, workdir
 from sam_pod.step import state as state_lib
 from sam_pod.storage import files
 from tests import fixtures, runs, train_test
-from tests.data.sources import packing_test
+from tests.data.sources import packers
 
 ROUNDS = 40  # For each kind of file.
 _DEEP = "[" * 100_000 + "]" * 100_000
@@ -171,7 +171,7 @@ def test_a_manifest_that_has_no_digest_of_itself(tmp_path, version):
 
 def test_what_a_preparation_has_done_so_far(tmp_path):
     """A part that was damaged is made again: the set is the same, in any case."""
-    source = packing_test.tree.__wrapped__  # As a fixture makes it.
+    source = packers.tree.__wrapped__  # As a fixture makes it.
     tree = source(_Factory(tmp_path))
     shards.write(images.read(str(tree)), str(tmp_path / "whole"), num_shards=2)
     expected = packing_contents(tmp_path / "whole")

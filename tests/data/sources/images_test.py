@@ -1,29 +1,23 @@
-import os
+"""A folder of images and its tars: the pixels, labels and order that they say."""
+
 import pathlib
 import shutil
 import struct
-import tarfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sam_pod import errors
 from sam_pod.data.pictures import decoding
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import images
 from sam_pod.data.stored import manifest, verify
+from tests.data import made
+from tests.data.sources import trees
 
+tree = trees.tree
 REAL = pathlib.Path(__file__).parents[3].parent / "shared/data/cifar10-jpeg.tar"
 CLASSES = ("ant", "bee")
-
-
-def make_image(seed, shape=(6, 4, 3)):
-    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-
-
-def png(image):
-    return tf.io.encode_png(image).numpy()
 
 
 def bmp(image):
@@ -34,40 +28,6 @@ def bmp(image):
     header = struct.pack("<2sIHHI", b"BM", 54 + row * height, 0, 0, 54)
     info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
     return header + info + b"".join(rows)
-
-
-def make_tree(root):
-    """Write 3 + 2 training and 2 + 1 test images; return them in the right order."""
-    counts = {"train": {"ant": 3, "bee": 2}, "test": {"ant": 2, "bee": 1}}
-    made, seed = {}, 0
-    for split, by_class in counts.items():
-        made[split] = []
-        for label, (name, count) in enumerate(by_class.items()):
-            folder = root / split / name
-            folder.mkdir(parents=True)
-            for index in range(count):
-                seed += 1
-                image = make_image(seed)
-                made[split].append((image, label))
-                # By name '10' is before '9'.
-                (folder / f"{[10, 11, 9][index]}.png").write_bytes(png(image))
-    return made
-
-
-@pytest.fixture
-def tree(tmp_path):
-    make_tree(tmp_path / "tree")
-    return tmp_path / "tree"
-
-
-def pack(path, root, prefix="", mode="w", folders=False):
-    """Pack a tree in an order that is none."""
-    with tarfile.open(path, mode, format=tarfile.USTAR_FORMAT) as tar:
-        files = [p for p in root.rglob("*") if folders or p.is_file()]
-        for file in sorted(files, key=lambda p: p.name[::-1]):
-            name = prefix + str(file.relative_to(root))
-            tar.add(file, name, recursive=False)
-    return path
 
 
 def contents(folder):
@@ -86,19 +46,11 @@ def pixels(source, split="train"):
     return list(decoding.decode(contents, 3))
 
 
-def refusal(path):
-    with pytest.raises(errors.UserError) as raised:
-        images.read(str(path))
-    assert "\n" not in str(raised.value)
-    assert str(path) in str(raised.value)
-    return str(raised.value)
-
-
 def test_pixels_and_labels_by_class_and_name(tmp_path):
-    made = make_tree(tmp_path / "tree")
+    written = trees.make(tmp_path / "tree")
     source = images.read(str(tmp_path / "tree"))
     assert source.classes == CLASSES
-    for split, expected in made.items():
+    for split, expected in written.items():
         assert source.splits[split].num_examples == len(expected)
         for _ in range(2):  # Each call starts again.
             found = list(source.splits[split].read(0, len(expected)))
@@ -112,12 +64,12 @@ def test_pixels_and_labels_by_class_and_name(tmp_path):
 def test_a_folder_and_its_tars_give_the_same_bytes(tmp_path, tree):
     expected = prepared(tree, tmp_path / "folder")
     tars = {
-        "flat": pack(tmp_path / "a.tar", tree),
-        "dotted": pack(tmp_path / "b.tar", tree, "./", folders=True),
-        "led": pack(tmp_path / "c.tar", tree, "cifar10/", folders=True),
-        "deeper": pack(tmp_path / "d.tar", tree, "./data/cifar10/"),
-        "packed": pack(tmp_path / "e.tar.gz", tree, mode="w:gz"),
-        "named otherwise": pack(tmp_path / "g.bin", tree, mode="w:gz"),
+        "flat": trees.pack(tmp_path / "a.tar", tree),
+        "dotted": trees.pack(tmp_path / "b.tar", tree, "./", folders=True),
+        "led": trees.pack(tmp_path / "c.tar", tree, "cifar10/", folders=True),
+        "deeper": trees.pack(tmp_path / "d.tar", tree, "./data/cifar10/"),
+        "packed": trees.pack(tmp_path / "e.tar.gz", tree, mode="w:gz"),
+        "named otherwise": trees.pack(tmp_path / "g.bin", tree, mode="w:gz"),
     }
     for name, path in tars.items():
         assert prepared(path, tmp_path / name) == expected, name
@@ -133,7 +85,7 @@ def test_the_digest_is_of_paths_and_contents(tmp_path, tree):
     before = digest("a")
     (tree / "train" / "ant" / "9.png").rename(tree / "train" / "ant" / "8.png")
     renamed = digest("b")
-    (tree / "train" / "ant" / "8.png").write_bytes(png(make_image(99)))
+    (tree / "train" / "ant" / "8.png").write_bytes(made.png(made.image(99)))
     assert len({before, renamed, digest("c")}) == 3
 
 
@@ -147,7 +99,7 @@ def test_hidden_and_foreign_files_are_ignored(tmp_path, tree):
     (tree / "test" / ".cache" / "x.png").write_bytes(b"x")
     digest = manifest.read(tmp_path / "before").digest()
     del expected["manifest.json"]
-    for place in (tree, pack(tmp_path / "a.tar", tree, folders=True)):
+    for place in (tree, trees.pack(tmp_path / "a.tar", tree, folders=True)):
         output = tmp_path / f"after {place.name}"
         found = prepared(place, output)
         del found["manifest.json"]
@@ -158,13 +110,13 @@ def test_hidden_and_foreign_files_are_ignored(tmp_path, tree):
 
 
 def test_all_formats_are_decoded_to_three_channels(tmp_path, tree):
-    image, gray = make_image(1), make_image(2, (6, 4, 1))
+    image, gray = made.image(1), made.image(2, (6, 4, 1))
     smooth = np.full((6, 4, 3), (200, 90, 30), np.uint8)
     flat = np.full((6, 4, 1), 128, np.uint8)
     files = {
-        "1.png": (png(image), image, 0),
+        "1.png": (made.png(image), image, 0),
         "2.bmp": (bmp(image), image, 0),
-        "3.png": (png(gray), np.repeat(gray, 3, axis=2), 0),
+        "3.png": (made.png(gray), np.repeat(gray, 3, axis=2), 0),
         # JPEG keeps a flat color, but for rounding between color spaces.
         "4.jpg": (tf.io.encode_jpeg(smooth, quality=100).numpy(), smooth, 2),
         "5.JPEG": (tf.io.encode_jpeg(flat).numpy(), np.repeat(flat, 3, axis=2), 0),
@@ -192,113 +144,6 @@ def test_a_gif_is_decoded(tmp_path, data, color):
         (tmp_path / split / "dot" / "a.gif").write_bytes(gif)
     (image,) = pixels(images.read(str(tmp_path)))
     assert (tuple(image[0, 0]), image.shape) == (color, (1, 1, 3))
-
-
-BROKEN = {
-    "empty": b"",
-    "short": b"x",
-    "text": b"this is no image, it is a line of text",
-    "png": png(make_image(3))[:-30],
-    "jpeg": tf.io.encode_jpeg(make_image(3)).numpy()[:-100],
-}
-
-
-@pytest.mark.parametrize("broken", BROKEN)
-def test_an_image_that_cannot_be_decoded_is_named(tmp_path, tree, broken):
-    (tree / "test" / "ant" / "10x.png").write_bytes(BROKEN[broken])
-    for path in (tree, pack(tmp_path / "a.tar", tree)):
-        with pytest.raises(errors.UserError) as raised:
-            shards.write(images.read(str(path)), str(tmp_path / "set"))
-        assert f"test/ant/10x.png in {path} is a" in str(raised.value)
-        assert "--skip_bad" in str(raised.value) and "\n" not in str(raised.value)
-        assert not (tmp_path / "set.partial").exists()
-
-
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_an_image_of_another_size_is_named(tmp_path, tree, split):
-    (tree / split / "bee" / "11.png").write_bytes(png(make_image(3, (4, 6, 3))))
-    with pytest.raises(errors.UserError, match=f"{split}/bee/11.png in .* 4x6x3"):
-        shards.write(images.read(str(tree)), str(tmp_path / "set"))
-    assert not (tmp_path / "set").exists()
-
-
-def test_a_class_only_in_test_is_refused(tree):
-    (tree / "test" / "cow").mkdir()
-    (tree / "test" / "cow" / "1.png").write_bytes(png(make_image(3)))
-    assert "has the class 'cow' in test, but not in train" in refusal(tree)
-
-
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_an_empty_class_is_refused(tmp_path, tree, split):
-    (tree / split / "cow").mkdir()
-    assert f"In {tree}, {split}/cow is empty" in refusal(tree)
-    packed = pack(tmp_path / "a.tar", tree, folders=True)
-    assert f"In {packed}, {split}/cow is empty" in refusal(packed)
-
-
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_a_missing_split_is_refused(tree, split):
-    shutil.rmtree(tree / split)
-    reason = {"train": "to train on", "test": "with labels to test on"}[split]
-    assert f"has no split {reason}; its splits are" in refusal(tree)
-
-
-@pytest.mark.parametrize("place", ["train/1.png", "train/ant/deeper/1.png"])
-def test_a_file_out_of_place_is_refused(tree, place):
-    (tree / place).parent.mkdir(exist_ok=True)
-    (tree / place).write_bytes(png(make_image(1)))
-    assert "out of place; the images must lie at" in refusal(tree)
-
-
-def test_no_images_are_refused(tmp_path):
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    assert "has no images of train" in refusal(tmp_path / "a")
-    assert "has no images of train" in refusal(pack(tmp_path / "a.tar", tmp_path / "a"))
-    assert "No source at" in refusal(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("mode", ["w", "w:gz"])
-@pytest.mark.parametrize("name", ["/etc/x", "train/../../x", "train/ant/link.png"])
-def test_a_tar_that_escapes_is_refused(tmp_path, mode, name):
-    with tarfile.open(tmp_path / "a.tar", mode) as tar:
-        info = tarfile.TarInfo(name)
-        info.type = tarfile.SYMTYPE if "link" in name else tarfile.REGTYPE
-        tar.addfile(info)
-    assert f"has a member {name!r} that" in refusal(tmp_path / "a.tar")
-
-
-def test_a_truncated_tar_is_refused_wherever_it_ends(tmp_path, tree):
-    content = pack(tmp_path / "a.tar", tree).read_bytes()
-    end = len(content.rstrip(b"\0"))
-    for size in [*range(0, end, 128), end]:
-        (tmp_path / "b.tar").write_bytes(content[:size])
-        assert "Cannot read" in refusal(tmp_path / "b.tar"), size
-
-
-def test_a_truncated_gzip_is_refused(tmp_path, tree):
-    content = pack(tmp_path / "a.tar", tree, mode="w:gz").read_bytes()
-    for size in (2, 20, len(content) // 2, len(content) - 1):
-        (tmp_path / "b.tar").write_bytes(content[:size])
-        assert "Cannot read" in refusal(tmp_path / "b.tar"), size
-
-
-def test_a_tar_with_a_broken_header_is_refused(tmp_path, tree):
-    content = bytearray(pack(tmp_path / "a.tar", tree).read_bytes())
-    content[content.index(b"train/ant/9.png")] ^= 1
-    (tmp_path / "b.tar").write_bytes(content)
-    assert "a broken header at byte" in refusal(tmp_path / "b.tar")
-
-
-def test_another_file_than_a_tar_is_refused(tmp_path):
-    (tmp_path / "a.zip").write_bytes(b"PK\3\4" + os.urandom(2000))
-    assert "Cannot read" in refusal(tmp_path / "a.zip")
-
-
-def test_a_file_that_goes_away_is_named(tree):
-    source = images.read(str(tree))
-    (tree / "train" / "bee" / "11.png").unlink()
-    with pytest.raises(errors.UserError, match=r"Cannot read train/bee/11\.png in"):
-        list(source.splits["train"].read(0, 5))
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 from sam_pod import errors
 from sam_pod.data.sources import images, split_names, table_columns
 from tests.data import made
-from tests.data.sources import images_test
+from tests.data.sources import trees
 from tests.data.sources.layouts import (
     FOUR,
     LAYOUTS,
@@ -27,7 +27,7 @@ def test_a_layout_is_read_as_it_is_meant(tmp_path, name, kind):
     root = write(tmp_path / "source", layout)
     path = root
     if kind == "tar":
-        path = images_test.pack(tmp_path / "a.tar", root, folders=True)
+        path = trees.pack(tmp_path / "a.tar", root, folders=True)
     source = images.read(str(path))
     assert counts(source) == expected
     kept = sum(sum(of.values()) for of in expected.values())

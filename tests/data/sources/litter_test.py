@@ -6,9 +6,9 @@ import pytest
 
 from sam_pod import errors
 from sam_pod.data.sources import images
-from tests.data.sources import packing_test
+from tests.data.sources import packers
 
-tree = packing_test.tree
+tree = packers.tree
 LITTER = (
     "__MACOSX/flowers/train/ant/._0.png",
     "flowers/.DS_Store",
@@ -46,10 +46,10 @@ def around(tmp_path, tree):
 @pytest.mark.parametrize("name", LITTER)
 def test_each_is_left_out_and_named(tmp_path, tree, around, name):
     add(around, name)
-    expected = packing_test.content(tree, tmp_path)
-    packed = packing_test.tar(tmp_path / "a.tar", around)
+    expected = packers.content(tree, tmp_path)
+    packed = packers.tar(tmp_path / "a.tar", around)
     for place, said in ((around, name), (packed, f"around/{name}")):
-        assert packing_test.content(place, tmp_path) == expected
+        assert packers.content(place, tmp_path) == expected
         decisions = images.read(str(place), str(tmp_path)).decisions
         assert f"1 file is no image: {said}." in decisions
 

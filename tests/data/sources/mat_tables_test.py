@@ -6,7 +6,7 @@ import scipy.io
 
 from sam_pod import errors
 from sam_pod.data.sources import images
-from tests.data.sources import images_test, layouts
+from tests.data.sources import layouts, trees
 
 BOXES = [(f"bbox_{name}", "u2") for name in ("x1", "y1", "x2", "y2")]
 
@@ -81,7 +81,7 @@ def flowers(root):
 def test_the_published_classes_and_splits_are_taken(tmp_path, of, kind):
     path, expected = of(tmp_path / "source")
     if kind == "tar":
-        path = images_test.pack(tmp_path / "a.tar", path, folders=True)
+        path = trees.pack(tmp_path / "a.tar", path, folders=True)
     source = images.read(str(path))
     assert layouts.counts(source) == expected
     assert any("The classes of" in line and ".mat" in line for line in source.decisions)

@@ -7,7 +7,7 @@ import scipy.io
 from sam_pod import errors
 from sam_pod.data.sources import images, split_names
 from tests.data import made
-from tests.data.sources import images_test, layouts
+from tests.data.sources import layouts, trees
 
 IMAGES = layouts.classes("images", count=4)  # Classes a and b, 0 to 3 each.
 
@@ -88,7 +88,7 @@ def test_the_published_splits_are_taken(tmp_path, name, kind):
     layout, train, test = TAKEN[name]
     path = root = layouts.write(tmp_path / "source", layout)
     if kind == "tar":
-        path = images_test.pack(tmp_path / "a.tar", root, folders=True)
+        path = trees.pack(tmp_path / "a.tar", root, folders=True)
     source = images.read(str(path))
     assert keys(source) == {"train": below(*train), "test": below(*test)}
     (line,) = [d for d in source.decisions if d.startswith("The splits are those of")]

@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 PAGES = {
     "digits20": "digits_noise.py:20",
     "digits40": "digits_noise.py",
+    "digits60": "digits_noise.py:60",
     "digits80": "digits_noise.py:80",
 }
 

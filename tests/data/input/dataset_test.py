@@ -10,7 +10,7 @@ from sam_pod.data.input import dataset
 from sam_pod.machines import host_memory
 from tests import runs
 from tests.data import sets
-from tests.data.input import foreign_test
+from tests.data.input import foreign_sets
 from tests.train_test import run
 
 IMAGES = [sets.jpeg(sets.noisy(i, (10 + i % 3, 12))) for i in range(130)]
@@ -126,9 +126,9 @@ def foreign_config(tmp_path, how, folder):
 @pytest.mark.slow
 def test_a_run_on_files_of_others(tmp_path):
     names = ("train-{:05d}-of-{:05d}", "validation-{:05d}-of-{:05d}")
-    keys = (foreign_test.IMAGENET.image, foreign_test.IMAGENET.label)
-    folder = foreign_test.write(tmp_path / "theirs", names, keys, first=1)
-    config = foreign_config(tmp_path, foreign_test.CLASSIC, folder)
+    keys = (foreign_sets.IMAGENET.image, foreign_sets.IMAGENET.label)
+    folder = foreign_sets.write(tmp_path / "theirs", names, keys, first=1)
+    config = foreign_config(tmp_path, foreign_sets.CLASSIC, folder)
     result = run(config, tmp_path / "run")
     assert np.isfinite(result["test_loss"])
     inputs = json.loads((tmp_path / "run" / "inputs.json").read_text())

@@ -1,6 +1,5 @@
 """Held in memory or read record by record: the same bytes, on any number of hosts."""
 
-import itertools
 import re
 import sys
 
@@ -9,12 +8,12 @@ import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data.input import crops, pipeline, reading
+from sam_pod.data.input import pipeline, reading
 from sam_pod.data.stored import manifest
 from tests import own_process
 from tests.data import sets
+from tests.data.input.opened import TEST, TRAIN, context, open_splits, take, training
 
-TRAIN, TEST, HELD_OUT = 103, 29, 19
 LAYOUTS = {
     "raw": (lambda i: sets.noisy(i), 0),
     "raw, other size": (lambda i: sets.noisy(i, (9, 12)), 6),
@@ -26,29 +25,6 @@ LAYOUTS = {
 }
 
 
-def context(hosts=1, host=0, replicas=1):
-    return tf.distribute.InputContext(hosts, host, replicas)
-
-
-def take(input_fn, count, **where):
-    batches = itertools.islice(input_fn(context(**where)), count)
-    return [[part.numpy() for part in batch.tensors] for batch in batches]
-
-
-def open_splits(
-    folder, images, *, is_held=True, image_size=0, random_parts=False, mirrors=False
-):
-    made = sets.write(folder, images[:TRAIN], tests=images[TRAIN:])
-    view = reading.View(
-        image_size=image_size,
-        random_parts=random_parts,
-        mirrors=mirrors,
-        is_held=is_held,
-        offsets={} if is_held and not random_parts else sets.all_offsets(folder, made),
-    )
-    return pipeline.splits(str(folder), made, HELD_OUT, view)
-
-
 @pytest.fixture(scope="module", params=LAYOUTS)
 def both(request, tmp_path_factory):
     make, image_size = LAYOUTS[request.param]
@@ -58,12 +34,6 @@ def both(request, tmp_path_factory):
         open_splits(folder, images, is_held=is_held, image_size=image_size)
         for is_held in (True, False)
     ]
-
-
-def training(splits, start_step=0):
-    return pipeline.training(
-        splits["train"], global_batch_size=14, seed=3, start_step=start_step
-    )
 
 
 def test_training_batches_are_the_same_held_and_streamed(both):
@@ -230,85 +200,6 @@ def test_evaluation_is_exact_on_any_hosts(flat, is_held, hosts, batch):
                 seen.extend(sets.numbers(images_read)[mask > 0])
         assert len(seen) == len(set(seen)) == splits[name].num_examples
         assert expected is None or sorted(seen) == list(expected)
-
-
-def drawn(step, size=14):
-    """Return what decides the parts of a step's batch: `[size, NUM_DRAWS + 1]`."""
-    key = tf.constant([3 ^ pipeline._PARTS_STREAM, step], tf.int64)
-    return tf.random.stateless_uniform([size, crops.NUM_DRAWS + 1], key)
-
-
-@pytest.mark.parametrize("kind", ["raw", "jpeg"])
-def test_random_parts_are_those_that_are_drawn(tmp_path, kind):
-    """The image's pixels say where they are."""
-    rows, columns = np.mgrid[0:40, 0:50].astype(np.uint8)
-    place = np.stack([rows * 4, columns * 4, np.zeros_like(rows)], -1)
-    image = place if kind == "raw" else sets.jpeg(place)
-    splits = open_splits(
-        tmp_path, [image] * (TRAIN + TEST), image_size=16, random_parts=True
-    )
-    batches = take(training(splits), 3)
-    for step, (images, _) in enumerate(batches):
-        shapes = tf.constant([[40, 50]] * 14)
-        boxes = crops.random_box(shapes, crops.tries(drawn(step)[:, :-1])).numpy()
-        for pixels, (y, x, height, width) in zip(images, boxes, strict=True):
-            for channel, first, size in ((0, y, height), (1, x, width)):
-                middle = 4 * (first + (size - 1) / 2)
-                assert abs(pixels[..., channel].mean() - middle) < 2.5
-    # Every example and every epoch its own part.
-    flat = np.concatenate([images for images, _ in batches]).reshape(42, -1)
-    assert len(np.unique(flat, axis=0)) == 42
-
-
-@pytest.mark.parametrize("kind", ["raw", "jpeg"])
-def test_random_parts_are_mirrored_by_chance_and_nothing_else_of_them_changes(
-    tmp_path, kind
-):
-    make = sets.noisy if kind == "raw" else lambda *a: sets.jpeg(sets.noisy(*a))
-    images = [make(i, (20, 24)) for i in range(TRAIN + TEST)]
-    plain, mirrored = (
-        open_splits(tmp_path, images, image_size=8, random_parts=True, mirrors=mirrors)
-        for mirrors in (False, True)
-    )
-    both = zip(take(training(plain), 3), take(training(mirrored), 3), strict=True)
-    for step, ((images, labels), (others, other_labels)) in enumerate(both):
-        chosen = drawn(step)[:, -1].numpy() < 0.5
-        assert 0 < chosen.sum() < 14
-        expected = np.where(chosen[:, None, None, None], images[:, :, ::-1], images)
-        np.testing.assert_array_equal(others, expected)
-        np.testing.assert_array_equal(other_labels, labels)
-    # Evaluation mirrors nothing.
-    seen = [
-        take(pipeline.evaluation(splits["test"], global_batch_size=TEST), 1)[0][0]
-        for splits in (plain, mirrored)
-    ]
-    np.testing.assert_array_equal(*seen)
-
-
-@pytest.mark.parametrize("hosts", [2, slow(7)])
-def test_random_parts_do_not_depend_on_hosts_or_on_where_one_starts(tmp_path, hosts):
-    images = [sets.jpeg(sets.noisy(i, (20, 24))) for i in range(TRAIN + TEST)]
-    splits = open_splits(
-        tmp_path, images, image_size=8, random_parts=True, mirrors=True
-    )
-    whole = [images for images, _ in take(training(splits), 4)]
-    shares = [
-        take(training(splits, 1), 3, hosts=hosts, host=host, replicas=hosts)
-        for host in range(hosts)
-    ]
-    for step in range(3):
-        parts = np.concatenate([share[step][0] for share in shares])
-        np.testing.assert_array_equal(parts, whole[step + 1])
-
-
-def test_where_training_sees_parts_evaluation_sees_the_middle(tmp_path):
-    image = np.zeros((16, 32, 3), np.uint8)
-    image[1:15, 9:23] = 200  # 14 is 0.875 of 16.
-    images = [sets.png(image)] * (TRAIN + TEST)
-    for random_parts in (True, False):
-        splits = open_splits(tmp_path, images, image_size=14, random_parts=random_parts)
-        seen = take(pipeline.evaluation(splits["test"], global_batch_size=2), 1)[0][0]
-        assert (seen == 200).all() == random_parts
 
 
 def test_images_of_any_size_need_a_size_to_be_seen_at(tmp_path):

@@ -13,7 +13,7 @@ from sam_pod.data.prepare import shards
 from sam_pod.data.sources import images as images_lib
 from sam_pod.data.stored import grey
 from tests.data import made, sets
-from tests.data.input.reading_test import take
+from tests.data.input.opened import take
 
 
 def pillow(image):

@@ -21,7 +21,9 @@ def connect(threads):
     return runtime.connect("one").strategy
 
 
-def compile_steps(strategy, changes, *, batch_size, dtype, steps):
+def compile_steps(
+    strategy, changes, *, batch_size, dtype, steps, shape=subject.KNOWN["cifar10"]
+):
     """Return a function that takes all steps of a run of so many, from the first on.
 
     Args:
@@ -30,6 +32,7 @@ def compile_steps(strategy, changes, *, batch_size, dtype, steps):
         batch_size: Images.
         dtype: Of the layers.
         steps: Of a run, which is one call.
+        shape: Of the data, as preflight has it.
     """
     config = recipes.load(CONFIG)
     config.num_epochs = 1
@@ -37,11 +40,11 @@ def compile_steps(strategy, changes, *, batch_size, dtype, steps):
     config.dtype = dtype
     config.update_from_flattened_dict(changes)
     rules.validate(config)
-    manifest = subject.build(config, subject.KNOWN["cifar10"]).manifest
+    manifest = subject.build(config, shape).manifest
     recipe = build.build_recipe(config, manifest, steps)
     state = state_lib.create(strategy, recipe.network, recipe.optimizer, recipe.variant)
     loop = loop_lib.compile_train(strategy, state, recipe)
-    batches = _batches(strategy, batch_size)
+    batches = _batches(strategy, batch_size, shape)
     number = tf.constant(steps, tf.int64)
 
     def run():
@@ -51,9 +54,9 @@ def compile_steps(strategy, changes, *, batch_size, dtype, steps):
     return run
 
 
-def _batches(strategy, batch_size):
+def _batches(strategy, batch_size, shape):
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (batch_size, 32, 32, 3), dtype=np.uint8)
-    labels = rng.integers(0, 10, batch_size).astype(np.int32)
+    images = rng.integers(0, 256, (batch_size, *shape.image_shape), dtype=np.uint8)
+    labels = rng.integers(0, shape.num_classes, batch_size).astype(np.int32)
     data = tf.data.Dataset.from_tensors((images, labels)).repeat().map(Batch)
     return iter(strategy.experimental_distribute_dataset(loop_lib.stamped(data)))

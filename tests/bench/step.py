@@ -9,14 +9,11 @@ PyTorch runs where it is installed: in this environment, or in that of --torch_p
 """
 
 import argparse
-import json
-import os
-import pathlib
 import statistics
-import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
+from tests.bench.contender import Contender, has_torch, take_turns
+
 THREADS = 2
 # Programs: the module of each, and what its environment says. TensorFlow takes oneDNN's
 # kernels by itself only on a processor with AVX-512 VNNI.
@@ -57,53 +54,6 @@ RATIOS = [  # (what, slower, faster, goal)
 ]
 
 
-class Contender:
-    """A process that takes a step for each line it is sent."""
-
-    def __init__(self, name, program, arguments, python, batch_size):
-        self.name = name
-        self.wall, self.cpu = [], []
-        module, environment = PROGRAMS[program]
-        self._process = subprocess.Popen(
-            [
-                python,
-                "-m",
-                f"tests.bench.{module}",
-                *arguments,
-                str(batch_size),
-                str(THREADS),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, **environment},
-        )
-
-    def step(self, count=True):
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.name} stopped; run its module by hand to see why.")
-        wall, cpu = json.loads(line)
-        if count:
-            self.wall.append(wall)
-            self.cpu.append(cpu)
-
-    def close(self):
-        self._process.stdin.close()
-        self._process.wait()
-
-
-def has_torch(python):
-    run = subprocess.run(
-        [python, "-c", "import torch"], capture_output=True, check=False
-    )
-    return run.returncode == 0
-
-
 def table(contenders, batch_size):
     print(f"{'step':<22}{'CPU s':>8}{'wall s':>8}{'images/s':>10}")
     for c in contenders:
@@ -136,14 +86,13 @@ def main():
         programs["torch"] = args.torch_python
     else:
         print("PyTorch is not installed there: its rows are left out (see --help).\n")
-    contenders = [
-        Contender(name, program, arguments, programs[program], args.batch_size)
-        for name, program, arguments in CONTENDERS
-        if program in programs
-    ]
-    for round_number in range(args.rounds + 2):  # Two to compile and warm up.
-        for contender in contenders:
-            contender.step(count=round_number >= 2)
+    contenders = []
+    for name, program, arguments in CONTENDERS:
+        if program in programs:
+            module, environment = PROGRAMS[program]
+            command = (programs[program], module, *arguments, args.batch_size, THREADS)
+            contenders.append(Contender(name, command, environment))
+    take_turns(contenders, args.rounds)
     table(contenders, args.batch_size)
     for contender in contenders:
         contender.close()

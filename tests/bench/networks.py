@@ -1,4 +1,4 @@
-"""Compare SAM steps of larger networks with those of PyTorch, compiled by torch.compile.
+"""Compare SAM steps of larger networks with PyTorch, compiled by torch.compile.
 
 python -m tests.bench.networks [--torch_python=PYTHON] [--networks=wrn16_4,resnet50]
     [--dtypes=bfloat16,float32] [--rounds=7]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests import faulty_proxy, http_server, runs, train_test
+from tests import faulty_proxy, http_server, runs, training
 
 
 @pytest.fixture(scope="module")
@@ -10,7 +10,7 @@ def whole(tmp_path_factory):
     """Return (folder, config, workdir of a run on the data as local files)."""
     folder = tmp_path_factory.mktemp("whole")
     config = runs.small_config(folder, num_epochs=2)
-    train_test.run(config, folder / "run")
+    training.run(config, folder / "run")
     return folder, config, folder / "run"
 
 

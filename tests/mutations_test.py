@@ -4,18 +4,14 @@ The damage is the same each time: bits, pieces, values of another kind, links.
 """
 
 import json
-import os
-import pathlib
 import random
 import shutil
-import tempfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.config import command_line
 from sam_pod.data.input import dataset, notes, opening, scans
 from sam_pod.data.inspect import survey
 from sam_pod.data.prepare import shards
@@ -24,112 +20,8 @@ from sam_pod.data.stored import manifest, verify
 from sam_pod.run import build, checkpoints, continuing, spread, workdir
 from sam_pod.step import state as state_lib
 from sam_pod.storage import files
-from tests import fixtures, runs, train_test
+from tests import fixtures, mutations, runs, training
 from tests.data.sources import packers
-
-ROUNDS = 40  # For each kind of file.
-_DEEP = "[" * 100_000 + "]" * 100_000
-_VALUES = (
-    *("null", "true", "-1", "0", "1.5", "1e999", "NaN", "9" * 400, "9" * 5000),
-    *('""', '"x"', '"\\ud800"', '"\\u0000"', "[]", "{}", '{"a": []}', "[[[]]]"),
-    *("[" * 300 + "]" * 300, '{"a":' * 900 + "0" + "}" * 900, _DEEP),
-)
-
-
-def mutated(content, rng):
-    """Return bytes that differ from `content` in a place or two."""
-    kind = rng.randrange(7)
-    first, second = sorted(rng.randrange(len(content) + 1) for _ in range(2))
-    if kind == 0:
-        return content[:first]
-    if kind == 1:
-        return content[:first] + content[second:]
-    if kind == 2:
-        return content[:second] + content[first:]
-    if kind == 3:
-        return content[:first] + rng.randbytes(rng.randrange(1, 20)) + content[first:]
-    if kind == 4:
-        return bytes(len(content))
-    if kind == 5:
-        return b""
-    changed = bytearray(content)
-    for _ in range(rng.randrange(1, 4)):
-        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
-    return bytes(changed)
-
-
-def mutated_json(text, rng):
-    """Return a JSON text in which one value or key is another, or bytes changed."""
-    if rng.random() < 0.3:
-        return mutated(text, rng)
-    data = json.loads(text)
-    places = []
-
-    def walk(value):
-        for key in value if isinstance(value, dict) else range(len(value)):
-            places.append((value, key))
-            if isinstance(value[key], dict | list):
-                walk(value[key])
-
-    walk(data)
-    if not places:
-        return mutated(text, rng)
-    value, key = rng.choice(places)
-    kind = rng.randrange(4)
-    if kind == 0:
-        del value[key]
-    elif kind == 1 and isinstance(value, dict):
-        value[f"{key}x"] = value.pop(key)
-    else:
-        value[key] = "@@@"
-    return json.dumps(data).replace('"@@@"', rng.choice(_VALUES), 1).encode()
-
-
-def replaced(path, rng):
-    """Put something else than a file in its place."""
-    os.remove(path)
-    if rng.random() < 0.5:
-        os.symlink("nothing", path)
-    else:
-        os.mkdir(path)
-
-
-def damage(path, rng):
-    if rng.random() < 0.1:
-        replaced(path, rng)
-    else:
-        change = mutated_json if path.suffix == ".json" else mutated
-        path.write_bytes(change(path.read_bytes(), rng))
-
-
-def survives(action, folder, rounds=ROUNDS):
-    """Damage a file of a copy of `folder`, each time; `action` takes the copy.
-
-    Returns how often it was refused.
-    """
-    refused = 0
-    names = sorted(
-        path.relative_to(folder) for path in folder.rglob("*") if path.is_file()
-    )
-    # Not beside the folder: that may be inside of one that others copy.
-    place = pathlib.Path(tempfile.mkdtemp(prefix=f"{folder.name}-"))
-    for number in range(rounds):
-        rng = random.Random(f"{folder.name} {number}")
-        copy = place / folder.name
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(folder, copy)
-        name = names[number % len(names)]
-        damage(copy / name, rng)
-        try:
-            action(copy)
-        except errors.UserError as error:
-            refused += 1
-            assert "\n" not in str(error), (number, name)
-            assert len(str(error)) < 3000, (number, name)
-        except Exception as error:
-            raise AssertionError(f"round {number}, {name}") from error
-    shutil.rmtree(place)
-    return refused
 
 
 def test_a_prepared_set(tmp_path, monkeypatch):
@@ -143,13 +35,13 @@ def test_a_prepared_set(tmp_path, monkeypatch):
         survey.lines(made, found)
 
     # Every byte is reported, whether all are read or sizes and indexes alone.
-    assert survives(look, tmp_path / "set") > 0.9 * ROUNDS
+    assert mutations.survives(look, tmp_path / "set") > 0.9 * mutations.ROUNDS
 
     def open_large(copy):
         opening.read(str(copy), manifest.read(str(copy)))
 
     monkeypatch.setattr(opening, "VERIFY_BYTES", 0)
-    survives(open_large, tmp_path / "set")
+    mutations.survives(open_large, tmp_path / "set")
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -166,13 +58,14 @@ def test_a_manifest_that_has_no_digest_of_itself(tmp_path, version):
     folder.mkdir()
     (folder / manifest.FILE_NAME).write_text(json.dumps(data))
     assert manifest.read(str(folder)).digest() != made.digest() or version == 2
-    survives(lambda copy: manifest.read(str(copy)), folder, 3 * ROUNDS)
+    mutations.survives(
+        lambda copy: manifest.read(str(copy)), folder, 3 * mutations.ROUNDS
+    )
 
 
 def test_what_a_preparation_has_done_so_far(tmp_path):
     """A part that was damaged is made again: the set is the same, in any case."""
-    source = packers.tree.__wrapped__  # As a fixture makes it.
-    tree = source(_Factory(tmp_path))
+    tree = packers.make_tree(tmp_path / "flowers")
     shards.write(images.read(str(tree)), str(tmp_path / "whole"), num_shards=2)
     expected = packing_contents(tmp_path / "whole")
     partial = tmp_path / "set.partial"
@@ -202,16 +95,7 @@ def test_what_a_preparation_has_done_so_far(tmp_path):
 
     shutil.copytree(partial, tmp_path / "begun")
     # A folder in place of a file is said in a line.
-    assert survives(go_on, tmp_path / "begun", 24) <= 2
-
-
-class _Factory:
-    def __init__(self, path):
-        self._path = path
-
-    def mktemp(self, name):
-        (self._path / name).mkdir()
-        return self._path / name
+    assert mutations.survives(go_on, tmp_path / "begun", 24) <= 2
 
 
 def packing_contents(folder):
@@ -237,9 +121,9 @@ def test_notes_on_files_of_others(tmp_path, monkeypatch):
     def read(copy):
         assert notes.read(str(copy), "kind") in (None, [data])
 
-    survives(read, folder)
+    mutations.survives(read, folder)
     # As an older version wrote it, and what is none of ours.
-    for text in (json.dumps([data]), "3", _DEEP, '{"value": 3, "crc32": 0}'):
+    for text in (json.dumps([data]), "3", mutations.DEEP, '{"value": 3, "crc32": 0}'):
         kept.write_text(text)
         assert notes.read(str(folder), "kind") is None
 
@@ -265,7 +149,7 @@ def test_arrays(tmp_path):
             for split in source.splits.values():
                 list(split.read(0, split.num_examples))
 
-    survives(read, folder, 2 * ROUNDS)
+    mutations.survives(read, folder, 2 * mutations.ROUNDS)
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +157,7 @@ def finished(tmp_path_factory):
     """Return the config of a finished run and its workdir."""
     folder = tmp_path_factory.mktemp("finished")
     config = runs.small_config(folder, num_epochs=1)
-    train_test.run(config, folder / "run")
+    training.run(config, folder / "run")
     return config, folder / "run"
 
 
@@ -301,7 +185,7 @@ def test_what_a_workdir_says(finished):
         workdir.read_decisions(str(copy))
         workdir.read_config(str(copy))
 
-    survives(read, folder)
+    mutations.survives(read, folder)
 
 
 def test_checkpoints(finished):
@@ -316,7 +200,7 @@ def test_checkpoints(finished):
     def restore(copy):
         checkpoints.Checkpoints(str(copy), state).restore_latest()
 
-    survives(restore, folder, 30)
+    mutations.survives(restore, folder, 30)
 
 
 @pytest.mark.slow
@@ -328,56 +212,15 @@ def test_a_whole_run_on_a_damaged_workdir(finished, tmp_path, number):
         (tmp_path / "run" / workdir.RESULT).unlink()
     rng = random.Random(number)
     names = [path for path in sorted((tmp_path / "run").rglob("*")) if path.is_file()]
-    damage(rng.choice(names), rng)
+    mutations.damage(rng.choice(names), rng)
     try:
-        train_test.run(config, tmp_path / "run")
+        training.run(config, tmp_path / "run")
     except errors.UserError as error:
         assert "\n" not in str(error)
 
 
-RECIPES = {
-    "VARIANTS = 3": "VARIANTS of",
-    "VARIANTS = 'small'": "VARIANTS of",
-    "VARIANTS = None": "VARIANTS of",
-    "VARIANTS = [0]": "VARIANTS of",
-    "get_config = 3": "TypeError",
-    "raise SystemExit(3)": "SystemExit",
-    "def get_config(v): return {}": "must return an ml_collections.ConfigDict",
-    "import nothing_like_it": "ModuleNotFoundError",
-    "\0": "null bytes",
-    "config.sam = 3": "TypeError",
-    "config.seed = {'a': 1}": "`seed.a`",
-    "config.seed = 'x'": "must be of type int",
-    "config.sam.rho = 10 ** 400": "`sam.rho` in",
-    "config.sam.rho = 10 ** 5000": "`sam.rho` in",
-    "config.sam.rho = float('nan')": "`sam.rho` is nan",
-    "config.num_epochs = 10 ** 400": "`num_epochs`",
-    "config.num_epochs = 10 ** 5000": "`num_epochs`",
-    "config.data = config": "holds itself",
-}
-
-
-@pytest.mark.parametrize("text", RECIPES)
-def test_a_recipe_that_is_none(tmp_path, text):
-    path = tmp_path / "recipe.py"
-    code = f"import ml_collections\n{text}\n"
-    if text.startswith("config"):
-        code = (
-            "import ml_collections\ndef get_config(variant):\n"
-            "    config = ml_collections.ConfigDict({'sam': {}, 'data': {}})\n"
-            f"    {text}\n    return config\n"
-        )
-    elif "get_config" not in text:
-        code += "def get_config(v): return ml_collections.ConfigDict()\n"
-    path.write_text(code)
-    with pytest.raises(errors.UserError) as raised:
-        command_line.parse(["main", f"--config={path}"])
-    assert RECIPES[text] in str(raised.value)
-    assert "\n" not in str(raised.value)
-
-
 def test_json_is_read_as_deep_as_it_may_be():
     assert files.parse_json("[" * 50 + "]" * 50)
-    for text in ("[" * 51 + "]" * 51, _DEEP, b"\xff", "9" * 5000):
+    for text in ("[" * 51 + "]" * 51, mutations.DEEP, b"\xff", "9" * 5000):
         with pytest.raises(ValueError):
             files.parse_json(text)

@@ -18,7 +18,7 @@ from sam_pod.run import checkpoint_folder, curve, trained
 from sam_pod.step import algorithm, metrics
 from sam_pod.step import state as state_lib
 from tests import fixtures, runs
-from tests.train_test import StopAfter, run
+from tests.training import StopAfter, run
 
 CLASSES = 7
 VALUES = {

@@ -12,6 +12,9 @@ import sys
 import threading
 
 import boto3
+import pytest
+
+from tests import faulty_proxy
 
 BUCKET = "bucket"
 ACCESS_KEY, SECRET_KEY = "AKIAFORTHETESTSALONE", "secret-for-the-tests-alone"
@@ -83,3 +86,15 @@ def serve():
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serve() as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(server):
+    with faulty_proxy.serve(server.url) as proxy:
+        yield proxy

@@ -4,48 +4,24 @@ import dataclasses
 import glob
 import hashlib
 import json
-import logging
 import os
 import pathlib
 import shutil
-import threading
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorboard_plugin_profile.convert import raw_to_tool_data
 
-from sam_pod import errors, train
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
-from sam_pod.data.input import pipeline
 from sam_pod.data.stored import manifest as manifest_lib
-from sam_pod.machines import runtime
 from sam_pod.models import network, table
 from sam_pod.process import signals
-from sam_pod.run import checkpoints, curve, event_files, pace
+from sam_pod.run import checkpoints, curve, event_files
 from sam_pod.sam import variant
 from sam_pod.step import metrics
-from tests import fixtures, runs
-
-
-def run(config, workdir, stop=None, strategy=None, accepted=()):
-    strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
-    stop = stop or threading.Event()
-    connected, accepted = runtime.of(strategy), frozenset(accepted)
-    return train.run(config, str(workdir), connected, stop, accepted)
-
-
-class StopAfter(threading.Event):
-    """A stop flag that is set when it has been looked at so many times."""
-
-    def __init__(self, looks):
-        super().__init__()
-        self._looks = looks
-
-    def is_set(self):
-        self._looks -= 1
-        return self._looks < 0
+from tests import runs, training
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +29,7 @@ def whole(tmp_path_factory):
     """Return (folder, workdir, result) of one uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
     workdir = folder / "run"
-    return folder, workdir, run(runs.small_config(folder), workdir)
+    return folder, workdir, training.run(runs.small_config(folder), workdir)
 
 
 def test_the_workdir_holds_what_the_design_says(whole):
@@ -138,7 +114,7 @@ def test_the_test_set_is_read_with_the_best_weights_and_the_last(
 @pytest.mark.slow
 def test_the_best_checkpoint_is_of_the_best_epoch_not_the_last(tmp_path):
     config = runs.small_config(tmp_path, num_epochs=12)
-    result = run(config, tmp_path / "run")
+    result = training.run(config, tmp_path / "run")
     assert result["best_epoch"] == result["epochs"] - config.early_stopping.patience
     (best,) = glob.glob(f"{tmp_path}/run/checkpoints/best/*.index")
     assert runs.checkpoint_age(best)[0] == result["best_epoch"] * 5
@@ -184,7 +160,7 @@ def test_stopped_anywhere_and_continued_it_is_the_same_run(whole, tmp_path, look
     stops = 0
     for _ in range(30):
         try:
-            result = run(config, again, StopAfter(looks))
+            result = training.run(config, again, training.StopAfter(looks))
             break
         except signals.Interrupted:
             stops += 1
@@ -214,8 +190,8 @@ def test_points_that_no_checkpoint_knew_of_are_there_once(whole, tmp_path, monke
         with monkeypatch.context() as patch:
             patch.setattr(checkpoints.Checkpoints, "save", killed)
             with pytest.raises(KeyboardInterrupt):
-                run(config, again)
-    run(config, again)
+                training.run(config, again)
+    training.run(config, again)
     runs.assert_equal_scalars(workdir, again)
     runs.assert_equal_points(workdir, again)
 
@@ -234,7 +210,7 @@ def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
     with caplog.at_level("INFO", logger="absl"):
-        result = run(runs.small_config(folder), again)
+        result = training.run(runs.small_config(folder), again)
     assert f"{newest} cannot be read" in caplog.text
     assert f"Continuing after step {expected['steps'] - 5}/" in caplog.text
     assert result["test_loss"] == expected["test_loss"]
@@ -251,7 +227,7 @@ def test_no_readable_checkpoint_is_an_error_not_a_fresh_start(whole, tmp_path):
     for path in glob.glob(f"{again}/checkpoints/*.index"):
         open(path, "w").close()
     with pytest.raises(errors.UserError, match="None of the 2 checkpoints"):
-        run(runs.small_config(folder), again)
+        training.run(runs.small_config(folder), again)
 
 
 def test_a_missing_best_checkpoint_is_an_error(whole, tmp_path):
@@ -261,17 +237,7 @@ def test_a_missing_best_checkpoint_is_an_error(whole, tmp_path):
     (again / "result.json").unlink()
     shutil.rmtree(again / "checkpoints" / "best")
     with pytest.raises(errors.UserError, match=r"best checkpoint in .*cannot be read"):
-        run(runs.small_config(folder), again)
-
-
-def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_checkpoint(tmp_path):
-    config = runs.small_config(
-        tmp_path, **{"optimizer.name": "sgd", "optimizer.learning_rate": 9e36}
-    )
-    workdir = tmp_path / "run"
-    with pytest.raises(errors.UserError, match=r"of step \d+ is (nan|inf).*9e\+36"):
-        run(config, workdir)
-    assert not glob.glob(f"{workdir}/checkpoints/*.index")
+        training.run(runs.small_config(folder), again)
 
 
 @pytest.mark.slow
@@ -279,14 +245,14 @@ def test_a_run_trained_for_longer_is_as_if_it_had_been_to_last_so_long(whole, tm
     """With a schedule that does not look at the end, as this one's plateau rule."""
     folder, workdir, expected = whole
     short = runs.small_config(folder, num_epochs=2)
-    first = run(short, tmp_path)
+    first = training.run(short, tmp_path)
     assert (first["epochs"], expected["epochs"]) == (2, 4)
     longer = runs.small_config(folder)
     # Interrupted on its way, it keeps the old result and needs no further consent.
     with pytest.raises(signals.Interrupted):
-        run(longer, tmp_path, StopAfter(1), accepted=["num_epochs"])
+        training.run(longer, tmp_path, training.StopAfter(1), accepted=["num_epochs"])
     assert runs.result(tmp_path) == first
-    result = run(longer, tmp_path)
+    result = training.run(longer, tmp_path)
     assert runs.result(tmp_path) == result
     runs.assert_equal_results(expected, result)
     runs.assert_equal_checkpoints(workdir, tmp_path)
@@ -312,151 +278,3 @@ def test_the_curve_says_what_the_events_say_and_what_was_spent(whole):
     seconds = [p.seconds for p in points]
     assert seconds == sorted(seconds) and seconds[-1] <= result["seconds"]
     assert result["gradients"] == points[-1].gradients
-
-
-@pytest.mark.slow
-def test_another_number_of_replicas_is_another_run_unless_that_is_accepted(
-    tmp_path, caplog
-):
-    caplog.set_level(logging.INFO, "absl")
-    config = runs.small_config(tmp_path, **{"sam.sync": "replica", "num_epochs": 1})
-    with pytest.raises(signals.Interrupted):
-        run(config, tmp_path / "run", StopAfter(1))
-    before = sorted(os.listdir(tmp_path / "run"))
-    two = fixtures.mirrored(2)
-    with pytest.raises(errors.UserError, match="the m of SAM goes from 16 to 8 ex"):
-        run(config, tmp_path / "run", strategy=two)
-    assert sorted(os.listdir(tmp_path / "run")) == before
-    result = run(config, tmp_path / "run", strategy=two, accepted=["replicas"])
-    assert (result["replicas"], result["ascent_examples"]) == (2, 8)
-    (change,) = result["changes"]
-    assert change["from"]["replicas"] == 1
-    assert 0 < change["step"] < result["steps"]
-    assert "From 1 replica to 2 replicas, as accepted" in caplog.text
-
-
-@pytest.mark.slow
-def test_a_run_with_dropout_on_2_replicas_continues_bit_for_bit(tmp_path):
-    config = runs.small_config(tmp_path, **{"sam.sync": "replica", "num_epochs": 2})
-    strategy = fixtures.mirrored(2)
-    expected = run(config, tmp_path / "a", strategy=strategy)
-    with pytest.raises(signals.Interrupted):
-        run(config, tmp_path / "b", StopAfter(3), strategy)
-    assert run(config, tmp_path / "b", strategy=strategy)["steps"] == expected["steps"]
-    runs.assert_equal_checkpoints(tmp_path / "a", tmp_path / "b")
-
-
-class Messages(logging.Handler):
-    """The lines of the log, as they come."""
-
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def emit(self, record):
-        self.lines.append(record.getMessage())
-
-
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory):
-    """Return (workdir, steps of the saves, lines of the log) of a run of one epoch.
-
-    It saves whenever time has passed, and an evaluation's input says that it is built.
-    """
-    folder, saved, messages = tmp_path_factory.mktemp("watched"), [], Messages()
-    save, evaluation = checkpoints.Checkpoints.save, pipeline.evaluation
-    logger = logging.getLogger("absl")
-
-    def noted(self):
-        saved.append(int(self._state.step.numpy()))
-        save(self)
-
-    def build(*arguments, **keywords):
-        logger.info("builds the input of an evaluation")
-        return evaluation(*arguments, **keywords)
-
-    config = runs.small_config(
-        folder, num_epochs=1, **{"checkpoint.every_seconds": 1e-9}
-    )
-    level = logger.level
-    logger.addHandler(messages)
-    logger.setLevel("INFO")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints.Checkpoints, "save", noted)
-        patch.setattr(pipeline, "evaluation", build)
-        run(config, folder / "run")
-    logger.setLevel(level)
-    logger.removeHandler(messages)
-    return folder / "run", saved, messages.lines
-
-
-@pytest.mark.slow
-def test_saves_by_wall_time(watched):
-    workdir, saved, _ = watched
-    # After the loops of 1, 1 and 3 steps; after the validation, as always, and since
-    # time has passed.
-    assert saved == [1, 2, 5, 5, 5]
-    assert not (workdir / "checkpoints" / "partial").exists()
-
-
-@pytest.mark.slow
-def test_a_profile_holds_the_steps_asked_for(tmp_path, monkeypatch):
-    exactly = []
-    original = pace.PacedLoop.exactly
-    monkeypatch.setattr(
-        pace.PacedLoop,
-        "exactly",
-        lambda self, n: (exactly.append(n), original(self, n))[1],
-    )
-    config = runs.small_config(tmp_path, num_epochs=1, profile_steps=2)
-    run(config, tmp_path / "run")
-    assert 2 in exactly
-    traces = glob.glob(f"{tmp_path}/run/plugins/profile/*/*.xplane.pb")
-    assert len(traces) == 1
-    # The profile plugin's own reader, which TensorBoard's page calls.
-    table, _ = raw_to_tool_data.xspace_to_tool_data(traces, "framework_op_stats^", {})
-    assert "Conv2DBackpropFilter" in str(table)
-
-
-@pytest.mark.slow
-def test_weights_that_are_not_finite_are_not_saved(tmp_path):
-    """A finite loss and gradient, and an update that overflows."""
-    config = runs.small_config(
-        tmp_path,
-        **{
-            "optimizer.name": "sgd",
-            "optimizer.learning_rate": 9e36,
-            "optimizer.momentum": 0.0,
-            "optimizer.weight_decay": 1e6,
-            "sam.rho": 0.0,
-            "checkpoint.every_seconds": 1e-9,
-        },
-    )
-    with pytest.raises(errors.UserError, match="training diverged"):
-        run(config, tmp_path / "run")
-    assert not glob.glob(f"{tmp_path}/run/checkpoints/*.index")
-
-
-@pytest.mark.slow
-def test_a_profile_that_cannot_be_written_is_the_users(tmp_path):
-    config = runs.small_config(tmp_path, num_epochs=1, profile_steps=2)
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "plugins").write_text("")
-    with pytest.raises(errors.UserError, match="Cannot write under"):
-        run(config, tmp_path / "run")
-
-
-def test_the_first_step_comes_before_what_it_does_not_need(watched):
-    """That is: TensorBoard's writer, the run's description, evaluation's input."""
-    _, _, lines = watched
-    order = [
-        next(i for i, line in enumerate(lines) if line.startswith(start))
-        for start in (
-            "Compiling the step",
-            "Compiled the step",
-            "Trainable parameters",
-            "builds the input of an evaluation",
-            "step 5  validation",
-        )
-    ]
-    assert order == sorted(order)

@@ -13,7 +13,7 @@ from sam_pod.data.sources import arrays
 from sam_pod.data.stored import records, verify
 from tests import runs
 from tests.data import sets
-from tests.train_test import run
+from tests.training import run
 
 SIZES = {"train": 60, "test": 20, "validation": 25}
 

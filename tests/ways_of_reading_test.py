@@ -17,7 +17,7 @@ from sam_pod.step import state as state_lib
 from sam_pod.storage import files
 from tests import fixtures, runs
 from tests.data import sets
-from tests.train_test import run
+from tests.training import run
 
 TRAIN, TEST, HELD_OUT, BATCH = 36, 9, 8, 8
 SIZES = {"as stored": (8, 8), "resized": (12, 9), "in parts": (12, 9)}

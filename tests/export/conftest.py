@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from sam_pod.process import signals
-from tests import fixtures, runs, train_test
+from tests import fixtures, runs, training
 from tests.export import trained
 
 
@@ -40,7 +40,7 @@ def interrupted(tmp_path_factory):
         },
     )
     with pytest.raises(signals.Interrupted):
-        train_test.run(config, folder / "run", StopWhenSaved(folder / "run"))
+        training.run(config, folder / "run", StopWhenSaved(folder / "run"))
     start = int(trained.values(folder / "run")["step"])
     assert 5 <= start <= 30 - 20
     return config, folder / "run", start
@@ -52,7 +52,7 @@ def finished(interrupted):
     config, start, _ = interrupted
     workdir, output = start.parent / "finished", start.parent / "exported"
     shutil.copytree(start, workdir)
-    train_test.run(config, workdir)
+    training.run(config, workdir)
     code, lines, stderr = runs.main(
         f"--workdir={workdir}",
         f"--output={output}",

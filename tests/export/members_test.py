@@ -7,7 +7,7 @@ import pytest
 
 from sam_pod.export import folder as export
 from sam_pod.process import signals
-from tests import fixtures, runs, train_test
+from tests import fixtures, runs, training
 from tests.export import elsewhere, trained
 
 
@@ -33,7 +33,7 @@ def exported(tmp_path_factory):
         },
     )
     with pytest.raises(signals.Interrupted):
-        train_test.run(config, folder / "run", train_test.StopAfter(4))
+        training.run(config, folder / "run", training.StopAfter(4))
     export.write(str(folder / "run"), str(folder / "out"))
     return config, folder / "run", folder / "out"
 
@@ -96,7 +96,7 @@ def test_jax_takes_the_steps_as_the_manifest_says_and_is_where_the_trainer_is(
             name = when["acts"] if is_first else when["between"]
         program = programs[name]
         state = program([*state, *program.put([images, labels])])[:-1]
-    train_test.run(config, workdir)
+    training.run(config, workdir)
     expected = trained.values(workdir)
     outputs = first.interface["outputs"][:-1]
     mine = [

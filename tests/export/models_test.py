@@ -13,7 +13,7 @@ from sam_pod.data.stored import manifest as data_manifest
 from sam_pod.export import folder as export
 from sam_pod.models import own_code, table
 from sam_pod.run import build
-from tests import runs, train_test
+from tests import runs, training
 from tests.export import elsewhere, trained
 
 pytestmark = pytest.mark.slow
@@ -116,7 +116,7 @@ def test_what_cannot_be_made_of_a_model_leaves_the_rest(tmp_path, caplog):
     keras.Model(images, keras.layers.Dense(4)(x)).save(model)
     trusted = {"model.trusted_modules": str(tmp_path / "own_scale.py")}
     config = runs.small_config(tmp_path, num_epochs=1, **trusted)
-    train_test.run(config, tmp_path / "run")
+    training.run(config, tmp_path / "run")
     out = tmp_path / "out"
     export.write(str(tmp_path / "run"), str(out))
     manifest = json.loads((out / "manifest.json").read_text())

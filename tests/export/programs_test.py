@@ -19,7 +19,7 @@ from sam_pod.export import folder as export
 from sam_pod.lowering import programs
 from sam_pod.run import build
 from sam_pod.step import algorithm, metrics
-from tests import fixtures, runs, train_test
+from tests import fixtures, runs, training
 from tests.export import elsewhere, trained
 
 STEPS = 20
@@ -50,7 +50,7 @@ def test_jax_goes_on_from_a_checkpoint_as_the_trainer_does(
     shutil.copytree(before, tmp_path / "run")
     strategy = fixtures.mirrored(2) if replicas == 2 else None
     accepted = {"replicas"}  # It has BatchNorm, whose batch is a replica's.
-    train_test.run(config, tmp_path / "run", strategy=strategy, accepted=accepted)
+    training.run(config, tmp_path / "run", strategy=strategy, accepted=accepted)
     states = elsewhere.train(
         tmp_path / "out", trained.batches(config, start, 30 - start)
     )
@@ -69,7 +69,7 @@ def test_augmentation_and_dropout_are_those_of_the_step(tmp_path):
     By SGD: Adam makes a step of the rounding errors of a bias before BatchNorm.
     """
     config = runs.small_config(tmp_path, num_epochs=1, **{"optimizer.name": "sgd"})
-    train_test.run(config, tmp_path / "run")
+    training.run(config, tmp_path / "run")
     export.write(str(tmp_path / "run"), str(tmp_path / "out"))
     told = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert told["preprocessing"]["augment"] == "crop,flip,brightness"

@@ -18,7 +18,7 @@ from sam_pod.models import front
 from sam_pod.process import signals
 from sam_pod.run import build
 from tests import fixtures, runs
-from tests.train_test import StopAfter, run
+from tests.training import StopAfter, run
 
 L = keras.layers
 

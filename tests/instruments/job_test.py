@@ -15,7 +15,7 @@ from sam_pod.data.input import pipeline
 from sam_pod.instruments import job, subject
 from sam_pod.instruments.plan import Plan
 from sam_pod.machines import runtime
-from tests import fixtures, runs, train_test
+from tests import fixtures, runs, training
 
 QUICK = Plan(
     iterations=6,
@@ -39,7 +39,7 @@ def workdir(tmp_path_factory):
     model = folder / "small.keras"
     fixtures.small_model(shape=(8, 8, 3), classes=4).model.save(model)
     more = {"num_epochs": 1, "optimizer.name": "sgd", "optimizer.weight_decay": 0.01}
-    train_test.run(runs.small_config(folder, **more), folder / "run")
+    training.run(runs.small_config(folder, **more), folder / "run")
     return folder / "run"
 
 

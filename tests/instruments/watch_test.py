@@ -11,7 +11,7 @@ from sam_pod.instruments import eigenvalues, job, subject
 from sam_pod.instruments.plan import Plan
 from sam_pod.machines import runtime
 from sam_pod.process import signals
-from tests import fixtures, runs, train_test
+from tests import fixtures, runs, training
 
 FIRST, TRACE = "sharpness/eigenvalue_1", "sharpness/trace"
 
@@ -40,14 +40,14 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def watched(folder):
     more = {"sharpness.measures": "eigenvalues,trace"}
-    train_test.run(small_config(folder, **more), folder / "watched")
+    training.run(small_config(folder, **more), folder / "watched")
     return folder / "watched"
 
 
 @pytest.mark.slow
 def test_it_takes_the_same_steps_and_finds_what_the_command_does(folder, watched):
     alone = folder / "alone"
-    train_test.run(small_config(folder, **{"sharpness.every_epochs": 0}), alone)
+    training.run(small_config(folder, **{"sharpness.every_epochs": 0}), alone)
     runs.assert_equal_checkpoints(alone, watched)
     found = runs.scalars(watched)
     assert sorted(found[FIRST]) == sorted(found[TRACE]) == [5, 10]
@@ -79,8 +79,8 @@ def test_a_stop_within_a_measurement_is_obeyed_and_the_epoch_measured_later(
     config = small_config(folder, **{"sharpness.measures": "eigenvalues,trace"})
     with monkeypatch.context() as patch, pytest.raises(signals.Interrupted):
         patch.setattr(eigenvalues, "find", stopped)
-        train_test.run(config, workdir, stop)
-    train_test.run(config, workdir)
+        training.run(config, workdir, stop)
+    training.run(config, workdir)
     runs.assert_equal_checkpoints(watched, workdir)
     runs.assert_equal_scalars(watched, workdir)
 
@@ -89,7 +89,7 @@ def test_a_stop_within_a_measurement_is_obeyed_and_the_epoch_measured_later(
 def test_in_bfloat16_and_on_two_replicas_it_is_measured_in_float32(folder):
     more = {"dtype": "bfloat16", "sharpness.examples": 1000}
     config = small_config(folder, **more)
-    train_test.run(config, folder / "two", strategy=fixtures.mirrored(2))
+    training.run(config, folder / "two", strategy=fixtures.mirrored(2))
     point = job.measure(
         str(folder / "two"),
         subject.read_config(str(folder / "two")),

@@ -14,7 +14,7 @@ from sam_pod.models import model_file
 from sam_pod.process import signals
 from sam_pod.run import digests, identity, trained, workdir
 from sam_pod.storage import files
-from tests import runs, train_test
+from tests import runs, training
 from tests.data import sets
 
 
@@ -151,11 +151,11 @@ def test_workers_compare_contents_and_not_paths(tmp_path):
 def test_a_run_whose_file_is_gone_is_continued_and_exported(tmp_path):
     path = save(tmp_path / "m.keras")
     config = runs.small_config(tmp_path, **{"model.name": path, "num_epochs": 2})
-    train_test.run(config, tmp_path / "whole")
+    training.run(config, tmp_path / "whole")
     with pytest.raises(signals.Interrupted):
-        train_test.run(config, tmp_path / "parts", train_test.StopAfter(2))
+        training.run(config, tmp_path / "parts", training.StopAfter(2))
     os.remove(path)
-    train_test.run(config, tmp_path / "parts", threading.Event())
+    training.run(config, tmp_path / "parts", threading.Event())
     runs.assert_equal_checkpoints(tmp_path / "whole", tmp_path / "parts")
     found = trained.read(str(tmp_path / "parts"), "latest")
     assert found.config.model.name == path
@@ -172,7 +172,7 @@ def test_a_run_on_grey_images_stays_grey_when_its_file_is_gone(tmp_path):
     values = {"model.name": path, "num_epochs": 2, "data.dir": str(tmp_path / "grey")}
     config = runs.small_config(tmp_path, **values)
     with pytest.raises(signals.Interrupted):
-        train_test.run(config, tmp_path / "run", train_test.StopAfter(1))
+        training.run(config, tmp_path / "run", training.StopAfter(1))
     os.remove(path)
-    train_test.run(config, tmp_path / "run", threading.Event())
+    training.run(config, tmp_path / "run", threading.Event())
     assert trained.read(str(tmp_path / "run"), "latest").image_shape == (8, 8, 1)

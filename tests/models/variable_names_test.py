@@ -10,7 +10,7 @@ from sam_pod.export import keras_models
 from sam_pod.models import network, table, variable_names
 from sam_pod.process import signals
 from sam_pod.run import trained
-from tests import runs, train_test
+from tests import runs, training
 
 SHAPE = (8, 8, 3)
 L = keras.layers
@@ -145,10 +145,10 @@ def test_a_run_of_equal_names_is_stopped_continued_and_written_as_a_file(tmp_pat
     config = runs.small_config(
         tmp_path, **small, **{"early_stopping.restore_best_weights": False}
     )
-    train_test.run(config, tmp_path / "whole")
+    training.run(config, tmp_path / "whole")
     with pytest.raises(signals.Interrupted):
-        train_test.run(config, tmp_path / "parts", train_test.StopAfter(2))
-    train_test.run(config, tmp_path / "parts")
+        training.run(config, tmp_path / "parts", training.StopAfter(2))
+    training.run(config, tmp_path / "parts")
     runs.assert_equal_checkpoints(tmp_path / "whole", tmp_path / "parts")
     found = trained.read(str(tmp_path / "whole"), "latest")
     network_, values = found.recipe.network, found.checkpoint.values
@@ -183,7 +183,7 @@ def test_a_run_of_equal_names_is_exported(tmp_path):
     config = runs.small_config(
         tmp_path, **{"model.name": str(tmp_path / "m.keras"), "num_epochs": 1}
     )
-    train_test.run(config, tmp_path / "run")
+    training.run(config, tmp_path / "run")
     export.write(str(tmp_path / "run"), str(tmp_path / "out"))
     with np.load(tmp_path / "out" / "values.npz") as stored:
         count = sum(key.startswith("weights/") for key in stored)

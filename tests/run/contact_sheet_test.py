@@ -12,7 +12,7 @@ from sam_pod.step import algorithm, passes
 from sam_pod.step import loop as loop_lib
 from sam_pod.step import state as state_lib
 from tests import fixtures, runs
-from tests.train_test import run
+from tests.training import run
 
 AUGMENT = "crop,flip,autoaugment,brightness,color_jitter,cutout,mixup,cutmix"
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from sam_pod.process import signals
 from sam_pod.run import checkpoint_folder
 from tests import fixtures, runs
-from tests.train_test import StopAfter, run
+from tests.training import StopAfter, run
 
 # 5 steps an epoch, 3 epochs.
 MEMBERS = {

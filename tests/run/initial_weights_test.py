@@ -12,7 +12,7 @@ from sam_pod.export import folder as export_folder
 from sam_pod.process import signals
 from sam_pod.run import checkpoint_folder, checkpoint_values, initial_weights, trained
 from tests import fixtures, runs
-from tests.train_test import StopAfter, run
+from tests.training import StopAfter, run
 
 VALUES = {
     "num_epochs": 1,

@@ -12,7 +12,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from tests import runs, train_test
+from tests import runs, training
 
 KEPT = pathlib.Path(__file__).parent / "old_workdir.tar.xz"
 
@@ -30,7 +30,7 @@ def test_an_old_run_continues_to_the_end_that_it_had_without_an_interruption(fol
     config = runs.small_config(folder, num_epochs=3)
     known = json.loads((folder / "cut" / "config.json").read_text())
     assert known["sam"].keys() < dict(config.sam).keys()  # Keys have come since.
-    result = train_test.run(config, folder / "cut")
+    result = training.run(config, folder / "cut")
     whole = runs.result(folder / "whole")
     assert result["steps"] == whole["steps"] == 15
     # Bit for bit on one machine; the kernels of this one may round otherwise, which

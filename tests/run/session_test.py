@@ -15,7 +15,7 @@ from sam_pod.machines import runtime, workers
 from sam_pod.process import signals
 from sam_pod.run import session, surroundings
 from tests import fixtures, runs
-from tests.train_test import StopAfter, run
+from tests.training import StopAfter, run
 
 
 def begin(config, workdir):

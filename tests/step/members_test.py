@@ -1,7 +1,4 @@
-"""Each member in the compiled step: against NumPy, over replicas, and when it acts."""
-
-import functools
-import itertools
+"""Each member in the compiled step: over replicas, reduced to SAM, and when it acts."""
 
 import numpy as np
 import pytest
@@ -9,54 +6,13 @@ import tensorflow as tf
 
 from sam_pod import sam
 from sam_pod.machines import groups
-from sam_pod.models import network
 from sam_pod.sam.roles import Role
-from sam_pod.step import cadence, exchange, optimizers, passes
-from sam_pod.step import rho as rho_lib
-from tests import fixtures, numpy_net
-from tests.machines.groups_test import BATCH, Float64, assert_equal
-from tests.sam import reference
+from sam_pod.step import cadence, exchange
+from tests import fixtures
+from tests.machines.groups_test import assert_equal
+from tests.step import members
 
-RATE, MOMENTUM, SEED = 0.1, 0.9, 0
-ROLES = (Role.KERNEL, Role.SCALE, Role.OFFSET, Role.KERNEL, Role.BIAS)
-
-
-class Net(Float64):
-    """The float64 net, with dropout of what is pooled by a mask from the key."""
-
-    def apply(self, weights, stats, images, *, key=None):
-        kernel, *norm, dense, bias = weights
-        x = tf.nn.conv2d(tf.cast(images, tf.float64), kernel, 1, "VALID")
-        if norm:
-            x, stats = self.normalize(x, *norm, stats, key is not None)
-        x = tf.reduce_mean(tf.nn.relu(x), [1, 2])
-        if key is not None:
-            x *= drop_mask(key, x.shape)
-        return network.Outputs(x @ dense + bias, stats, tf.zeros([], tf.float64))
-
-
-def drop_mask(key, shape):
-    drawn = tf.random.stateless_uniform(shape, key, alg="philox")
-    return tf.cast(drawn < 0.75, tf.float64) / 0.75
-
-
-@functools.cache
-def net(norm=True):
-    return Net(fixtures.small_model(norm=norm).model)
-
-
-def train(variant, *, replicas=1, steps=2, norm=True, rho=0.5, **more):
-    recipe = fixtures.small_recipe(
-        net(norm),
-        optimizer=more.pop("optimizer", optimizers.sgd(MOMENTUM, False)),
-        schedule=lambda step, scale: tf.constant(RATE, tf.float64),
-        **{"variant": variant, "rho": rho, "seed": SEED, **more},
-    )
-    one = tf.distribute.get_strategy()
-    strategy = fixtures.mirrored(replicas) if replicas > 1 else one
-    state, rows = fixtures.train(strategy, recipe, fixtures.batches(steps, BATCH))
-    arrays = [v.numpy() for v in [*state.weights, *state.stats]]
-    return arrays, rows, state, recipe
+eager = members.eager
 
 
 def assert_same(a, b):
@@ -64,148 +20,13 @@ def assert_same(a, b):
         np.testing.assert_array_equal(mine, expected)
 
 
-@pytest.fixture(autouse=True)
-def eager():
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-def oracle(images, labels, step):
-    """Return the loss of one batch, by hand."""
-    images = images / 255
-    shapes = [w.shape for w in net().initial_weights().values()]
-    ends = np.cumsum([0, *(int(np.prod(s)) for s in shapes)])
-    tensors = [slice(a, b) for a, b in itertools.pairwise(ends)]
-    row = tf.constant(0, tf.int64)
-    key = passes.random_key(SEED, 1, tf.constant(step, tf.int64), row)
-
-    def parts(w):
-        return [w[t].reshape(s) for t, s in zip(tensors, shapes, strict=True)]
-
-    def gradient(w, chosen=None):
-        x, y = (images, labels) if chosen is None else (images[chosen], labels[chosen])
-        mask = drop_mask(key, (len(x), shapes[3][0])).numpy()
-        found = numpy_net.loss_and_gradient(parts(w), x, y, mask)[1]
-        return np.concatenate([g.ravel() for g in found])
-
-    def losses(w):
-        mask = drop_mask(key, (len(images), shapes[3][0])).numpy()
-        return numpy_net.losses(parts(w), images, labels, mask)
-
-    def by_role(*chosen):
-        return np.concatenate(
-            [
-                np.full(int(np.prod(s)), r in chosen)
-                for s, r in zip(shapes, ROLES, strict=True)
-            ]
-        )
-
-    return reference.Oracle(
-        gradient,
-        losses,
-        by_role(Role.KERNEL, Role.SCALE),
-        by_role(Role.SCALE, Role.OFFSET),
-        tensors,
-    )
-
-
-# Name: the reference's name and options, the member, its rho.
-MEMBERS = {
-    "sam": ("sam", {}, sam.sam.build(), 0.5),
-    "inf": ("sam", {"norm": "inf"}, sam.sam.build("inf"), 0.01),
-    "1": ("sam", {"norm": "1"}, sam.sam.build("1"), 0.5),
-    "trust": ("sam", {"layerwise": "trust"}, sam.sam.build("2", "trust"), 0.1),
-    "unit": ("sam", {"layerwise": "unit"}, sam.sam.build("2", "unit"), 0.1),
-    "energy": ("sam", {"energy": 0.2}, sam.sam.energy(0.2), 0.5),
-    "asam": ("asam", {"eta": 0.01}, sam.asam.build(ROLES), 0.5),
-    "asam, inf": (
-        "asam",
-        {"eta": 0.01, "norm": "inf"},
-        sam.asam.build(ROLES, norm="inf"),
-        0.01,
-    ),
-    "gsam": ("gsam", {"alpha": 0.4}, sam.gsam.build(0.4), 0.5),
-    "gsam, clean": (
-        "gsam",
-        {"alpha": 0.4, "minimizes": "clean"},
-        sam.gsam.build(0.4, "clean"),
-        0.5,
-    ),
-    "looksam": ("looksam", {"k": 3, "alpha": 0.3}, sam.looksam.build(3, 0.3), 0.5),
-    "esam": ("esam", {"beta": 0.6, "gamma": 0.5}, sam.esam.build(), 0.5),
-    "esam, full": (
-        "esam",
-        {"beta": 0.6, "gamma": 1, "norm": "full"},
-        sam.esam.build(0.6, 1, "full"),
-        0.5,
-    ),
-    "wsam": ("wsam", {"gamma": 0.7}, sam.wsam.build(0.7), 0.5),
-    "wsam, coupled": (
-        "wsam",
-        {"gamma": 0.7, "decoupled": False},
-        sam.wsam.build(0.7, decoupled=False),
-        0.5,
-    ),
-    "sam_on": ("sam_on", {}, sam.sam_on.build(ROLES), 0.5),
-    "sam_on, reverse": (
-        "sam_on",
-        {"reverse": True},
-        sam.sam_on.build(ROLES, reverse=True),
-        0.5,
-    ),
-    "friendly": (
-        "friendly",
-        {"sigma": 1.0, "decay": 0.8},
-        sam.friendly.build(1.0, 0.8),
-        0.5,
-    ),
-    "vasso": ("vasso", {"theta": 0.4}, sam.vasso.build(0.4), 0.5),
-    "msam": ("msam", {}, sam.msam.build(), 0.5),
-}
-
-
-# A member of each kind: both gradients, a period, a draw, a memory, roles of weights,
-# parts of the batch, one pass.
-FORMULAS = ("sam", "asam", "gsam", "looksam", "random", "friendly", "sam_on", "msam")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in FORMULAS else pytest.mark.slow)
-        for name in MEMBERS
-    ],
-)
-def test_steps_are_those_of_the_formulas(name, pytestconfig):
-    # More than LookSAM goes without an ascent, which is what takes most to tell.
-    steps = 20 if pytestconfig.getoption("--slow") else 5
-    member, options, variant, rho = MEMBERS[name]
-    batches = fixtures.batches(steps, BATCH)
-    oracles = [oracle(*batch, step) for step, batch in enumerate(batches)]
-    masks = []
-    for step in range(steps):
-        key = passes.random_key(SEED, 3, tf.constant(step, tf.int64))
-        drawn = tf.random.stateless_uniform([5], key, alg="philox")
-        masks.append(drawn.numpy() < 0.6)
-    start = [v.ravel() for v in net().initial_weights().values()]
-    expected = reference.train(
-        member,
-        options,
-        np.concatenate(start),
-        oracles,
-        rho=rho,
-        rate=RATE,
-        masks=masks,
-    )
-    found, *_ = train(variant, steps=steps, rho=rho_lib.constant(rho))
-    weights = np.concatenate([w.ravel() for w in found[:5]])
-    np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-6)
-
-
 # A share of each replica's own examples is another of each mix of them.
 SPLIT = {
-    **{name: m[2] for name, m in MEMBERS.items() if name not in ("esam", "msam")},
+    **{
+        name: m[2]
+        for name, m in members.MEMBERS.items()
+        if name not in ("esam", "msam")
+    },
     "esam": sam.esam.build(gamma=1),
     "random": sam.random.build(),
 }
@@ -222,7 +43,7 @@ BARE = {
 
 def without_dropout(monkeypatch):
     monkeypatch.setattr(
-        "tests.step.members_test.drop_mask",
+        "tests.step.members.drop_mask",
         lambda key, shape: tf.ones(shape, tf.float64),
     )
 
@@ -244,7 +65,7 @@ def test_every_split_into_groups_of_m_gives_the_same_update(name, most, monkeypa
     without_dropout(monkeypatch)
     variant = BARE.get(name, SPLIT[name])
     first, *others = [
-        train(variant, replicas=n, sync=sync, micro_batches=parts, norm=False)
+        members.train(variant, replicas=n, sync=sync, micro_batches=parts, norm=False)
         for n, sync, parts in (ALONE, *MIXES[most])
     ]
     for other in others:
@@ -263,13 +84,13 @@ def test_every_split_into_groups_of_m_gives_the_same_update(name, most, monkeypa
 )
 def test_replicas_that_ascend_together_equal_one(name, monkeypatch):
     without_dropout(monkeypatch)
-    one = train(SPLIT[name], norm=False, steps=4)
+    one = members.train(SPLIT[name], norm=False, steps=4)
     for count in (2, 4):
         assert_equal(
-            one, train(SPLIT[name], norm=False, steps=4, replicas=count), 1e-12
+            one, members.train(SPLIT[name], norm=False, steps=4, replicas=count), 1e-12
         )
     assert_equal(
-        one, train(SPLIT[name], norm=False, steps=4, accumulate_steps=2), 1e-12
+        one, members.train(SPLIT[name], norm=False, steps=4, accumulate_steps=2), 1e-12
     )
 
 
@@ -287,31 +108,31 @@ EQUAL = {
 @pytest.mark.parametrize("name", EQUAL)
 def test_a_member_reduced_to_sam_is_sam_bit_for_bit(name):
     for mine, expected in zip(
-        train(EQUAL[name])[0], train(sam.sam.build())[0], strict=True
+        members.train(EQUAL[name])[0], members.train(sam.sam.build())[0], strict=True
     ):
         np.testing.assert_array_equal(mine, expected)
 
 
 def test_asam_of_ones_is_sam_bit_for_bit():
     ones = sam.asam.build((Role.BIAS,) * 5)
-    assert_same(train(ones), train(sam.sam.build()))
+    assert_same(members.train(ones), members.train(sam.sam.build()))
 
 
 @pytest.mark.parametrize(
     "variant", [sam.wsam.build(0), sam.gsam.build(0, "clean"), sam.PLAIN]
 )
 def test_a_member_reduced_to_nothing_is_the_optimizer_bit_for_bit(variant):
-    assert_same(train(variant), train(sam.PLAIN))
+    assert_same(members.train(variant), members.train(sam.PLAIN))
 
 
 def test_a_window_is_the_member_inside_and_the_optimizer_outside():
-    whole = train(sam.sam.build(), steps=4)
+    whole = members.train(sam.sam.build(), steps=4)
     for when in ((0, 4), (0, 9), (0, None, 1)):
-        same = train(sam.sam.build(), steps=4, cadence=cadence.Cadence(*when))
+        same = members.train(sam.sam.build(), steps=4, cadence=cadence.Cadence(*when))
         assert_same(same, whole)
-    never = train(sam.sam.build(), steps=4, cadence=cadence.Cadence(4, 9))
-    assert_same(never, train(sam.PLAIN, steps=4))
-    rows = train(sam.sam.build(), steps=6, cadence=cadence.Cadence(1, 5, 2))[1]
+    never = members.train(sam.sam.build(), steps=4, cadence=cadence.Cadence(4, 9))
+    assert_same(never, members.train(sam.PLAIN, steps=4))
+    rows = members.train(sam.sam.build(), steps=6, cadence=cadence.Cadence(1, 5, 2))[1]
     np.testing.assert_allclose(rows[:, 7], [0, 0.5, 0, 0.5, 0, 0], rtol=1e-6)
 
 
@@ -333,10 +154,10 @@ def test_the_host_counts_programs_as_the_loop_does(variant, when):
 
 
 def test_a_member_reports_its_own_where_it_has_it():
-    _, rows, _, recipe = train(sam.looksam.build(2), steps=4)
+    _, rows, _, recipe = members.train(sam.looksam.build(2), steps=4)
     assert recipe.metrics == ("train/new_part_norm",)
     np.testing.assert_array_equal(np.isnan(rows[:, 8]), [False, True, False, True])
-    _, rows, _, recipe = train(sam.friendly.build(), steps=3)
+    _, rows, _, recipe = members.train(sam.friendly.build(), steps=3)
     assert rows[0, 8] == 0 and 0 < rows[1, 8] <= 1
 
 
@@ -360,7 +181,7 @@ def test_a_member_reports_its_own_where_it_has_it():
     ],
 )
 def test_what_is_exchanged(name, sync, parts, expected):
-    variant = SPLIT.get(name) or MEMBERS[name][2]
+    variant = SPLIT.get(name) or members.MEMBERS[name][2]
     plan = exchange.plan(variant, groups.of(sync), parts, 4)
     assert [each[:3] for each in plan] == expected
     assert exchange.plan(variant, groups.of(sync), parts, 1) == ()
@@ -374,7 +195,7 @@ def test_replicas_keep_one_memory_bit_for_bit():
     strategy = fixtures.mirrored(4)
     for name in ("friendly", "looksam", "vasso"):
         for sync in ("replica", "2", "global"):
-            *_, state, _ = train(
+            *_, state, _ = members.train(
                 SPLIT[name], replicas=4, steps=5, norm=False, sync=sync
             )
             for copies in fixtures.copies(

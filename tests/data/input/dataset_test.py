@@ -11,7 +11,7 @@ from sam_pod.machines import host_memory
 from tests import runs
 from tests.data import sets
 from tests.data.input import foreign_sets
-from tests.train_test import run
+from tests.training import run
 
 IMAGES = [sets.jpeg(sets.noisy(i, (10 + i % 3, 12))) for i in range(130)]
 

@@ -19,7 +19,10 @@ from tests.data import sets
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    root = tmp_path_factory.mktemp("packed") / "flowers"
+    return make_tree(tmp_path_factory.mktemp("packed") / "flowers")
+
+
+def make_tree(root):
     for number, path in enumerate(
         f"{split}/{name}/{i}.png"
         for split in ("train", "test")

@@ -1,7 +1,7 @@
 """The flags that gcloud knows and the errors it gives, for its stand-in.
 
 Flags: `gcloud [alpha] compute tpus ... --help` of Google Cloud CLI 528. Errors, quoted:
-marin-community/marin issues 3404 (not found, in gcloud_stand_in.py) and 1612 (quota),
+marin-community/marin issues 3404 (not found, in gcloud_call.py) and 1612 (quota),
 hashicorp/terraform-provider-google issue 21243 (capacity), gcloud itself (no account).
 """
 

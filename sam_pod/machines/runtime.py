@@ -102,6 +102,11 @@ def connect(
         runtime = of(_mirrored(cpu_replicas))
     else:
         runtime = of(_one())
+    _log(runtime)
+    return runtime
+
+
+def _log(runtime: Runtime) -> None:
     strategy = runtime.strategy
     logging.info(
         "Running on %d replica(s): %s, worker %d of %d, %d CPU core(s) here, "
@@ -113,7 +118,6 @@ def connect(
         os.cpu_count(),
         tf.__version__,
     )
-    return runtime
 
 
 def _guess(

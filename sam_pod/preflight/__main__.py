@@ -42,6 +42,19 @@ def main(argv: list[str]) -> int:
 
 def _define() -> flags.FlagValues:
     values = flags.FlagValues()
+    _define_slices(values)
+    _define_tasks(values)
+    for name, meaning in (
+        ("output", "JSON to write."),
+        ("html", "Page to write."),
+        ("hlo", "Folder for the programs."),
+    ):
+        path_flags.define(name, "", meaning, flag_values=values)
+    _define_data(values)
+    return values
+
+
+def _define_slices(values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "topology", [], "Slices such as v5e:4x4 and v4:2x2x4.", flag_values=values
     )
@@ -51,6 +64,17 @@ def _define() -> flags.FlagValues:
         "Slices such as v5litepod-16 and v4-32.",
         flag_values=values,
     )
+    flags.DEFINE_integer(
+        "jobs",
+        os.cpu_count() or 1,
+        "Compiles at once.",
+        lower_bound=1,
+        flag_values=values,
+    )
+
+
+def _define_tasks(values: flags.FlagValues) -> None:
+    """Define what to do other than to compile the steps, and report."""
     flags.DEFINE_bool(
         "find_batch", False, "Find the largest batch that fits.", flag_values=values
     )
@@ -83,16 +107,10 @@ def _define() -> flags.FlagValues:
         "config's step needs with each of them.",
         flag_values=values,
     )
-    path_flags.define("output", "", "JSON to write.", flag_values=values)
-    path_flags.define("html", "", "Page to write.", flag_values=values)
-    path_flags.define("hlo", "", "Folder for the programs.", flag_values=values)
-    flags.DEFINE_integer(
-        "jobs",
-        os.cpu_count() or 1,
-        "Compiles at once.",
-        lower_bound=1,
-        flag_values=values,
-    )
+
+
+def _define_data(values: flags.FlagValues) -> None:
+    """Define what describes data that are elsewhere."""
     flags.DEFINE_list(
         "image_shape",
         [],
@@ -103,7 +121,6 @@ def _define() -> flags.FlagValues:
         flags.DEFINE_integer(
             name, 0, "Number in such data.", lower_bound=0, flag_values=values
         )
-    return values
 
 
 def _run(argv: list[str], check: Callable[[], None]) -> None:

@@ -48,6 +48,7 @@ def gradient(
     member: Variant = _SAM,
     memory: Memory | None = None,
     key: tf.Tensor | None = None,
+    *,
     momentum: Sequence[tf.Tensor] | None = None,
 ) -> SamGradient:
     """Return the gradient that a member gives the optimizer; SAM's equation 3.

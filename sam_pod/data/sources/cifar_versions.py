@@ -112,8 +112,15 @@ def read(
         labels[split] = np.concatenate([numbers for _, numbers in found])
         planes = images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         parts[split] = arrays.split(split, planes, labels[split])
-    names = _names(path, contents[version.meta], version, layout)
-    return _source(path, layout, version, parts, names, labels["train"], wish)
+    return _source(
+        path,
+        layout,
+        version,
+        parts,
+        classes=_names(path, contents[version.meta], version, layout),
+        labels=labels["train"],
+        wish=wish,
+    )
 
 
 def _source(
@@ -121,6 +128,7 @@ def _source(
     layout: cifar.Layout,
     version: _Version,
     parts: Mapping[str, records.SourceSplit],
+    *,
     classes: tuple[str, ...],
     labels: np.ndarray | None,
     wish: split_names.Wish | None,
@@ -158,7 +166,9 @@ def _binary(
         for split, names in version.parts.items()
     }
     classes = cifar.classes_of(path, contents[version.meta], layout)
-    return _source(path, layout, version, parts, classes, None, wish)
+    return _source(
+        path, layout, version, parts, classes=classes, labels=None, wish=wish
+    )
 
 
 def _files(folder: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from sam_pod.study import job, plan
 ROOT = pathlib.Path(__file__).parent.parent.parent
 # By folder of docs/results: the page of its study.
 PAGES = {
+    "digits0": "digits_noise.py:0",
     "digits20": "digits_noise.py:20",
     "digits40": "digits_noise.py",
     "digits60": "digits_noise.py:60",

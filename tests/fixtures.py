@@ -13,6 +13,7 @@ from sam_pod.data.input.batches import Batch
 from sam_pod.data.prepare import shards
 from sam_pod.data.sources import arrays
 from sam_pod.data.stored import records
+from sam_pod.data.stored.untuned import untuned
 from sam_pod.machines import groups
 from sam_pod.models import batch_norm, network
 from sam_pod.step import loop as loop_lib
@@ -149,12 +150,17 @@ def train(strategy, recipe, global_batches):
         ]
         images = np.concatenate([x[row] for x, _ in global_batches for row in rows])
         labels = np.concatenate([y[row] for _, y in global_batches for row in rows])
-        data = tf.data.Dataset.from_tensor_slices((images, labels))
-        return loop_lib.stamped(data.batch(size, drop_remainder=True).map(Batch))
+        return stamped((images, labels), size)
 
     iterator = iter(strategy.distribute_datasets_from_function(input_fn))
     rows, _ = loop(iterator, tf.constant(len(global_batches), tf.int64))
     return state, rows.numpy()
+
+
+def stamped(parts, size):
+    """Return images, labels and perhaps a mask as `stamped` batches of a replica."""
+    data = untuned(tf.data.Dataset.from_tensor_slices(parts))
+    return loop_lib.stamped(data.batch(size, drop_remainder=True).map(Batch))
 
 
 def copies(strategy, variables):

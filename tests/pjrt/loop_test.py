@@ -4,12 +4,11 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import sam
-from sam_pod.data.input.batches import Batch
 from sam_pod.step import averaging, metrics
 from sam_pod.step import loop as loop_lib
 from sam_pod.step import state as state_lib
 from tests import fixtures
-from tests.pjrt import needs_jax, steps
+from tests.pjrt import needs_jax
 from tests.pjrt.steps import BATCH, REPLICAS, Run, recipe_of
 
 pytestmark = needs_jax
@@ -86,9 +85,7 @@ def test_an_evaluation_is_tensorflows_and_changes_nothing():
             assert context.num_replicas_in_sync == REPLICAS
             images, labels = (np.concatenate(x) for x in zip(*batches, strict=True))
             mask = (np.arange(len(labels)) % 3 > 0).astype(np.float32)
-            data = tf.data.Dataset.from_tensor_slices((images, labels, mask))
-            data = data.batch(BATCH // REPLICAS, drop_remainder=True)
-            return loop_lib.stamped(data.map(Batch))
+            return fixtures.stamped((images, labels, mask), BATCH // REPLICAS)
 
         iterator = iter(strategy.distribute_datasets_from_function(input_fn))
         expected, _ = other(iterator, tf.constant(4, tf.int64))
@@ -102,8 +99,8 @@ def test_an_evaluation_is_tensorflows_and_changes_nothing():
 def test_all_that_a_step_updates_is_written_in_place():
     run = Run(recipe_of(), fixtures.batches(1, BATCH))
     run.train(1)
-    ((program, mapped),) = run.mapped
-    memory = steps.compiled(program, mapped).memory_analysis()
+    ((program, compiled),) = run.compiled
+    memory = compiled.memory_analysis()
     assert memory.alias_size_in_bytes == sum(
         program.inputs[i].num_bytes for i, _ in program.aliases
     )

@@ -82,10 +82,10 @@ def test_a_step_of_any_kind_is_tensorflows(name):
     atol = 2e-5 if recipe.variant.between else 2e-6
     steps.assert_close(run.arrays(), expected, atol)
     np.testing.assert_allclose(rows, their_rows, atol=1e-5)
-    assert len(run.mapped) == len(recipe.programs)
-    for program, mapped in run.mapped:
+    assert len(run.compiled) == len(recipe.programs)
+    for program, compiled in run.compiled:
         declared = [exchange.replicas for exchange in program.exchanges]
-        assert steps.sizes_of_all_reduces(program, mapped) == declared
+        assert steps.sizes_of_all_reduces(compiled) == declared
 
 
 @pytest.mark.parametrize("sync", ["global", "replica", "norm", "2"])

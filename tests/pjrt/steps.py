@@ -9,10 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sam_pod.data.input.batches import Batch
 from sam_pod.machines import groups
 from sam_pod.models import batch_norm, network
-from sam_pod.step import loop as loop_lib
 from sam_pod.step import state as state_lib
 from tests import fixtures
 
@@ -53,7 +51,7 @@ class Run:
             recipe.average,
         )
         self.executor = self.runtime.executor
-        self.mapped = _watched(self.executor)
+        self.compiled = _watched(self.executor)
         self.loop = self.executor.compile_train(self.state, recipe)
         self.iterator = self.input(masked=False)
 
@@ -73,8 +71,7 @@ class Run:
             parts = (images, labels)
             if masked:
                 parts += ((np.arange(len(labels)) % 3 > 0).astype(np.float32),)
-            data = tf.data.Dataset.from_tensor_slices(parts)
-            return loop_lib.stamped(data.batch(size, drop_remainder=True).map(Batch))
+            return fixtures.stamped(parts, size)
 
         strategy = self.runtime.strategy
         return iter(strategy.distribute_datasets_from_function(input_fn))
@@ -93,44 +90,46 @@ class Run:
 
 
 def _watched(executor):
-    """Return the (program, function) pairs that an executor makes from now on."""
+    """Return the (program, XLA's program) pairs that an executor makes from now on."""
     from sam_pod.pjrt import program as program_lib
 
     made = []
 
     def jitted(program):
         mapped = program_lib.mapped(program, executor._mesh, executor._options)
-        made.append((program, mapped))
-        return lambda state, batch: list(mapped(*state, *batch))
+        compiled = mapped.lower(*_shapes(program, executor._mesh)).compile()
+        made.append((program, compiled))
+        return lambda state, batch: list(compiled(*state, *batch))
 
     executor._jitted = jitted
     return made
 
 
-def compiled(program, mapped):
-    """Return XLA's program for the devices of a mapped one."""
+def _shapes(program, mesh):
+    """Return what a mapped program is called with."""
     import jax
 
-    shapes = [
-        jax.ShapeDtypeStruct(
-            (t.shape[0] * program.num_replicas, *t.shape[1:])
-            if t.role in ("images", "labels", "mask")
-            else t.shape,
-            t.dtype,
-        )
-        for t in program.inputs
-        if t.role != "replica_id"
-    ]
-    return mapped.lower(*shapes).compile()
+    from sam_pod.pjrt import program as program_lib
+    from sam_pod.pjrt import strategy as strategy_lib
+
+    def of(tensor):
+        shape, spec = tensor.shape, jax.sharding.PartitionSpec()
+        if tensor.role in program_lib.BATCH:
+            shape = (shape[0] * program.num_replicas, *shape[1:])
+            spec = jax.sharding.PartitionSpec(strategy_lib.AXIS)
+        sharding = jax.sharding.NamedSharding(mesh, spec)
+        return jax.ShapeDtypeStruct(shape, tensor.dtype, sharding=sharding)
+
+    return [of(tensor) for tensor in program.inputs if tensor.role != "replica_id"]
 
 
-def sizes_of_all_reduces(program, mapped):
+def sizes_of_all_reduces(compiled):
     """Return how many replicas take part in each all-reduce of the optimized program.
 
     In the order of the text, which is that of the schedule.
     """
     found = []
-    for line in compiled(program, mapped).as_text().splitlines():
+    for line in compiled.as_text().splitlines():
         if " all-reduce(" in line or " all-reduce-start(" in line:
             groups = re.search(r"replica_groups=(\{\{[\d,]+\}|\[\d+,\d+\])", line)[1]
             listed = re.findall(r"\d+", groups)

@@ -21,6 +21,7 @@ from sam_pod.data.input import crops, reading
 from sam_pod.data.input.batches import Batch
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.data.stored import records
+from sam_pod.data.stored.untuned import untuned
 from sam_pod.machines import groups
 
 InputFn = Callable[[tf.distribute.InputContext], tf.data.Dataset]
@@ -152,7 +153,7 @@ def training(
             return reading.Places(shuffled, crops.tries(uniform[:, :-1]), mirrored)
 
         batches = _examples(split, turns.map(places), size, draws=draws)
-        return _without_autotune(batches.map(Batch))
+        return untuned(batches.map(Batch))
 
     return input_fn
 
@@ -207,7 +208,7 @@ def evaluation(split: Split, *, global_batch_size: int) -> InputFn:
         clipped = places.map(lambda p: reading.Places(tf.minimum(p, last)))
         masks = places.map(lambda p: tf.cast(p < split.num_examples, tf.float32))
         batches = tf.data.Dataset.zip((_examples(split, clipped, size), masks))
-        return _without_autotune(batches.map(lambda batch, mask: Batch(*batch, mask)))
+        return untuned(batches.map(lambda batch, mask: Batch(*batch, mask)))
 
     return input_fn
 
@@ -261,11 +262,3 @@ def all_rows(split: Split) -> np.ndarray:
     # the seed of a shuffle has no shape (TensorFlow 2.16).
     with tf.device(None):
         return split.rows(tf.range(split.num_examples, dtype=tf.int64)).numpy()
-
-
-def _without_autotune(batches: tf.data.Dataset) -> tf.data.Dataset:
-    # There is nothing to tune, and dropping the iterator would wait for the tuning
-    # thread, which sleeps up to a minute at a time.
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return batches.with_options(options)

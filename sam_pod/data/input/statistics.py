@@ -10,6 +10,7 @@ from sam_pod.data.input import culprit, notes, patterns, random_access
 from sam_pod.data.pictures import decoding, pixel_sums
 from sam_pod.data.stored import features, records
 from sam_pod.data.stored import manifest as manifest_lib
+from sam_pod.data.stored.untuned import untuned
 
 EXAMPLES = 4096  # Examples for mean and deviation, evenly spaced.
 CHANNELS = 3
@@ -69,7 +70,7 @@ def _statistics_of(
     )
     total = pixel_sums.PixelSums()
     try:
-        for count, *both in images.as_numpy_iterator():
+        for count, *both in untuned(images).as_numpy_iterator():
             of_image = (part.tolist() for part in both)
             total.merge(pixel_sums.PixelSums(int(count), *of_image))
     except culprit.OF_CONTENT as error:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+from sam_pod.data.stored.untuned import untuned
 from sam_pod.storage import files
 
 FRAME_BYTES = 16  # A record's bytes beside its data.
@@ -122,7 +123,7 @@ def starts_at_end(tail: bytes) -> list[int]:
 
 
 @contextlib.contextmanager
-def in_memory(content: bytes) -> Iterator[tf.data.TFRecordDataset]:
+def in_memory(content: bytes) -> Iterator[tf.data.Dataset]:
     """Yield whole records as TensorFlow's own reader sees them; it checks their data.
 
     Give it only what `scan` has found whole: the reader does not survive all damage.
@@ -131,12 +132,12 @@ def in_memory(content: bytes) -> Iterator[tf.data.TFRecordDataset]:
     with tf.io.gfile.GFile(path, "wb") as file:
         file.write(content)
     try:
-        yield tf.data.TFRecordDataset(path)
+        yield untuned(tf.data.TFRecordDataset(path))
     finally:
         tf.io.gfile.remove(path)
 
 
-def first_corrupt(dataset: tf.data.TFRecordDataset, starts: list[int]) -> int | None:
+def first_corrupt(dataset: tf.data.Dataset, starts: list[int]) -> int | None:
     """Return the start of the first record whose data break their checksum.
 
     Args:

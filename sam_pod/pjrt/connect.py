@@ -73,10 +73,21 @@ def of(devices: Sequence[jax.Device], *, deterministic: bool = True) -> Runtime:
     return Runtime(
         strategy,
         Workers(strategy, jax.process_index(), count, add),
+        coordinates=coordinates(devices),
         executor=Executor(mesh, deterministic=deterministic),
         name="JAX",
         versions={"jax": jax.__version__, "device": devices[0].device_kind},
     )
+
+
+def coordinates(devices: Sequence[jax.Device]) -> np.ndarray | None:
+    """Return the place of each device in a TPU's mesh, `[R, rank]`; None for others.
+
+    Those of a chip differ in the last number.
+    """
+    if not all(hasattr(device, "coords") for device in devices):
+        return None
+    return np.array([(*each.coords, each.core_on_chip) for each in devices])
 
 
 def _join(config: ml_collections.ConfigDict) -> None:

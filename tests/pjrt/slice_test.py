@@ -5,7 +5,9 @@ and the devices CPUs.
 """
 
 import contextlib
+import dataclasses
 import http.server
+import itertools
 import os
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 
 from launch.workers import processes
 from sam_pod import errors
+from sam_pod.machines import tpu
 from tests import runs
 from tests.pjrt import needs_jax
 
@@ -121,3 +124,43 @@ def test_metadata_that_nobody_gives_are_one_line(monkeypatch):
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
     with pytest.raises(errors.UserError, match=r"\(no route to host\).*TF_CONFIG"):
         hosts.find(1, 1)
+
+
+@dataclasses.dataclass(eq=False)
+class Device:
+    """What JAX's own devices of a TPU have."""
+
+    id: int
+    process_index: int
+    coords: list[int]
+    core_on_chip: int
+    device_kind: str = "TPU"
+    platform: str = "tpu"
+
+
+def chips(columns, rows, *, cores=1):
+    """Return the devices of hosts of 2 x 2 chips, numbered across the whole slice."""
+    places = itertools.product(range(rows), range(columns), range(cores))
+    return [
+        Device(number, y // 2 * (columns // 2) + x // 2, [x, y, 0], core)
+        for number, (y, x, core) in enumerate(places)
+    ]
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_the_replicas_of_a_host_are_neighbours_in_the_mesh(cores):
+    import jax
+
+    from sam_pod.pjrt import connect, hosts
+
+    devices = chips(4, 4, cores=cores)
+    ordered = hosts.in_order(devices)
+    where = connect.of(ordered).coordinates
+    assert where.shape == (16 * cores, 4)
+    for size in (cores, 2 * cores, 4 * cores):
+        assert tpu.are_neighbours(where, size), size
+    # JAX's own numbers follow the rows of the slice, and leave a host after two chips.
+    first = [place[:2].tolist() for place in where[::cores][:4]]
+    assert first == [[0, 0], [1, 0], [0, 1], [1, 1]]
+    assert connect.coordinates(devices)[4 * cores][1] == 1
+    assert connect.of(jax.devices("cpu")[:2]).coordinates is None

@@ -70,6 +70,18 @@ def stand_in(config, folder):
     return dataset.load(config)
 
 
+def first_batches(strategy, config, data):
+    """Return an iterator of the first training batches, of four."""
+    input_fn = pipeline.training(
+        data.splits(4)["train"], global_batch_size=4, seed=config.seed, start_step=0
+    )
+    return iter(
+        strategy.distribute_datasets_from_function(
+            lambda context: loop_lib.stamped(input_fn(context))
+        )
+    )
+
+
 @pytest.mark.parametrize(("recipe", "dtype", "rho"), takes())
 def test_takes_a_step(recipe, dtype, rho, tmp_path):
     config = recipes.load(recipe)
@@ -85,15 +97,9 @@ def test_takes_a_step(recipe, dtype, rho, tmp_path):
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     state = state_lib.create(strategy, built.network, built.optimizer)
     before = [w.numpy() for w in state.weights]
-    split = data.splits(4)["train"]
-    input_fn = pipeline.training(
-        split, global_batch_size=4, seed=config.seed, start_step=0
-    )
-    batches = strategy.distribute_datasets_from_function(
-        lambda context: loop_lib.stamped(input_fn(context))
-    )
+    batches = first_batches(strategy, config, data)
     loop = loop_lib.compile_train(strategy, state, built)
-    rows = loop(iter(batches), tf.constant(2, tf.int64))[0].numpy()
+    rows = loop(batches, tf.constant(2, tf.int64))[0].numpy()
     assert np.isfinite(rows).all()
     # The second step's: at the first one GSAM's warmup may have a radius of 0.
     names = (*metrics.TRAIN, *built.metrics)

@@ -14,6 +14,8 @@ import threading
 import urllib.parse
 from collections.abc import Callable
 
+from tests import loopback
+
 
 @dataclasses.dataclass(frozen=True)
 class Status:
@@ -59,6 +61,7 @@ class Proxy:
     faults: list[tuple[str, str, Fault]] = dataclasses.field(default_factory=list)
     url: str = ""
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    stopped: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     def decide(self, method: str, path: str) -> Fault | None:
         with self.lock:
@@ -70,90 +73,76 @@ class Proxy:
             return fault
 
 
-def _handler(proxy: Proxy):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 60
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Passes requests on, or fails as the plan of its server's proxy says."""
 
-        def pass_on(self):
-            body = self._body()
-            if "Range" in self.headers:
-                proxy.ranges.append(self.headers["Range"])
-            fault = proxy.decide(self.command, self.path)
-            if isinstance(fault, Status):
-                self._answer(
-                    fault.code, [], b"" if self.command == "HEAD" else fault.body
-                )
-                return
-            if isinstance(fault, Reset) and fault.after is None:
-                self._reset()
-                return
-            upstream = http.client.HTTPConnection(proxy.upstream, timeout=60)
-            headers = {k: v for k, v in self.headers.items() if k not in _HOP}
-            upstream.request(self.command, self.path, body, headers)
-            response = upstream.getresponse()
-            content = response.read()
-            upstream.close()
-            if isinstance(fault, Slow):
-                stopped.wait(fault.seconds)
-            self._answer(response.status, response.getheaders(), content, fault)
+    protocol_version = "HTTP/1.1"
+    timeout = 60
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = pass_on  # noqa: N815
+    def pass_on(self):
+        body = loopback.body(self)
+        if "Range" in self.headers:
+            self.server.proxy.ranges.append(self.headers["Range"])
+        fault = self.server.proxy.decide(self.command, self.path)
+        if isinstance(fault, Status):
+            self._answer(fault.code, [], b"" if self.command == "HEAD" else fault.body)
+            return
+        if isinstance(fault, Reset) and fault.after is None:
+            self._reset()
+            return
+        upstream = http.client.HTTPConnection(self.server.proxy.upstream, timeout=60)
+        headers = {k: v for k, v in self.headers.items() if k not in _HOP}
+        upstream.request(self.command, self.path, body, headers)
+        response = upstream.getresponse()
+        content = response.read()
+        upstream.close()
+        if isinstance(fault, Slow):
+            self.server.proxy.stopped.wait(fault.seconds)
+        self._answer(response.status, response.getheaders(), content, fault)
 
-        def _body(self):
-            if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            parts = []
-            while size := int(self.rfile.readline(), 16):
-                parts.append(self.rfile.read(size))
-                self.rfile.readline()
-            self.rfile.readline()
-            return b"".join(parts)
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = pass_on  # noqa: N815
 
-        def _answer(self, status, headers, content, fault=None):
-            self.send_response_only(status)
-            for key, value in headers:
-                if key.lower() not in ("content-length", "connection", *_HOP):
-                    self.send_header(key, value)
-            length = dict(headers).get("Content-Length", len(content))
-            self.send_header("Content-Length", str(length or len(content)))
-            self.end_headers()
-            if isinstance(fault, Reset):
-                self.wfile.write(content[: fault.after])
-                self.wfile.flush()
-                self._reset()
-                return
-            pieces = fault.pieces if isinstance(fault, Slow) else 1
-            step = -(-len(content) // pieces) or 1
-            for start in range(0, len(content), step):
-                if start:
-                    stopped.wait(fault.seconds)
-                self.wfile.write(content[start : start + step])
-                self.wfile.flush()
+    def _answer(self, status, headers, content, fault=None):
+        self.send_response_only(status)
+        for key, value in headers:
+            if key.lower() not in ("content-length", "connection", *_HOP):
+                self.send_header(key, value)
+        length = dict(headers).get("Content-Length", len(content))
+        self.send_header("Content-Length", str(length or len(content)))
+        self.end_headers()
+        if isinstance(fault, Reset):
+            self.wfile.write(content[: fault.after])
+            self.wfile.flush()
+            self._reset()
+            return
+        pieces = fault.pieces if isinstance(fault, Slow) else 1
+        step = -(-len(content) // pieces) or 1
+        for start in range(0, len(content), step):
+            if start:
+                self.server.proxy.stopped.wait(fault.seconds)
+            self.wfile.write(content[start : start + step])
+            self.wfile.flush()
 
-        def _reset(self):
-            # Closed with something to linger for, zero seconds: TCP's RST.
-            self.connection.setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-            )
-            self.close_connection = True
-            self.rfile.close()
-            self.wfile.close()
-            self.connection.close()
+    def _reset(self):
+        # Closed with something to linger for, zero seconds: TCP's RST.
+        self.connection.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        self.close_connection = True
+        self.rfile.close()
+        self.wfile.close()
+        self.connection.close()
 
-        def handle(self):
-            with contextlib.suppress(OSError, ValueError):  # The client is gone.
-                super().handle()
+    def handle(self):
+        with contextlib.suppress(OSError, ValueError):  # The client is gone.
+            super().handle()
 
-        def finish(self):
-            with contextlib.suppress(OSError, ValueError):
-                super().finish()
+    def finish(self):
+        with contextlib.suppress(OSError, ValueError):
+            super().finish()
 
-        def log_message(self, *arguments):
-            del arguments
-
-    stopped = proxy.stopped = threading.Event()
-    return Handler
+    def log_message(self, *arguments):
+        del arguments
 
 
 _HOP = ("Host", "Connection", "Transfer-Encoding", "Expect")
@@ -163,15 +152,9 @@ _HOP = ("Host", "Connection", "Transfer-Encoding", "Expect")
 def serve(upstream_url: str):
     """Yield a running proxy before the server at a URL."""
     proxy = Proxy(urllib.parse.urlsplit(upstream_url).netloc)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(proxy))
-    server.daemon_threads = True
-    proxy.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield proxy
-    finally:
-        proxy.stopped.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with loopback.serving(Handler, proxy=proxy) as server:
+        proxy.url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield proxy
+        finally:
+            proxy.stopped.set()

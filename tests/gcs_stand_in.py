@@ -11,8 +11,9 @@ import json
 import re
 import ssl
 import subprocess
-import threading
 import urllib.parse
+
+from tests import loopback
 
 MOST_REQUESTS = 2000
 HOSTS = ("www.googleapis.com", "storage.googleapis.com")
@@ -28,136 +29,129 @@ class Storage:
     forbidden: set[str] = dataclasses.field(default_factory=set)  # HTTP methods.
 
 
-def _handler(storage, certificate):
-    uploads = {}
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers from its server's storage."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    protocol_version = "HTTP/1.1"
 
-        def do_CONNECT(self):
-            self.send_response(200)
-            self.end_headers()
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*certificate)
-            self.connection = context.wrap_socket(self.connection, server_side=True)
-            self.rfile = self.connection.makefile("rb")
-            self.wfile = self.connection.makefile("wb", buffering=0)
-            self.close_connection = False
+    def do_CONNECT(self):
+        self.send_response(200)
+        self.end_headers()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.server.certificate)
+        self.connection = context.wrap_socket(self.connection, server_side=True)
+        self.rfile = self.connection.makefile("rb")
+        self.wfile = self.connection.makefile("wb", buffering=0)
+        self.close_connection = False
 
-        def do_GET(self):
-            bucket, name, query = self._target()
-            if self._refused(bucket):
-                return
-            if name is None:
-                self._json({} if query is None else self._listing(bucket, query))
-            elif (bucket, name) not in storage.objects:
-                self._answer(404, b"no such object")
-            elif self.path.startswith("/storage/"):
-                size = len(storage.objects[bucket, name])
-                time = "2026-01-01T00:00:00.000Z"
-                self._json({"size": str(size), "generation": "1", "updated": time})
-            else:
-                self._part(storage.objects[bucket, name])
+    def do_GET(self):
+        bucket, name, query = self._target()
+        if self._refused(bucket):
+            return
+        if name is None:
+            self._json({} if query is None else self._listing(bucket, query))
+        elif (bucket, name) not in self.server.storage.objects:
+            self._answer(404, b"no such object")
+        elif self.path.startswith("/storage/"):
+            size = len(self.server.storage.objects[bucket, name])
+            time = "2026-01-01T00:00:00.000Z"
+            self._json({"size": str(size), "generation": "1", "updated": time})
+        else:
+            self._part(self.server.storage.objects[bucket, name])
 
-        def do_POST(self):
-            body = self._body()
-            bucket, name, query = self._target()
-            if self._refused(bucket):
-                return
-            if query and query.get("uploadType") == "media":
-                storage.objects[bucket, query["name"]] = body
-                self._json({})
-                return
-            if self.path.startswith("/upload/"):
-                uploads[str(len(uploads))] = bucket, query["name"]
-                location = f"https://{HOSTS[0]}/session/{len(uploads) - 1}"
-                self._answer(200, b"", Location=location)
-                return
-            source, _, target = name.partition("/rewriteTo/b/")
-            to_bucket, _, to_name = target.partition("/o/")
-            storage.objects[to_bucket, to_name] = storage.objects[bucket, source]
-            self._json({"done": True})
-
-        def do_PUT(self):
-            place = uploads[self.path.rpartition("/")[2]]
-            storage.objects[place] = self._body()
+    def do_POST(self):
+        body = loopback.body(self)
+        bucket, name, query = self._target()
+        if self._refused(bucket):
+            return
+        if query and query.get("uploadType") == "media":
+            self.server.storage.objects[bucket, query["name"]] = body
             self._json({})
+            return
+        if self.path.startswith("/upload/"):
+            self.server.uploads[str(len(self.server.uploads))] = bucket, query["name"]
+            location = f"https://{HOSTS[0]}/session/{len(self.server.uploads) - 1}"
+            self._answer(200, b"", Location=location)
+            return
+        source, _, target = name.partition("/rewriteTo/b/")
+        to_bucket, _, to_name = target.partition("/o/")
+        self.server.storage.objects[to_bucket, to_name] = self.server.storage.objects[
+            bucket, source
+        ]
+        self._json({"done": True})
 
-        def do_DELETE(self):
-            bucket, name, _ = self._target()
-            if self._refused(bucket):
-                return
-            if storage.objects.pop((bucket, name), None) is None:
-                self._answer(404, b"no such object")
+    def do_PUT(self):
+        place = self.server.uploads[self.path.rpartition("/")[2]]
+        self.server.storage.objects[place] = loopback.body(self)
+        self._json({})
+
+    def do_DELETE(self):
+        bucket, name, _ = self._target()
+        if self._refused(bucket):
+            return
+        if self.server.storage.objects.pop((bucket, name), None) is None:
+            self._answer(404, b"no such object")
+        else:
+            self._answer(204, b"")
+
+    def _target(self):
+        """Return (bucket, object or None, query or None)."""
+        path, _, text = self.path.partition("?")
+        self.server.storage.requests.append(f"{self.command} {self.path}")
+        if (
+            len(self.server.storage.requests) > MOST_REQUESTS
+        ):  # A client that never gives up.
+            self.server.storage.forbidden |= {"GET", "POST", "DELETE"}
+        path = re.sub(r"^(/upload)?/storage/v1/b/", "", path)
+        bucket, _, rest = path.lstrip("/").partition("/")
+        rest = rest.removeprefix("o/") if rest != "o" else ""
+        query = dict(urllib.parse.parse_qsl(text)) if text else None
+        return bucket, urllib.parse.unquote(rest) or None, query
+
+    def _refused(self, bucket):
+        if self.command in self.server.storage.forbidden:
+            self._answer(
+                403, b'{\n "error": "no access to self.server.storage.objects"\n}'
+            )
+        elif bucket not in self.server.storage.buckets:
+            self._answer(404, b'{\n "error": "The bucket does not exist."\n}')
+        else:
+            return False
+        return True
+
+    def _listing(self, bucket, query):
+        prefix, delimiter = query.get("prefix", ""), query.get("delimiter")
+        items, prefixes = [], set()
+        for place, name in sorted(self.server.storage.objects):
+            if place != bucket or not name.startswith(prefix):
+                continue
+            head, found, _ = name[len(prefix) :].partition(delimiter or "\0")
+            if delimiter and found:
+                prefixes.add(f"{prefix}{head}{delimiter}")
             else:
-                self._answer(204, b"")
+                items.append({"name": name})
+        return {"items": items, "prefixes": sorted(prefixes)}
 
-        def _target(self):
-            """Return (bucket, object or None, query or None)."""
-            path, _, text = self.path.partition("?")
-            storage.requests.append(f"{self.command} {self.path}")
-            if len(storage.requests) > MOST_REQUESTS:  # A client that never gives up.
-                storage.forbidden |= {"GET", "POST", "DELETE"}
-            path = re.sub(r"^(/upload)?/storage/v1/b/", "", path)
-            bucket, _, rest = path.lstrip("/").partition("/")
-            rest = rest.removeprefix("o/") if rest != "o" else ""
-            query = dict(urllib.parse.parse_qsl(text)) if text else None
-            return bucket, urllib.parse.unquote(rest) or None, query
+    def _part(self, content):
+        first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
+        if int(first) >= len(content):
+            self._answer(416, b"")
+        else:
+            self._answer(206, content[int(first) : int(last) + 1])
 
-        def _refused(self, bucket):
-            if self.command in storage.forbidden:
-                self._answer(403, b'{\n "error": "no access to storage.objects"\n}')
-            elif bucket not in storage.buckets:
-                self._answer(404, b'{\n "error": "The bucket does not exist."\n}')
-            else:
-                return False
-            return True
+    def _json(self, value):
+        self._answer(200, json.dumps(value).encode())
 
-        def _listing(self, bucket, query):
-            prefix, delimiter = query.get("prefix", ""), query.get("delimiter")
-            items, prefixes = [], set()
-            for place, name in sorted(storage.objects):
-                if place != bucket or not name.startswith(prefix):
-                    continue
-                head, found, _ = name[len(prefix) :].partition(delimiter or "\0")
-                if delimiter and found:
-                    prefixes.add(f"{prefix}{head}{delimiter}")
-                else:
-                    items.append({"name": name})
-            return {"items": items, "prefixes": sorted(prefixes)}
+    def _answer(self, status, content, **headers):
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
-        def _part(self, content):
-            first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
-            if int(first) >= len(content):
-                self._answer(416, b"")
-            else:
-                self._answer(206, content[int(first) : int(last) + 1])
-
-        def _body(self):
-            if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            parts = []
-            while size := int(self.rfile.readline(), 16):
-                parts.append(self.rfile.read(size))
-                self.rfile.readline()
-            self.rfile.readline()
-            return b"".join(parts)
-
-        def _json(self, value):
-            self._answer(200, json.dumps(value).encode())
-
-        def _answer(self, status, content, **headers):
-            self.send_response(status)
-            for key, value in headers.items():
-                self.send_header(key, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *arguments):
-            del arguments
-
-    return Handler
+    def log_message(self, *arguments):
+        del arguments
 
 
 def _certify(folder):
@@ -177,23 +171,13 @@ def _certify(folder):
 @contextlib.contextmanager
 def serve(folder, storage):
     """Yield what in the environment of a process leads gs:// to `storage`."""
-    certificate = _certify(folder)
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), _handler(storage, certificate)
-    )
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    parts = {"storage": storage, "certificate": _certify(folder), "uploads": {}}
+    with loopback.serving(Handler, **parts) as server:
         yield {
             "https_proxy": f"http://127.0.0.1:{server.server_port}",
             "no_proxy": "",
-            "CURL_CA_BUNDLE": certificate[0],
+            "CURL_CA_BUNDLE": server.certificate[0],
             "GOOGLE_AUTH_TOKEN_FOR_TESTING": "token",
             "GCS_RETRY_CONFIG_MAX_RETRIES": "1",
             "GCS_RETRY_CONFIG_INIT_DELAY_TIME_US": "1000",
         }
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

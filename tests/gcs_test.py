@@ -62,20 +62,13 @@ def test_a_run_in_a_bucket_stops_continues_and_ends(storage, arguments):
     assert any("finished already" in line for line in lines)
 
 
-def user_error(*arguments):
-    code, _, stderr = runs.main(*arguments)
-    assert code == 1, stderr
-    assert stderr.count("\n") == 1
-    return stderr
-
-
 @pytest.mark.slow
 def test_what_the_user_has_got_wrong_is_one_line(storage, arguments):
-    line = user_error(*arguments, "--workdir=gs://buckett/run")
+    line = runs.user_error(*arguments, "--workdir=gs://buckett/run")
     assert "Cannot use gs://buckett/run" in line
     assert "The bucket does not exist" in line
     storage.forbidden = {"POST"}
-    line = user_error(*arguments, "--workdir=gs://bucket/run")
+    line = runs.user_error(*arguments, "--workdir=gs://bucket/run")
     assert "Cannot use gs://bucket/run" in line
     assert "roles/storage.objectAdmin" in line
     assert not in_run(storage)

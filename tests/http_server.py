@@ -1,11 +1,11 @@
 """A server of files on loopback that honours Range, as Python's own does not."""
 
 import contextlib
-import functools
 import http.server
 import os
 import re
-import threading
+
+from tests import loopback
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -13,19 +13,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, *arguments, folder, ranges):
-        self._folder, self._ranges = folder, ranges
-        super().__init__(*arguments)
-
     def do_GET(self):
-        path = os.path.join(self._folder, self.path.lstrip("/"))
+        path = os.path.join(self.server.folder, self.path.lstrip("/"))
         if not os.path.isfile(path):
             self._answer(404, b"")
             return
         with open(path, "rb") as file:
             content = file.read()
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if not wanted or not self._ranges:
+        if not wanted or not self.server.ranges:
             self._answer(200, content)
             return
         first, last = int(wanted[1]), int(wanted[2] or len(content))
@@ -51,16 +47,5 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def serve(folder, *, ranges=True):
     """Yield the URL of a folder."""
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0),
-        functools.partial(Handler, folder=str(folder), ranges=ranges),
-    )
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with loopback.serving(Handler, folder=str(folder), ranges=ranges) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -54,18 +54,11 @@ def test_a_run_on_a_faulty_server_is_the_run_on_local_files(whole, tmp_path):
     runs.assert_equal_scalars(expected, tmp_path / "run")
 
 
-def user_error(*arguments):
-    code, _, stderr = runs.main(*arguments)
-    assert code == 1, stderr
-    assert stderr.count("\n") == 1
-    return stderr
-
-
 @pytest.mark.slow
 def test_a_server_without_ranges_is_refused_by_name(whole, tmp_path):
     folder, config, _ = whole
     with http_server.serve(folder, ranges=False) as url:
-        line = user_error(*arguments(folder, config, url, tmp_path / "run"))
+        line = runs.user_error(*arguments(folder, config, url, tmp_path / "run"))
     assert f"The server of {url}/data/manifest.json ignores Range requests" in line
     assert not (tmp_path / "run").exists()
 
@@ -74,9 +67,9 @@ def test_a_server_without_ranges_is_refused_by_name(whole, tmp_path):
 def test_nothing_there_and_nobody_there_are_told(whole, tmp_path):
     folder, config, _ = whole
     with http_server.serve(tmp_path) as url:
-        line = user_error(*arguments(folder, config, url, tmp_path / "run"))
+        line = runs.user_error(*arguments(folder, config, url, tmp_path / "run"))
     assert f"No data set at '{url}/data'" in line
-    line = user_error(*arguments(folder, config, url, tmp_path / "run"))
+    line = runs.user_error(*arguments(folder, config, url, tmp_path / "run"))
     assert f"{url.removeprefix('http://')} does not answer" in line
-    line = user_error(*arguments(folder, config, url, f"{url}/run"))
+    line = runs.user_error(*arguments(folder, config, url, f"{url}/run"))
     assert f"--workdir is {url}/run, and http is for reading alone" in line

@@ -129,22 +129,13 @@ def test_the_finished_run_says_so(small):
     assert sorted(os.listdir(workdir)) == before
 
 
-def user_error(*arguments, **keywords):
-    """Run, expect exit code 1 with one line on stderr, and return that line."""
-    code, _, stderr = runs.main(*arguments, **keywords)
-    assert code == 1, stderr
-    assert stderr.startswith("Error: ")
-    assert stderr.count("\n") == 1
-    return stderr
-
-
 def test_bad_input_in_one_line_with_nothing_written(small, tmp_path):
     arguments, workdir = small
     new = f"--workdir={tmp_path / 'new'}"
-    assert "holds a run with another config (`seed` was 0, is 1)" in user_error(
+    assert "holds a run with another config (`seed` was 0, is 1)" in runs.user_error(
         *arguments, f"--workdir={workdir}", "--config.seed=1"
     )
-    nowhere = user_error(*arguments, new, "--config.data.dir=/nowhere")
+    nowhere = runs.user_error(*arguments, new, "--config.data.dir=/nowhere")
     assert "No data set at '/nowhere'" in nowhere
     assert not (tmp_path / "new").exists()
 
@@ -153,11 +144,13 @@ def test_bad_input_in_one_line_with_nothing_written(small, tmp_path):
 def test_other_bad_input_in_one_line_with_nothing_written(small, tmp_path):
     arguments, _ = small
     new = f"--workdir={tmp_path / 'new'}"
-    assert "divisible" in user_error(*arguments, new, "--config.runtime.cpu_replicas=3")
+    assert "divisible" in runs.user_error(
+        *arguments, new, "--config.runtime.cpu_replicas=3"
+    )
     assert not (tmp_path / "new").exists()
     file = tmp_path / "file"
     file.write_text("")
-    assert "Not a directory" in user_error(*arguments, f"--workdir={file}/run")
+    assert "Not a directory" in runs.user_error(*arguments, f"--workdir={file}/run")
 
 
 @pytest.mark.slow
@@ -185,7 +178,7 @@ def test_damaged_data_name_the_file_and_the_offset(small, tmp_path):
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 4
     shard.write_bytes(content)
-    line = user_error(
+    line = runs.user_error(
         *arguments, f"--workdir={tmp_path / 'new'}", f"--config.data.dir={data}"
     )
     assert shard.name in line
@@ -252,7 +245,7 @@ def test_an_unwritable_workdir_is_one_line(small, tmp_path):
     else:
         (tmp_path / "closed").mkdir(mode=0o500)
         where = tmp_path / "closed" / "run"
-    assert "Cannot write under" in user_error(*small[0], f"--workdir={where}")
+    assert "Cannot write under" in runs.user_error(*small[0], f"--workdir={where}")
 
 
 @pytest.mark.slow

@@ -59,12 +59,15 @@ def small_config(tmp_path, **overrides):
     return config
 
 
-def save_model(path, shape=(8, 8, 3), classes=4, seed=1):
+def save_model(
+    path, shape=(8, 8, 3), classes=4, seed=1, *, activation="relu", dropout=0.2
+):
     keras.utils.set_random_seed(seed)
     images = keras.Input(shape)
     x = keras.layers.Conv2D(8, 3)(images)
     x = batch_norm.FusedBatchNormalization()(x)
-    x = keras.layers.Dropout(0.2)(keras.layers.ReLU()(x))
+    x = keras.layers.Activation(activation)(x)
+    x = keras.layers.Dropout(dropout)(x) if dropout else x
     x = keras.layers.GlobalAveragePooling2D()(x)
     keras.Model(images, keras.layers.Dense(classes)(x)).save(path)
 
@@ -149,6 +152,15 @@ def main(*arguments, **keywords):
     process = Process(*arguments, **keywords)
     code = process.wait()
     return code, process.lines, process.stderr
+
+
+def user_error(*arguments, **keywords):
+    """Run, expect exit code 1 with one line on stderr, and return that line."""
+    code, _, stderr = main(*arguments, **keywords)
+    assert code == 1, stderr
+    assert stderr.startswith("Error: ")
+    assert stderr.count("\n") == 1
+    return stderr
 
 
 def checkpoint_values(workdir, name="checkpoints"):

@@ -147,22 +147,19 @@ def test_a_service_that_stays_away_ends_a_run_that_continues_later(
     assert any("finished already" in line for line in lines)
 
 
-def user_error(*arguments, **environment):
-    code, _, stderr = runs.main(*arguments, environment=environment)
-    assert code == 1, stderr
-    assert stderr.count("\n") == 1
-    return stderr
-
-
 def test_what_cannot_be_reached_is_told_at_once_and_by_name(whole):
     arguments, _ = whole
-    line = user_error(
-        *arguments, "--workdir=s3://bucket/run", S3_ENDPOINT="127.0.0.1:1"
+    line = runs.user_error(
+        *arguments,
+        "--workdir=s3://bucket/run",
+        environment={"S3_ENDPOINT": "127.0.0.1:1"},
     )
     assert "S3_ENDPOINT is '127.0.0.1:1', without its scheme" in line
     assert "http://127.0.0.1:1" in line
-    line = user_error(
-        *arguments, "--workdir=s3://bucket/run", S3_ENDPOINT="http://127.0.0.1:1"
+    line = runs.user_error(
+        *arguments,
+        "--workdir=s3://bucket/run",
+        environment={"S3_ENDPOINT": "http://127.0.0.1:1"},
     )
     assert "--workdir is s3://bucket/run, but 127.0.0.1:1 does not answer" in line
     assert "S3_ENDPOINT" in line

@@ -5,12 +5,10 @@ import os
 import shutil
 import signal
 
-import keras
 import numpy as np
 import pytest
 
 from launch.workers import processes
-from sam_pod.models import batch_norm
 from tests import runs
 from tests.machines import workers_test
 from tests.pjrt import needs_jax
@@ -28,13 +26,7 @@ CLOCK = "progress/seconds/.ATTRIBUTES/VARIABLE_VALUE"
 def recipe(tmp_path_factory):
     """Return a recipe of 100 steps on a smooth net, with all that is random."""
     folder = tmp_path_factory.mktemp("recipe")
-    keras.utils.set_random_seed(1)
-    images = keras.Input((8, 8, 3))
-    x = keras.layers.Conv2D(8, 3)(images)
-    x = batch_norm.FusedBatchNormalization()(x)
-    x = keras.layers.Dropout(0.2)(keras.layers.Activation("swish")(x))
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    keras.Model(images, keras.layers.Dense(4)(x)).save(folder / "small.keras")
+    runs.save_model(folder / "small.keras", activation="swish")
     values = {
         "num_epochs": 20,
         "early_stopping.patience": 0,

@@ -6,9 +6,7 @@ import tensorflow as tf
 from tensorflow.python.framework import config as tf_config
 
 from sam_pod.config import recipes, rules
-from sam_pod.data.input import pipeline
 from sam_pod.run import build
-from sam_pod.step import loop as loop_lib
 from sam_pod.step import metrics
 from sam_pod.step import state as state_lib
 from tests import configs_test
@@ -57,15 +55,9 @@ def test_takes_a_step(recipe, tmp_path):
         strategy, built.network, built.optimizer, built.variant, built.average
     )
     before = [w.numpy() for w in state.weights]
-    split = data.splits(4)["train"]
-    input_fn = pipeline.training(
-        split, global_batch_size=4, seed=config.seed, start_step=0
-    )
-    batches = strategy.distribute_datasets_from_function(
-        lambda context: loop_lib.stamped(input_fn(context))
-    )
+    batches = configs_test.first_batches(strategy, config, data)
     loop = executor.compile_train(state, built)
-    rows = loop(iter(batches), tf.constant(2, tf.int64))[0].numpy()
+    rows = loop(batches, tf.constant(2, tf.int64))[0].numpy()
     executor.settle(state)
     assert np.isfinite(rows).all()
     report = dict(zip((*metrics.TRAIN, *built.metrics), rows[1], strict=True))

@@ -30,13 +30,7 @@ PJRT = (
 def smooth(tmp_path_factory):
     """Return a recipe without anything random in a step, on a smooth net."""
     folder = tmp_path_factory.mktemp("smooth")
-    keras.utils.set_random_seed(1)
-    images = keras.Input((8, 8, 3))
-    x = keras.layers.Conv2D(8, 3)(images)
-    x = batch_norm.FusedBatchNormalization()(x)
-    x = keras.layers.Activation("swish")(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    keras.Model(images, keras.layers.Dense(4)(x)).save(folder / "small.keras")
+    runs.save_model(folder / "small.keras", activation="swish", dropout=0)
     return runs.small_config(
         folder,
         **{

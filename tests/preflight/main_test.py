@@ -157,6 +157,17 @@ FIGURES = (
 )
 
 
+def assert_is_complete(program):
+    assert set(FIGURES) <= program.keys()
+    assert {"weights", "slots", "activations"} <= program["memory"].keys()
+    assert program["roofline"]["bound"] in ("compute", "memory", "interconnect")
+    assert program["roofline"]["images_per_second"] > 0
+    for collective in program["collectives"]:
+        assert collective["kind"] == "all-reduce" and collective["bytes"] > 0
+        assert collective["group_size"] == 4
+        assert sum(collective["bytes_by_pass"].values()) == collective["bytes"]
+
+
 @pytest.mark.slow
 @needs_libtpu
 def test_a_real_compile_is_reported_and_its_checks_decide(cache, tmp_path):
@@ -188,14 +199,7 @@ def test_a_real_compile_is_reported_and_its_checks_decide(cache, tmp_path):
         assert one[key] == value, key
     assert one["programs"].keys() == {"SAM step", "plain step", "evaluation"}
     for program in one["programs"].values():
-        assert set(FIGURES) <= program.keys()
-        assert {"weights", "slots", "activations"} <= program["memory"].keys()
-        assert program["roofline"]["bound"] in ("compute", "memory", "interconnect")
-        assert program["roofline"]["images_per_second"] > 0
-        for collective in program["collectives"]:
-            assert collective["kind"] == "all-reduce" and collective["bytes"] > 0
-            assert collective["group_size"] == 4
-            assert sum(collective["bytes_by_pass"].values()) == collective["bytes"]
+        assert_is_complete(program)
     passes = {
         name
         for collective in one["programs"]["SAM step"]["collectives"]

@@ -41,9 +41,8 @@ def train(name, options, w, oracles, *, rho, rate, momentum=0.9, masks=()):
     return w
 
 
-def taken(name, o, w, oracle, rho, memory, step, mask):
-    """Return the gradient that the optimizer takes, and what goes beside it."""
-    g = oracle.gradient(w)
+def ascent(name, o, w, g, oracle, rho, memory, mask):
+    """Return how far the weights are moved, from the gradient there."""
     e = rho * g / (norm(g) + TINY)
     if name == "sam" and o.get("norm") == "inf":
         e = rho * np.sign(g)
@@ -83,6 +82,13 @@ def taken(name, o, w, oracle, rho, memory, step, mask):
         )
         below = norm(g * kept) if o.get("norm", "kept") == "kept" else norm(g)
         e = rho / o["beta"] * g * kept / (below + TINY)
+    return e
+
+
+def taken(name, o, w, oracle, rho, memory, step, mask):
+    """Return the gradient that the optimizer takes, and what goes beside it."""
+    g = oracle.gradient(w)
+    e = ascent(name, o, w, g, oracle, rho, memory, mask)
     if name == "looksam" and step % o["k"]:
         return g + o["alpha"] * norm(g) * memory["v"], 0.0
     if name == "esam" and o["gamma"] < 1:

@@ -19,6 +19,7 @@ as here: no positions, and no biases of heads, though they have two axes.
 
 import keras
 
+from sam_pod.models.attention import MultiHeadAttention
 from sam_pod.models.positions import Positions
 
 SIZES = {"ti": (192, 3), "s": (384, 6), "b": (768, 12)}  # Width, heads.
@@ -67,7 +68,7 @@ def _block(x: keras.KerasTensor, heads: int, policy: str) -> keras.KerasTensor:
     y = _normalize(x, policy)
     # Xavier's of a matrix [width, width], which Keras would not see in three axes.
     end = (3 / width) ** 0.5
-    y = keras.layers.MultiHeadAttention(
+    y = MultiHeadAttention(
         heads,
         width // heads,
         kernel_initializer=keras.initializers.RandomUniform(-end, end),

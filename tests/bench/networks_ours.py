@@ -5,12 +5,10 @@ import os
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-import json
 import sys
-import time
 
 from sam_pod.preflight import subject
-from tests.bench import our_step
+from tests.bench import contender, our_step
 
 SHAPES = {
     "wrn16_4": subject.KNOWN["cifar10"],
@@ -33,11 +31,7 @@ def main():
         steps=1,
         shape=SHAPES[network],
     )
-    for _ in sys.stdin:
-        wall, cpu = time.perf_counter(), time.process_time()
-        step()
-        times = time.perf_counter() - wall, time.process_time() - cpu
-        print(json.dumps(times), flush=True)
+    contender.answer(step)
 
 
 if __name__ == "__main__":

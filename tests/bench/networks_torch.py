@@ -4,16 +4,16 @@ channels_last, bfloat16 by autocast, loss and model one function under torch.com
 and the usual SAM: perturb the weights in place, second backward pass, restore, step.
 """
 
-import json
 import os
 import sys
-import time
 
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from tests.bench import contender
 
 RHO, RATE = 0.05, 0.1
 # By network: side of the images, classes, parameters.
@@ -144,11 +144,7 @@ def main():
     torch.set_num_threads(int(threads))
     torch.manual_seed(0)
     step = step_of(network, dtype, int(batch_size))
-    for _ in sys.stdin:
-        wall, cpu = time.perf_counter(), time.process_time()
-        step()
-        times = time.perf_counter() - wall, time.process_time() - cpu
-        print(json.dumps(times), flush=True)
+    contender.answer(step)
 
 
 if __name__ == "__main__":

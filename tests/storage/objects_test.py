@@ -1,4 +1,4 @@
-"""What a server of files answers that is none; s3_test.py, http_test.py have more."""
+"""What a server of files answers that is none; more: s3_files_test.py, http_test.py."""
 
 import http.server
 import threading

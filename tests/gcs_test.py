@@ -38,7 +38,9 @@ def in_run(storage):
 
 
 @pytest.mark.slow
-def test_a_run_in_a_bucket_stops_continues_and_ends(storage, arguments):
+def test_a_run_in_a_bucket_stops_continues_ends_and_another_begins_with_it(
+    storage, arguments, tmp_path
+):
     arguments.append("--workdir=gs://bucket/run")
     process = runs.Process(*arguments)
     assert process.read_until("step 5")
@@ -60,6 +62,13 @@ def test_a_run_in_a_bucket_stops_continues_and_ends(storage, arguments):
     code, lines, _ = runs.main(*arguments)
     assert code == 0
     assert any("finished already" in line for line in lines)
+    recipe, _ = arguments
+    code, lines, stderr = runs.main(
+        *(recipe, f"--workdir={tmp_path / 'next'}", "--config.num_epochs=1"),
+        "--config.model.initial_weights=gs://bucket/run",
+    )
+    assert (code, stderr) == (0, "")
+    assert any("gs://bucket/run" in line and "taken" in line for line in lines), lines
 
 
 @pytest.mark.slow

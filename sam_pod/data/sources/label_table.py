@@ -124,7 +124,7 @@ class Table:
         )
         if read is None:
             return None
-        return self._of_rows(images, body, header, image, read, said)
+        return self._of_rows(images, body, header, image, read=read, said=said)
 
     def _divide_by_first_space(self, images: image_names.Names) -> None:
         """Take rows such as '0056978 Cessna 172' apart behind the image.
@@ -148,6 +148,7 @@ class Table:
         body: Sequence[Sequence[str]],
         header: Sequence[str],
         image: int,
+        *,
         read: Callable[[Sequence[str]], str],
         said: str,
     ) -> TableLabels:

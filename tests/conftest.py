@@ -29,6 +29,8 @@ LONGEST = (
     "main_test.py",
     "preflight/main_test.py",
     "pod_test.py",
+    "pjrt/members_test.py",
+    "pjrt/run_test.py",
     "study/kill_test.py",
     "train_test.py",
     "preflight/execution_test.py",

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Check everything: ruff, then pytest on all cores. --slow adds the tests that take
-# minutes; other arguments go to pytest: bash tests/run.sh tests/sam/own_loop_test.py -k quadratic
+# Check everything: ruff, then pytest on all cores. --slow adds the tests that take minutes,
+# and those of tests/pjrt.sh; other arguments go to pytest:
+#   bash tests/run.sh tests/sam/own_loop_test.py -k quadratic
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -34,7 +35,25 @@ workers=$(.venv/bin/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1
 case "$*" in
 "" | --slow)
   # In the order of tests/conftest.py, not by the number of tests.
-  set -- --numprocesses="$workers" --dist=loadfile --no-loadscope-reorder "$@"
+  parallel=(--numprocesses="$workers" --dist=loadfile --no-loadscope-reorder)
   ;;
+*) exec .venv/bin/python -m pytest "$@" ;;
 esac
-exec .venv/bin/python -m pytest "$@"
+
+# In an environment of its own, and not at all where that cannot be made.
+steps_by_jax() {
+  local left_out="the tests of steps that JAX executes are left out"
+  if ! find_python 11 >/dev/null 2>&1; then
+    echo "There is no Python 3.11 or 3.12 here: $left_out" >&2
+  elif ! make_environment "$root" .venv-pjrt requirements-pjrt.lock; then
+    echo "Without that environment $left_out" >&2
+  else
+    bash tests/pjrt.sh
+  fi
+}
+code=0
+.venv/bin/python -m pytest "${parallel[@]}" "$@" || code=$?
+if [ "$*" = --slow ]; then
+  steps_by_jax || code=$?
+fi
+exit "$code"

@@ -52,6 +52,18 @@ CASES = {
 }
 
 
+# What these do, others do as well.
+SLOW = {"micro-batches", "chunks", "gsam", "looksam"}
+SYNC_SLOW = ("replica", "norm")
+
+
+def cases():
+    """Yield each name, some as slow tests."""
+    for name in CASES:
+        marks = (pytest.mark.slow,) if name in SLOW else ()
+        yield pytest.param(name, marks=marks)
+
+
 def by_xla(recipe, batches):
     strategy = tf.distribute.get_strategy()
     state = state_lib.create(strategy, recipe.network, recipe.optimizer, recipe.variant)
@@ -68,11 +80,13 @@ def by_xla(recipe, batches):
     return state_lib.to_arrays(state), np.stack(rows)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", cases())
 def test_a_step_of_any_kind_is_tensorflows(name):
     changes, replicas = CASES[name]
     recipe, batches = steps.recipe_of(**changes), fixtures.batches(12, steps.BATCH)
     run = steps.Run(recipe, batches, replicas)
+    # What is compiled runs twelve times: the compiler need not try hard.
+    run.executor._options = {"xla_backend_optimization_level": 0}
     rows = run.train(5, 7)
     if recipe.variant.draws:
         expected, their_rows = by_xla(recipe, batches)
@@ -88,7 +102,10 @@ def test_a_step_of_any_kind_is_tensorflows(name):
         assert steps.sizes_of_all_reduces(compiled) == declared
 
 
-@pytest.mark.parametrize("sync", ["global", "replica", "norm", "2"])
+@pytest.mark.parametrize(
+    "sync",
+    ["global", "2", *(pytest.param(s, marks=pytest.mark.slow) for s in SYNC_SLOW)],
+)
 def test_a_hundred_steps_are_tensorflows(sync):
     recipe, batches = steps.recipe_of(sync=sync), fixtures.batches(100, steps.BATCH)
     run = steps.Run(recipe, batches)

@@ -1,6 +1,7 @@
 """Whole runs whose steps JAX executes: stopped, continued, and begun by TensorFlow."""
 
 import glob
+import os
 import signal
 import threading
 
@@ -157,7 +158,13 @@ def test_a_run_that_is_stopped_ends_with_42_and_continues_bit_for_bit(tmp_path):
         tmp_path / "recipe.py", runs.small_config(tmp_path, num_epochs=8)
     )
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    environment = {"XLA_FLAGS": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {
+        "XLA_FLAGS": "",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        # What the first one compiles the others read.
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     arguments = (f"--config={recipe}", *PJRT)
     code, _, stderr = runs.main(
         *arguments, f"--workdir={whole}", environment=environment
@@ -169,6 +176,7 @@ def test_a_run_that_is_stopped_ends_with_42_and_continues_bit_for_bit(tmp_path):
     process.send(signal.SIGTERM)
     assert process.wait() == 42, process.stderr
     assert not (stopped / "result.json").exists()
+    assert os.listdir(tmp_path / "cache")
     code, lines, stderr = runs.main(*arguments, environment=environment)
     assert code == 0, stderr
     assert any("Continuing after step" in line for line in lines)

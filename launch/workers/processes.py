@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from launch.workers import output as output_lib
 from sam_pod import errors
+from sam_pod.process import child
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None)
@@ -146,3 +147,4 @@ def _begin(launcher: int) -> None:
     if os.getppid() != launcher:  # It died before the line above.
         os._exit(1)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    child.keep_nice()

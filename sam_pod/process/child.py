@@ -39,7 +39,8 @@ def start(
     """Start a command whose output is added to a file.
 
     The terminal's Ctrl-C comes to this process alone; its death, however sudden, asks
-    the command to stop (where the system is Linux). Call it from the main thread.
+    the command to stop (where the system is Linux). It is as nice as this process. Call
+    it from the main thread.
 
     Args:
         command: The program and its arguments.
@@ -81,5 +82,20 @@ def _begin(
     if os.getppid() != starter:  # It died before the line above.
         os._exit(1)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    keep_nice()
     if on_cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, on_cores)
+
+
+def keep_nice() -> None:
+    """Give the session that this process has begun the niceness of the process.
+
+    Linux shares the cores out among sessions before it does among their processes, and
+    a new session is not nice, whatever its processes are (sched(7), autogroups).
+    """
+    if nice := os.nice(0):
+        try:
+            with open("/proc/self/autogroup", "w") as file:
+                file.write(str(nice))
+        except OSError:
+            return  # This system has no such groups, or does not let us.

@@ -7,6 +7,7 @@ import json
 import operator
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -184,7 +185,8 @@ def checkpoint_age(path):
 def scalars(workdir):
     """Return {tag: {step: [values]}} of all event files; torn tails are left out."""
     found = collections.defaultdict(lambda: collections.defaultdict(list))
-    for path in sorted(glob.glob(os.path.join(workdir, "events*"))):
+    paths = glob.glob(os.path.join(workdir, "events*"))
+    for path in sorted(paths, key=_time_and_number):
         try:
             for record in tf.data.TFRecordDataset(path):
                 event = tf.compat.v1.Event.FromString(record.numpy())
@@ -199,6 +201,11 @@ def scalars(workdir):
     return found
 
 
+def _time_and_number(path):
+    """Return what orders the files of events of one process: 10 comes after 9."""
+    return [int(number) for number in re.findall(r"\d+", os.path.basename(path))]
+
+
 def points(workdir):
     """Return (tag, step) of all that is in the event files; no torn tail is forgiven.
 
@@ -206,7 +213,8 @@ def points(workdir):
     and which stops at a fault, must see the same.
     """
     found = []
-    for path in sorted(glob.glob(os.path.join(workdir, "events*"))):
+    paths = glob.glob(os.path.join(workdir, "events*"))
+    for path in sorted(paths, key=_time_and_number):
         for event in tf.compat.v1.train.summary_iterator(path):
             found += [(value.tag, event.step) for value in event.summary.value]
     accumulator = event_accumulator.EventAccumulator(

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from sam_pod.data.input import pipeline
 from sam_pod.data.input.batches import Batch
+from sam_pod.data.stored import untuned
 from sam_pod.instruments.subject import Subject
 from sam_pod.process import watchdog
 from sam_pod.run import inputs as inputs_lib
@@ -48,7 +49,7 @@ class Sweep:
         )
         self._loop = pace.PacedLoop(
             loop_lib.compile_loop(strategy, [program], width),
-            iter(batches),
+            untuned.iterator(batches),
             max_steps=self._num_batches,
             max_seconds=_MAX_SECONDS,
             agree=subject.runtime.workers.chiefs_number,

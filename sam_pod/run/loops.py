@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sam_pod.data.input import pipeline
+from sam_pod.data.stored import untuned
 from sam_pod.machines import groups
 from sam_pod.process import watchdog
 from sam_pod.run import inputs as inputs_lib
@@ -127,7 +128,7 @@ def _paced(
     )
     return pace.PacedLoop(
         loop,
-        iter(batches),
+        untuned.iterator(batches),
         max_steps=session.config.steps_per_loop,
         max_seconds=session.config.log_every_seconds,
         agree=functools.partial(_agree, session),

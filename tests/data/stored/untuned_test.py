@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from sam_pod.data.stored import framing, untuned
+from tests import fixtures
 from tests.data import sets
 
 TASKS = pathlib.Path("/proc/self/task")
@@ -15,9 +16,9 @@ def threads():
     return set(TASKS.iterdir())
 
 
-def ended_with_an_iterator(dataset):
+def ended_with_an_iterator(dataset, iterate=iter):
     """Return how many threads end when an iterator that has been used is dropped."""
-    iterator = iter(dataset)
+    iterator = iterate(dataset)
     next(iterator)
     before = threads()
     del iterator
@@ -32,3 +33,14 @@ def test_only_what_tensorflow_tunes_has_a_thread_for_it(tmp_path):
     sets.write_file(tmp_path / "one", [b"a", b"b"])
     with framing.in_memory((tmp_path / "one").read_bytes()) as dataset:
         assert ended_with_an_iterator(dataset) == few
+
+
+@pytest.mark.skipif(not TASKS.is_dir(), reason="threads are not seen without /proc")
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_iterators_of_a_strategys_devices_have_none(count):
+    strategy = fixtures.mirrored(count)
+    batches = strategy.distribute_datasets_from_function(
+        lambda context: untuned.untuned(tf.data.Dataset.range(8))
+    )
+    few = ended_with_an_iterator(batches, untuned.iterator)
+    assert ended_with_an_iterator(batches) == few + count

@@ -15,6 +15,7 @@ PAGES = {
     "digits40": "digits_noise.py",
     "digits60": "digits_noise.py:60",
     "digits80": "digits_noise.py:80",
+    "digits_family": "digits_family.py",
 }
 
 

@@ -4,6 +4,7 @@ Each test ends all threads and processes that it starts.
 """
 
 import gc
+import logging
 import os
 import pathlib
 import threading
@@ -17,6 +18,7 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 
 import pytest
 import tensorflow as tf
+from absl import logging as absl_logging
 
 
 def pytest_addoption(parser):
@@ -66,6 +68,9 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_configure(config):
     del config
+    # As our commands do: else the first SavedModel that a test writes hides what later
+    # tests of its process wait for in the log (findings/saved_model_log.sh).
+    absl_logging.set_verbosity(absl_logging.INFO)
     cpu = tf.config.list_physical_devices("CPU")[0]
     devices = [tf.config.LogicalDeviceConfiguration()] * 8
     tf.config.set_logical_device_configuration(cpu, devices)
@@ -108,9 +113,12 @@ def nothing_is_left_behind():
     Those of a fixture of a module or a session are there before.
     """
     threads, children = set(threading.enumerate()), _children()
+    verbosity = logging.getLogger("absl").level
     yield
     deadline = time.monotonic() + SECONDS_TO_END
     left = []
+    if logging.getLogger("absl").level != verbosity:
+        left.append("another level of the log")
     begun = set(threading.enumerate()) - threads
     for thread in begun:
         if thread.name in KEPT_THREADS:

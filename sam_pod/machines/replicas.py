@@ -79,4 +79,7 @@ def _all_reduce(reduce_op: tf.distribute.ReduceOp, tensors: Nest) -> Nest:
     if count() == 1 or not flat:
         return tensors
     context = tf.distribute.get_replica_context()
+    # What was just read from a variable has no device in a function, and the exchange
+    # between workers refuses it.
+    flat = [t if t.device else tf.identity(t) for t in flat]
     return tf.nest.pack_sequence_as(tensors, context.all_reduce(reduce_op, flat))

@@ -78,13 +78,20 @@ def undisturbed(path, tmp_path_factory):
 @pytest.mark.slow
 def test_two_workers_train_as_two_replicas_of_one(path, tmp_path):
     epochs = 3
-    workdir, length = tmp_path / "run", f"--config.num_epochs={epochs}"
-    process = launch(path, workdir, length)
+    workdir = tmp_path / "run"
+    keys = {
+        "num_epochs": epochs,
+        "sharpness.every_epochs": epochs,
+        "sharpness.examples": 16,
+        "sharpness.iterations": 4,
+    }
+    flags = [f"--config.{key}={value}" for key, value in keys.items()]
+    process = launch(path, workdir, *flags)
     assert process.wait() == 0, process.stderr
     code, _, stderr = runs.main(
         f"--config={path}",
         "--config.runtime.cpu_replicas=2",
-        length,
+        *flags,
         f"--workdir={tmp_path / 'alone'}",
     )
     assert code == 0, stderr
@@ -97,6 +104,7 @@ def test_two_workers_train_as_two_replicas_of_one(path, tmp_path):
         assert any(
             f"[{worker}] " in x and f"worker {worker} of 2" in x for x in process.lines
         )
+    assert "sharpness/eigenvalue_1" in runs.scalars(workdir)
     runs.assert_equal_scalars(tmp_path / "alone", workdir)
 
 

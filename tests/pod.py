@@ -1,7 +1,8 @@
-"""A pod's stand-in: gRPC servers for its hosts, and the main command as coordinator.
+"""A pod's stand-in: gRPC servers for its hosts, and commands as coordinator.
 
 python -m tests.pod server PORT         one host of a slice, as TensorFlow serves it
 python -m tests.pod coordinate ARGS     sam_pod.main ARGS, over such hosts
+python -m tests.pod measure ARGS        sam_pod.sharpness ARGS, over such hosts
 python -m tests.pod place TPU DATA      where a run over such hosts puts what, as JSON
 
 The coordinator connects through the real resolver and the real connect_to_cluster.
@@ -91,6 +92,13 @@ def coordinate(arguments):
         return main.main(["main", *arguments])
 
 
+def measure(arguments):
+    from sam_pod import sharpness
+
+    with without_chips():
+        return sharpness.main(["sharpness", *arguments])
+
+
 def place(address, data):
     """Return the device of what a run makes, by what it is."""
     import tensorflow as tf
@@ -132,5 +140,7 @@ if __name__ == "__main__":
         serve(int(sys.argv[2]))
     elif sys.argv[1] == "place":
         print(json.dumps(place(*sys.argv[2:])))
+    elif sys.argv[1] == "measure":
+        sys.exit(measure(sys.argv[2:]))
     else:
         sys.exit(coordinate(sys.argv[2:]))

@@ -1,12 +1,12 @@
-"""Instruments on several workers: real processes, against one that is alone."""
+"""Instruments on workers and on a pod's hosts: real processes, against one alone."""
 
 import json
 import shutil
 
 import pytest
 
-from tests import fixtures, runs, training
-from tests.machines.workers_test import free_ports
+from tests import fixtures, pod_test, runs, training
+from tests.machines import workers_test
 
 FLAGS = (
     "--measures=eigenvalues,trace,worst_case,average_case,line",
@@ -23,37 +23,59 @@ FLAGS = (
 )
 
 
-def sharpness(workdir, environment=None):
-    return runs.Process(
-        f"--workdir={workdir}",
-        *FLAGS,
-        module="sam_pod.sharpness",
-        environment=environment,
-    )
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Return the workdir of a finished run."""
+    folder = tmp_path_factory.mktemp("run")
+    fixtures.small_model(shape=(8, 8, 3), classes=4).model.save(folder / "small.keras")
+    training.run(runs.small_config(folder, num_epochs=1), folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def alone(run, tmp_path_factory):
+    """Return the report of one process with one replica."""
+    return measured(run, tmp_path_factory.mktemp("alone"), [{}])
+
+
+def measured(run, folder, commands):
+    """Return the report that these processes, the keywords of each, make together."""
+    workdir = folder / "measured"
+    shutil.copytree(run, workdir)
+    processes = [
+        runs.Process(
+            *command.pop("words", ()),
+            f"--workdir={workdir}",
+            *FLAGS,
+            **{"module": "sam_pod.sharpness", **command},
+        )
+        for command in commands
+    ]
+    codes = [process.wait() for process in processes]
+    assert set(codes) == {0}, [process.stderr for process in processes]
+    return json.loads((workdir / "sharpness.json").read_text())
 
 
 @pytest.mark.slow
-def test_two_workers_measure_what_one_process_does(tmp_path):
-    model = tmp_path / "small.keras"
-    fixtures.small_model(shape=(8, 8, 3), classes=4).model.save(model)
-    training.run(runs.small_config(tmp_path, num_epochs=1), tmp_path / "run")
-    shutil.copytree(tmp_path / "run", tmp_path / "alone")
-    hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
+def test_two_workers_measure_what_one_process_does(run, alone, tmp_path):
+    hosts = [f"127.0.0.1:{port}" for port in workers_test.free_ports(2)]
     places = [
         {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
         for index in range(2)
     ]
-    together = [{"TF_CONFIG": json.dumps(place)} for place in places]
-    processes = [sharpness(tmp_path / "run", place) for place in together]
-    processes.append(sharpness(tmp_path / "alone"))
-    codes = [process.wait() for process in processes]
-    assert codes == [0, 0, 0], [process.stderr for process in processes]
-    two, one = (
-        json.loads((tmp_path / name / "sharpness.json").read_text())
-        for name in ("run", "alone")
-    )
-    assert (two.pop("replicas"), one.pop("replicas")) == (2, 1)
-    assert_close(two["points"], one["points"])
+    commands = [{"environment": {"TF_CONFIG": json.dumps(place)}} for place in places]
+    two = measured(run, tmp_path, commands)
+    assert (two["replicas"], alone["replicas"]) == (2, 1)
+    assert_close(two["points"], alone["points"])
+
+
+@pytest.mark.slow
+def test_a_pods_hosts_measure_what_one_process_does(run, alone, tmp_path):
+    with pod_test.hosts() as (_, address):
+        words = "measure", f"--tpu={address}"
+        two = measured(run, tmp_path, [{"module": "tests.pod", "words": words}])
+    assert (two["replicas"], alone["replicas"]) == (2, 1)
+    assert_close(two["points"], alone["points"])
 
 
 def assert_close(a, b, key=""):

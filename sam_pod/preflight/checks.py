@@ -1,12 +1,15 @@
 """Checks to pass before a slice is paid for; each that fails says why."""
 
 import dataclasses
+import math
 import re
+from collections.abc import Iterator
 
 from sam_pod import sam
 from sam_pod.models import network
 from sam_pod.preflight import hlo
 from sam_pod.preflight.measured import STATE_ROLES, Measured
+from sam_pod.step import exchange
 
 # What the ascent and the optimizer may cost beside the passes of a step.
 FLOPS_SLACK = 1.025
@@ -144,40 +147,75 @@ def no_silent_upcast(measured: Measured, dtype: str) -> Check:
 
 
 def collectives(measured: Measured) -> Check:
-    """Check that gradients are exchanged as the step declares, and no more.
+    """Check that replicas exchange what the step declares, to the byte.
 
-    Fewer would let replicas drift apart, or ascend on what is not their group's. What
-    the step asks for decides: of a large slice the compiler does one exchange in stages
-    among fewer.
+    Less would let replicas drift apart, or ascend on what is not their group's; more
+    costs. What the step asks for decides: of a large slice the compiler does one
+    exchange in stages among fewer.
     """
     name = "no needless collective"
-    replicas, gradient = measured.program.num_replicas, measured.gradient_bytes
-    allowed: dict[int, float] = {}
-    for declared in measured.program.exchanges:
-        size = measured.exchanged_bytes(declared)
-        if size:
-            allowed[declared.replicas] = allowed.get(declared.replicas, 0) + size
-    found: dict[int, int] = {}
-    for collective in measured.exchanges:
-        width = max((len(g) for g in collective.groups), default=replicas)
-        found[width] = found.get(width, 0) + collective.num_bytes
-    # Statistics and metrics travel along; a gradient is far larger.
-    is_off = any(
-        abs(found.get(width, 0) - allowed.get(width, 0)) >= 0.5 * gradient
-        for width in {*found, *allowed}
-    )
-    said = ", ".join(
-        f"{size / gradient:.2f} gradients among {width}"
-        for width, size in sorted(found.items(), reverse=True)
-    )
-    said = said or "none at all"
-    if not is_off:
+    gradient = measured.gradient_bytes
+    found = _sent(measured)
+    said = _amounts(_by_width(found), gradient) or "none at all"
+    faults = list(_off(measured, found))
+    if not faults:
         return Check(name, True, said)
-    needed = ", ".join(
-        f"{size / gradient:.3g} among {width}"
-        for width, size in sorted(allowed.items(), reverse=True)
+    declared: dict[int, int] = {}
+    for each in measured.program.exchanges:
+        size = measured.exchanged_bytes(each)
+        if size:
+            declared[each.replicas] = declared.get(each.replicas, 0) + size
+    needed = _amounts(declared, gradient, "{:.3g}") or "none"
+    return Check(name, False, f"{said}; the step declares {needed} ({faults[0]})")
+
+
+def _off(measured: Measured, found: dict[tuple[str, int], int]) -> Iterator[str]:
+    """Yield how what is sent is not what is declared."""
+    left = dict(found)
+    statistics = sum(t.num_bytes for t in measured.program.inputs if t.role == "stats")
+    report = measured.program.outputs[-1].num_bytes
+    # New statistics and the metrics travel with the descent's gradients.
+    along = {"descent": statistics + report, "norm": 4}
+    for declared in measured.program.exchanges:
+        scope, width = declared.scope, declared.replicas
+        least = measured.exchanged_bytes(declared)
+        sent = left.pop((scope, width), 0)
+        if sent < least or not sent or sent > least + along.get(scope, 0):
+            yield f"{scope}: {sent} bytes among {width}, not {least}"
+    # Layers may share the statistics of a batch, in each pass there and back.
+    passes = measured.micro_batches * math.ceil(measured.program.passes)
+    for (scope, width), sent in left.items():
+        if scope or sent > 4 * passes * statistics:
+            yield f"{scope or 'elsewhere'}: {sent} bytes among {width}"
+
+
+def _sent(measured: Measured) -> dict[tuple[str, int], int]:
+    """Return the bytes by (scope of an exchange, or '', replicas that take part)."""
+    scopes = "|".join(exchange.SCOPES)
+    found: dict[tuple[str, int], int] = {}
+    for collective in measured.exchanges:
+        width = max(map(len, collective.groups), default=0)
+        for op_name, size in collective.operands:
+            match = re.match(rf"({scopes})/[^/]+$", op_name)
+            key = match[1] if match else "", width or measured.program.num_replicas
+            found[key] = found.get(key, 0) + size
+    return found
+
+
+def _by_width(found: dict[tuple[str, int], int]) -> dict[int, int]:
+    widths: dict[int, int] = {}
+    for (_, width), size in found.items():
+        widths[width] = widths.get(width, 0) + size
+    return widths
+
+
+def _amounts(
+    sizes: dict[int, int], gradient: int, form: str = "{:.2f} gradients"
+) -> str:
+    return ", ".join(
+        f"{form.format(size / gradient)} among {width}"
+        for width, size in sorted(sizes.items(), reverse=True)
     )
-    return Check(name, False, f"{said}; the step declares {needed or 'none'}")
 
 
 def donates(measured: Measured) -> Check:

@@ -21,6 +21,8 @@ from sam_pod.step import state as state_lib
 from sam_pod.step.clipping import Clip
 from sam_pod.step.recipe import Recipe
 
+SCOPES = ("ascent", "norm", "group", "descent")  # Of the exchanges, in their order.
+
 
 class Exchange(NamedTuple):
     """One collective of a step: a mean over replicas."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import itertools
 import pathlib
 import re
 
@@ -11,10 +10,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from sam_pod import errors
-from sam_pod.machines import groups, replicas
 from sam_pod.preflight import checks
-from sam_pod.sam import variant
-from sam_pod.step import exchange
 from tests import fixtures
 from tests.preflight import steps
 from tests.preflight.programs import needs_libtpu
@@ -100,44 +96,6 @@ def test_a_call_that_the_compiler_does_not_know_does_not_compile():
         "state donated",
         "FLOPs at most 2.05 x plain",
     ]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("sync", "parts"),
-    itertools.product(["global", "replica", "norm", "2"], [1, 2]),
-)
-def test_a_gradient_that_is_reduced_twice_is_a_needless_collective(sync, parts):
-    sound = steps.lowered(steps.small(sync=sync, micro_batches=parts))
-    assert failed_before_compilation(sound) == []
-    twice = steps.lowered(steps.reduces_twice(sync, parts))
-    (check,) = failed_before_compilation(twice)
-    assert check.name == "no needless collective"
-    assert "; the step declares " in check.detail
-
-
-def test_a_gradient_that_is_not_reduced_is_missed(monkeypatch):
-    group_mean = replicas.group_mean
-    monkeypatch.setattr(
-        replicas, "group_mean", lambda t, n: t if n == 4 else group_mean(t, n)
-    )
-    (check,) = failed_before_compilation(steps.lowered(steps.small(sync="2")))
-    assert (
-        check.detail == "1.00 gradients among 2; the step declares 1 among 4, 1 among 2"
-    )
-
-
-def test_one_mode_s_collectives_are_not_another_s():
-    measured = steps.lowered(steps.small(sync="global"))
-    for other in (*(steps.small(sync=s) for s in ("replica", "norm", "2")),):
-        declared = exchange.plan(other.variant, other.groups, 1, 4)
-        program = dataclasses.replace(measured.program, exchanges=declared)
-        wrong = dataclasses.replace(measured, program=program)
-        assert not checks.collectives(wrong).is_passed
-    declared = exchange.plan(variant.PLAIN, groups.Groups(), 1, 4)
-    program = dataclasses.replace(measured.program, exchanges=declared)
-    wrong = dataclasses.replace(measured, program=program)
-    assert not checks.collectives(wrong).is_passed
 
 
 def sends(x):

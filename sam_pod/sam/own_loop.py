@@ -56,7 +56,7 @@ def gradient(
     Args:
         loss_fn: A function called with `weights` and with `w + e`. Its randomness must
             be the same in both calls.
-        weights: Tensors or variables of one float type; never written.
+        weights: Tensors or variables of one float type, not float16; never written.
         rho: Radius of the ascent; 0 gives the plain gradient, in one pass.
         member: A member, as returned by its `build`; `member.at(step)` if it has a
             period.
@@ -65,12 +65,21 @@ def gradient(
         momentum: The last update of each weight; for 'msam'.
 
     Raises:
-        ValueError: the member needs what is not given, or the loss of each example.
+        ValueError: the member needs what is not given, or the loss of each example; or
+            the weights are float16.
     """
     weights = [tf.convert_to_tensor(weight) for weight in weights]
     memory = memory or {}
+    if any(weight.dtype == tf.float16 for weight in weights):
+        raise ValueError(
+            "weights in float16 cannot be ascended: squares of their gradients vanish; "
+            "keep them in float32, as Keras' mixed_float16 does"
+        )
     if member.part < 1:
-        raise ValueError("esam with gamma below 1 needs the loss of each example")
+        raise ValueError(
+            "esam with gamma below 1 needs the loss of each example, which loss_fn "
+            "does not return: build it with gamma=1"
+        )
     if member.draws and rho and key is None:
         raise ValueError(f"{member.name} draws random numbers: give a key")
     if member.memory_names and not memory:

@@ -1,0 +1,100 @@
+"""The loops that README and docs/family.md show, as they stand there."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sam_pod import sam
+from tests import fixtures, runs
+
+RATE = 0.1
+
+
+def shown(path):
+    (code,) = re.findall(r"```python\n(.*?)```", (runs.ROOT / path).read_text(), re.S)
+    return code
+
+
+def test_the_readmes_loop_descends():
+    weights = [tf.Variable([1.0, -1.0]), tf.Variable([[2.0]])]
+    before = [w.numpy() for w in weights]
+    exec(shown("README.md"), {"tf": tf, "weights": weights})
+    for old, new in zip(before, weights, strict=True):
+        assert (np.abs(new) < np.abs(old)).all()
+
+
+class Descent:
+    """An optimizer of `apply`, as Keras' are: w - rate g."""
+
+    def apply(self, gradient, weights):
+        for g, w in zip(gradient, weights, strict=True):
+            w.assign_sub(RATE * g)
+
+
+def trained(member):
+    """Return the weights after the loop of docs/family.md with a member."""
+    keras.utils.set_random_seed(0)
+    net = fixtures.small_model()
+    weights = [tf.Variable(value) for value in net.initial_weights().values()]
+    stats = [tf.constant(value) for value in net.initial_stats().values()]
+
+    def loss_fn(weights, images, labels):
+        logits = net.apply(weights, stats, tf.cast(images, tf.float32) / 255).logits
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        return tf.reduce_mean(losses), None
+
+    code, count = re.subn(r"member = .*", "member = given", shown("docs/family.md"))
+    assert count == 1
+    names = {
+        "given": member(net) if callable(member) else member,
+        "weights": weights,
+        "batches": fixtures.batches(4, 8),
+        "loss_fn": loss_fn,
+        "optimizer": Descent(),
+        "learning_rate": RATE,
+    }
+    exec(code, names)
+    return np.concatenate([w.numpy().ravel() for w in weights])
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return trained(sam.PLAIN)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        sam.sam.build(),
+        sam.gsam.build(),
+        sam.friendly.build(),
+        sam.vasso.build(),
+        sam.looksam.build(k=2),
+        lambda net: sam.asam.build(sam.roles.of(net.model)),
+        lambda net: sam.sam_on.build(sam.roles.of(net.model)),
+        sam.wsam.build(),
+        sam.wsam.build(decoupled=False),
+    ],
+    ids=lambda member: getattr(member, "name", ""),
+)
+def test_the_loop_of_the_docs_is_the_members(member, plain):
+    """A member's own step and not the plain one, as WSAM's without its correction."""
+    found = trained(member)
+    assert np.isfinite(found).all()
+    assert np.abs(found - plain).max() > 1e-5
+
+
+def test_what_its_loss_cannot_give_is_refused_with_the_way_on():
+    def loss_fn(weights):
+        return tf.reduce_sum(weights[0] ** 2), None
+
+    key = tf.constant([0, 1])
+    with pytest.raises(ValueError, match=r"loss of each example.*gamma=1"):
+        sam.gradient(loss_fn, [tf.ones(2)], 0.1, sam.esam.build(), key=key)
+    found = sam.gradient(loss_fn, [tf.ones(2)], 0.1, sam.esam.build(gamma=1.0), key=key)
+    assert np.isfinite(found.gradient[0]).all()
+    with pytest.raises(ValueError, match=r"float16.*keep them in float32"):
+        sam.gradient(loss_fn, [tf.ones(2, tf.float16)], 0.1)

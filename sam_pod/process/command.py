@@ -7,6 +7,7 @@ printed. Nothing here imports TensorFlow, so a wrong flag is refused at once.
 
 import logging as python_logging
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -34,11 +35,8 @@ def run(
         resumable: Further errors after which the same command continues.
     """
     try:
-        code = action()
-    except SystemExit as ended:
-        if ended.code:
-            raise
-        return 0  # Help was asked for, and shown.
+        code = _ended(action)
+        sys.stdout.flush()  # What is left, while a reader that has gone is understood.
     except (errors.UserError, flags.Error) as error:
         redaction.tell(f"Error: {_one_line(error)}\n")
         return EXIT_USER_ERROR
@@ -51,12 +49,38 @@ def run(
         redaction.tell(f"{error}. Run the same command again.\n")
         return signals.EXIT_CODE
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return EXIT_USER_ERROR
         if errors.is_out_of_memory(error):
             redaction.tell(f"Error: {exhaustion.of_this_machine(error)}\n")
             return EXIT_USER_ERROR
         redaction.tell(traceback.format_exc())
         return EXIT_BUG
     return code if type(code) is int else 0
+
+
+def _ended(action: Callable[[], object]) -> object:
+    try:
+        return action()
+    except SystemExit as ended:
+        if ended.code:
+            raise
+        return 0  # Help was asked for, and shown.
+
+
+def _nobody_reads() -> bool:
+    """Return whether stdout's reader, such as `head`, has gone; print no more then."""
+    try:
+        stdout = sys.stdout.fileno()
+        poll = select.poll()
+    except (AttributeError, OSError, ValueError):  # No pipe, or a system without poll.
+        return False
+    poll.register(stdout, 0)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), stdout)
+    return True
 
 
 def _one_line(error: Exception) -> str:

@@ -5,8 +5,8 @@
 
 Pure functions of tensors. The weights are never written: the second gradient is taken
 at the tensors `w + e`: nothing has to be restored. Works in every float type but
-float16, where squares of gradients vanish, under `tf.function` or not, and needs nothing
-else of this package.
+float16, where squares of gradients vanish, under `tf.function` or not, and needs
+nothing else of this package.
 
 One member a file, which has its formula, its source and its defaults:
 `sam.sam.build()`, `sam.asam.build(roles)`, `sam.looksam.build(k=5)` and so on.

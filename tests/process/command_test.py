@@ -53,6 +53,24 @@ def test_the_exit_code_says_how_it_ended(capsys, action, code, stderr):
     assert capsys.readouterr().err == stderr
 
 
+@pytest.mark.parametrize("lines", [3, 100_000])  # At the end, and while it prints.
+def test_a_reader_that_goes_is_no_bug(lines):
+    code = (
+        "import sys\nfrom sam_pod.process import command\n"
+        f"sys.exit(command.run(lambda: print('a line\\n' * {lines})))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=runs.ROOT,
+    )
+    process.stdout.close()
+    assert (process.wait(), process.stderr.read()) == (1, "")
+    process.stderr.close()
+
+
 def test_a_bug_shows_where_it_is(capsys):
     assert command.run(raises(KeyError("a bug"))) == 70
     assert "command_test.py" in capsys.readouterr().err

@@ -5,8 +5,8 @@ python -m sam_pod.data.inspect gs://BUCKET/imagenet --output=sheet.png
 
 Reads every byte once, from wherever TensorFlow reads: every CRC is verified, of shards,
 records and offset indexes. Prints the examples of each class and split, the sizes of
-images, mean and deviation, and the share of labels that are noisy on purpose. Writes a
-contact sheet, a row of training images for each of up to 16 classes.
+images, mean and deviation, and the share of labels that are noisy on purpose. --output
+draws a contact sheet, a row of training images for each of up to 16 classes.
 
 Exit codes: 0 done, 1 what is wrong with the data, in one line, 42 interrupted.
 """
@@ -62,8 +62,8 @@ def _run(argv: list[str], raise_if_stopped: Callable[[], object]) -> None:
     values = flags.FlagValues()
     path_flags.define(
         "output",
-        "sheet.png",
-        "Where the contact sheet is written; none if empty.",
+        "",
+        "Where a contact sheet is written, as a PNG; none if empty.",
         flag_values=values,
     )
     directories = command.parse_with_words(values, argv, __doc__)

@@ -164,6 +164,9 @@ def test_the_command(prepared, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(signals, "Interruption", lambda: quiet)
     folder = str(prepared(encoding="encoded"))
     output = f"--output={tmp_path / 'sheet.png'}"
+    monkeypatch.chdir(tmp_path)
+    assert inspect.main(["inspect", folder]) == 0
+    assert not (tmp_path / "sheet.png").exists()  # Nor anybody's that is there.
     assert inspect.main(["inspect", folder, output]) == 0
     assert "every CRC is right" in capsys.readouterr().out
     assert (tmp_path / "sheet.png").exists()

@@ -252,12 +252,15 @@ def _after_epoch(
         scores = loops.whole_pass(session, "validation", validation_loop())
         if scores is None:
             return None
-    if watch.is_due(record.validated_epochs + 1) and not watch.measure(done):
+        record = _after_validation(record, scores, session)
+    else:
+        record = progress.without_validation(record)
+    is_last = _is_finished(record, session.config)
+    is_due = watch.is_due(int(record.validated_epochs), is_last=is_last)
+    if is_due and not watch.measure(done):
         return None
-    if scores is None:
-        return progress.without_validation(record)
-    record = _after_validation(record, scores, session)
-    session.writer.evaluation("validation", done, scores)
+    if scores is not None:
+        session.writer.evaluation("validation", done, scores)
     return record
 
 

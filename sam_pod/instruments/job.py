@@ -22,6 +22,7 @@ from sam_pod.instruments.plan import Plan
 from sam_pod.instruments.subject import Point, Subject
 from sam_pod.machines.runtime import Runtime
 from sam_pod.run import writers
+from sam_pod.run.event_files import SHARPNESS
 from sam_pod.storage import faults, files
 
 FILE = "sharpness.json"
@@ -120,6 +121,6 @@ def _show(workdir: str, report: dict[str, Any], runtime: Runtime) -> None:
         for name, png in drawn:
             kind, _, of = name.removesuffix(".png").partition("-")
             picture = np.asarray(PIL.Image.open(io.BytesIO(png)))
-            writer.images(steps[of], {f"sharpness/{kind}": picture})
+            writer.images(steps[of], {f"{SHARPNESS}{kind}": picture})
     finally:
         writer.close()

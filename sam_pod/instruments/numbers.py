@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from sam_pod.run.event_files import SHARPNESS
+
 # What a measure finds, as JSON has it.
 Found = dict[str, Any]
 
@@ -27,16 +29,16 @@ def scalars(point: Found) -> dict[str, float]:
     if "eigenvalues" in point:
         of = point["eigenvalues"]
         for number, value in enumerate(of["largest"], start=1):
-            found[f"sharpness/eigenvalue_{number}"] = value
-        found["sharpness/eigenvalue_smallest"] = of["smallest"]
+            found[f"{SHARPNESS}eigenvalue_{number}"] = value
+        found[f"{SHARPNESS}eigenvalue_smallest"] = of["smallest"]
         product = of["largest_times_squared_norm"]
-        found["sharpness/eigenvalue_1_times_squared_norm"] = product
+        found[f"{SHARPNESS}eigenvalue_1_times_squared_norm"] = product
         if "with_l2" in of:
-            found["sharpness/eigenvalue_1_with_l2"] = of["with_l2"]["largest"][0]
+            found[f"{SHARPNESS}eigenvalue_1_with_l2"] = of["with_l2"]["largest"][0]
     if "trace" in point:
-        found["sharpness/trace"] = point["trace"]["trace"]
+        found[f"{SHARPNESS}trace"] = point["trace"]["trace"]
     for measure in ("worst_case", "average_case"):
         for one in point.get(measure, {}).get("groups", ()):
             ball = one["ball"].replace(":", "_")
-            found[f"sharpness/{measure}_m{one['m']}_{ball}"] = one["rise"]
+            found[f"{SHARPNESS}{measure}_m{one['m']}_{ball}"] = one["rise"]
     return found

@@ -29,11 +29,15 @@ class Watch:
         self._session = session
         self._measures: Measures | None = None
 
-    def is_due(self, epoch: int) -> bool:
-        """Return whether the weights after an epoch, counted from 1, are measured."""
-        config = self._session.config
-        every = config.sharpness.every_epochs
-        return bool(every) and (epoch % every == 0 or epoch == config.num_epochs)
+    def is_due(self, epoch: int, *, is_last: bool) -> bool:
+        """Return whether the weights after an epoch, counted from 1, are measured.
+
+        Args:
+            epoch: The epoch.
+            is_last: The run ends with it.
+        """
+        every = self._session.config.sharpness.every_epochs
+        return bool(every) and (is_last or epoch % every == 0)
 
     def measure(self, step: int) -> bool:
         """Measure and write; return False, with nothing written, if asked to stop.

@@ -8,7 +8,7 @@ point that will be written again, and a cut that is killed is simply made again.
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 from absl import logging
@@ -38,6 +38,8 @@ TAGS = frozenset(
         *("train/contact_sheet", "train/contact_sheet_labels"),
     ]
 )
+# Each name below it is ours: what the instruments measured after an epoch's training.
+SHARPNESS = "sharpness/"
 _TAIL_BYTES = 1 << 13
 
 
@@ -52,8 +54,27 @@ def limits(
         result: The run's result, if it was finished before and is trained for longer.
     """
     is_tested = result is not None and result.get("steps") == step
-    test = step if is_tested else step - 1
-    return {"train": step, "validation": validated_step, "test": test}
+    return {
+        "train": step,
+        "validation": validated_step,
+        "sharpness": validated_step,  # Of the same epochs.
+        "test": step if is_tested else step - 1,
+    }
+
+
+def check_own(tags: Iterable[str]) -> None:
+    """Refuse a tag by which a run that continues would not know its own file.
+
+    Raises:
+        ValueError: it is not declared here.
+    """
+    for tag in tags:
+        if not _is_own(tag):
+            raise ValueError(f"{tag!r} is none of event_files.TAGS: declare it there")
+
+
+def _is_own(tag: str) -> bool:
+    return tag in TAGS or tag.startswith(SHARPNESS)
 
 
 def cut(workdir: str, last: Limits) -> None:
@@ -110,7 +131,7 @@ class _Found:
                 self._point(value.tag, event.step, start)
 
     def _point(self, tag: str, step: int, start: int) -> None:
-        self.is_ours &= tag in TAGS
+        self.is_ours &= _is_own(tag)
         if not self.is_ours:
             return
         if _is_beyond(tag, step, self.last):

@@ -7,8 +7,8 @@ happens at the first writing, which comes after the first step.
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import ml_collections
 import numpy as np
@@ -16,7 +16,7 @@ from absl import logging
 
 from sam_pod.config import keys as config_lib
 from sam_pod.machines.runtime import Runtime
-from sam_pod.run import execution, row_events
+from sam_pod.run import event_files, execution, row_events
 from sam_pod.step import metrics
 from sam_pod.storage import faults, files, outbox
 
@@ -71,37 +71,36 @@ class Writer:
         )
         logging.info("Trainable parameters:\n%s", overview)
         with self._written():
-            self._writer.write_texts(
-                0,
-                {
-                    "config": _as_code(config_lib.to_json(config)),
-                    "parameter_overview": _as_code(overview),
-                },
-            )
+            texts = {
+                "config": _as_code(config_lib.to_json(config)),
+                "parameter_overview": _as_code(overview),
+            }
+            _put(self._writer.write_texts, 0, texts)
             self._writer.write_hparams(config_lib.flatten(config))
 
     def contact_sheet(self, picture: np.ndarray, labels: str) -> None:
         """Write the first examples of a run: `[H, W, 3]`, and a Markdown table."""
         with self._written():
-            self._writer.write_images(0, {"train/contact_sheet": picture})
-            self._writer.write_texts(0, {"train/contact_sheet_labels": labels})
+            _put(self._writer.write_images, 0, {"train/contact_sheet": picture})
+            _put(self._writer.write_texts, 0, {"train/contact_sheet_labels": labels})
 
     def images(self, step: int, pictures: dict[str, np.ndarray]) -> None:
         """Write pictures at `step`, uint8 `[H, W, 3]`."""
         batches = {name: picture[None] for name, picture in pictures.items()}
         with self._written():
-            self._writer.write_images(step, batches)
+            _put(self._writer.write_images, step, batches)
 
     def steps(
         self, first_step: int, rows: np.ndarray, more: Sequence[str] = ()
     ) -> None:
         """Write one row of `metrics.TRAIN`, and of `more`, for each step."""
+        event_files.check_own(more)
         with self._written():
             if self._outbox and len(rows) >= row_events.MANY:
                 self._many(more)(rows, first_step)
                 return
             for step, row in enumerate(rows, start=first_step):
-                self._writer.write_scalars(step, metrics.named(row, more))
+                _put(self._writer.write_scalars, step, metrics.named(row, more))
 
     def evaluation(self, name: str, step: int, scores: metrics.Evaluation) -> None:
         """Write and log the scores of a split."""
@@ -138,7 +137,7 @@ class Writer:
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write some scalars at `step`."""
         with self._written():
-            self._writer.write_scalars(step, values)
+            _put(self._writer.write_scalars, step, values)
 
     def flush(self) -> None:
         """Bring everything written so far to the disk.
@@ -159,6 +158,16 @@ class Writer:
             self._send()
         if self._outbox:
             self._outbox.close()
+
+
+def _put(
+    write: Callable[[int, Mapping[str, Any]], None],
+    step: int,
+    values: Mapping[str, Any],
+) -> None:
+    """Write by CLU, under tags by which a run that continues knows its own file."""
+    event_files.check_own(values)
+    write(step, values)
 
 
 def _as_code(text: str) -> str:

@@ -1,5 +1,8 @@
 """A run that is measured while it trains: the same steps, and the command's figures."""
 
+import glob
+import os
+import shutil
 import threading
 
 import pytest
@@ -11,6 +14,7 @@ from sam_pod.instruments import eigenvalues, job, subject
 from sam_pod.instruments.plan import Plan
 from sam_pod.machines import runtime
 from sam_pod.process import signals
+from sam_pod.run import checkpoint_folder
 from tests import fixtures, runs, training
 
 FIRST, TRACE = "sharpness/eigenvalue_1", "sharpness/trace"
@@ -82,7 +86,32 @@ def test_a_stop_within_a_measurement_is_obeyed_and_the_epoch_measured_later(
         training.run(config, workdir, stop)
     training.run(config, workdir)
     runs.assert_equal_checkpoints(watched, workdir)
-    runs.assert_equal_scalars(watched, workdir)
+    runs.assert_equal_points(watched, workdir)
+
+
+@pytest.mark.slow
+def test_killed_and_continued_it_has_each_measurement_once(folder, watched):
+    workdir = folder / "killed"
+    shutil.copytree(watched, workdir)
+    last = checkpoint_folder.paths(str(workdir / "checkpoints"))[-1]
+    for path in [*glob.glob(f"{last}*"), str(workdir / "result.json")]:
+        os.remove(path)
+    config = small_config(folder, **{"sharpness.measures": "eigenvalues,trace"})
+    training.run(config, workdir)
+    runs.assert_equal_points(watched, workdir)
+
+
+def test_the_last_epoch_is_measured_also_where_early_stopping_ends_the_run(folder):
+    more = {
+        "num_epochs": 30,
+        "sharpness.every_epochs": 29,
+        "sharpness.iterations": 2,
+        "early_stopping.patience": 1,
+        "optimizer.learning_rate": 0.3,
+    }
+    result = training.run(small_config(folder, **more), folder / "ended")
+    assert result["epochs"] < 29
+    assert list(runs.scalars(folder / "ended")[FIRST]) == [result["steps"]]
 
 
 @pytest.mark.slow

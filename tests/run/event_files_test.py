@@ -13,6 +13,7 @@ from sam_pod.step import metrics
 from sam_pod.storage import files
 from tests import runs
 
+MEASURED = f"{event_files.SHARPNESS}eigenvalue_1"
 SCORES = metrics.Evaluation(0.5, 0.25, 8)
 
 
@@ -26,6 +27,7 @@ def write(folder, first, last, *, validated=(), tested=False):
     for step in range(first, last + 1):
         writer.steps(step, np.full((1, len(metrics.TRAIN)), step))
         if step in validated:
+            writer.scalars(step, {MEASURED: 1.0})
             writer.evaluation("validation", step, SCORES)
     if tested:
         writer.evaluation("test", last, SCORES)
@@ -53,9 +55,9 @@ def test_what_comes_after_the_checkpoint_is_cut(tmp_path, caplog):
     event_files.cut(str(tmp_path), LIMITS)
     assert whole.startswith(files.read_bytes(path))
     assert steps(tmp_path) == [1, 2, 3, 4, 5]
-    assert steps(tmp_path, "validation/loss") == [4]
+    assert steps(tmp_path, "validation/loss") == steps(tmp_path, MEASURED) == [4]
     assert steps(tmp_path, "train/contact_sheet") == [0]
-    points = 4 * len(metrics.TRAIN) + 2
+    points = 4 * len(metrics.TRAIN) + 3
     assert f"Cut {points} points from 1 event file(s)" in caplog.text
     assert "after step 5" in caplog.text
 
@@ -76,7 +78,7 @@ def test_a_checkpoint_knows_of_its_step_validated_or_not(
     event_files.cut(str(tmp_path), event_files.limits(8, validated_step, result))
     assert steps(tmp_path) == list(range(1, 9))
     kept = [step for step in validations if step <= validated_step]
-    assert steps(tmp_path, "validation/accuracy") == kept
+    assert steps(tmp_path, "validation/accuracy") == steps(tmp_path, MEASURED) == kept
     assert steps(tmp_path, "test/loss") == tests
 
 

@@ -87,6 +87,21 @@ def test_a_worker_that_is_not_the_chief_writes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda writer: writer.scalars(1, {"train/loss": 1.0, "new/scalar": 1.0}),
+        lambda writer: writer.images(1, {"new/picture": np.zeros((2, 2, 3), np.uint8)}),
+        lambda writer: writer.steps(1, np.zeros((1, ROW.size + 1)), ["new/of_steps"]),
+    ],
+)
+def test_no_tag_is_written_by_which_a_run_would_not_know_its_file(tmp_path, write):
+    writer = writers.Writer(str(tmp_path), alone())
+    with pytest.raises(ValueError, match=r"'new/\w+' is none of event_files"):
+        write(writer)
+    writer.close()
+
+
 def test_many_rows_at_once_are_the_events_of_one_after_the_other(tmp_path, monkeypatch):
     """Tags, steps, values and their order; a member's own are left out where NaN."""
     rows = np.random.default_rng(0).normal(size=(5, ROW.size + 2)).astype(np.float32)
@@ -97,8 +112,8 @@ def test_many_rows_at_once_are_the_events_of_one_after_the_other(tmp_path, monke
         folder = tmp_path / str(many)
         writer = writers.Writer(str(folder), alone())
         writer.scalars(6, {metrics.WAIT_FRACTION: 0.5})
-        writer.steps(7, rows[:3], ("train/a", "train/b"))
-        writer.steps(10, rows[3:], ("train/a", "train/b"))
+        writer.steps(7, rows[:3], ("train/cosine", "train/rho_limit"))
+        writer.steps(10, rows[3:], ("train/cosine", "train/rho_limit"))
         writer.close()
         (path,) = folder.glob("events*")
         found.append(
@@ -110,4 +125,4 @@ def test_many_rows_at_once_are_the_events_of_one_after_the_other(tmp_path, monke
         )
     assert found[0] == found[1]
     assert len(found[0]) == 1 + rows.size - 3
-    assert {tag for _, tag, _, _ in found[0]} > {*metrics.TRAIN, "train/b"}
+    assert {tag for _, tag, _, _ in found[0]} > {*metrics.TRAIN, "train/rho_limit"}

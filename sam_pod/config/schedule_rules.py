@@ -16,12 +16,6 @@ def validate(config: ml_collections.ConfigDict) -> None:
         boundaries(config)
 
 
-def stretched(config: ml_collections.ConfigDict, by: float) -> str:
-    """Return `schedule.boundaries` for a run that is so many times as long."""
-    parts = config.schedule.boundaries.split(",")
-    return ",".join(p if "%" in p else repr(float(p) * by) for p in parts)
-
-
 def boundaries(config: ml_collections.ConfigDict) -> tuple[float, ...]:
     """Return when 'step' lowers the rate, in epochs from the beginning of the run.
 

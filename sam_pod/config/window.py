@@ -59,3 +59,13 @@ def epochs(key: str, text: str, num_epochs: int) -> float:
             "such as 20, or a share of the run, such as 87.5%."
         ) from error
     return number / 100 * num_epochs if is_share else number
+
+
+def stretched(text: str, by: float) -> str:
+    """Return what `epochs` reads, several by comma, for a run `by` times as long."""
+    return ",".join(_stretched(part, by) for part in text.split(","))
+
+
+def _stretched(text: str, by: float) -> str:
+    is_as_it_was = text.strip().endswith("%") or not float(text)
+    return text if is_as_it_was else repr(float(text) * by)

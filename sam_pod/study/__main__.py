@@ -9,7 +9,8 @@ A study's page names arms (a recipe and what differs from it), seeds, and the ba
 Each run is `sam_pod.main` in a process of its own, with the workdir OUTPUT/runs/ARM/
 seed-N and its log beside it. After each run report.md and report.html are written anew.
 Stop it with Ctrl-C, or kill it: the same command goes on. All flags that are not below,
-such as --tpu=… or --config.dtype=bfloat16, go to every run.
+such as --tpu=… or --config.dtype=bfloat16, go to every run; what an arm sets itself
+cannot be among them, and a study's budget stretches what they say.
 
 Exit codes: 0 all runs are finished, or diverged, which the report says; 1 a run
 failed, or the user's error, one line on stderr; 42 interrupted, run the same command

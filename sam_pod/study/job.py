@@ -15,7 +15,16 @@ from sam_pod import errors
 from sam_pod.process import child, signals
 from sam_pod.run import continuing
 from sam_pod.storage import faults, files
-from sam_pod.study import choice, keep, plan, processes, report, summary, trials
+from sam_pod.study import (
+    choice,
+    keep,
+    plan,
+    processes,
+    report,
+    run_flags,
+    summary,
+    trials,
+)
 from sam_pod.study import found as found_lib
 
 PLAN = "study.json"
@@ -173,7 +182,7 @@ class _Job:
                 run,
                 workdir,
                 launcher=self._options.launcher,
-                more=self._options.more,
+                words=run_flags.split(self._options.more).words,
                 slot=slot,
                 cores=self._shares[slot] if self._options.jobs > 1 else (),
                 begun_at=done,

@@ -15,6 +15,7 @@ A page is a Python file with `get_study(variant)`, which returns a `Study`:
 """
 
 import dataclasses
+import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from sam_pod.process import path_flags
 Value = bool | int | float | str
 BUDGETS = ("gradients", "epochs")
 METRICS = ("accuracy", "loss")
+_LONGEST_NAME = 255  # Bytes, in file systems.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +104,24 @@ def _located(arm: Arm, folder: str) -> Arm:
 
 
 def folder_name(text: str) -> str:
-    """Return a text as the name of a folder."""
+    """Return a text as the name of a folder; others may have the same."""
     return re.sub(r"[^\w.=+-]+", "-", text).strip("-.") or "arm"
+
+
+def folder_names(texts: Sequence[str]) -> list[str]:
+    """Return different texts as names of folders, each with one of its own.
+
+    The first of those with one name has it plainly, as has who is alone with it.
+    """
+    names: list[str] = []
+    for text in texts:
+        name = folder_name(text)
+        if name in names or len(name.encode()) > _LONGEST_NAME:
+            digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+            short = name.encode()[: _LONGEST_NAME - 9].decode(errors="ignore")
+            name = f"{short}-{digest}"
+        names.append(name)
+    return names
 
 
 def check(study: Study, path: str) -> None:

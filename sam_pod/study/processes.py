@@ -40,7 +40,7 @@ def start(
     workdir: str,
     *,
     launcher: Sequence[str],
-    more: Sequence[str],
+    words: Sequence[str],
     slot: int,
     cores: Collection[int],
     begun_at: tuple[int, int],
@@ -51,7 +51,7 @@ def start(
         run: The run.
         workdir: Its folder.
         launcher: What precedes the command, such as that of several workers.
-        more: Arguments that all runs get.
+        words: Arguments that all runs get beside config keys.
         slot: The share of the cores that it has.
         cores: The cores in it; () for all.
         begun_at: The steps and epochs that are done.
@@ -64,7 +64,7 @@ def start(
         *launcher,
         *(sys.executable, "-m", "sam_pod.main"),
         *run.trial.arguments(run.seed),
-        *more,
+        *words,
         f"--workdir={workdir}",
     ]
     if os.path.lexists(found.outcome_path(workdir)):

@@ -98,7 +98,7 @@ def _sweeps(sweeps: Sequence[choice.Arm]) -> Table:
                 accuracy = statistics.mean(tried.accuracies)
                 loss = statistics.mean(tried.losses)
                 scores = (f"{100 * accuracy.mean:.2f} %", f"{loss.mean:.4f}")
-            is_it = arm.chosen is not None and tried.trial.value == arm.chosen.value
+            is_it = arm.chosen is not None and tried.trial.folder == arm.chosen.folder
             done = f"{len(tried.accuracies)}/{len(tried.runs)}"
             mark = "chosen" if is_it else ""
             rows.append((arm.name, tried.trial.value, done, *scores, mark))

@@ -9,8 +9,8 @@ from typing import Any
 import ml_collections
 
 from sam_pod import errors
-from sam_pod.config import command_line, keys, passes, schedule_rules
-from sam_pod.study import plan
+from sam_pod.config import command_line, keys, passes, window
+from sam_pod.study import plan, run_flags
 
 NOT_COMPARED = keys.FREE_KEYS | keys.PLACE_KEYS | {"seed"}
 
@@ -21,16 +21,16 @@ class Trial:
 
     arm: str
     value: str  # Such as 'sam.rho=0.2'; '' without a sweep.
+    folder: str  # Of its runs alone, below that of all runs.
     recipe: str
-    overrides: Mapping[str, plan.Value]  # With what the budget has stretched.
+    # With the flags for all runs and what the budget has stretched.
+    overrides: Mapping[str, plan.Value]
     config: ml_collections.ConfigDict  # But for the seed.
-    passes: float  # Gradients of a step, as the config says.
 
     @property
-    def folder(self) -> str:
-        """The folder of its runs, below that of all runs."""
-        names = (plan.folder_name(self.arm), plan.folder_name(self.value))
-        return os.path.join(*names) if self.value else names[0]
+    def passes(self) -> float:
+        """Gradients of a step, as the config says."""
+        return passes.mean(self.config)
 
     def arguments(self, seed: int) -> list[str]:
         """Return what the command that trains is given, but for --workdir."""
@@ -77,34 +77,32 @@ def of(study: plan.Study, more: Sequence[str] = ()) -> dict[str, list[Trial]]:
         UserError: a recipe, a key or a value that the trainer refuses, named with its
             arm; or two arms that are one.
     """
-    found = {arm.name: _of_arm(study, arm, more) for arm in study.arms}
+    given = run_flags.split(more)
+    run_flags.check(given, study.arms)
+    found = {arm.name: _of_arm(study, arm, given) for arm in study.arms}
     if study.budget == "gradients":
         most = max(_epochs_of_gradients(t) for ts in found.values() for t in ts)
         found = {
-            name: [_stretched(trial, most, more) for trial in trials]
+            name: [_stretched(trial, most, given.words) for trial in trials]
             for name, trials in found.items()
         }
     _check_differ([trial for trials in found.values() for trial in trials])
     return found
 
 
-def _of_arm(study: plan.Study, arm: plan.Arm, more: Sequence[str]) -> list[Trial]:
-    keys_swept = list(arm.sweep)
-    mixes = itertools.product(*arm.sweep.values())
-    made = [
-        _trial(
-            arm.name,
-            ",".join(f"{k}={v}" for k, v in zip(keys_swept, mix, strict=True)),
-            arm.recipe,
-            {
-                **study.overrides,
-                **arm.overrides,
-                **dict(zip(keys_swept, mix, strict=True)),
-            },
-            more,
-        )
-        for mix in mixes
+def _of_arm(study: plan.Study, arm: plan.Arm, given: run_flags.Flags) -> list[Trial]:
+    mixes = [
+        dict(zip(arm.sweep, mix, strict=True))
+        for mix in itertools.product(*arm.sweep.values())
     ]
+    values = [",".join(f"{k}={v}" for k, v in mix.items()) for mix in mixes]
+    made = []
+    for mix, value, folder in zip(mixes, values, _folders(arm, values), strict=True):
+        laid = {**study.overrides, **given.overrides, **arm.overrides, **mix}
+        config = _config(arm.name, arm.recipe, laid, given.words)
+        flat = keys.flatten(config)
+        laid |= {key: flat[key] for key in given.overrides}  # Not texts any more.
+        made.append(Trial(arm.name, value, folder, arm.recipe, laid, config))
     if len(made) > 1 and any(t.config.data.validation == "none" for t in made):
         raise errors.UserError(
             f"Arm {arm.name!r} tries {len(made)} values and `data.validation` is "
@@ -114,19 +112,21 @@ def _of_arm(study: plan.Study, arm: plan.Arm, more: Sequence[str]) -> list[Trial
     return made
 
 
-def _trial(
-    arm: str,
-    value: str,
-    recipe: str,
-    overrides: Mapping[str, plan.Value],
-    more: Sequence[str],
-) -> Trial:
-    argv = ["main", *_arguments(recipe, overrides), *more]
+def _folders(arm: plan.Arm, values: Sequence[str]) -> list[str]:
+    own = plan.folder_name(arm.name)
+    if not arm.sweep:
+        return [own]
+    return [os.path.join(own, name) for name in plan.folder_names(values)]
+
+
+def _config(
+    arm: str, recipe: str, overrides: Mapping[str, plan.Value], words: Sequence[str]
+) -> ml_collections.ConfigDict:
+    argv = ["main", *_arguments(recipe, overrides), *words]
     try:
-        config = command_line.parse(argv)[0].config
+        return command_line.parse(argv)[0].config
     except errors.UserError as error:
         raise errors.UserError(f"Arm {arm!r}: {error}") from error
-    return Trial(arm, value, recipe, overrides, config, passes.mean(config))
 
 
 def _arguments(recipe: str, overrides: Mapping[str, plan.Value]) -> list[str]:
@@ -140,28 +140,40 @@ def _epochs_of_gradients(trial: Trial) -> float:
     return trial.config.num_epochs * trial.passes
 
 
-def _stretched(trial: Trial, most: float, more: Sequence[str]) -> Trial:
+def _stretched(trial: Trial, most: float, words: Sequence[str]) -> Trial:
     """Return the trial with as many epochs as `most` gradients an example pay."""
     epochs = max(round(most / trial.passes), 1)
     if epochs == trial.config.num_epochs:
         return trial
-    flat = keys.flatten(trial.config)
-    by = epochs / flat["num_epochs"]
-    overrides = dict(trial.overrides)
-    if flat["schedule.warmup_epochs"]:
-        overrides["schedule.warmup_epochs"] = flat["schedule.warmup_epochs"] * by
-    counts = ["early_stopping.patience"] if flat["early_stopping.patience"] else []
-    counts += (
-        ["schedule.plateau_patience"] if flat["schedule.name"] == "plateau" else []
+    by = epochs / trial.config.num_epochs
+    laid = {**trial.overrides, **_in_epochs(trial.config, by), "num_epochs": epochs}
+    config = _config(trial.arm, trial.recipe, laid, words)
+    return dataclasses.replace(trial, overrides=laid, config=config)
+
+
+def _in_epochs(config: ml_collections.ConfigDict, by: float) -> dict[str, plan.Value]:
+    """Return what a config counts in epochs, times `by`."""
+    sam, schedule, patience = (
+        config.sam,
+        config.schedule,
+        config.early_stopping.patience,
     )
-    if flat["schedule.name"] == "exponential":
-        overrides["schedule.decay_epochs"] = flat["schedule.decay_epochs"] * by
-    if flat["schedule.name"] == "step":
-        overrides["schedule.boundaries"] = schedule_rules.stretched(trial.config, by)
-    for key in counts:
-        overrides[key] = max(round(flat[key] * by), 1)
-    overrides["num_epochs"] = epochs
-    return _trial(trial.arm, trial.value, trial.recipe, overrides, more)
+    found: dict[str, plan.Value] = {}
+    if schedule.warmup_epochs:
+        found["schedule.warmup_epochs"] = schedule.warmup_epochs * by
+    if schedule.name == "exponential":
+        found["schedule.decay_epochs"] = schedule.decay_epochs * by
+    if schedule.name == "step":
+        found["schedule.boundaries"] = window.stretched(schedule.boundaries, by)
+    if patience:
+        found["early_stopping.patience"] = max(round(patience * by), 1)
+    if schedule.name == "plateau":
+        count = schedule.plateau_patience
+        found["schedule.plateau_patience"] = max(round(count * by), 1)
+    for name in ("start", "end") if sam.rho else ():
+        if (text := window.stretched(sam[name], by)) != sam[name]:
+            found[f"sam.{name}"] = text
+    return found
 
 
 def _check_differ(all_trials: Sequence[Trial]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from sam_pod import errors
 from sam_pod.config import command_line
-from sam_pod.study import Arm, trials
+from sam_pod.study import Arm, plan, trials
 from tests.study.pages import PLAIN, RECIPE, SAM, study, with_overrides
 
 
@@ -99,6 +99,83 @@ def test_what_the_trainer_refuses_is_said_with_the_arm():
         trials.of(study(PLAIN, Arm("SAM", "gone.py")))
 
 
+def test_the_window_of_a_member_is_stretched_with_the_epochs():
+    """LookSAM's steps cost less than SAM's, so it trains for longer."""
+    window = {"num_epochs": 30, "sam.start": 6, "sam.end": "20"}
+    look = Arm("look", RECIPE, {"sam.variant": "looksam"})
+    made = trials.of(study(SAM, look, overrides=window))
+    (sam,), (looks,) = made.values()
+    share = 14 / 30
+    assert looks.config.num_epochs == round(30 * (1 + share) / (1 + share / 5)) == 40
+    assert (sam.config.sam.start, sam.config.sam.end) == ("6", "20")
+    ends = [float(looks.config.sam[key]) for key in ("start", "end")]
+    assert ends == pytest.approx([8, 80 / 3])
+    of_run = study(SAM, look, overrides={"num_epochs": 30, "sam.start": "20%"})
+    (longer,) = trials.of(of_run)["look"]
+    assert (longer.config.sam.start, longer.config.sam.end) == ("20%", "100%")
+
+
+def test_what_is_left_of_a_member_is_what_it_costs():
+    nothing = Arm("WSAM", RECIPE, {"sam.variant": "wsam", "sam.wsam.gamma": 0.0})
+    made = study(PLAIN, SAM, nothing, overrides={"num_epochs": 30})
+    assert epochs(trials.of(made)) == {"plain": [60], "SAM": [30], "WSAM": [60]}
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("sam.start", ("1", "1%", "1 %")),
+        ("schedule.boundaries", ("1,2", "10%,20%", "1%,2%")),
+        ("model.frozen", ("a" * 300, "a" * 301, "b")),
+    ],
+)
+def test_each_value_of_a_sweep_has_a_folder_of_its_own(key, values):
+    steps = {"schedule.name": "step"} if "schedule" in key else {}
+    swept = dataclasses.replace(SAM, sweep={key: values[:2]})
+    fields = {"overrides": {"num_epochs": 30, **steps}}
+    first, second = (t.folder for t in trials.of(study(swept, **fields))["SAM"])
+    assert first != second
+    assert max(len(name) for name in (*first.split("/"), *second.split("/"))) <= 255
+    # What is there keeps its name where values are added after it.
+    more = dataclasses.replace(SAM, sweep={key: values[2:]})
+    (alone,) = trials.of(study(more, **fields))["SAM"]
+    assert alone.folder == f"SAM/{plan.folder_name(f'{key}={values[2]}')}"
+    alone = dataclasses.replace(SAM, sweep={key: values[:1]})
+    assert trials.of(study(alone, **fields))["SAM"][0].folder == first
+
+
 def test_arguments_for_all_runs_are_part_of_their_configs():
-    (trial,) = trials.of(study(), ["--config.dtype=bfloat16"])["SAM"]
+    (trial,) = trials.of(study(), ["--config.dtype=bfloat16", "--tpu=local"])["SAM"]
     assert trial.config.dtype == "bfloat16"
+    assert "--config.dtype=bfloat16" in trial.arguments(0)
+    assert trial.overrides["dtype"] == "bfloat16"
+
+
+def test_the_budget_stretches_what_a_flag_for_all_runs_says():
+    flags = ["--config.num_epochs=2", "--config.schedule.warmup_epochs=1"]
+    made = trials.of(study(), flags)
+    assert epochs(made) == {"plain": [4], "SAM": [2]}
+    assert made["plain"][0].config.schedule.warmup_epochs == 2.0
+    shown = trials.plan_of(study(), made)["trials"]
+    assert [each["overrides"]["num_epochs"] for each in shown] == [4, 2]
+    for name, (trial,) in made.items():
+        asked = command_line.parse(["main", *trial.arguments(0)])[0].config
+        assert asked.num_epochs == trial.config.num_epochs, name
+
+
+def test_a_flag_for_what_an_arm_sets_is_refused():
+    swept = dataclasses.replace(SAM, overrides={}, sweep={"sam.rho": (0.1,)})
+    for arm in (SAM, swept):
+        with pytest.raises(errors.UserError, match=r"'SAM' sets `sam.rho` itself"):
+            trials.of(study(arm), ["--config.sam.rho=0.3"])
+
+
+def test_a_flag_may_say_whether_without_a_value():
+    def restores(word):
+        (trial,) = trials.of(study(PLAIN), [word])["plain"]
+        return trial.overrides["early_stopping.restore_best_weights"]
+
+    assert restores("--config.early_stopping.restore_best_weights") is True
+    assert restores("--noconfig.early_stopping.restore_best_weights") is False
+    with pytest.raises(errors.UserError, match="num_epochs"):
+        trials.of(study(), ["--config.num_epochs"])

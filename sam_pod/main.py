@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import ml_collections
 from absl import flags, logging
+from ml_collections import config_flags
 
-from sam_pod.config import command_line
+from sam_pod.config import command_line, unread
 from sam_pod.machines import cluster, lost
 from sam_pod.pjrt import choice, environment
 from sam_pod.process import (
@@ -87,6 +88,10 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
     by_jax = choice.by_jax(values.config, values.tpu)
     command.set_environment(jax_computes=by_jax)
     logging.info("Workdir: %s", workdir)
+    for line in unread.lines(
+        values.config, [*config_flags.get_override_values(values["config"])]
+    ):
+        logging.warning("%s", line)
     retries.limit_to(values.config.storage.retry_seconds)
     config = values.config
     if by_jax:

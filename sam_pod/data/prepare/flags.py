@@ -57,6 +57,16 @@ def parse(
     values = _values(datasets)
     command.parse(values, argv, introduction + __doc__.partition("\n")[2])
     command.require(values, "dataset", "output")
+    for name, other, is_read in (
+        ("noise_seed", "label_noise", values.label_noise > 0),
+        ("label_noise_kind", "label_noise", values.label_noise > 0),
+        ("image_shape", "dataset", values.dataset == "tfrecord"),
+    ):
+        if values[name].present and not is_read:
+            raise errors.UserError(
+                f"--{name} is {values[name].value!r}, and nothing reads it: --{other} "
+                f"is {values[other].value!r}; leave it out."
+            )
     return values
 
 

@@ -73,6 +73,14 @@ def test_help_explains_the_command():
         (["--dataset=digits", "--output=x", "y"], "'y' is not a flag"),
         (["--dataset=digits", "--output=x", "--num_shards=-1"], "num_shards"),
         (["--dataset=digits", "--output=x", "--num_shards=two"], "num_shards"),
+        (
+            ["--dataset=digits", "--output=x", "--noise_seed=3"],
+            "--noise_seed is 3, and nothing reads it: --label_noise is 0.0",
+        ),
+        (
+            ["--dataset=digits", "--output=x", "--image_shape=8x8x1"],
+            "nothing reads it: --dataset is 'digits'",
+        ),
         (["--dataset=digit", "--output=x"], "Did you mean 'digits'"),
         (["--flagfile=/nowhere/flags"], "nowhere"),
     ],

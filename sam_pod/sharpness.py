@@ -79,7 +79,7 @@ def _measure(argv: list[str]) -> None:
     command.log_to_stdout()
     gc.disable()  # As main.py does, while TensorFlow is imported and traced.
     heavy_imports.tensorflow()
-    from sam_pod.instruments import job, plan, subject
+    from sam_pod.instruments import job, plan, report, subject
     from sam_pod.machines import runtime, tpu
 
     asked = _plan(values, plan.Plan)
@@ -98,7 +98,7 @@ def _measure(argv: list[str]) -> None:
         )
     with exhaustion.explained(config, connected.strategy.num_replicas_in_sync):
         job.measure(values.workdir, config, points, asked, connected)
-    for path in (job.FILE, os.path.join(job.FOLDER, job.PAGE)):
+    for path in (report.FILE, os.path.join(job.FOLDER, job.PAGE)):
         logging.info("Written: %s", os.path.join(values.workdir, path))
 
 

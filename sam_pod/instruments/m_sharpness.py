@@ -15,6 +15,7 @@ from sam_pod.instruments.sweep import Sweep
 from sam_pod.machines import replicas
 
 _WORST, _AVERAGE = 2, 3  # What the keys of random points are for.
+_NUMBERS = 4  # Of a group: 1 where it is real, its loss, its rise, its single step's.
 
 
 class Groups:
@@ -75,29 +76,20 @@ class Groups:
 
 
 class Looker:
-    """Sum what is found of each group over the groups and replicas."""
+    """Collect what is found of each group from all replicas."""
 
     def __init__(self, groups: Groups, look: Any, purpose: int) -> None:
         self._groups, self._look, self._purpose = groups, look, purpose
-        size = groups._size * groups._subject.num_replicas
-        self._sweep = Sweep(groups._subject, groups._split, size, self._program, 5)
+        subject, split = groups._subject, groups._split
+        size, width = (n * subject.num_replicas for n in (groups._size, _NUMBERS))
+        self._sweep = Sweep(subject, split, size, self._program, width)
 
     def __call__(self, ball: Ball) -> dict[str, float]:
-        """Return the means over the groups, and the standard error of the rise."""
+        """Return what `summarize` makes of the groups."""
         self._groups._turn.assign(0)
         for variable, value in zip(self._groups._ball, ball, strict=True):
             variable.assign(value)
-        rows = self._sweep().astype(np.float64)
-        count, base, rise, squares, single = rows.sum(0)
-        mean = rise / count
-        variance = max(squares / count - mean**2, 0.0) * count / max(count - 1, 1)
-        return {
-            "loss": base / count,
-            "rise": mean,
-            "standard_error": float(np.sqrt(variance / count)),
-            "single_step_rise": single / count,
-            "groups": int(count),
-        }
+        return summarize(self._sweep().reshape(-1, _NUMBERS))
 
     def _program(self, batch: Batch) -> tf.Tensor:
         groups = self._groups
@@ -109,5 +101,28 @@ class Looker:
         base, rise, single = self._look(batch, Ball(*tensors(groups._ball)), key)
         # A group that fills up the last batch is not real.
         is_real = batch.mask[0] > 0
-        found = tf.stack([tf.ones([]), base, rise, rise * rise, single])
-        return replicas.total([tf.where(is_real, found, tf.zeros([5]))])[0]
+        found = tf.stack([tf.ones([]), base, rise, single])
+        is_own = tf.range(replicas.count()) == replicas.index()
+        own = tf.where(tf.logical_and(is_own, is_real)[:, None], found, 0.0)
+        return replicas.total([tf.reshape(own, [-1])])[0]
+
+
+def summarize(found: np.ndarray) -> dict[str, float]:
+    """Return the means over the groups, and the standard error of the rise.
+
+    That of a single group is not known: NaN.
+
+    Args:
+        found: A row for each group: 1, its loss, its rise and that of its single step;
+            zeros for one that is not real.
+    """
+    _, loss, rise, single = found[found[:, 0] > 0].T.astype(np.float64)
+    count = len(rise)
+    error = np.std(rise, ddof=1) / np.sqrt(count) if count > 1 else np.nan
+    return {
+        "loss": float(np.mean(loss)),
+        "rise": float(np.mean(rise)),
+        "standard_error": float(error),
+        "single_step_rise": float(np.mean(single)),
+        "groups": count,
+    }

@@ -45,6 +45,13 @@ class Measures:
         """Return what the measure of a name finds."""
         return getattr(self, f"_{name}")()
 
+    def settings(self, name: str) -> Found:
+        """Return what the numbers of a measure depend on but the weights."""
+        split = self._examples if name in OF_HESSIAN else self._subject.split
+        return self._plan.settings(
+            name, split.num_examples, self._batch_size, self._subject.num_replicas
+        )
+
     def moved(self) -> None:
         """Forget what was found at the values that the subject had before."""
         self._lanczos.clear()

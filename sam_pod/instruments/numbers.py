@@ -1,5 +1,6 @@
 """What was measured, as the log's lines and as TensorBoard's scalars."""
 
+import math
 from typing import Any
 
 from sam_pod.run.event_files import SHARPNESS
@@ -12,8 +13,8 @@ def lines(found: Found) -> list[str]:
     """Return what was found in lines for the log."""
     if "groups" in found:
         return [
-            f"m {one['m']}, ball {one['ball']}: rise {one['rise']:.4g} "
-            f"+- {one['standard_error']:.2g}"
+            f"m {one['m']}, ball {one['ball']}: rise {one['rise']:.4g}"
+            f"{_spread(one['standard_error'])}"
             for one in found["groups"]
         ]
     if "largest" in found:
@@ -21,6 +22,10 @@ def lines(found: Found) -> list[str]:
         return [f"{values} (residual {found['residuals'][0]:.2g} of the first)"]
     numbers = {k: v for k, v in found.items() if isinstance(v, float)}
     return ["  ".join(f"{key} {value:.5g}" for key, value in numbers.items())]
+
+
+def _spread(standard_error: float) -> str:
+    return f" +- {standard_error:.2g}" if math.isfinite(standard_error) else ""
 
 
 def scalars(point: Found) -> dict[str, float]:

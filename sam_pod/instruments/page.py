@@ -1,6 +1,7 @@
 """A report as one page: tables of numbers and the figures, nothing to fetch."""
 
 import base64
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,6 @@ from sam_pod.pages.style import STYLE
 
 _CONVENTIONS = (
     ("loss", "loss"),
-    ("examples", "examples"),
     ("BatchNorm (Hessian)", "batch_norm"),
     ("BatchNorm (m-sharpness, slices)", "batch_norm_of_losses"),
     ("arithmetic", "arithmetic"),
@@ -31,6 +31,7 @@ def html(report: Mapping[str, Any], figures: Iterable[Figure]) -> str:
     facts = (
         tag("div", tag("dt", word), tag("dd", str(report[key])))
         for word, key in _CONVENTIONS
+        if key in report
     )
     body = tag(
         "body",
@@ -52,6 +53,8 @@ def _tables(
     report: Mapping[str, Any],
 ) -> Iterator[tuple[str, tuple[Sequence[str], list[Sequence[str]]]]]:
     points = report["points"]
+    head = ("checkpoint", "measure", "flags of sam_pod.sharpness")
+    yield "What each was measured with.", (head, _how(report))
     lines = []
     for name, point in points.items():
         for label, found in _spectra(point):
@@ -85,7 +88,8 @@ def _tables(
                 name,
                 str(found["m"]),
                 found["ball"],
-                *(_number(found[k]) for k in ("loss", "rise", "standard_error")),
+                *(_number(found[k]) for k in ("loss", "rise")),
+                _spread(found["standard_error"]),
                 *([_number(found["single_step_rise"])] if is_worst else []),
             )
             for name, p in points.items()
@@ -93,6 +97,15 @@ def _tables(
         ]
         if lines:
             yield caption, ((*head, *(["single step"] if is_worst else [])), lines)
+
+
+def _how(report: Mapping[str, Any]) -> list[Sequence[str]]:
+    """Return a row for each measure: what its numbers depend on but the weights."""
+    return [
+        (name, measure, ", ".join(f"{key} {value}" for key, value in settings.items()))
+        for name, measures in report["settings"].items()
+        for measure, settings in measures.items()
+    ]
 
 
 def _spectra(point: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -104,6 +117,11 @@ def _spectra(point: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
 
 def _number(value: float) -> str:
     return f"{value:.5g}"
+
+
+def _spread(standard_error: float) -> str:
+    """Return a standard error, or nothing where there is none: of a single group."""
+    return _number(standard_error) if math.isfinite(standard_error) else "-"
 
 
 def _table(caption: str, head: Sequence[str], lines: list[Sequence[str]]) -> Markup:

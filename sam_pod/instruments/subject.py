@@ -29,9 +29,14 @@ class Point:
     path: str
 
     @property
+    def file(self) -> str:
+        """The name that it has in its folder."""
+        return os.path.basename(self.path)
+
+    @property
     def step(self) -> int:
         """The updates made before it."""
-        return int(os.path.basename(self.path).split("-")[1])
+        return int(self.file.split("-")[1])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import math
 import os
 import shutil
+import statistics
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from PIL import Image
 
 from sam_pod import errors
 from sam_pod.data.input import pipeline
-from sam_pod.instruments import job, subject
+from sam_pod.instruments import job, m_sharpness, report, subject
 from sam_pod.instruments.plan import Plan
 from sam_pod.machines import runtime
 from tests import fixtures, runs, training
@@ -73,7 +75,8 @@ def test_two_replicas_measure_what_one_does(workdir, alone, tmp_path):
         pairs = zip(a[measure_]["groups"], b[measure_]["groups"], strict=True)
         for one, other in pairs:
             assert one["groups"] == other["groups"] == 4
-            assert other["rise"] == pytest.approx(one["rise"], rel=2e-3, abs=1e-6)
+            for key in ("rise", "standard_error"):
+                assert other[key] == pytest.approx(one[key], rel=2e-3, abs=1e-6)
 
 
 def test_l2_moves_the_largest_eigenvalue_by_at_most_the_weight_decay(alone):
@@ -111,11 +114,12 @@ def test_the_worst_rise_is_below_neither_0_nor_that_of_a_single_step(alone):
 
 
 def test_what_was_measured_is_written_with_its_conventions(workdir, alone):
-    with open(workdir / job.FILE) as file:
+    with open(workdir / report.FILE) as file:
         written = json.load(file)
-    assert written["plan"]["iterations"] == 6
+    settings = written["settings"]["last"]
+    assert settings["eigenvalues"]["iterations"] == 6
+    assert settings["eigenvalues"]["examples"] == settings["line"]["examples"] == 80
     assert "running statistics" in written["batch_norm"]
-    assert written["examples"] == 80
     found = written["points"]["last"]["eigenvalues"]["largest"]
     assert found == alone["points"]["last"]["eigenvalues"]["largest"]
     folder = workdir / job.FOLDER
@@ -130,6 +134,41 @@ def test_what_was_measured_is_written_with_its_conventions(workdir, alone):
     assert values["sharpness/eigenvalue_1"][step] == [pytest.approx(found[0], rel=1e-6)]
 
 
+def test_a_second_command_adds_and_one_group_has_no_standard_error(
+    workdir, alone, tmp_path, caplog
+):
+    caplog.set_level("INFO", "absl")
+    shutil.copytree(workdir, tmp_path / "run")
+    more = {"measures": ("worst_case",), "m": (32,), "balls": ("2:0.05",)}
+    one = tf.distribute.OneDeviceStrategy("/cpu:0")
+    both = measure(tmp_path / "run", one, dataclasses.replace(QUICK, **more))
+    (line,) = [m for m in caplog.messages if "worst_case: m 32" in m]
+    assert "rise" in line and "+-" not in line
+    with open(tmp_path / "run" / report.FILE) as file:
+        written = json.load(file)["points"]["last"]
+    *before, found = written["worst_case"]["groups"]
+    assert before == alone["points"]["last"]["worst_case"]["groups"]
+    assert (found["m"], found["groups"], found["standard_error"]) == (32, 1, None)
+    assert written["trace"] == alone["points"]["last"]["trace"]
+    assert both["points"]["last"].keys() == written.keys()
+    page = (tmp_path / "run" / job.FOLDER / job.PAGE).read_text()
+    assert "<td>32</td><td>2:0.05</td>" in page and "nan" not in page
+    points = runs.points(tmp_path / "run" / job.FOLDER)
+    assert len(points) == len(set(points)) > len(runs.scalars(workdir / job.FOLDER))
+
+
+def test_a_standard_error_is_that_of_the_groups_and_no_rounding():
+    """Beside rises whose squares, in float32, do not show it."""
+    rises = np.float32(1000) + np.float32([0.001, 0.002, 0.004, 0.001])
+    found = np.stack([np.ones(4), np.zeros(4), rises, np.zeros(4)], 1)
+    padded = np.concatenate([found, np.zeros((3, 4))]).astype(np.float32)
+    expected = statistics.stdev(map(float, rises)) / 2
+    numbers = m_sharpness.summarize(padded)
+    assert numbers["standard_error"] == pytest.approx(expected, rel=1e-9)
+    assert (numbers["groups"], numbers["rise"]) == (4, pytest.approx(rises.mean()))
+    assert math.isnan(m_sharpness.summarize(padded[:1])["standard_error"])
+
+
 @pytest.mark.slow
 def test_a_batchs_statistics_are_those_of_whole_batches(workdir, tmp_path):
     shutil.copytree(workdir, tmp_path / "run")
@@ -137,8 +176,10 @@ def test_a_batchs_statistics_are_those_of_whole_batches(workdir, tmp_path):
         QUICK, measures=("eigenvalues",), batch_norm="batch", batch_size=32
     )
     one = tf.distribute.OneDeviceStrategy("/cpu:0")
-    report = measure(tmp_path / "run", one, plan)
-    assert "of each batch" in report["batch_norm"]
+    found = measure(tmp_path / "run", one, plan)
+    assert "of each batch" in found["batch_norm"]
+    # Of 80 examples the whole batches.
+    assert found["settings"]["last"]["eigenvalues"]["examples"] == 64
     with pytest.raises(errors.UserError, match="less than the batch of 100"):
         measure(tmp_path / "run", one, dataclasses.replace(plan, batch_size=100))
 
@@ -150,6 +191,8 @@ def test_a_batchs_statistics_are_those_of_whole_batches(workdir, tmp_path):
         ({"batch_norm": "train"}, "--batch_norm"),
         ({"iterations": 3, "eigenvalues": 5}, "--eigenvalues is 5; it must be at most"),
         ({"line_points": 50}, "--line_points is 50; it must be odd"),
+        ({"measures": ()}, "--measures is empty; give some of eigenvalues, density"),
+        ({"at": ()}, "--at is empty; give some of last, best, every"),
         ({"m": ()}, "--m is ; each must be 1 at least"),
         ({"balls": ("3:1",)}, "is no ball"),
     ],

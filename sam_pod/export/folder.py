@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from sam_pod import errors
+from sam_pod import errors, wording
 from sam_pod.export import keras_models
 from sam_pod.export import manifest as manifest_lib
 from sam_pod.lowering import programs as programs_lib
@@ -57,6 +57,7 @@ def write(
     """
     new_folder.check(output)  # Before minutes of work.
     trained = trained_lib.read(workdir, which, data_dir)
+    logging.info("%s", trained_lib.in_words(workdir, trained))
     raise_if_stopped()
     not_made: dict[str, str] = {}
     programs = _lower(trained, num_replicas, batch_size, raise_if_stopped, not_made)
@@ -91,7 +92,8 @@ def _lower(
     _check_replicas(trained, num_replicas)
     share = config.global_batch_size // num_replicas
     programs = {}
-    logging.info("Lowering the inference of %d images.", batch_size or share)
+    images = wording.counted(batch_size or share, "image", "images")
+    logging.info("Lowering the inference of %s.", images)
     with _may_fail(manifest_lib.program_file("inference"), not_made):
         programs["inference"] = programs_lib.inference(
             trained.recipe, image_shape, batch_size=batch_size or share

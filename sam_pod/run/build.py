@@ -7,7 +7,7 @@ from typing import Any
 import ml_collections
 from absl import logging
 
-from sam_pod import errors
+from sam_pod import errors, wording
 from sam_pod.data.input import dataset, pipeline
 from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest as manifest_lib
@@ -160,8 +160,8 @@ def _network(
     count = freezing.freeze(network.model, patterns, batch_norm=norms)
     frozen = network_lib.Network(network.model, recomputes=recomputes)
     logging.info(
-        "%d layers are frozen; %d of %d variables train.",
-        count,
+        "%s frozen; %d of %d variables train.",
+        wording.counted(count, "layer is", "layers are"),
         len(frozen.initial_weights()),
         every,
     )

@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl import logging
 from google.protobuf import message
 
-from sam_pod import errors
+from sam_pod import errors, wording
 from sam_pod.data.stored import framing
 from sam_pod.sam import variant
 from sam_pod.step import metrics
@@ -107,9 +107,11 @@ def cut(workdir: str, last: Limits) -> None:
                 points, num_files = points + found, num_files + bool(found)
     if points:
         logging.info(
-            "Cut %d points from %d event file(s): they come after step %d, and will be "
-            "written again.",
-            *(points, num_files, max(last["train"], 0)),
+            "Cut from the events what comes after step %d and will be written again: "
+            "%s in %s.",
+            max(last["train"], 0),
+            wording.counted(points, "point", "points"),
+            wording.counted(num_files, "file", "files"),
         )
 
 

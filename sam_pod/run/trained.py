@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -81,6 +82,11 @@ def read(workdir: str, which: str, data_dir: str = "") -> Trained:
         config.data.dir = data_dir
     directory = os.path.join(workdir, workdir_lib.CHECKPOINTS)
     if not checkpoint_folder.paths(_folder(directory, which)):
+        if which == "best" and config.data.validation == "none":
+            raise errors.UserError(
+                f"{workdir} has no best checkpoint and never will, for its "
+                "`data.validation` is 'none': take --which=latest."
+            )
         raise errors.UserError(
             f"{workdir} has no {which} checkpoint yet: train until one is saved (the "
             "latest on a signal or by `checkpoint.every_seconds`, the best after an "
@@ -96,6 +102,41 @@ def read(workdir: str, which: str, data_dir: str = "") -> Trained:
     values = _restore(directory, which, recipe)
     recipe = dataclasses.replace(recipe, average=averaging.NONE)
     return Trained(config, located, data, recipe, decisions, values)
+
+
+def in_words(workdir: str, trained: Trained) -> str:
+    """Return which checkpoint it is, with its test figures where the result has them.
+
+    Args:
+        workdir: The run's folder.
+        trained: As returned by `read`.
+    """
+    checkpoint = trained.checkpoint
+    result = workdir_lib.read_result(workdir) or {}
+    line = f"The {checkpoint.which} checkpoint is {checkpoint.name}"
+    scores = _scores(checkpoint, result)
+    if not scores:
+        return f"{line}; {workdir_lib.RESULT} has no test of it."
+    found = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    is_of_best = trained.config.early_stopping.restore_best_weights
+    is_one = result["best_epoch"] == result["epochs"]
+    if is_one or is_of_best == (checkpoint.which == "best"):
+        return f"{line}: test {found}."
+    other = "best" if is_of_best else "latest"
+    return (
+        f"{line}: test {found}. `test_accuracy` in {workdir_lib.RESULT}, "
+        f"{result['test_accuracy']:.4f}, is of --which={other}."
+    )
+
+
+def _scores(checkpoint: Checkpoint, result: Mapping[str, Any]) -> Mapping[str, float]:
+    """Return what a result has of a checkpoint; {} where it is of another one."""
+    if "test_with" not in result:
+        return {}
+    steps, weights = result["steps"], "last"
+    if checkpoint.which == "best":
+        steps, weights = steps * result["best_epoch"] // result["epochs"], "best"
+    return result["test_with"].get(weights, {}) if checkpoint.step == steps else {}
 
 
 def _name_layers_from_the_start() -> None:

@@ -28,6 +28,13 @@ def break_config(workdir):
     (workdir / "config.json").write_text('{"sam": {"roh": 1.0}}')
 
 
+def validate_nothing(workdir):
+    shutil.rmtree(workdir / "checkpoints" / "best")
+    config = json.loads((workdir / "config.json").read_text())
+    config["data"]["validation"] = "none"
+    (workdir / "config.json").write_text(json.dumps(config))
+
+
 def replace_by_file(workdir):
     shutil.rmtree(workdir)
     workdir.write_text("mine")
@@ -45,6 +52,7 @@ def remove(name):
         (break_config, {}, "nearest is `sam.rho`"),
         (remove("checkpoints"), {}, "has no latest checkpoint yet: train"),
         (remove("checkpoints/best"), {"which": "best"}, "has no best checkpoint yet"),
+        (validate_nothing, {"which": "best"}, "'none': take --which=latest"),
         (break_data, {}, "No data set at '/nowhere': prepare one"),
         (break_inputs, {}, "another content of `data.dir`"),
         (None, {"data_dir": "/nowhere"}, "No data set at '/nowhere'"),

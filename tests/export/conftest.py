@@ -60,5 +60,6 @@ def finished(interrupted):
         module="sam_pod.export",
     )
     assert (code, stderr) == (0, "")
+    assert any("The latest checkpoint is ckpt-30-6: test loss" in x for x in lines)
     assert lines[-1].endswith(f"Exported step 30 to {output}")
     return config, workdir, output

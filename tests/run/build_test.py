@@ -29,3 +29,17 @@ def test_one_replica_is_a_group_of_any_size_by_itself(tmp_path):
     assert config.sam.sync == "4"
     config.sam.sync = "norm"
     assert build.recipe_alone(config, data).groups.shares_norm
+
+
+@pytest.mark.parametrize(
+    ("frozen", "line"),
+    [
+        ("conv2d", "1 layer is frozen; 4 of 6 variables train."),
+        ("conv2d,dense", "2 layers are frozen; 2 of 6 variables train."),
+    ],
+)
+def test_a_line_says_how_many_layers_are_frozen(tmp_path, caplog, frozen, line):
+    caplog.set_level("INFO", "absl")
+    config = runs.small_config(tmp_path, **{"model.frozen": frozen})
+    build.recipe(config, manifest.read(config.data.dir), 1)
+    assert line in caplog.messages

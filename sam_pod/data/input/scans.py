@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from sam_pod import wording
 from sam_pod.data.input import notes
 from sam_pod.data.stored import framing, offsets
 from sam_pod.storage import files
@@ -64,7 +65,8 @@ def scan(
         or (known[name].num_bytes, known[name].modified) != stats[name]
     ]
     if missing:
-        logging.info("Scanning %d files of %s, once.", len(missing), directory)
+        count = wording.counted(len(missing), "file", "files")
+        logging.info("Scanning %s of %s, once.", count, directory)
         for found in _scan_all(directory, missing, look, raise_if_stopped):
             known[found.file] = dataclasses.replace(
                 found, modified=stats[found.file][1]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import tqdm
 
-from sam_pod import errors, redaction
+from sam_pod import errors, redaction, wording
 from sam_pod.data.prepare import flags
 from sam_pod.data.sources import table
 from sam_pod.data.stored import names
@@ -247,7 +247,8 @@ def _run(argv: list[str], raise_if_stopped: Callable[[], object]) -> None:
     for key, fault in report.faults:
         print(f"Left out: {names.readable(key)} {fault}.")
     if report.skipped:
-        print(f"Left out {len(report.skipped):,} images in all.")
+        count = wording.counted(len(report.skipped), "image", "images")
+        print(f"Left out {count} in all.")
     print(summary(values.output, report.manifest, time.monotonic() - start))
 
 

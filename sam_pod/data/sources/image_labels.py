@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 
-from sam_pod import errors
+from sam_pod import errors, wording
 from sam_pod.data.sources import (
     flat_labels,
     image_tree,
@@ -91,7 +91,8 @@ class Labels:
         group.faults += found.faults
         if rest:
             names = self._tree.listing.names
-            line = f"{len(rest):,} images are in no row, such as {names[rest[0]]}"
+            count = wording.counted(len(rest), "image is", "images are")
+            line = f"{count} in no row, such as {names[rest[0]]}"
             if group.name == image_tree.WHOLE:
                 self.said[group.name] += f" {line}: they are left out."
             else:

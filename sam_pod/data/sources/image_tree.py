@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from sam_pod import errors
+from sam_pod import errors, wording
 from sam_pod.data.sources import listing as listing_lib
 from sam_pod.data.sources import litter, split_names
 
@@ -156,9 +156,12 @@ def _group(
             group.faults.append(f"{_joined(path, folder)}/ is out of place")
     if group.flat and group.by_class:
         where = _joined(path, inner.rstrip("/")) or "the top"
-        group.faults.append(
-            f"{len(group.flat):,} images that lie in {where} itself are out of place"
+        images = wording.counted(
+            len(group.flat),
+            f"image that lies in {where} itself is",
+            f"images that lie in {where} itself are",
         )
+        group.faults.append(f"{images} out of place")
     for folder in empty:
         below = _below(folder, inner)
         if "/" not in below and group.by_class and below not in group.by_class:

@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Sequence
 
-from sam_pod import errors
+from sam_pod import errors, wording
 from sam_pod.data.sources import (
     archives,
     devkit,
@@ -164,7 +164,8 @@ def _read_val_tar(
     faults = [*found.faults]
     missing = len(names) - len(found.labels)
     if missing:
-        faults.append(f"{missing:,} images of val are in no row of {found.path}")
+        count = wording.counted(missing, "image of val is", "images of val are")
+        faults.append(f"{count} in no row of {found.path}")
     faults += [
         f"{names[index]} is of {wnid[:40]!r}, which is no class of train"
         for index, wnid in found.labels.items()

@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
-from sam_pod import errors
+from sam_pod import errors, wording
 from sam_pod.data.sources import image_names, split_names, table_columns, table_lines
 
 _WHOLE, _FRACTION = re.compile(r"-?\d+(\.0*)?"), re.compile(r"-?\d*\.\d*[1-9]\d*")
@@ -182,10 +182,13 @@ class Table:
         labels = _whole(labels)
         broken = [label for label in labels.values() if _FRACTION.fullmatch(label)]
         if broken:
-            faults.append(
-                f"{len(broken):,} labels of {self.path} are numbers such as "
-                f"{broken[0]}, and no classes"
+            kind = wording.counted(
+                len(broken),
+                f"label of {self.path} is a number, {broken[0]}, and no class",
+                f"labels of {self.path} are numbers such as {broken[0]}, and no "
+                "classes",
             )
+            faults.append(kind)
         name = repr(header[image]) if header else str(image + 1)
         rest = f"; {unused:,} rows name no image" if unused else ""
         if self._comments:

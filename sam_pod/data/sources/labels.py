@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from sam_pod import errors
+from sam_pod import errors, wording
 from sam_pod.data.sources import label_values
 
 _SHOWN = 3  # A line names this many labels.
@@ -97,8 +97,9 @@ def _by_what_occurs(splits: Mapping[str, label_values.Found]) -> Classes:
     line = f"{'Label' if not last else 'Labels'} {_listed(labels)} {are}."
     if isinstance(labels[0], int) and labels[0] < 0:
         count = sum(n for label, n in found.counts.items() if label == labels[0])
+        examples = wording.counted(count, "example", "examples")
         line += (
-            f" {labels[0]} is a class, too, of {count:,} examples of train: where it "
+            f" {labels[0]} is a class, too, of {examples} of train: where it "
             "means that there is no label, leave them out."
         )
     return Classes(names, (line,), index)

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 
-from sam_pod import errors
+from sam_pod import errors, wording
 from sam_pod.data.sources import archives
 
 _HEADER = struct.Struct("<4s22xHH")  # Signature, lengths of the name and of the rest.
@@ -54,10 +54,10 @@ def entries(place: str, path: str) -> Iterator[archives.Entry]:
     except (*archives.FAULTS, ValueError, RuntimeError, NotImplementedError) as error:
         raise archives.unreadable(place, error) from error
     for why, names in faults.items():
+        members = wording.counted(len(names), "member that is", "members that are")
         raise errors.UserError(
-            f"{place} has {len(names):,} members that are {why}, such as "
-            f"{names[0]!r}: unpack it with the program that made it and pass the "
-            "folder."
+            f"{place} has {members} {why}, such as {names[0]!r}: unpack it with the "
+            "program that made it and pass the folder."
         )
 
 

@@ -37,7 +37,7 @@ IN_ORDER = "in this order"
         ),
         ([7.0, 40.0], "7 40", [0, 1], f"Labels 7, 40 are classes 0 to 1, {IN_ORDER}"),
         ([0, 1, 4], "0 1 4", [0, 1, 2], "Labels 0, 1, 4 are classes 0 to 2"),
-        ([-1, 1, 1], "-1 1", [0, 1, 1], "-1 is a class, too, of 1 examples"),
+        ([-1, 1, 1], "-1 1", [0, 1, 1], "-1 is a class, too, of 1 example of"),
         ([7, 2_000_000_000], "7 2000000000", [0, 1], "Labels 7, 2000000000 are"),
         (np.array([2**64 - 1, 5], np.uint64), f"5 {2**64 - 1}", [1, 0], "Labels 5, "),
         ([True, False], "False True", [1, 0], "false is class 0, true is class 1"),

@@ -34,7 +34,7 @@ REFUSALS = {
     "flat": (numbered("train", 2) + numbered("test", 2), "lie flat and say no classes"),
     "both": (
         [*classes("train", "test"), "train/x.png"],
-        "1 images that lie in train its",
+        "1 image that lies in train its",
     ),
     "masks": (classes("train", "test", names=["images", "masks"]), "segmentation"),
     "classes called as splits": (
@@ -49,7 +49,7 @@ REFUSALS = {
         with_tables(
             numbered("train", 5) + classes("test"), {"train.csv": table("id,y", FOUR)}
         ),
-        "1 images are in no row, such as train/4.png",
+        "1 image is in no row, such as train/4.png",
     ),
     "two classes": (
         with_tables(

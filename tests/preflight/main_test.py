@@ -93,7 +93,7 @@ def test_the_largest_batch_is_found_by_real_compiles(tmp_path, cache):
     keras.Sequential(
         [
             keras.layers.Input((512, 512, 3)),
-            keras.layers.Conv2D(128, 1, activation="relu"),
+            keras.layers.Conv2D(128, 2, activation="relu"),
             keras.layers.GlobalAveragePooling2D(),
             keras.layers.Dense(4),
         ]
@@ -104,7 +104,7 @@ def test_the_largest_batch_is_found_by_real_compiles(tmp_path, cache):
             "model.name": model,
             "data.dir": "/nowhere/data",
             "data.augment": "mixup",  # Which needs even batches.
-            "global_batch_size": 64,
+            "global_batch_size": 80,  # All that a small set has.
             "sam.rho": 0.0,  # One step less to compile.
         },
     )
@@ -122,14 +122,14 @@ def test_the_largest_batch_is_found_by_real_compiles(tmp_path, cache):
         code, out, err = command(*arguments, *more, "--find_batch", cache=cache)
         assert code == 0, (out, err)
         (one,) = json.loads(output.read_text())["topologies"]
-        print(err, one["largest_batch"]); return one["largest_batch"], out
+        return one["largest_batch"], out
 
     found, out = largest(many)
     fits, fails = found["fits"], found["fails"]
     assert f"largest batch a replica: {fits} fits, {fails} does not\n" in out
     # The one activation that the gradient needs is float32; two, and their like, will
     # not take three times its memory.
-    activations = 16 * 2**30 / (512 * 512 * 128 * 4)
+    activations = 16 * 2**30 / (511 * 511 * 128 * 4)
     assert activations / 3 < fits < activations and 0.9 * fails <= fits < fails
     assert fits % 2 == fails % 2 == 0
 

@@ -76,48 +76,48 @@ def test_killed_anywhere_and_run_again_it_is_the_same_run(small, tmp_path):
     continue_to_the_end(arguments, workdir, expected)
 
 
-# tests/process/signals_test.py sends every one that a scheduler or a terminal has.
-@pytest.mark.slow
-def test_a_signal_saves_and_exits_42(small, tmp_path):
-    arguments, expected = small
-    number = signal.SIGTERM
-    process = runs.Process(*arguments, f"--workdir={tmp_path / 'run'}")
-    assert process.read_until("step 10")
-    process.send(number)
+def stopped(arguments, workdir, moment, *numbers):
+    """Run to the moment, send signals, expect exit code 42, and return the lines."""
+    process = runs.Process(*arguments, f"--workdir={workdir}")
+    assert process.read_until(moment)
+    for number in numbers:
+        process.send(number)
     assert process.wait() == 42
     assert process.stderr == ""
-    assert any(signal.Signals(number).name in line for line in process.lines)
-    lines = continue_to_the_end(arguments, tmp_path / "run", expected)
-    assert any("Continuing after step" in line for line in lines)
+    return process.lines
 
 
-@pytest.mark.slow
-def test_a_signal_that_comes_twice_at_once_is_one_request(small, tmp_path):
-    arguments, expected = small
-    process = runs.Process(*arguments, f"--workdir={tmp_path / 'run'}")
-    assert process.read_until("step 10")
-    process.send(signal.SIGINT)
-    process.send(signal.SIGTERM)
-    assert process.wait() == 42
-    assert any("Saved." in line for line in process.lines)
-    continue_to_the_end(arguments, tmp_path / "run", expected)
-
-
-@pytest.mark.slow
-def test_the_notice_of_a_spot_machine_saves_and_exits_42(small, tmp_path):
-    arguments, expected = small
+def noticed(arguments, workdir):
+    """Run on a spot machine that is to go, expect exit code 42; return the lines."""
     server = notices_test.Server(notices_test.answers(preempted=["TRUE"]))
     process = runs.Process(
         *arguments,
-        f"--workdir={tmp_path}",
+        f"--workdir={workdir}",
         environment={"GCE_METADATA_HOST": server.host},
     )
     try:
         assert process.wait() == 42, process.stderr
     finally:
         server.close()
-    assert any("preempted is TRUE" in line for line in process.lines)
-    continue_to_the_end(arguments, tmp_path, expected)
+    return process.lines
+
+
+# tests/process/signals_test.py sends every one that a scheduler or a terminal has.
+@pytest.mark.slow
+def test_signals_and_a_spot_machines_notice_save_and_exit_42(small, tmp_path):
+    """One run is stopped by each in turn; two signals at once are one request."""
+    arguments, expected = small
+    workdir = tmp_path / "run"
+    lines = stopped(arguments, workdir, "step 10", signal.SIGTERM)
+    assert any("SIGTERM" in line for line in lines)
+    lines = stopped(arguments, workdir, "step 20", signal.SIGINT, signal.SIGTERM)
+    assert any("Continuing after step" in line for line in lines)
+    assert any("Saved." in line for line in lines)
+    lines = noticed(arguments, workdir)
+    assert any("preempted is TRUE" in line for line in lines)
+    assert not (workdir / "result.json").exists()
+    lines = continue_to_the_end(arguments, workdir, expected)
+    assert any("Continuing after step" in line for line in lines)
 
 
 def test_the_finished_run_says_so(small):

@@ -1,11 +1,13 @@
 """Runs of members that remember, or act now and then: interrupted, and on replicas."""
 
 import collections
+import functools
 import glob
 import json
 import logging
 import math
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -57,6 +59,28 @@ def whole(folder):
     return of
 
 
+@pytest.fixture(scope="module")
+def interrupted(folder):
+    """Return a function that gives a workdir an interrupted run, made once by name.
+
+    It returns the number of the next step.
+    """
+
+    @functools.cache
+    def made(name):
+        workdir = folder / f"{name}-interrupted"
+        return workdir, interrupt_within_a_period(
+            config_of(folder, name), workdir, name
+        )
+
+    def copy(name, workdir):
+        source, step = made(name)
+        shutil.copytree(source, workdir)
+        return step
+
+    return copy
+
+
 def config_of(folder, name):
     return runs.small_config(
         folder,
@@ -77,10 +101,10 @@ def config_of(folder, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MEMBERS)
 def test_interrupted_within_a_period_and_continued_it_is_the_same_run(
-    whole, folder, tmp_path, name
+    whole, interrupted, folder, tmp_path, name
 ):
     config, again = config_of(folder, name), tmp_path / "run"
-    step = interrupt_within_a_period(config, again, name)
+    step = interrupted(name, again)
     run(config, again)
     # Of the part after the interruption, too: the memory was restored.
     assert any(acts(name, s) for s in range(step, STEPS))
@@ -95,7 +119,7 @@ def test_interrupted_within_a_period_and_continued_it_is_the_same_run(
 
 def interrupt_within_a_period(config, workdir, name):
     """Stop a run where the next step begins no period; return its number."""
-    for looks in range(4, 20):
+    for looks in range(5, 20):
         with pytest.raises(signals.Interrupted):
             run(config, workdir, StopAfter(looks))
         step = last_step(workdir)
@@ -175,10 +199,10 @@ def in_order(found):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["looksam", "friendly"])
 def test_a_checkpoint_without_the_memory_continues_with_a_refresh(
-    folder, tmp_path, caplog, name
+    interrupted, folder, tmp_path, caplog, name
 ):
     config, workdir = config_of(folder, name), tmp_path / "run"
-    step = interrupt_within_a_period(config, workdir, name)
+    step = interrupted(name, workdir)
     without_memory(workdir)
     with caplog.at_level(logging.WARNING):
         run(config, workdir)

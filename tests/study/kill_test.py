@@ -28,10 +28,8 @@ def start(folder, output, *more):
     return runs.Process(*arguments, module="sam_pod.study")
 
 
-def epochs_done(output):
-    return sum(
-        len(curve.read(folder)) for folder in glob.glob(f"{output}/runs/*/seed-?")
-    )
+def epochs_done(folders):
+    return sum(len(curve.read(folder)) for folder in glob.glob(str(folders)))
 
 
 def results(output):
@@ -68,36 +66,38 @@ def test_a_run_left_behind_while_its_libraries_are_read_is_waited_for(tmp_path):
     assert list(folder.glob("seed-0/reading-*")) == first
 
 
-def wait_for_epochs(process, output, count):
-    while epochs_done(output) < count:
+def wait_for_epochs(process, folders, count):
+    while epochs_done(folders) < count:
         process.assert_runs()
         threading.Event().wait(TICK_SECONDS)
 
 
 def stop_gracefully(page, name):
-    """Start a study and stop it with Ctrl-C within its first run."""
-    process = start(page, name)
+    """Start a study and stop it with Ctrl-C within its first runs."""
+    process = start(page, name, "--jobs=2")
     assert process.read_until("Starting: plain/seed-0")
-    wait_for_epochs(process, page / name, 1)
+    first = page / name / "runs/plain/seed-0"
+    wait_for_epochs(process, first, 1)
     process.send(signal.SIGINT)
     assert process.wait() == 42
-    log = (page / name / "runs/plain/seed-0.log").read_text()
+    log = first.with_suffix(".log").read_text()
     assert "SIGTERM: saving and stopping" in log and "Saved. Continue" in log
 
 
 @pytest.mark.slow
 def test_a_study_stopped_and_killed_nine_times_ends_with_the_same_report(page):
     """Ctrl-C stops its runs gracefully, and it goes on; so it does after kills."""
+    whole, killed = (page / name / "runs/*/seed-?" for name in ("whole", "killed"))
     assert start(page, "whole", "--jobs=2").wait() == 0
     stop_gracefully(page, "killed")
     for number in range(1, 10):
         process = start(page, "killed", "--jobs=2")
         if number == 1:
             assert process.read_until("Going on after epoch", "plain/seed-0")
-        wait_for_epochs(process, page / "killed", number + 1)
+        wait_for_epochs(process, killed, number + 1)
         process.kill()
     last = start(page, "killed", "--jobs=2")
     assert last.wait() == 0, last.stderr
     assert results(page / "killed") == results(page / "whole")
-    assert epochs_done(page / "killed") == epochs_done(page / "whole") == 2 * (3 + 6)
+    assert epochs_done(killed) == epochs_done(whole) == 2 * (3 + 6)
     assert start(page, "killed").wait() == 0  # Nothing is left to do.

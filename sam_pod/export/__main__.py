@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from sam_pod.process import command, path_flags
+from sam_pod.process import command, heavy_imports, path_flags
 
 
 def main(argv: list[str]) -> int:
@@ -77,6 +77,7 @@ def _export(argv: list[str], raise_if_stopped: Callable[[], None]) -> None:
     # A training on this machine may need all the memory of its GPU.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     command.log_to_stdout()
+    heavy_imports.tensorflow()
     from sam_pod.export import folder
 
     folder.write(

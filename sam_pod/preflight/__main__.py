@@ -30,7 +30,7 @@ from absl import flags
 from sam_pod import errors
 from sam_pod.config import command_line
 from sam_pod.preflight import topologies
-from sam_pod.process import command, path_flags
+from sam_pod.process import command, heavy_imports, path_flags
 
 _DEFAULT_EXECUTE_REPLICAS = 4
 
@@ -128,7 +128,8 @@ def _run(argv: list[str], check: Callable[[], None]) -> None:
     rest = command.parse_with_words(values, argv, __doc__, known_only=True)
     if values.members:
         command.set_environment()
-        from sam_pod.preflight import members  # Imports TensorFlow.
+        heavy_imports.tensorflow()
+        from sam_pod.preflight import members
 
         print(members.table())
         return
@@ -151,6 +152,7 @@ def _run(argv: list[str], check: Callable[[], None]) -> None:
         _print_models(values.models, check, config, targets)
         return
     # TensorFlow is imported from here on: a bad flag is refused in a moment.
+    heavy_imports.tensorflow()
     from sam_pod.preflight import job
 
     job.run(
@@ -179,7 +181,8 @@ def _print_models(
     targets: Sequence[topologies.Topology] = (),
 ) -> None:
     command.set_environment()
-    from sam_pod.preflight import models  # Imports TensorFlow.
+    heavy_imports.tensorflow()
+    from sam_pod.preflight import models
 
     names = models.check_names(names)
     for line in models.lines(names, check, config, targets):

@@ -1,6 +1,8 @@
 """TensorFlow, imported without what a run does not need of it."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 
 # Brought by TensorFlow Lite, which converts JAX's functions, and by Keras' wrappers for
 # scikit-learn; both do without. They are nearly a third of the time of the import.
@@ -13,11 +15,23 @@ def tensorflow() -> None:
     Code that needs these later imports them as usual. Commands call this before
     anything else imports TensorFlow, while there is one thread.
     """
+    with _without_what_is_not_needed():
+        import keras  # noqa: F401
+        import tensorflow as tf  # noqa: F401
+
+
+def tensorflow_alone() -> None:
+    """Import TensorFlow in the same way, where any Keras will do, or none."""
+    with _without_what_is_not_needed():
+        import tensorflow as tf  # noqa: F401
+
+
+@contextlib.contextmanager
+def _without_what_is_not_needed() -> Iterator[None]:
     absent = [name for name in _NOT_NEEDED if name not in sys.modules]
     sys.modules.update(dict.fromkeys(absent))  # None says that there is no such module.
     try:
-        import keras  # noqa: F401
-        import tensorflow as tf  # noqa: F401
+        yield
     finally:
         for name in absent:
             del sys.modules[name]

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests import runs
 
 PROGRAM = """
@@ -19,9 +21,23 @@ jax.numpy.zeros(2)
 """
 
 
-def test_a_run_imports_neither_jax_nor_clu_nor_scikit_learn_before_it_needs_them():
+# What a process of a preparation calls first, then what it imports of its own.
+ALONE = """
+import sys
+from sam_pod.process import heavy_imports
+heavy_imports.tensorflow_alone()
+from sam_pod.data.prepare import shard_writer
+heavy = sorted(name for name in ("jax", "sklearn") if name in sys.modules)
+assert "tensorflow" in sys.modules and heavy == [], heavy
+"""
+
+
+@pytest.mark.parametrize("program", [PROGRAM, ALONE], ids=["run", "alone"])
+def test_neither_jax_nor_clu_nor_scikit_learn_are_imported_before_they_are_needed(
+    program,
+):
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=False,

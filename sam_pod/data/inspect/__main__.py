@@ -17,7 +17,7 @@ from collections.abc import Callable
 from absl import flags
 
 from sam_pod import errors
-from sam_pod.process import command, data_commands, path_flags
+from sam_pod.process import command, data_commands, heavy_imports, path_flags
 from sam_pod.storage import faults
 
 
@@ -76,6 +76,7 @@ def _run(argv: list[str], raise_if_stopped: Callable[[], object]) -> None:
         directory = path_flags.expand(directories[0])
     except ValueError as error:
         raise errors.UserError(f"{directories[0]}: {error}.") from error
+    heavy_imports.tensorflow_alone()
     print(report(directory, values.output, raise_if_stopped))
 
 

@@ -24,7 +24,7 @@ from sam_pod import errors, redaction, wording
 from sam_pod.data.prepare import flags
 from sam_pod.data.sources import table
 from sam_pod.data.stored import names
-from sam_pod.process import data_commands
+from sam_pod.process import data_commands, heavy_imports
 from sam_pod.storage import files, new_folder, turns
 
 # Whatever needs TensorFlow is imported where it is used: --help and a wrong flag
@@ -226,6 +226,7 @@ def _run(argv: list[str], raise_if_stopped: Callable[[], object]) -> None:
         if not is_ours:
             print(f"{values.output} was prepared by that process.")
             return
+        heavy_imports.tensorflow_alone()
         report = prepare_with(
             values.dataset,
             request,

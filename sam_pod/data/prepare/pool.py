@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import traceback
@@ -19,6 +20,10 @@ Work = Callable[[Any, Progress], Any]  # (task, progress) -> result
 _TICK_SECONDS = 0.2
 
 
+def _nothing() -> None:
+    """Leave imports to those who need them."""
+
+
 class Died(errors.UserError):
     """A process was killed from outside."""
 
@@ -30,6 +35,7 @@ def run(
     set_up: Callable[[], object],
     progress: Progress,
     look: Callable[[Any], object] = lambda result: None,
+    first: Callable[[], object] = _nothing,
 ) -> list[Any]:
     """Return the results of all tasks, in the order of the tasks.
 
@@ -41,6 +47,8 @@ def run(
         set_up: A function called first in each process other than this one.
         progress: A function called with the numbers of all, and with 0 now and then.
         look: A function called in this process with each result, as it comes.
+        first: A function called in each other process before the modules of `work` and
+            `set_up` are imported.
 
     Raises:
         Died: a process was killed.
@@ -54,7 +62,7 @@ def run(
         return found
     results: dict[int, Any] = {}
     queue = enumerate(tasks)
-    with _processes(work, set_up, num_processes) as free:
+    with _processes(work, set_up, num_processes, first) as free:
         busy: dict[Any, int] = {}
         while True:
             while free and (following := next(queue, None)):
@@ -91,11 +99,15 @@ def _alive() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _processes(
-    work: Work, set_up: Callable[[], object], count: int
+    work: Work,
+    set_up: Callable[[], object],
+    count: int,
+    first: Callable[[], object],
 ) -> Iterator[list[connection.Connection]]:
     """Start processes, yield the pipes to them, and end them."""
     # A process that is forked would inherit TensorFlow's locks, but not its threads.
     context = multiprocessing.get_context("spawn")
+    functions = pickle.dumps((work, set_up))
     pipes, started = [], []
     awaited = signals.stops()
     # They never see the signals that a terminal sends to all: this process ends them.
@@ -104,7 +116,7 @@ def _processes(
         for _ in range(count):
             ours, theirs = context.Pipe()
             process = context.Process(
-                target=_serve, args=(theirs, work, set_up), daemon=True
+                target=_serve, args=(theirs, first, functions), daemon=True
             )
             process.start()
             theirs.close()
@@ -122,9 +134,11 @@ def _processes(
 
 
 def _serve(
-    pipe: connection.Connection, work: Work, set_up: Callable[[], object]
+    pipe: connection.Connection, first: Callable[[], object], functions: bytes
 ) -> None:
     threading.Thread(target=_follow_parent, daemon=True).start()
+    first()
+    work, set_up = pickle.loads(functions)
     set_up()
     with contextlib.suppress(EOFError, ConnectionError):  # The parent is gone.
         while True:

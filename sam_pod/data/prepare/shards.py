@@ -25,7 +25,7 @@ from sam_pod.data.prepare import (
 )
 from sam_pod.data.stored import grey, names, records, schema
 from sam_pod.data.stored import manifest as manifest_lib
-from sam_pod.process import signals
+from sam_pod.process import heavy_imports, signals
 from sam_pod.storage import files, new_folder
 
 _KEPT_ON = (KeyboardInterrupt, signals.Interrupted, pool.Died)
@@ -113,6 +113,7 @@ def write_with(
                 shard_writer.use_one_thread,
                 progress,
                 lambda done: first.look(done.tally),
+                heavy_imports.tensorflow_alone,
             )
             written = dict(zip(parts, done, strict=True))
             said = _decisions(source, rules, written, skip_bad=options.skip_bad)

@@ -46,7 +46,7 @@ def taken_late(tasks, taken):
 def fail_at_3(task, progress):
     if task == 3:
         raise errors.UserError("the third")
-    if task == 5:
+    if task == 105:
         raise KeyError("a bug")
     return task
 
@@ -57,7 +57,7 @@ def test_tasks_are_taken_as_processes_are_free_and_the_first_error_ends_it():
         pool.run(fail_at_3, taken_late(range(100), taken), 2, nothing, nothing)
     assert len(taken) <= 6
     with pytest.raises(RuntimeError, match="KeyError: 'a bug'"):
-        pool.run(fail_at_3, iter([1, 5]), 2, nothing, nothing)
+        pool.run(fail_at_3, iter([1, 105]), 2, nothing, nothing)
 
 
 def die(task, progress):

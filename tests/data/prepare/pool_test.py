@@ -46,18 +46,21 @@ def taken_late(tasks, taken):
 def fail_at_3(task, progress):
     if task == 3:
         raise errors.UserError("the third")
-    if task == 105:
+    if task == -1:
         raise KeyError("a bug")
     return task
 
 
 def test_tasks_are_taken_as_processes_are_free_and_the_first_error_ends_it():
-    taken = []
+    taken, tasks = (
+        [],
+        range(10**6),
+    )  # The other process goes on until the error is seen.
     with pytest.raises(errors.UserError, match="the third"):
-        pool.run(fail_at_3, taken_late(range(100), taken), 2, nothing, nothing)
-    assert len(taken) <= 6
+        pool.run(fail_at_3, taken_late(tasks, taken), 2, nothing, nothing)
+    assert len(taken) < len(tasks)
     with pytest.raises(RuntimeError, match="KeyError: 'a bug'"):
-        pool.run(fail_at_3, iter([1, 105]), 2, nothing, nothing)
+        pool.run(fail_at_3, iter([1, -1]), 2, nothing, nothing)
 
 
 def die(task, progress):

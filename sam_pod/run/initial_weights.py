@@ -4,6 +4,7 @@ The run keeps what it took, so that it takes it once: a run that continues befor
 first checkpoint begins with the same, whatever has become of where it was from.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -24,7 +25,7 @@ from sam_pod.run import workdir as workdir_lib
 from sam_pod.storage import faults, files
 
 KEY = "model.initial_weights"
-VALUES, REPORT = "initial_weights.npz", "initial_weights.json"
+VALUES, REPORT = "initial_weights.npz", workdir_lib.INITIAL_WEIGHTS
 _EXPORTED, _MANIFEST = "values.npz", "manifest.json"
 _REMEDY = (
     "name a run's workdir, a folder that sam_pod.export wrote, or a file that "
@@ -187,6 +188,7 @@ def keep(workdir: str, source: Source, found: transfer.Fit) -> None:
     """
     report = {
         "from": source.what,
+        "digest": _digest(found.values),
         "taken": sorted(found.values),
         "resized": found.resized,
         "new": sorted(found.new),
@@ -198,6 +200,16 @@ def keep(workdir: str, source: Source, found: transfer.Fit) -> None:
         text = json.dumps(report, indent=2) + "\n"
         files.write(os.path.join(workdir, REPORT), text)
         files.write_bytes(os.path.join(workdir, VALUES), content.getvalue())
+
+
+def _digest(values: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of arrays with their names."""
+    digest = hashlib.sha256()
+    for name in sorted(values):
+        array = np.ascontiguousarray(values[name])
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def kept(workdir: str) -> Mapping[str, np.ndarray]:

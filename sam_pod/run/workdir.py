@@ -20,6 +20,7 @@ from sam_pod.storage import faults, files
 
 CONFIG = "config.json"
 INPUTS = "inputs.json"  # Digests of the data and of the model's file.
+INITIAL_WEIGHTS = "initial_weights.json"  # What was taken of those that were named.
 DECISIONS = "decisions.json"  # What the run decided by itself, by config key.
 CHECKPOINTS = "checkpoints"
 RESULT = "result.json"

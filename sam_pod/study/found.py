@@ -11,7 +11,7 @@ from sam_pod.config import keys
 from sam_pod.run import continuing, curve
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.storage import files
-from sam_pod.study import trials
+from sam_pod.study import places, trials
 
 SHARPNESS = "sharpness.json"  # What the instruments have measured, if anything.
 
@@ -35,7 +35,11 @@ class Found:
     result: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     points: tuple[curve.Point, ...] = ()
     sharpness: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    data_digest: str = ""
+    # Of what the run has read, by the config key that names it.
+    digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    spread: places.Spread | None = None  # None where that is not known.
+    # Keys that say on what to run, and are other than asked, without another update.
+    other_place: tuple[str, ...] = ()
 
     @property
     def is_settled(self) -> bool:
@@ -73,12 +77,14 @@ def look(run: trials.Run, workdir: str, elsewhere: Iterable[str] = ()) -> Found:
         elsewhere: Folders of finished runs of the same config, made elsewhere.
     """
     own = _look(run, workdir)
-    if own.state != FINISHED:
-        for folder in elsewhere:
-            other = _look(run, folder)
-            if other.state == FINISHED:
-                return other
-    return own
+    if own.state == FINISHED:
+        return own
+    others = [_look(run, folder) for folder in elsewhere]
+    finished = [other for other in others if other.state == FINISHED]
+    if finished:
+        return min(finished, key=lambda other: len(other.other_place))
+    refused = [f"{each.workdir}: {each.why}" for each in others]
+    return dataclasses.replace(own, why="; ".join([own.why, *refused]))
 
 
 def _look(run: trials.Run, workdir: str) -> Found:
@@ -102,6 +108,10 @@ def _read(run: trials.Run, workdir: str) -> Found:
         _, epochs = continuing.done(workdir)
         why = f"{epochs} of {config.num_epochs} epochs"
         return _with_outcome(run, workdir, UNFINISHED, why)
+    place, spread = places.differing(config, run.trial.config), places.of(result)
+    if spread is not None and places.are_two(config, run.trial.config, spread):
+        why = f"its folder holds another run: {place}, hence {places.in_words(spread)}"
+        return Found(run, workdir, OTHER, why)
     return Found(
         run,
         workdir,
@@ -109,13 +119,21 @@ def _read(run: trials.Run, workdir: str) -> Found:
         result=result,
         points=tuple(curve.read_or_forget(workdir)),
         sharpness=workdir_lib.read_json(os.path.join(workdir, SHARPNESS)) or {},
-        data_digest=_data_digest(workdir),
+        digests=_digests(workdir),
+        spread=spread,
+        other_place=tuple(place),
     )
 
 
-def _data_digest(workdir: str) -> str:
+def _digests(workdir: str) -> dict[str, str]:
+    """Return the digests of what a run has read; '' for what no file was."""
     inputs = workdir_lib.read_json(os.path.join(workdir, workdir_lib.INPUTS)) or {}
-    return str(inputs.get("data.dir", ""))
+    weights = os.path.join(workdir, workdir_lib.INITIAL_WEIGHTS)
+    taken = workdir_lib.read_json(weights) or {}
+    return {
+        **{key: str(digest) for key, digest in inputs.items()},
+        "model.initial_weights": str(taken.get("digest", "")),
+    }
 
 
 def _with_outcome(run: trials.Run, workdir: str, state: str, why: str) -> Found:

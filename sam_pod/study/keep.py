@@ -15,6 +15,7 @@ RUNS = "runs"  # The folder of all workdirs, in that of a study.
 NAMES = (
     workdir_lib.CONFIG,
     workdir_lib.INPUTS,
+    workdir_lib.INITIAL_WEIGHTS,
     workdir_lib.RESULT,
     curve.NAME,
     found_lib.SHARPNESS,
@@ -34,5 +35,8 @@ def copy(runs: Iterable[found_lib.Found], folder: str) -> None:
             files.make_folders(target)
             for name in NAMES:
                 text = files.read(os.path.join(found.workdir, name))
+                path = os.path.join(target, name)
                 if text is not None:
-                    files.write(os.path.join(target, name), text)
+                    files.write(path, text)
+                elif os.path.exists(path):  # Of what was kept there before.
+                    os.remove(path)

@@ -43,14 +43,20 @@ def _introduction(found: summary.Summary) -> Iterator[str]:
     study = found.study
     if study.note:
         yield study.note
-    budgets = {
-        "gradients": "All arms spend as many gradients as the one that spends most: "
-        "those whose steps cost less train for more epochs, with their schedules "
-        "stretched.",
-        "epochs": "Each arm trains for the epochs of its recipe.",
-    }
-    yield budgets[study.budget]
+    yield _budget(found)
     yield from found.notes
+
+
+def _budget(found: summary.Summary) -> str:
+    if found.study.budget == "epochs":
+        return "Each arm trains for the epochs that its keys say."
+    is_marked = any(arm.unequal is not None for arm in found.arms)
+    words = "were to spend" if is_marked else "spend"
+    end = " Those marked † have spent others." if is_marked else ""
+    return (
+        f"All arms {words} as many gradients as the one that spends most: those whose "
+        f"steps cost less train for more epochs, with their schedules stretched.{end}"
+    )
 
 
 def _markdown_table(table: tables.Table) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
+_ROUNDING = 1e-9  # Of figures; their differences are equal up to it.
 
 
 class Mean(NamedTuple):
@@ -36,7 +37,9 @@ class Paired(NamedTuple):
     """The mean difference of an arm to the baseline, over the seeds that both have."""
 
     difference: Mean
-    p: float  # Of Student's test in pairs, two-sided; NaN below two pairs.
+    # Of Student's test in pairs, two-sided; NaN below two pairs, and where all
+    # differences are one: without a spread there is no test.
+    p: float
 
 
 def mean(values: Sequence[float]) -> Mean:
@@ -62,10 +65,9 @@ def paired(arm: Mapping[int, float], baseline: Mapping[int, float]) -> Paired | 
         return None
     first, second = ([side[seed] for seed in seeds] for side in (arm, baseline))
     difference = mean([a - b for a, b in zip(first, second, strict=True)])
-    if len(seeds) == 1:
+    size = max(map(abs, (*first, *second)))
+    if len(seeds) == 1 or difference.half <= _ROUNDING * size:
         return Paired(difference, math.nan)
-    if difference.half == 0:  # All differences are one: SciPy warns, and divides by 0.
-        return Paired(difference, 1.0 if difference.mean == 0 else 0.0)
     return Paired(difference, float(stats.ttest_rel(first, second).pvalue))
 
 

@@ -1,12 +1,10 @@
 """The figures of a study: per arm, in pairs, by seed, and what is missing."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from sam_pod.data.stored import wrong_labels
-from sam_pod.study import choice, plan, statistics, trials
+from sam_pod.study import alike, choice, measured, plan, statistics, trials
 from sam_pod.study import found as found_lib
 
 # How much more than the baseline an arm may spend and still count as equal.
@@ -116,12 +114,6 @@ def of(study: plan.Study, decided: Sequence[choice.Arm], look: choice.Look) -> S
     for sweep in sweeps:
         runs |= {f.run.name: f for tried in sweep.tried for f in tried.runs}
     lacking = [f for f in runs.values() if f.state != found_lib.FINISHED]
-    said = {
-        f"{key}: {value}"
-        for found in runs.values()
-        for key, value in found.sharpness.items()
-        if isinstance(value, str)
-    }
     return Summary(
         study,
         arms,
@@ -129,7 +121,7 @@ def of(study: plan.Study, decided: Sequence[choice.Arm], look: choice.Look) -> S
         sweeps,
         tuple(lacking),
         (*labels(arms), *_notes(arms, sweeps)),
-        tuple(sorted(said)),
+        measured.how(list(runs.values())),
     )
 
 
@@ -151,31 +143,9 @@ def _arm(study: plan.Study, arm: choice.Arm, look: choice.Look) -> Arm:
         runs,
         means,
         by_seed,
-        _sharpness(done),
+        measured.means(done),
         arm.name == study.baseline_name,
     )
-
-
-def _sharpness(done: Sequence[found_lib.Found]) -> dict[str, statistics.Mean]:
-    """Return the means of the numbers that the instruments left, by their paths."""
-    values: dict[str, list[float]] = {}
-    for found in done:
-        measured = found.sharpness.get("points", found.sharpness)
-        for path, number in _numbers(measured):
-            values.setdefault(path, []).append(number)
-    return {path: statistics.mean(each) for path, each in values.items()}
-
-
-def _numbers(content: Any, path: str = "") -> list[tuple[str, float]]:
-    """Return the numbers in JSON by their paths; lists, such as curves, left out."""
-    if isinstance(content, Mapping):
-        return [
-            pair
-            for key, value in content.items()
-            for pair in _numbers(value, f"{path}.{key}".lstrip("."))
-        ]
-    is_number = type(content) in (int, float) and math.isfinite(content)
-    return [(path, float(content))] if is_number else []
 
 
 def _compared(arms: Sequence[Arm]) -> tuple[Arm, ...]:
@@ -229,16 +199,12 @@ def labels(arms: Sequence[Arm]) -> list[str]:
 
 
 def _notes(arms: Sequence[Arm], sweeps: Sequence[choice.Arm]) -> list[str]:
-    notes = []
-    digests = {
-        arm.name: {f.data_digest for f in arm.runs if f.data_digest} for arm in arms
-    }
-    if len(set().union(*digests.values())) > 1:
-        sets = {name: sorted(d[:8] for d in each) for name, each in digests.items()}
-        notes.append(
-            f"The runs are not all on the same data (digests by arm: {sets}): compare "
-            "arms only where these agree."
-        )
+    runs = {arm.name: {f.run.name: f for f in arm.runs} for arm in arms}
+    for sweep in sweeps:
+        tried = [found for each in sweep.tried for found in each.runs]
+        runs[sweep.name] |= {found.run.name: found for found in tried}
+    notes = alike.notes({name: list(each.values()) for name, each in runs.items()})
+    notes += measured.notes([found for arm in arms for found in arm.runs])
     for arm in arms:
         if arm.unequal is not None:
             notes.append(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sam_pod.study import choice, statistics, summary
+from sam_pod.study import choice, measured, statistics, summary
 from sam_pod.study import found as found_lib
 
 
@@ -135,9 +135,15 @@ def _sharpness(found: summary.Summary) -> Table:
         "Sharpness",
         ("figure", *(arm.name for arm in found.arms)),
         tuple(rows),
-        f"Every number of the runs' {found_lib.SHARPNESS}, which python -m "
-        "sam_pod.sharpness writes: mean and half of Student's 95 % interval." + how,
+        f"From the {found_lib.SHARPNESS} of {_count(found)}, which python -m "
+        "sam_pod.sharpness writes: mean and half of Student's 95 % interval. "
+        f"{measured.SHOWN}{how}",
     )
+
+
+def _count(found: summary.Summary) -> str:
+    runs = [f for arm in found.arms for f in arm.runs if f.state == found_lib.FINISHED]
+    return f"{sum(bool(f.sharpness) for f in runs)} of {len(runs)} finished runs"
 
 
 def _not_finished(lacking: Sequence[found_lib.Found]) -> Table:

@@ -10,7 +10,7 @@ import ml_collections
 
 from sam_pod import errors
 from sam_pod.config import command_line, keys, passes, window
-from sam_pod.study import plan, run_flags
+from sam_pod.study import places, plan, run_flags
 
 NOT_COMPARED = keys.FREE_KEYS | keys.PLACE_KEYS | {"seed"}
 
@@ -50,7 +50,10 @@ class Run:
         return os.path.join(self.trial.folder, f"seed-{self.seed}")
 
     def is_config(self, config: ml_collections.ConfigDict) -> bool:
-        """Return whether another run with this config computes the same."""
+        """Return whether another run with this config computes the same.
+
+        But for what depends on the number of replicas: see `places`.
+        """
         return config.seed == self.seed and is_same(config, self.trial.config)
 
 
@@ -178,7 +181,9 @@ def _in_epochs(config: ml_collections.ConfigDict, by: float) -> dict[str, plan.V
 
 def _check_differ(all_trials: Sequence[Trial]) -> None:
     for first, second in itertools.combinations(all_trials, 2):
-        if is_same(first.config, second.config):
+        if is_same(first.config, second.config) and not places.may_be_two(
+            first.config, second.config
+        ):
             names = " and ".join(
                 repr(f"{t.arm} {t.value}".strip()) for t in (first, second)
             )

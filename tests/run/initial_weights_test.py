@@ -9,6 +9,7 @@ import pytest
 
 from sam_pod import errors
 from sam_pod.export import folder as export_folder
+from sam_pod.models import transfer
 from sam_pod.process import signals
 from sam_pod.run import checkpoint_folder, checkpoint_values, initial_weights, trained
 from tests import fixtures, runs
@@ -93,6 +94,19 @@ def test_a_run_begins_with_them_and_so_does_its_average(folder, old, caplog):
     report = json.loads((folder / "new" / initial_weights.REPORT).read_text())
     assert report["new"] == ["dense/bias", "dense/kernel"]
     assert len(report["taken"]) == len(old) - 2
+
+
+def test_what_was_taken_is_known_by_its_digest(tmp_path):
+    def digest(**values):
+        arrays = {name: np.asarray(value, np.float32) for name, value in values.items()}
+        fit = transfer.Fit(arrays, {}, {}, {}, True, 1, 1)
+        initial_weights.keep(str(tmp_path), initial_weights.Source("it", {}, ""), fit)
+        return json.loads((tmp_path / initial_weights.REPORT).read_text())["digest"]
+
+    found = digest(a=[1, 2], b=[3])
+    assert found == digest(b=[3], a=[1, 2]) and len(found) == 64
+    others = (digest(a=[1, 2], b=[4]), digest(a=[[1], [2]], b=[3]), digest(a=[1, 2]))
+    assert len({found, *others}) == 4
 
 
 @pytest.mark.slow

@@ -187,16 +187,63 @@ def test_a_sweep_is_decided_on_validation_and_the_chosen_value_alone_is_tested(
 
 def test_what_the_instruments_left_is_shown_by_its_keys(whole, tmp_path):
     folder, _ = whole
+    ball = {"m": 16, "ball": "2:0.05", "loss": 1.0, "standard_error": 0.1}
     for seed, value in enumerate((4.0, 6.0)):
-        points = {"last": {"lambda_max": value, "slice": [1, 2]}}
-        content = {"version": 1, "batch_norm": "as in use", "points": points}
+        eigenvalues = {
+            **{"largest": [value, 2.0, 1.0], "residuals": [0.5, 0.6, 0.7]},
+            **{"smallest": -1.0, "products": 90, "seconds": 3.0},
+        }
+        line = {"points": [1, 2], "loss": [3, 4]}
+        groups = [{**ball, "rise": value / 4}, {**ball, "ball": "inf:1", "rise": None}]
+        point = {
+            **{"step": 9, "eigenvalues": eigenvalues, "line": line},
+            "worst_case": {"groups": groups, "seconds": 1.0},
+        }
+        content = {"schema_version": 1, "batch_norm": "as in use"}
+        content |= {"points": {"last": point}, "plan": {"steps": seed, "at": [seed]}}
         path = folder / f"runs/SAM/seed-{seed}/sharpness.json"
         path.write_text(json.dumps(content))
     text = run(study(), tmp_path, jobs=0, elsewhere=(str(folder),))
     for path in folder.glob("runs/SAM/*/sharpness.json"):
         path.unlink()
-    assert lines(text, "Sharpness") == [("last.lambda_max", "-", "5 ± 13")]
-    assert "95 % interval. Batch_norm: as in use.\n" in text
+    assert lines(text, "Sharpness") == [
+        ("last.step", "-", "9 ± 0"),
+        ("last.eigenvalues.largest.1", "-", "5 ± 13"),
+        ("last.eigenvalues.largest.2", "-", "2 ± 0"),
+        ("last.eigenvalues.largest.3", "-", "1 ± 0"),
+        ("last.eigenvalues.residuals.1", "-", "0.5 ± 0"),
+        ("last.eigenvalues.smallest", "-", "-1 ± 0"),
+        ("last.worst_case: m 16, ball 2:0.05", "-", "1.25 ± 3.2"),
+    ]
+    assert "sharpness.json of 2 of 4 finished runs" in text
+    assert "in the file alone. Batch_norm: as in use.\n" in text
+    assert "not measured alike in all runs: `steps` is 0 or 1. Compare" in text
+
+
+def test_arms_that_differ_in_what_depends_on_replicas_are_two(tmp_path):
+    """Each has its own runs, here and from elsewhere; the other's are named."""
+    four = {**SAM.overrides, "sam.sync": "replica", "runtime.cpu_replicas": 4}
+    arms = (
+        with_overrides(SAM, sam__sync="replica"),
+        dataclasses.replace(SAM, name="four", overrides=four),
+    )
+    both = study(*arms, seeds=(0,))
+    there = tmp_path / "there"
+    text = run(both, there)
+    # Those of the other arm come first among equal configs.
+    (there / "runs/SAM").rename(there / "runs/z")
+    again = run(both, tmp_path / "new", jobs=0, elsewhere=(str(there),))
+    assert [row[1] for row in lines(again, "Results")] == ["1/1", "1/1"]
+    shutil.rmtree(there / "runs/z")
+    lacks = run(both, tmp_path / "new", jobs=0, elsewhere=(str(there),))
+    (row,) = lines(lacks, "Not finished")
+    assert row[:2] == ("SAM/seed-0", "missing")
+    assert "['runtime.cpu_replicas'], hence TensorFlow on 4 replicas, SAM's" in row[2]
+    assert "spread" not in text + again and "of one update" not in text + again
+    # What is another update by its keys alone is one in an arm's own folder, too.
+    (there / "runs/four").rename(there / "runs/SAM")
+    with pytest.raises(errors.UserError, match="SAM/seed-0"):
+        run(study(arms[0], seeds=(0,)), there)
 
 
 def test_a_study_that_is_asked_to_stop_stops_its_runs_and_says_so(tmp_path):

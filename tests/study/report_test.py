@@ -106,3 +106,12 @@ def test_no_seed_no_curve_and_one_seed_no_band(summary):
 
 def test_the_picture_stands_alone(summary):
     ElementTree.fromstring(report.picture(summary))
+
+
+def test_a_report_says_that_all_spend_alike_only_where_they_do(summary):
+    assert "All arms spend as many gradients" in report.markdown(summary)
+    plain, sam = summary.arms
+    arms = (plain, dataclasses.replace(sam, unequal=1.5))
+    text = report.markdown(dataclasses.replace(summary, arms=arms))
+    assert "All arms spend" not in text and "All arms were to spend" in text
+    assert "marked † have spent others" in text

@@ -44,9 +44,15 @@ def test_one_pair_has_no_interval_and_none_no_difference():
     assert math.isnan(found.p)
 
 
-def test_equal_differences_have_a_p():
-    assert statistics.paired({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0}).p == 1
-    assert statistics.paired({0: 2.0, 1: 3.0}, {0: 1.0, 1: 2.0}).p == 0
+@pytest.mark.parametrize(
+    ("arm", "base"),
+    [([1.0, 2.0], [1.0, 2.0]), ([2.0, 3.0], [1.0, 2.0]), ([0.9, 0.8], [0.8, 0.7])],
+)
+def test_equal_differences_have_no_p(arm, base):
+    """Also where they are equal but for rounding, as the last of these."""
+    found = statistics.paired(dict(enumerate(arm)), dict(enumerate(base)))
+    assert math.isnan(found.p)
+    assert found.difference.mean == pytest.approx(arm[0] - base[0])
 
 
 def test_holm_multiplies_by_what_is_left_and_never_falls():

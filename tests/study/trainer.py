@@ -11,7 +11,7 @@ import sys
 import threading
 
 from sam_pod.config import command_line, keys, passes
-from sam_pod.run import curve, workdir
+from sam_pod.run import curve, spread, workdir
 from sam_pod.storage import files
 
 VALIDATION, TEST = 0.5, 0.7
@@ -20,6 +20,13 @@ VALIDATION, TEST = 0.5, 0.7
 def score(config):
     """Return what a run of this config adds to both accuracies."""
     return config.sam.rho - 0.01 * config.seed * (1 + config.sam.rho)
+
+
+def spread_of(config):
+    """Return what a model with BatchNorm notes on this machine's CPU."""
+    count = config.runtime.cpu_replicas
+    together = count if config.sam.sync == "global" else 1
+    return spread.of(config, count, 1, together, has_batch_norm=True)
 
 
 def train(config, folder, epochs):
@@ -48,6 +55,7 @@ def train(config, folder, epochs):
         "gradients": points[-1].gradients,
         "input_wait": curve.mean_wait(points),
         "test_with": {"last": scores, "best": scores},
+        **spread_of(config).to_json(),
     }
     (folder / workdir.RESULT).write_text(json.dumps(result))
 

@@ -91,6 +91,27 @@ def test_two_equal_arms_are_refused_by_name():
         trials.of(study(SAM, again))
 
 
+@pytest.mark.parametrize(
+    ("keys", "are_two"),
+    [
+        ({"model.batch_norm": "global"}, False),
+        ({"model.batch_norm": "global", "sam.sync": "1"}, True),
+        ({"model.batch_norm": "global", "sam.variant": "esam"}, True),
+        ({}, True),  # BatchNorm's batch is a replica's.
+    ],
+)
+def test_arms_on_other_replicas_are_two_where_that_changes_the_update(keys, are_two):
+    one = Arm("one", RECIPE, {"sam.rho": 0.2, **keys})
+    four = Arm("four", RECIPE, {**one.overrides, "runtime.cpu_replicas": 4})
+    by_jax = Arm("jax", RECIPE, {**one.overrides, "runtime.strategy": "pjrt"})
+    trials.of(study(one, by_jax))
+    if are_two:
+        trials.of(study(one, four))
+        return
+    with pytest.raises(errors.UserError, match="Arms 'one' and 'four' are one"):
+        trials.of(study(one, four))
+
+
 def test_what_the_trainer_refuses_is_said_with_the_arm():
     wrong = with_overrides(SAM, sam__rhoo=1)
     with pytest.raises(errors.UserError, match=r"Arm 'SAM': .*`sam.rho`"):

@@ -1,0 +1,95 @@
+"""What the instruments have measured of a study's runs: means, by a number's path."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sam_pod.study import found as found_lib
+from sam_pod.study import statistics
+
+# Of these lists the first so many numbers; other lists are curves.
+_FIRST = {"largest": 5, "residuals": 1}
+_GROUPS = "groups"  # A list of what was found for each m and ball.
+_COSTS = ("seconds", "products", "probes")
+# Of the plan: where and what was measured, which the paths say.
+_OF_PATHS = ("at", "measures", "m", "balls")
+SHOWN = (
+    "Of the largest eigenvalues the first five, and the residual of the first; of "
+    "m-sharpness how far the loss rises for each m and ball. Curves, further errors "
+    "and times are in the file alone."
+)
+
+
+def means(done: Sequence[found_lib.Found]) -> dict[str, statistics.Mean]:
+    """Return the means over finished runs of what is shown, by path."""
+    values: dict[str, list[float]] = {}
+    for found in done:
+        content = found.sharpness.get("points", found.sharpness)
+        for path, number in _numbers(content):
+            values.setdefault(path, []).append(number)
+    return {path: statistics.mean(each) for path, each in values.items()}
+
+
+def _numbers(content: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the numbers in JSON that are shown, with their paths."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            if key == _GROUPS and isinstance(value, list):
+                yield from _rises(value, path)
+            elif key in _FIRST and isinstance(value, list):
+                first = enumerate(value[: _FIRST[key]], start=1)
+                yield from _numbers({str(n): v for n, v in first}, _join(path, key))
+            elif key not in _COSTS:
+                yield from _numbers(value, _join(path, key))
+    elif type(content) in (int, float) and math.isfinite(content):
+        yield path, float(content)
+
+
+def _rises(groups: Sequence[Any], path: str) -> Iterator[tuple[str, float]]:
+    for one in groups:
+        if isinstance(one, Mapping):
+            name = f"{path}: m {one.get('m')}, ball {one.get('ball')}"
+            yield from _numbers(one.get("rise"), name)
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}".lstrip(".")
+
+
+def how(runs: Sequence[found_lib.Found]) -> tuple[str, ...]:
+    """Return what the instruments say of their figures in words."""
+    said = {
+        f"{key}: {value}"
+        for found in runs
+        for key, value in found.sharpness.items()
+        if isinstance(value, str)
+    }
+    return tuple(sorted(said))
+
+
+def notes(runs: Sequence[found_lib.Found]) -> list[str]:
+    """Return a line where runs were not measured alike."""
+    plans = [_plan(found.sharpness) for found in runs if found.sharpness]
+    names = dict.fromkeys(name for plan in plans for name in plan)
+    values = {
+        name: list(dict.fromkeys(json.dumps(plan.get(name)) for plan in plans))
+        for name in names
+    }
+    differ = [
+        f"`{name}` is {' or '.join(each)}"
+        for name, each in values.items()
+        if len(each) > 1
+    ]
+    if not differ:
+        return []
+    return [
+        f"Sharpness was not measured alike in all runs: {', '.join(differ)}. Compare "
+        "it only where these agree."
+    ]
+
+
+def _plan(sharpness: Mapping[str, Any]) -> dict[str, Any]:
+    plan = sharpness.get("plan", {})
+    asked = {name: plan[name] for name in plan if name not in _OF_PATHS}
+    return asked | {"examples": sharpness.get("examples")}

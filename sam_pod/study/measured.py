@@ -12,7 +12,7 @@ from sam_pod.study import statistics
 _FIRST = {"largest": 5, "residuals": 1}
 _GROUPS = "groups"  # A list of what was found for each m and ball.
 _COSTS = ("seconds", "products", "probes")
-# Of the plan: where and what was measured, which the paths say.
+# Of a plan: where and what was measured, which the paths say.
 _OF_PATHS = ("at", "measures", "m", "balls")
 SHOWN = (
     "Of the largest eigenvalues the first five, and the residual of the first; of "
@@ -70,26 +70,41 @@ def how(runs: Sequence[found_lib.Found]) -> tuple[str, ...]:
 
 def notes(runs: Sequence[found_lib.Found]) -> list[str]:
     """Return a line where runs were not measured alike."""
-    plans = [_plan(found.sharpness) for found in runs if found.sharpness]
-    names = dict.fromkeys(name for plan in plans for name in plan)
-    values = {
-        name: list(dict.fromkeys(json.dumps(plan.get(name)) for plan in plans))
-        for name in names
-    }
-    differ = [
-        f"`{name}` is {' or '.join(each)}"
-        for name, each in values.items()
-        if len(each) > 1
-    ]
+    values: dict[tuple[str, str, str], dict[str, None]] = {}
+    for found in runs:
+        for place, value in _settings(found.sharpness):
+            values.setdefault(place, {})[json.dumps(value)] = None
+    differ: dict[str, dict[str, None]] = {}
+    for (_, _, name), each in values.items():
+        if len(each) > 1:
+            differ[name] = differ.get(name, {}) | each
     if not differ:
         return []
+    words = (f"`{name}` is {' or '.join(each)}" for name, each in differ.items())
     return [
-        f"Sharpness was not measured alike in all runs: {', '.join(differ)}. Compare "
+        f"Sharpness was not measured alike in all runs: {', '.join(words)}. Compare "
         "it only where these agree."
     ]
 
 
+def _settings(
+    sharpness: Mapping[str, Any],
+) -> Iterator[tuple[tuple[str, str, str], Any]]:
+    """Yield what each measure of each checkpoint depends on, by flag."""
+    points, settings = sharpness.get("points", {}), sharpness.get("settings")
+    if settings is None:  # Of version 1, which had one plan for all.
+        own = _plan(sharpness)
+        settings = {name: dict.fromkeys(point, own) for name, point in points.items()}
+    for name, measures in settings.items():
+        for measure, found in measures.items():
+            for key, value in found.items():
+                yield (name, measure, key), value
+
+
 def _plan(sharpness: Mapping[str, Any]) -> dict[str, Any]:
-    plan = sharpness.get("plan", {})
-    asked = {name: plan[name] for name in plan if name not in _OF_PATHS}
-    return asked | {"examples": sharpness.get("examples")}
+    plan, examples = sharpness.get("plan", {}), sharpness.get("examples")
+    own = {name: plan[name] for name in plan if name not in _OF_PATHS}
+    if examples is None:
+        return own
+    of_groups = min(examples, plan.get("m_examples", examples))
+    return own | {"examples": examples, "m_examples": of_groups}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import ml_collections
 
-from sam_pod import errors
+from sam_pod import errors, wording
 
 
 def of_this_machine(error: Exception) -> str:
@@ -48,9 +48,10 @@ def _reason(error: Exception) -> str:
 def _of_a_device(config: ml_collections.ConfigDict, num_replicas: int) -> str:
     batch = config.global_batch_size
     share = batch // num_replicas
+    images = wording.counted(share, "image", "images")
     parts = config.sam.micro_batches * config.accumulate_steps
     return (
-        f"each of {num_replicas} replica(s) takes {share} images of "
+        f"each of {num_replicas} replica(s) takes {images} of "
         f"`global_batch_size` {batch}, {share // parts} at once, for "
         f"`accumulate_steps` is {config.accumulate_steps}. Double "
         "`accumulate_steps` (slower, the same batch), or take a lower "

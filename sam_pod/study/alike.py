@@ -1,4 +1,4 @@
-"""Runs that are not alike though their configs are: other inputs, other replicas."""
+"""Runs that are not alike though their configs are: by inputs, replicas, versions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -8,6 +8,7 @@ from sam_pod.study import found as found_lib
 from sam_pod.study import places
 
 _DATA = "data.dir"
+_PYTHON = "python"  # Computes nothing.
 Runs = Mapping[str, Sequence[found_lib.Found]]  # By arm.
 
 
@@ -19,7 +20,8 @@ def notes(runs: Runs) -> list[str]:
     }
     names = {name for each in done.values() for found in each for name in found.digests}
     inputs = [note for name in sorted(names) for note in _of_input(name, done)]
-    return [*inputs, *_in_runs(done), *(_in_trials(done) or _between_trials(done))]
+    spreads = [*_in_runs(done), *(_in_trials(done) or _between_trials(done))]
+    return [*inputs, *spreads, *_versions(done)]
 
 
 def _of_input(key: str, runs: Runs) -> list[str]:
@@ -40,6 +42,25 @@ def _of_input(key: str, runs: Runs) -> list[str]:
         for by_arm in contents.values()
         if len(set().union(*by_arm.values())) > 1
     ]
+
+
+def _versions(runs: Runs) -> list[str]:
+    """Return a line for each package of which the runs have several versions."""
+    by_package: dict[str, dict[str, set[str]]] = {}
+    for arm, each in runs.items():
+        for found in each:
+            for package, version in found.result.get("versions", {}).items():
+                by_arm = by_package.setdefault(package, {})
+                by_arm.setdefault(arm, set()).add(str(version))
+    return [
+        f"The runs are of several versions of {package} (by arm: {_said(by_arm)})."
+        for package, by_arm in by_package.items()
+        if package != _PYTHON and len(set().union(*by_arm.values())) > 1
+    ]
+
+
+def _said(by_arm: Mapping[str, set[str]]) -> dict[str, str]:
+    return {arm: " or ".join(sorted(words)) for arm, words in by_arm.items()}
 
 
 def _in_runs(runs: Runs) -> list[str]:
@@ -88,10 +109,9 @@ def _between_trials(runs: Runs) -> list[str]:
             words = places.name(spread, with_replicas=matters)
             by_arm.setdefault(found.run.trial.arm, set()).add(words)
         if len(set().union(*by_arm.values())) > 1:
-            said = {arm: " or ".join(sorted(words)) for arm, words in by_arm.items()}
             notes.append(
                 f"The runs are not all spread alike, and their updates depend on it "
-                f"(by arm: {said}): compare arms only where these agree."
+                f"(by arm: {_said(by_arm)}): compare arms only where these agree."
             )
     return notes
 

@@ -243,16 +243,23 @@ class _Job:
 
     def _complain(self) -> None:
         """Refuse to end well where a run did not."""
-        bad = [
-            found
-            for found in map(self._look, self._needed())
-            if found.state in (found_lib.FAILED, found_lib.OTHER)
-        ]
-        if bad:
-            names = ", ".join(found.run.name for found in bad)
-            raise errors.UserError(
-                f"{len(bad)} run(s) of the study have failed: {names}. The report says "
-                "why, and a log lies beside each in "
+        lines = []
+        if names := self._names(found_lib.FAILED):
+            lines.append(
+                f"{len(names)} run(s) of the study have failed: {', '.join(names)}. "
+                "The report says why, and a log lies beside each in "
                 f"{self._options.output}/{keep.RUNS}; what is right is kept, and the "
                 "same command tries them again."
             )
+        if names := self._names(found_lib.OTHER):
+            lines.append(
+                f"{len(names)} folder(s) of the study hold other runs: "
+                f"{', '.join(names)}. The report says which keys differ; move them "
+                f"from {self._options.output}/{keep.RUNS}, or give another --output."
+            )
+        if lines:
+            raise errors.UserError(" ".join(lines))
+
+    def _names(self, state: str) -> list[str]:
+        found = map(self._look, self._needed())
+        return [each.run.name for each in found if each.state == state]

@@ -69,7 +69,23 @@ def how(runs: Sequence[found_lib.Found]) -> tuple[str, ...]:
 
 
 def notes(runs: Sequence[found_lib.Found]) -> list[str]:
-    """Return a line where runs were not measured alike."""
+    """Return a line where runs were measured unlike each other, or too early."""
+    return [*_unlike(runs), *_early(runs)]
+
+
+def _early(runs: Sequence[found_lib.Found]) -> Iterator[str]:
+    """Yield a line for each run that was trained on after it was measured."""
+    for found in runs:
+        at = found.sharpness.get("points", {}).get("last", {}).get("step")
+        steps = found.result.get("steps")
+        if at is not None and steps is not None and at != steps:
+            yield (
+                f"Sharpness of {found.run.name} is that of step {at}, and it has made "
+                f"{steps}: measure it again."
+            )
+
+
+def _unlike(runs: Sequence[found_lib.Found]) -> list[str]:
     values: dict[tuple[str, str, str], dict[str, None]] = {}
     for found in runs:
         for place, value in _settings(found.sharpness):

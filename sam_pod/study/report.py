@@ -95,11 +95,20 @@ def _figures(found: summary.Summary) -> Iterator[Markup]:
         title = f"Validation accuracy by {name.partition(' ')[0]}"
         caption = (
             f"{title}: the mean over the seeds, and Student's 95 % interval. Of an "
-            "arm that sweeps, the chosen value. Validation examples are held out of "
-            "the training set, with its wrong labels where it has some."
+            f"arm that sweeps, the chosen value.{_held_out(found)}"
         )
         drawn = curves.picture(f"curve-{key}", title, name, series)
         yield tag("figure", drawn, tag("figcaption", caption))
+
+
+def _held_out(found: summary.Summary) -> str:
+    configs = [arm.trial.config for arm in found.arms if arm.trial is not None]
+    if any(config.data.validation != "held_out" for config in configs):
+        return ""
+    return (
+        " Validation examples are held out of the training set, with its wrong labels "
+        "where it has some."
+    )
 
 
 def picture(found: summary.Summary) -> str:

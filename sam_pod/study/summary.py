@@ -213,7 +213,13 @@ def _notes(arms: Sequence[Arm], sweeps: Sequence[choice.Arm]) -> list[str]:
             )
     for sweep in sweeps:
         if sweep.chosen is None:
-            notes.append(f"{sweep.name}: no value is chosen yet, so nothing is tested.")
+            notes.append(f"{sweep.name}: {_why_none(sweep)}, so nothing is tested.")
         elif not all(tried.is_whole for tried in sweep.tried):
             notes.append(f"{sweep.name}: not all values could be tried.")
     return notes
+
+
+def _why_none(sweep: choice.Arm) -> str:
+    ended = (found_lib.DIVERGED, found_lib.FAILED, found_lib.OTHER)
+    has_lost = [any(f.state in ended for f in tried.runs) for tried in sweep.tried]
+    return "no value could be tried" if all(has_lost) else "no value is chosen yet"

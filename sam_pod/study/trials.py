@@ -189,8 +189,16 @@ def _check_differ(all_trials: Sequence[Trial]) -> None:
             )
             raise errors.UserError(
                 f"Arms {names} are one: their configs are equal in all that is "
-                "computed. Change a key of one of them, or leave it out."
+                f"computed{_but_for(first, second)}. Change a key of one of them, or "
+                "leave it out."
             )
+
+
+def _but_for(first: Trial, second: Trial) -> str:
+    one, other = keys.flatten(first.config), keys.flatten(second.config)
+    if one["data.dir"] == other["data.dir"]:
+        return ""
+    return " (`data.dir` says where data lie, not which: have a study for each set)"
 
 
 def plan_of(study: plan.Study, by_arm: Mapping[str, Sequence[Trial]]) -> dict[str, Any]:

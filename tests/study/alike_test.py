@@ -123,3 +123,16 @@ def test_arms_that_were_spread_otherwise_than_each_other_are_named():
     assert "'SAM': 'TensorFlow on 2 replicas'" in note
     assert with_sam(TWO, TWO) == []
     assert with_sam(dataclasses.replace(ONE, replicas=8)) == []
+
+
+def test_other_versions_are_named():
+    def notes(**others):
+        versions = {"tensorflow": "2.16.2", "python": "3.11.7"}
+        all_runs = runs(result={"versions": versions})
+        result = {"versions": {**versions, **others}}
+        return alike.notes(changed(all_runs, "SAM", 1, result=result))
+
+    (note,) = notes(tensorflow="2.17.0")
+    assert "versions of tensorflow" in note
+    assert "{'plain': '2.16.2', 'SAM': '2.16.2 or 2.17.0'}" in note
+    assert notes(python="3.12.1") == []

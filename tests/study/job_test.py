@@ -154,8 +154,9 @@ def test_a_workdir_of_another_config_is_a_line_and_stays_as_it_is(tmp_path):
     there = tmp_path / "runs/SAM/seed-1"
     trainer.train(config, there, 3)
     before = {p: p.read_bytes() for p in there.rglob("*") if p.is_file()}
-    with pytest.raises(errors.UserError, match="SAM/seed-1"):
+    with pytest.raises(errors.UserError, match=r"1 folder.* SAM/seed-1.*move") as said:
         run(study(), tmp_path)
+    assert "again" not in str(said.value)  # Which would change nothing.
     text = (tmp_path / "report.md").read_text()
     assert [row[1] for row in lines(text, "Results")] == ["2/2", "1/2"]
     (row,) = lines(text, "Not finished")
@@ -196,7 +197,7 @@ def test_what_the_instruments_left_is_shown_by_its_keys(whole, tmp_path):
         line = {"points": [1, 2], "loss": [3, 4]}
         groups = [{**ball, "rise": value / 4}, {**ball, "ball": "inf:1", "rise": None}]
         point = {
-            **{"step": 9, "eigenvalues": eigenvalues, "line": line},
+            **{"step": 9 + 21 * seed, "eigenvalues": eigenvalues, "line": line},
             "worst_case": {"groups": groups, "seconds": 1.0},
         }
         content = {"schema_version": 1, "batch_norm": "as in use"}
@@ -207,7 +208,7 @@ def test_what_the_instruments_left_is_shown_by_its_keys(whole, tmp_path):
     for path in folder.glob("runs/SAM/*/sharpness.json"):
         path.unlink()
     assert lines(text, "Sharpness") == [
-        ("last.step", "-", "9 ± 0"),
+        ("last.step", "-", "19.5 ± 1.3e+02"),
         ("last.eigenvalues.largest.1", "-", "5 ± 13"),
         ("last.eigenvalues.largest.2", "-", "2 ± 0"),
         ("last.eigenvalues.largest.3", "-", "1 ± 0"),
@@ -218,6 +219,7 @@ def test_what_the_instruments_left_is_shown_by_its_keys(whole, tmp_path):
     assert "sharpness.json of 2 of 4 finished runs" in text
     assert "in the file alone. Batch_norm: as in use.\n" in text
     assert "not measured alike in all runs: `steps` is 0 or 1. Compare" in text
+    assert "Sharpness of SAM/seed-0 is that of step 9, and it has made 30:" in text
 
 
 def test_arms_that_differ_in_what_depends_on_replicas_are_two(tmp_path):

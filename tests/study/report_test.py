@@ -115,3 +115,32 @@ def test_a_report_says_that_all_spend_alike_only_where_they_do(summary):
     text = report.markdown(dataclasses.replace(summary, arms=arms))
     assert "All arms spend" not in text and "All arms were to spend" in text
     assert "marked † have spent others" in text
+
+
+def test_a_page_says_that_validation_is_held_out_only_where_it_is(summary):
+    assert "held out of the training set" in report.page(summary)
+    plain, sam = summary.arms
+    config = sam.trial.config.copy_and_resolve_references()
+    config.data.validation = "split"
+    trial = dataclasses.replace(sam.trial, config=config)
+    arms = (plain, dataclasses.replace(sam, trial=trial))
+    page = report.page(dataclasses.replace(summary, arms=arms))
+    assert "held out of the training set" not in page
+
+
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        ((found.DIVERGED, found.OTHER), "no value could be tried"),
+        ((found.DIVERGED, found.UNFINISHED), "no value is chosen yet"),
+    ],
+)
+def test_a_report_says_why_no_value_is_chosen(summary, states, words):
+    run = summary.arms[0].runs[0]
+    tried = tuple(
+        choice.Tried(run.run.trial, (dataclasses.replace(run, state=state),))
+        for state in states
+    )
+    decided = [choice.Arm("plain", tried, None), choice.Arm("SAM", (), None)]
+    lacks = summary_lib.of(summary.study, decided, lambda run: None)
+    assert f"plain: {words}, so nothing is tested." in lacks.notes

@@ -51,6 +51,7 @@ def train(config, folder, epochs):
         "final_validation_loss": 1.0,
         "best_epoch": epochs,
         "epochs": epochs,
+        "steps": 10 * epochs,
         "seconds": 2.0 * epochs,
         "gradients": points[-1].gradients,
         "input_wait": curve.mean_wait(points),

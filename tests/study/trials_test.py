@@ -89,6 +89,9 @@ def test_two_equal_arms_are_refused_by_name():
     again = Arm("again", RECIPE, {"sam.rho": 0.2, "log_every_seconds": 1.0})
     with pytest.raises(errors.UserError, match="Arms 'SAM' and 'again' are one"):
         trials.of(study(SAM, again))
+    elsewhere = Arm("again", RECIPE, {"sam.rho": 0.2, "data.dir": "/other"})
+    with pytest.raises(errors.UserError, match=r"are one: .*a study for each set"):
+        trials.of(study(SAM, elsewhere))
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,18 @@ def test_digests_are_read_of_what_a_run_leaves(tmp_path):
     assert seen.digests == {"model.name": "5", "model.initial_weights": "5"}
 
 
+def test_of_runs_of_one_update_that_of_the_same_place_is_taken(tmp_path):
+    everywhere = with_overrides(PLAIN, model__batch_norm="global")
+    run = trials.Run(trials.of(study(everywhere))["plain"][0], 0)
+    for count in (2, 1, 4):
+        config = run.trial.config.copy_and_resolve_references()
+        config.runtime.cpu_replicas = count
+        trainer.train(config, tmp_path / str(count), config.num_epochs)
+    there = [str(tmp_path / name) for name in ("2", "1", "4")]
+    assert found_lib.look(run, f"{tmp_path}/none", there).workdir == there[1]
+    assert found_lib.look(run, f"{tmp_path}/none", there[:1]).workdir == there[0]
+
+
 def test_arms_may_be_of_other_models():
     files = [
         with_overrides(PLAIN, model__name=name) for name in ("resnet20", "vit_s16")

@@ -115,6 +115,13 @@ def test_unequal_gradients_are_marked(tmp_path):
     assert "SAM spends 2.00 times the gradients" in text
 
 
+def test_flags_for_all_runs_lie_under_the_budget_in_what_is_run(tmp_path):
+    text = run(study(seeds=(0,)), tmp_path, more=("--config.num_epochs=2",))
+    assert [row[1] for row in lines(text, "Spent by a run")] == ["40", "40"]
+    keys = [row[2] for row in lines(text, "Arms")]
+    assert ["num_epochs=4" in keys[0], "num_epochs=2" in keys[1]] == [True, True]
+
+
 def test_an_arm_that_diverges_is_a_row_and_the_rest_goes_on(tmp_path):
     wild = with_overrides(SAM, optimizer__epsilon=1.0)
     text = run(study(PLAIN, wild, seeds=(0,)), tmp_path)

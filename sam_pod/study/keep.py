@@ -6,6 +6,7 @@ From them, as `--runs`, anybody can compute the report again.
 import os
 from collections.abc import Iterable
 
+from sam_pod import errors
 from sam_pod.run import curve
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.storage import faults, files
@@ -26,17 +27,32 @@ def copy(runs: Iterable[found_lib.Found], folder: str) -> None:
     """Copy what a report reads of runs into a folder, laid out as a study's.
 
     Raises:
-        UserError: the disk is full.
+        UserError: another run is kept there under the name of one, or the disk is full.
     """
-    done = (found for found in runs if found.state == found_lib.FINISHED)
-    for found in done:
-        target = os.path.join(folder, RUNS, found.run.name)
-        with faults.explained(folder):
-            files.make_folders(target)
-            for name in NAMES:
-                text = files.read(os.path.join(found.workdir, name))
-                path = os.path.join(target, name)
-                if text is not None:
-                    files.write(path, text)
-                elif os.path.exists(path):  # Of what was kept there before.
-                    os.remove(path)
+    done = [found for found in runs if found.state == found_lib.FINISHED]
+    targets = [os.path.join(folder, RUNS, found.run.name) for found in done]
+    for found, target in zip(done, targets, strict=True):
+        _check_is_free(found, target)
+    with faults.explained(folder):
+        for found, target in zip(done, targets, strict=True):
+            _copy(found.workdir, target)
+
+
+def _check_is_free(found: found_lib.Found, target: str) -> None:
+    there = found_lib.look(found.run, target)
+    if there.state == found_lib.OTHER:
+        raise errors.UserError(
+            f"--keep: {target} is of another study: {there.why}. Give another "
+            "folder, or empty that."
+        )
+
+
+def _copy(workdir: str, target: str) -> None:
+    files.make_folders(target)
+    for name in NAMES:
+        text = files.read(os.path.join(workdir, name))
+        path = os.path.join(target, name)
+        if text is not None:
+            files.write(path, text)
+        elif os.path.exists(path):  # Of what was kept there before.
+            os.remove(path)

@@ -104,6 +104,21 @@ def test_what_is_kept_without_weights_gives_the_report_again(whole, tmp_path):
     assert run(study(), tmp_path / "new", jobs=0, elsewhere=(str(kept),)) == text
 
 
+def test_what_is_kept_of_another_study_is_not_written_over(whole, tmp_path):
+    folder, _ = whole
+    kept = tmp_path / "kept"
+    run(study(), folder, jobs=0, keep=str(kept))
+    before = {p: p.read_bytes() for p in kept.rglob("*") if p.is_file()}
+    other = study(PLAIN, with_overrides(SAM, sam__rho=0.3), seeds=(0,))
+    with pytest.raises(errors.UserError, match=r"kept/runs/SAM/seed-0.*sam\.rho"):
+        run(other, tmp_path / "other", keep=str(kept))
+    assert {p: p.read_bytes() for p in kept.rglob("*") if p.is_file()} == before
+    # What an instrument has left before, and not now, does not stay.
+    (kept / "runs/SAM/seed-0/sharpness.json").write_text("{}")
+    run(study(), folder, jobs=0, keep=str(kept))
+    assert {p: p.read_bytes() for p in kept.rglob("*") if p.is_file()} == before
+
+
 def test_a_study_in_a_bucket_is_refused():
     with pytest.raises(errors.UserError, match=r"--output is gs://b/s; .* local"):
         run(study(), "gs://b/s")

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import pathlib
 import re
+import shlex
 import sys
 
 from sam_pod import errors
@@ -25,8 +26,8 @@ def version(by_jax: bool = False) -> str:
     pinned = re.search(r"^libtpu==(\S+)", lock.read_text(), re.MULTILINE)[1]
     path = os.path.relpath(lock)
     install = (
-        f"{sys.executable} -m pip install --no-deps --require-hashes "
-        f"--requirement {min(path, str(lock), key=len)}"
+        f"{shlex.quote(sys.executable)} -m pip install --no-deps --require-hashes "
+        f"--requirement {shlex.quote(min(path, str(lock), key=len))}"
     )
     try:
         found = importlib.metadata.version("libtpu")

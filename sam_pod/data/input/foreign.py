@@ -12,12 +12,14 @@ import os
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data.input import patterns, random_access, scans, statistics
+from sam_pod.data.input import conversion, patterns, random_access, scans, statistics
 from sam_pod.data.pictures import decoding
 from sam_pod.data.stored import features, fitting, framing, records
 from sam_pod.data.stored import manifest as manifest_lib
+from sam_pod.data.stored.untuned import untuned
 from sam_pod.storage import files
 
 
@@ -158,19 +160,25 @@ def _look(
     if fault and (packed := patterns.packed(path)):
         raise errors.UserError(
             f"{path} is packed with {packed}, and single records of such a file cannot "
-            f"be read. {patterns.way_on(directory, names)}"
+            f"be read. {conversion.way_on(directory, names, _first(path, packed))}"
         )
     if fault:
         raise errors.UserError(
             f"{path} is {fault} at byte {offset} of {scan.num_bytes}, or no TFRecord "
             "file: copy it again from where the data set came from."
         )
-    if examples.misfit and misread:
-        advice = patterns.way_on(directory, names, "--encoding=encoded ")
-        raise errors.UserError(f"{examples.misfit}. {advice}")
     if examples.misfit:
-        raise errors.UserError(
-            f"{examples.misfit}. Set `data.features` and `data.num_classes` right. Or: "
-            f"{patterns.way_on(directory, names)}"
-        )
+        options = ["--encoding=encoded"] if misread else []
+        way = conversion.way_on(directory, names, examples.example, options)
+        keys = "Set `data.features` and `data.num_classes` right. Or: "
+        raise errors.UserError(f"{examples.misfit}. {'' if misread else keys}{way}")
     return scan
+
+
+def _first(path: str, packed: str) -> bytes:
+    """Return the first example of a packed file; b"" where it cannot be read."""
+    try:
+        first = tf.data.TFRecordDataset(path, packed).take(1)
+        return next(untuned(first).as_numpy_iterator(), b"")
+    except tf.errors.OpError:
+        return b""

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from sam_pod import errors
 from sam_pod.data.sources import tfrecord_files
-from sam_pod.data.stored import features, schema
 from sam_pod.storage import files
 
 
@@ -59,12 +58,3 @@ def packed(path: str) -> str:
         return ""
     kind = tfrecord_files.kind_of(path)
     return "" if kind == "plain" else kind
-
-
-def way_on(directory: str, names: features.Features, more: str = "") -> str:
-    """Return the command that makes a prepared set of one that cannot be read as is."""
-    return (
-        f"Convert the set, once: `{schema.PREPARE} --dataset=tfrecord "
-        f"--source={directory} {more}--output=NEW_FOLDER --image_column={names.image} "
-        f"--label_column={names.label}` (--help says more)."
-    )

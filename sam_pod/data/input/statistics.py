@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data.input import culprit, notes, patterns, random_access
+from sam_pod.data.input import conversion, culprit, notes, random_access
 from sam_pod.data.pictures import decoding, pixel_sums
 from sam_pod.data.stored import features, records
 from sam_pod.data.stored import manifest as manifest_lib
@@ -14,6 +14,7 @@ from sam_pod.data.stored.untuned import untuned
 
 EXAMPLES = 4096  # Examples for mean and deviation, evenly spaced.
 CHANNELS = 3
+_PIXELS = f"--image_shape={conversion.UNKNOWN_SHAPE}"
 
 
 def read(
@@ -79,6 +80,6 @@ def _statistics_of(
             raise
         raise errors.UserError(
             f"{found} If it holds pixels and no file of an image: "
-            f"{patterns.way_on(directory, names)}"
+            f"{conversion.way_on(directory, names, options=[_PIXELS])}"
         ) from error
     return total.mean_and_std()

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shlex
 from types import ModuleType
 
 from sam_pod import errors
@@ -23,5 +24,6 @@ def load(module: str, lock: str) -> ModuleType:
         path = os.path.join(os.path.dirname(__file__), lock)
         raise errors.UserError(
             f"This source needs {module} ({error}): install it with `python -m pip "
-            f"install --no-deps --require-hashes --requirement {path}`."
+            f"install --no-deps --require-hashes --requirement "
+            f"{shlex.quote(path)}`."
         ) from error

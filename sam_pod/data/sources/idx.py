@@ -11,6 +11,7 @@ emnist-letters-, and their images lie on their side.
 import gzip
 import os
 import re
+import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -123,9 +124,10 @@ def _paths(
         sets = {"": sets[""]}
     if len(sets) > 1:
         names = ", ".join(sorted(each.rstrip("-") for each in sets))
+        last = os.path.join(folder, sorted(sets)[-1].rstrip("-"))
         raise errors.UserError(
             f"{folder} holds several sets ({names}): say which, such as "
-            f"--source={os.path.join(folder, sorted(sets)[-1].rstrip('-'))}."
+            f"{shlex.quote(f'--source={last}')}."
         )
     (prefix, files) = next(iter(sets.items())) if sets else ("", {})
     if prefix.startswith("emnist-") and name != "emnist":

@@ -5,6 +5,7 @@ images/*  images_variant_train.txt  images_variant_test.txt  …      FGVC-Aircr
 """
 
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 
 from sam_pod.data.sources import label_table, split_names
@@ -39,7 +40,7 @@ def choice(answers: Sequence[label_table.TableLabels]) -> str:
 
 def flag(path: str) -> str:
     """Return the --labels that names a table, or several that are one."""
-    return f"--labels={path}"
+    return shlex.quote(f"--labels={path}")
 
 
 def _family(path: str) -> tuple[str, ...]:

@@ -23,10 +23,13 @@ _MAGIC = (
     b"GIF8",
     b"BM",
     b"RIFF",
+    b"qoif",
     b"II*\0",
     b"MM\0*",
     b"\0\0\0\x0cjP",
+    b"\xff\x4f\xff\x51",
 )
+_CONTAINER = b"ftyp"  # Of AVIF and HEIC, behind four bytes.
 # Names of an image's height, width and channels, in this order.
 _SIZES = (
     ("image/height", "image/width", "image/channels"),
@@ -98,7 +101,30 @@ def choose(first: Features, where: str, asked: Fields) -> Fields:
 
 def _is_image(feature: tf.train.Feature) -> bool:
     content = feature.bytes_list.value
-    return len(content) == 1 and content[0].startswith(_MAGIC)
+    return len(content) == 1 and _is_file(content[0])
+
+
+def _is_file(content: bytes) -> bool:
+    return content.startswith(_MAGIC) or content[4:8] == _CONTAINER
+
+
+def unshaped(features: Features, name: str) -> int:
+    """Return how many values of pixels a feature has whose shape nothing says.
+
+    It is 0 for one that is a file or not there, or whose shape others say.
+
+    Args:
+        features: The features of an example.
+        name: The name of the feature.
+    """
+    if name not in features:
+        return 0
+    found = value(features[name])
+    if isinstance(found, list):
+        if len(found) != 1 or _is_file(found[0]):
+            return 0
+        found = found[0]
+    return 0 if _shape(features, len(found)) else len(found)
 
 
 def _is_pixels(features: Features, name: str, shape: tuple[int, ...]) -> bool:
@@ -160,7 +186,7 @@ def image(features: Features, fields: Fields, where: str) -> np.ndarray | bytes:
         (content,) = found
         shape = fields.shape or _shape(features, len(content))
         if not shape:
-            if content.startswith(_MAGIC):
+            if _is_file(content):
                 return content
             raise errors.UserError(
                 f"{where} has {len(content)} bytes in {fields.image!r} that are no "

@@ -37,7 +37,8 @@ class Fit:
                 picture, such as 'is a text', or ''.
         """
         self.corrupt: int | None = None  # Byte offset of a record.
-        self.misfit = ""  # What is wrong with an example.
+        self.misfit = ""  # What is wrong with an example,
+        self.example = b""  # which is this.
         self._path = path
         self._manifest = manifest
         self._names = names
@@ -65,6 +66,7 @@ class Fit:
         fault = self._first_misfit(serialized)
         if fault:
             index, reason = fault
+            self.example = serialized[index].numpy()
             self.misfit = (
                 f"Example {first + index} of {self._path}, at byte {starts[index]}, "
                 f"{reason}"

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -105,7 +106,8 @@ def read(directory: str) -> Manifest:
     directory = os.fspath(directory)
     path = os.path.join(directory, FILE_NAME)
     prepare = (
-        f"prepare one with `{schema.PREPARE} --output={directory}` (--help says how)"
+        f"prepare one with `{schema.PREPARE} "
+        f"{shlex.quote(f'--output={directory}')}` (--help says how)"
     )
     files.check_scheme(directory, "`data.dir`")
     with usable(path):

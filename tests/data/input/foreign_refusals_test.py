@@ -1,6 +1,8 @@
 """TFRecord sets of others that cannot be trained on as they are, and what helps."""
 
 import io
+import re
+import shlex
 
 import numpy as np
 import PIL.Image
@@ -9,6 +11,8 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.data.input import foreign
+from sam_pod.data.prepare import flags, job
+from sam_pod.data.sources import table
 from sam_pod.data.stored import features, framing
 from tests.data import sets
 from tests.data.input import foreign_sets
@@ -135,3 +139,57 @@ def test_what_cannot_be_trained_on_as_it_is_can_be_converted(
         foreign.read(str(tmp_path), layout(("train-*", "test-*")))
     assert words in str(raised.value) and "--dataset=tfrecord" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def numbers(values):
+    return {"int64_list": tf.train.Int64List(value=values)}
+
+
+def pixels(count):
+    return {"bytes_list": tf.train.BytesList(value=[b"\7" * count])}
+
+
+SIDES = {"height": numbers([12]), "width": numbers([4]), "depth": numbers([3])}
+
+
+@pytest.mark.parametrize(
+    "image, more, names, packed, told, shape",
+    [
+        (pixels(192), {}, "pixels answer", "", "8x8x3", (8, 8, 3)),
+        (pixels(192), {}, "pixels answer", "GZIP", "8x8x3", (8, 8, 3)),
+        (pixels(192), {}, "image label", "", "8x8x3", (8, 8, 3)),  # By default.
+        (pixels(144), SIDES, "pixels answer", "", "", (12, 4, 3)),
+        (numbers(range(49)), {}, "pixels answer", "", "7x7x1", (7, 7, 1)),
+        (pixels(144 * 2), {}, "pixels answer", "", "HxWxC", (12, 8, 3)),
+    ],
+)
+def test_the_command_for_raw_pixels_converts_them(
+    tmp_path, image, more, names, packed, told, shape
+):
+    """Paths and names that a shell would divide or expand are quoted."""
+    folder = tmp_path / "a $set"
+    folder.mkdir()
+    features_ = {"pixels": image, "answer": numbers([1]), **more}
+    example = tf.train.Example(
+        features=tf.train.Features(
+            feature={key: tf.train.Feature(**kind) for key, kind in features_.items()}
+        )
+    )
+    for name in ("train-0", "test-0"):
+        with tf.io.TFRecordWriter(str(folder / name), packed) as writer:
+            writer.write(example.SerializeToString())
+    asked = layout(("train-*", "test-*"), features.Features(*names.split()))
+    command = re.search("`(python -m [^`]*)`", refusal(folder, asked))[1]
+    given = f"--image_shape={told}" if told else ""
+    assert re.findall(r"--image_shape=\S+", command) == [given] * bool(told)
+    command = command.replace("HxWxC", "x".join(map(str, shape)))
+    values = job.parse(shlex.split(command)[2:])
+    request = table.Request(
+        source=values.source,
+        output=str(tmp_path / "new"),
+        image_column=values.image_column,
+        label_column=values.label_column,
+        image_shape=flags.image_shape(values),
+    )
+    (item,) = table.read(values.dataset, request).splits["train"].read(0, 1)
+    assert item.image.shape == shape

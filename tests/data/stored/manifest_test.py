@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import shlex
 
 import pytest
 
@@ -48,6 +49,13 @@ def test_a_missing_folder_is_refused(tmp_path):
         errors.UserError, match=r"No data set at .*nowhere.*prepare one"
     ):
         manifest.read(tmp_path / "nowhere")
+
+
+def test_the_command_that_prepares_a_set_is_quoted(tmp_path):
+    with pytest.raises(errors.UserError) as raised:
+        manifest.read(tmp_path / "a $set")
+    command = str(raised.value).split("`")[1]
+    assert shlex.split(command)[-1] == f"--output={tmp_path / 'a $set'}"
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path):

@@ -27,6 +27,7 @@ from sam_pod.process import (
     watchdog,
 )
 from sam_pod.run import continuing
+from sam_pod.run import finished as finished_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.storage import retries
 
@@ -103,13 +104,10 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
     is_alone = len(cluster.read().addresses) == 1
     if by_jax:
         is_alone = environment.is_alone(config)
-    finished = continuing.finished(workdir, config) if is_alone else None
+    finished = finished_lib.find(workdir, config) if is_alone else None
     if finished is None:
         connect = functools.partial(_connect, values, by_jax=by_jax)
         finished = _connect_and_run(values.config, workdir, connect, stop, accepted)
-    else:
-        way_on = continuing.way_on(finished, config)
-        logging.info("This run is finished already. %s", way_on)
     logging.info(
         "test/accuracy %.4f  test/loss %.4f",
         finished["test_accuracy"],

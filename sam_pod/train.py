@@ -26,6 +26,7 @@ from sam_pod.run import (
     checkpoints,
     continuing,
     diverged,
+    finished,
     loops,
     pace,
     restoring,
@@ -59,9 +60,9 @@ def run(
         Interrupted: `stop` was set; the state is saved.
         UserError: what the user can fix, in one line.
     """
-    finished = _finished(workdir, config, runtime.workers)
-    if finished is not None:
-        return finished
+    result_before = _finished(workdir, config, runtime.workers)
+    if result_before is not None:
+        return result_before
     session = session_lib.set_up(config, workdir, runtime, stop, accepted)
     try:
         fit(session)
@@ -231,9 +232,22 @@ def _restore_best(session: session_lib.Session) -> bool:
 def _finished(
     workdir: str, config: ml_collections.ConfigDict, workers: Workers
 ) -> dict[str, Any] | None:
-    """Return the result of a run that the chief finds finished in its workdir."""
-    found = continuing.finished(workdir, config) if workers.is_chief else None
-    return json.loads(workers.chiefs_bytes(json.dumps(found).encode()))
+    """Return the result of a run that the chief finds finished in its workdir.
+
+    Raises:
+        UserError: on every worker, what the chief refuses.
+    """
+    found, refusal = None, ""
+    if workers.is_chief:
+        try:
+            found = finished.find(workdir, config)
+        except errors.UserError as error:
+            refusal = str(error)
+    both = json.dumps([found, refusal]).encode()
+    found, refusal = json.loads(workers.chiefs_bytes(both))
+    if refusal:
+        raise errors.UserError(refusal)
+    return found
 
 
 def _after_epoch(

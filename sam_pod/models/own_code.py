@@ -67,6 +67,14 @@ def digest(names: str) -> str:
     return total.hexdigest()
 
 
+def are_there(names: str) -> bool:
+    """Return whether every module is found."""
+    try:
+        return all(map(_location, _modules(names)))
+    except errors.UserError:
+        return False
+
+
 def _modules(names: str) -> list[str]:
     return [name for name in parse(names) if name != LAMBDA]
 

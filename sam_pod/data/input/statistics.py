@@ -55,7 +55,7 @@ def _statistics_of(
     rows = np.arange(count) * len(sample) // count
 
     def sums(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        spec = {names.image: records.FEATURES["image"]}
+        spec = {names.image: records.features()["image"]}
         content = tf.io.parse_single_example(serialized, spec)[names.image]
         image = decoding.whole(content, CHANNELS)
         pixels = tf.cast(tf.reshape(image, [-1, CHANNELS]), tf.int64)

@@ -75,9 +75,9 @@ class Fit:
     def _first_misfit(self, serialized: tf.Tensor) -> tuple[int, str] | None:
         """Return which example of a batch does not fit and why."""
         image, label = self._names.image, self._names.label
-        spec = {image: records.FEATURES["image"], label: records.FEATURES["label"]}
-        if self._is_noisy:
-            spec["true_label"] = records.FEATURES["label"]
+        stored = records.features(is_noisy=self._is_noisy)
+        own = {"image": image, "label": label}
+        spec = {own.get(name, name): feature for name, feature in stored.items()}
         labels = sorted(spec.keys() - {image})
         try:
             found = tf.io.parse_example(serialized, spec)

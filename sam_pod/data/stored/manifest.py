@@ -1,8 +1,8 @@
 """The manifest of a prepared data set.
 
 A prepared data set is a folder of TFRecord shards, each with its offset index, and
-`manifest.json` beside them. Folders are read through TensorFlow's file systems, so that
-a bucket serves as well.
+`manifest.json` beside them. The folder may be in a bucket; TensorFlow is needed there
+alone.
 """
 
 import contextlib
@@ -12,8 +12,6 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.data.stored import names, records, schema, wrong_labels
@@ -155,7 +153,9 @@ def usable(path: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, tf.errors.OpError) as error:
+    except Exception as error:
+        if not {"OSError", "OpError"} & errors.type_names(error):
+            raise
         if lost.is_lost_worker(error):
             raise
         raise errors.UserError(faults.remote(path, error, "read")) from error

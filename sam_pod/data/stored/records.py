@@ -3,23 +3,21 @@
 A file holds them as tf.train.Example: 'image', the bytes of all pixels (uint8,
 row-major) or of an encoded image (JPEG, PNG and the like), and 'label', one int64.
 Where labels are noisy on purpose, 'true_label' says what they were.
+
+TensorFlow is imported by what needs it: a manifest is read without.
 """
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import tensorflow as tf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 SPLITS = ("train", "test")
 VALIDATION = "validation"  # A split that a data set may have besides.
-
-# The specification that tf.io.parse_example takes.
-FEATURES = {
-    "image": tf.io.FixedLenFeature([], tf.string),
-    "label": tf.io.FixedLenFeature([], tf.int64),
-}
 
 
 class Item(NamedTuple):
@@ -64,17 +62,21 @@ def present(splits: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(name for name in (*SPLITS, VALIDATION) if name in splits)
 
 
-def features(*, is_noisy: bool) -> dict[str, tf.io.FixedLenFeature]:
+def features(*, is_noisy: bool = False) -> "dict[str, tf.io.FixedLenFeature]":
     """Return the features for tf.io.parse_example, with noisy labels or without."""
-    if is_noisy:
-        return {**FEATURES, "true_label": FEATURES["label"]}
-    return FEATURES
+    import tensorflow as tf
+
+    label = tf.io.FixedLenFeature([], tf.int64)
+    found = {"image": tf.io.FixedLenFeature([], tf.string), "label": label}
+    return {**found, "true_label": label} if is_noisy else found
 
 
 def encode(
     image: np.ndarray | bytes, label: int, true_label: int | None = None
 ) -> bytes:
     """Return one example as a serialized tf.train.Example."""
+    import tensorflow as tf
+
     example = tf.train.Example()
     content = image if isinstance(image, bytes) else image.tobytes()
     example.features.feature["image"].bytes_list.value.append(content)
@@ -86,12 +88,14 @@ def encode(
 
 
 def parse(
-    serialized: tf.Tensor, image_shape: Sequence[int]
-) -> tuple[tf.Tensor, tf.Tensor]:
+    serialized: "tf.Tensor", image_shape: Sequence[int]
+) -> "tuple[tf.Tensor, tf.Tensor]":
     """Return uint8 images `[N, H, W, C]` and int32 labels `[N]` of a batch `[N]`."""
-    features = tf.io.parse_example(serialized, FEATURES)
-    images = tf.io.decode_raw(features["image"], tf.uint8)
+    import tensorflow as tf
+
+    found = tf.io.parse_example(serialized, features())
+    images = tf.io.decode_raw(found["image"], tf.uint8)
     return (
         tf.reshape(images, [-1, *image_shape]),
-        tf.cast(features["label"], tf.int32),
+        tf.cast(found["label"], tf.int32),
     )

@@ -14,7 +14,7 @@ from launch import checkout, runtime
 from sam_pod import errors
 from sam_pod.config import batch, command_line
 from sam_pod.machines import accelerators
-from sam_pod.models import model_file
+from sam_pod.models import model_file, own_code
 from sam_pod.process import path_flags
 
 _GRACE_SECONDS = 10.0
@@ -46,6 +46,7 @@ def trainer_arguments(
     path, mark, variant = recipe.partition(":")
     _, rest = command_line.split_recipe(list(arguments))
     rest += _model_there(values.config.model.name)
+    rest += _code_there(values.config.model.trusted_modules)
     rest += _weights_there(values.config.model.initial_weights)
     rest += jax_words(values.config) if by_jax else []
     return (f"--config={_shipped('--config', path)}{mark}{variant}", *rest)
@@ -181,6 +182,23 @@ def _model_there(name: str) -> list[str]:
     inside = _shipped("--config.model.name", name)
     model_file.read(name)
     return [] if inside == name else [f"--config.model.name={inside}"]
+
+
+def _code_there(names: str) -> list[str]:
+    """Return the flag that names the user's modules on the slice; none if unchanged.
+
+    A module that is imported by its name may be installed there.
+    """
+    flag = "--config.model.trusted_modules"
+    given = own_code.parse(names)
+    inside = [_shipped(flag, n) if own_code.is_file(n) else n for n in given]
+    for name in given:
+        if own_code.is_file(name):
+            own_code.location(name)
+        elif name != own_code.LAMBDA and name.split(".")[0] not in checkout.SHIPPED:
+            line = f"`model.trusted_modules` names {name}: Python must find it there."
+            print(line, file=sys.stderr)
+    return [] if inside == given else [f"{flag}={','.join(inside)}"]
 
 
 def _weights_there(path: str) -> list[str]:

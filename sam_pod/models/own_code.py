@@ -70,7 +70,7 @@ def digest(names: str) -> str:
 def are_there(names: str) -> bool:
     """Return whether every module is found."""
     try:
-        return all(map(_location, _modules(names)))
+        return all(map(location, _modules(names)))
     except errors.UserError:
         return False
 
@@ -79,26 +79,27 @@ def _modules(names: str) -> list[str]:
     return [name for name in parse(names) if name != LAMBDA]
 
 
-def _is_file(name: str) -> bool:
+def is_file(name: str) -> bool:
+    """Return whether a name is meant as a path, and not as one to import."""
     return name.endswith(".py") or "/" in name or name.startswith("~")
 
 
 def _import(name: str) -> ModuleType:
-    path = _location(name)
+    path = location(name)
     module_name = name
-    if _is_file(name):
+    if is_file(name):
         module_name = os.path.splitext(os.path.basename(path))[0]
     loaded = sys.modules.get(module_name)
     if loaded is not None:
         if os.path.realpath(getattr(loaded, "__file__", None) or "") == path:
             return loaded
-        if _is_file(name):
+        if is_file(name):
             raise errors.UserError(
                 f"{_KEY} names {name}, and there is another module "
                 f"{module_name!r} here: give the file another name."
             )
     try:
-        if not _is_file(name):
+        if not is_file(name):
             return importlib.import_module(name)
         return _from_file(module_name, path)
     except Exception as error:  # Code can raise anything.
@@ -125,13 +126,13 @@ def _from_file(module_name: str, path: str) -> ModuleType:
     return module
 
 
-def _location(name: str) -> str:
-    """Return the real path of a module's file.
+def location(name: str) -> str:
+    """Return the real path of the file of a module, by its name or its path.
 
     Raises:
         UserError: there is none.
     """
-    if _is_file(name):
+    if is_file(name):
         try:
             path = os.path.realpath(path_flags.expand(name))
         except ValueError as error:
@@ -157,7 +158,7 @@ def _location(name: str) -> str:
 
 def _sources(name: str) -> list[str]:
     """Return the files of a module; of a package, all that are in its folder."""
-    path = _location(name)
+    path = location(name)
     if os.path.basename(path) != "__init__.py":
         return [path]
     return sorted(

@@ -95,6 +95,14 @@ def refused(*argv):
             "configs/resnet20.keras', which is not there",
         ),
         (
+            ["up", *POD, *TRAIN, "--config.model.trusted_modules=lambda,/tmp/a.py"],
+            "--config.model.trusted_modules=/tmp/a.py is not shipped to the slice:",
+        ),
+        (
+            ["up", *POD, *TRAIN, "--config.model.trusted_modules=configs/a.py"],
+            "names configs/a.py, which is not there",
+        ),
+        (
             ["up", *POD, "--runtime_version=tpu-vm-tf-2.19.0-pod-pjrt", *TRAIN],
             "on v4-32 is known to be broken: pods hang in connect_to_cluster",
         ),
@@ -178,7 +186,7 @@ def test_a_recipe_is_found_from_any_folder(tmp_path, monkeypatch, capsys):
     assert f" {RECIPE} {DATA} {WORKDIR} --tpu=" in capsys.readouterr().out
 
 
-def test_a_models_file_is_found_from_any_folder(tmp_path, monkeypatch, cloud):
+def test_a_model_and_its_code_are_found_from_any_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(checkout, "ROOT", tmp_path)
     (tmp_path / "configs").mkdir()
     recipe = tmp_path / "configs/mine.py"
@@ -186,16 +194,21 @@ def test_a_models_file_is_found_from_any_folder(tmp_path, monkeypatch, cloud):
     with zipfile.ZipFile(tmp_path / "configs/mine.keras", "w") as file:
         file.writestr("config.json", "{}")
         file.writestr("model.weights.h5", b"")
+    (tmp_path / "configs/layers.py").write_text("")
     monkeypatch.chdir(tmp_path / "bin")
     given = ["--config=../configs/mine.py:sgd", DATA, WORKDIR]
     model = "--config.model.name=../configs/mine.keras"
     accelerator = accelerators.parse("v4-32")
-    found = checks.trainer_arguments([*given, model], accelerator)
+    code = "--config.model.trusted_modules=../configs/layers.py,installed.layers,lambda"
+    found = checks.trainer_arguments([*given, model, code], accelerator)
+    assert "names installed.layers: Python must find it" in capsys.readouterr().err
     assert found[0] == "--config=configs/mine.py:sgd"
     # There, in the project's folder, the last one counts.
     monkeypatch.chdir(tmp_path)
     values, _ = command_line.parse(["sam_pod.main", *found])
     assert values.config.model.name == "configs/mine.keras"
+    there = values.config.model.trusted_modules
+    assert there == "configs/layers.py,installed.layers,lambda"
     assert checks.trainer_arguments(found, accelerator) == found
 
 

@@ -12,8 +12,9 @@ On v6e and TPU7x, and elsewhere with --config.runtime.strategy=pjrt, JAX execute
 steps, and every pod runs the trainer: the image needs what requirements-pjrt.lock and
 sam_pod/pjrt/libtpu.lock say instead.
 
---workdir and `data.dir` are on gs://, since a pod may start again on any node. An
-absolute path as `data.dir` gets a warning: the image must hold the data.
+--workdir and `data.dir` are on gs://, since a pod may start again on any node, and so
+are a model's file and initial weights. An absolute path of these, or of a file in
+`model.trusted_modules`, gets a warning: the image must hold what is there.
 
 The pods start again after exit code 42 and after deaths by SIGTERM, SIGKILL, SIGABRT,
 SIGBUS and SIGSEGV, --max_restarts times in all; a node that is preempted or maintained
@@ -33,15 +34,13 @@ import re
 import sys
 from collections.abc import Sequence
 
-import ml_collections
 import yaml
 from absl import flags
 
 from launch import checks, runtime
-from launch.gke import jobset
+from launch.gke import jobset, paths
 from sam_pod import errors
 from sam_pod.config import command_line
-from sam_pod.config import keys as config_lib
 from sam_pod.machines import accelerators
 from sam_pod.process import command
 
@@ -106,10 +105,10 @@ def training(
         )
     parsed, recipe = command_line.parse(["sam_pod.main", *arguments], here=False)
     _check_arguments(parsed)
-    _check_homes(parsed.config, recipe)
+    paths.check_homes(parsed.config, recipe)
     by_jax = checks.check_replicas(parsed.config, accelerator)
     _check_hosts(accelerator, values.experimental_multi_host or by_jax)
-    warnings = _check_data(parsed.config)
+    warnings = paths.check_reach(parsed.config)
     words = (*arguments, f"--workdir={values.workdir}")
     if by_jax:
         warnings.append(f"{runtime.UNSEEN}.")
@@ -216,31 +215,6 @@ def _check_arguments(parsed: flags.FlagValues) -> None:
         raise errors.UserError(
             f"--tpu={parsed.tpu} is chosen by this command: drop it."
         )
-
-
-def _check_homes(config: ml_collections.ConfigDict, recipe: str) -> None:
-    """Refuse a `~`: a pod's home folder is part of its image, not this machine's."""
-    flat = config_lib.flatten(config)
-    paths = {f"`{key}`": flat[key] for key in sorted(config_lib.PATH_KEYS)}
-    for name, path in {"--config": recipe, **paths}.items():
-        if path.startswith("~"):
-            raise errors.UserError(
-                f"{name} is {path}, and a pod has another home folder than this "
-                "machine: give the path in the image, or gs://BUCKET/FOLDER."
-            )
-
-
-def _check_data(config: ml_collections.ConfigDict) -> list[str]:
-    """Refuse data that the pods cannot read, and return warnings."""
-    folder = config.data.dir
-    if checks.is_remote(folder):
-        return []
-    if not folder.startswith("/") or "://" in folder:
-        raise errors.UserError(
-            f"`data.dir` is {folder!r}; on GKE it must be gs://BUCKET/FOLDER, or an "
-            "absolute path in the image."
-        )
-    return [f"`data.dir` is {folder}: the image must hold the data there."]
 
 
 def text(training: jobset.Training) -> str:

@@ -123,13 +123,30 @@ def test_a_topology_that_the_slice_can_have(capfd, accelerator_type, topology):
     assert f"gke-tpu-topology: {topology}\n" in text
 
 
-def test_data_in_the_image_is_warned_of(capfd):
-    code, out, err = run(capfd, "--config.data.dir=/data/digits")
+def test_what_must_be_in_the_image_is_warned_of(capfd):
+    code, out, err = run(
+        capfd,
+        "--config.data.dir=/data/digits",
+        "--config.model.name=/models/a.keras",
+        "--config.model.trusted_modules=installed.layers,lambda,/models/a.py",
+        "--config.model.initial_weights=/runs/a",
+    )
     assert code == 0
     assert yaml.safe_load(out)
-    assert (
-        err
-        == "Warning: `data.dir` is /data/digits: the image must hold the data there.\n"
+    warned = [
+        f"Warning: `{key}` is {path}: the image must hold the {what} there."
+        for key, path, what in (
+            ("data.dir", "/data/digits", "data"),
+            ("model.name", "/models/a.keras", "model"),
+            ("model.initial_weights", "/runs/a", "weights"),
+            ("model.trusted_modules", "/models/a.py", "module"),
+        )
+    ]
+    assert err.splitlines() == warned
+    printed(
+        capfd,
+        "--config.model.name=gs://bucket/a.keras",
+        "--config.model.initial_weights=gs://bucket/run",
     )
 
 
@@ -213,6 +230,18 @@ def test_names_of_images(capfd, image):
         ({}, ["--workdir=gs://a/b"], "--workdir belongs before"),
         ({}, ["--tpu=local"], "--tpu=local"),
         ({}, ["--config.data.dir=data/digits"], "`data.dir` is 'data/digits'"),
+        ({}, ["--config.model.name=a.keras"], "`model.name` is 'a.keras'; on GKE it"),
+        ({}, ["--config.model.initial_weights=a"], "`model.initial_weights` is 'a'"),
+        (
+            {},
+            ["--config.model.trusted_modules=/a.py,b.py"],
+            "`model.trusted_modules` is 'b.py'; on GKE it must be an absolute path in",
+        ),
+        (
+            {},
+            ["--config.model.trusted_modules=gs://bucket/a.py"],
+            "on GKE it must be an absolute path in the image",
+        ),
         ({}, ["--config.data.dir=s3://a/b"], "`data.dir` is 's3://a/b'"),
         ({}, ["--config.global_batch_size=66"], "take 64 or 68"),
         ({}, ["--config.sam.micro_batches=32"], "take 128"),

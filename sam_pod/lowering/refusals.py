@@ -1,6 +1,7 @@
 """What TensorFlow and XLA say of a model that they cannot compile, in one line."""
 
 import re
+from collections.abc import Sequence
 
 
 def is_of_the_model(message: str) -> bool:
@@ -27,4 +28,18 @@ def does_not_lower(message: str) -> str:
     return (
         f"The model does not compile for a TPU: {what}. Replace that layer, or train "
         "on CPUs and GPUs."
+    )
+
+
+def keeps_a_tensor(shape: Sequence[int], reader: str) -> str:
+    """Return why a model whose layer reads a tensor of its own does not lower.
+
+    Args:
+        shape: The tensor's.
+        reader: The name of the operation that reads it.
+    """
+    return (
+        f"The model does not lower: {reader or 'it'} reads a tensor of shape "
+        f"{tuple(shape)} that is none of its variables; make it one of the layer "
+        "(`add_weight(trainable=False)`), or a NumPy array."
     )

@@ -1,14 +1,16 @@
 """A Keras model as a pure function of its weights, statistics and a random key."""
 
+import contextlib
 import dataclasses
 import functools
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from sam_pod.models import gates as gates_lib
-from sam_pod.models import recompute, variable_names
+from sam_pod.models import normalization, recompute, variable_names
 from sam_pod.sam import roles as roles_lib
 
 
@@ -45,6 +47,7 @@ class Network:
             if not seed
         ]
         self._gates = gates_lib.of(model)
+        self._normalizations = normalization.Normalizations(model)
 
     @property
     def num_gates(self) -> int:
@@ -81,6 +84,7 @@ class Network:
         variables = [*self.model.trainable_variables, *self._stats]
         for variable, value in zip(variables, [*weights, *stats], strict=True):
             variable.assign(value)
+        self._normalizations.finalize()
 
     def _by_name(self, variables: list[keras.Variable]) -> dict[str, np.ndarray]:
         names = variable_names.of(self.model, variables)
@@ -118,11 +122,11 @@ class Network:
             layer_seed(key, i) if seed else next(remaining)
             for i, seed in enumerate(self._is_seed)
         ]
+        around = functools.partial(self._given, gates, non_trainable)
         if key is not None and self.blocks:
-            around = functools.partial(gates_lib.given, self._gates, gates)
             logits, new, losses = self.blocks(weights, non_trainable, images, around)
         else:
-            with gates_lib.given(self._gates, gates):
+            with around():
                 logits, new, losses = self.model.stateless_call(
                     *(weights, non_trainable, images),
                     training=key is not None,
@@ -141,6 +145,17 @@ class Network:
             if losses
             else tf.zeros([]),
         )
+
+    @contextlib.contextmanager
+    def _given(
+        self, gates: gates_lib.Drawn | None, non_trainable: list[tf.Tensor]
+    ) -> Iterator[None]:
+        """Give layers what they do not take as arguments, while the model is called."""
+        with (
+            gates_lib.given(self._gates, gates),
+            self._normalizations.given(non_trainable),
+        ):
+            yield
 
 
 def _like(value: tf.Tensor, old: tf.Tensor) -> tf.Tensor:

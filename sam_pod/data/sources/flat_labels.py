@@ -58,10 +58,10 @@ def of_group(
     own, every = names
     answers: list[split_tables.Answer] = []
     is_whole = group.name == image_tree.WHOLE
-    for path, content, is_inside, split in _beside(tree, group, meaning):
+    for path, told, is_inside, split in beside(tree, group, meaning):
         images = own() if is_inside or split else every()
         try:
-            answer = label_table.Table(path, content).look(images, columns, known)
+            answer = label_table.Table(path, told).look(images, columns, known)
         except errors.UserError:
             if not is_whole or split in ("", "train"):
                 raise
@@ -110,7 +110,7 @@ def of_file(
     """
     values = devkit.read(path)
     if values is None:
-        table = label_table.Table(path, _content(path, names))
+        table = label_table.Table(path, content(path, names))
         if found := table.look(names, columns, known):
             return found
         values = table.tokens
@@ -132,7 +132,7 @@ def of_file(
     return label_table.TableLabels(path, labels, {}, decision, faults)
 
 
-def _content(path: str, names: Mapping[int, str]) -> bytes:
+def content(path: str, names: Mapping[int, str]) -> bytes:
     """Return a table of --labels; what MATLAB wrote, with the files beside it, as csv.
 
     Raises:
@@ -203,7 +203,7 @@ def names_of(
     }
 
 
-def _beside(
+def beside(
     tree: image_tree.Tree, group: image_tree.Group, meaning: str
 ) -> Iterator[tuple[str, bytes, bool, str]]:
     """Yield the tables that may name a group's images.

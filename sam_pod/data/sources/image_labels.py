@@ -1,6 +1,7 @@
 """Which class each image has: by its folder, or by what lies beside it and says so."""
 
 import array
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -9,12 +10,14 @@ from collections.abc import Mapping
 
 from sam_pod import errors, wording
 from sam_pod.data.sources import (
+    devkit,
     flat_labels,
     image_tree,
     label_table,
     split_names,
     split_tables,
     table_columns,
+    unmatched,
 )
 
 FOLDERS = "folders"  # As --labels: the names of the folders are the classes.
@@ -205,7 +208,38 @@ class Labels:
             UserError: naming one.
         """
         for path in sorted(set(self.files()) - self.used):
+            way = self._unmatched(path) or f"{unmatched.NO_TABLE}."
             raise errors.UserError(
-                f"--labels={path} names no images in {self._place}: it "
-                "must have their names in one column and their classes in another."
+                f"--labels={path} names no images in {self._place}: {way}"
             )
+
+    def unmatched(self) -> str:
+        """Return a sentence on a file of --labels that names no image; '' for none."""
+        rest = sorted(set(self.files()) - self.used)
+        return next(filter(None, map(self._unmatched, rest)), "")
+
+    def _unmatched(self, path: str) -> str:
+        if devkit.read(path) is not None:
+            return ""
+        names = self._all_names()
+        content = flat_labels.content(path, names)
+        return unmatched.line(path, content, names, self._asked.columns.image)
+
+    def unmatched_beside(self, groups: Mapping[str, image_tree.Group]) -> str:
+        """Return such a sentence on a table that lies beside the images."""
+        names, meanings = self._all_names(), self._meanings(groups)
+        wanted = self._asked.columns.image
+        for group in (group for group in groups.values() if group.flat):
+            meaning = meanings.get(group.name, "")
+            for path, content, *_ in flat_labels.beside(self._tree, group, meaning):
+                with contextlib.suppress(errors.UserError):
+                    said = unmatched.line(path, content, names, wanted)
+                    if said and unmatched.NO_TABLE not in said:
+                        return said
+        return ""
+
+    def _all_names(self) -> Mapping[int, str]:
+        whole = image_tree.Group(image_tree.WHOLE)
+        for files in self._tree.folders.values():
+            whole.flat.extend(files)
+        return flat_labels.names_of(self._tree, [whole])

@@ -78,6 +78,12 @@ class _Column:
         )
 
 
+def titled(header: Sequence[str]) -> int | None:
+    """Return the first column with a usual title of names, None where there is none."""
+    plain = [re.sub(r"[\W_]+", "", title).lower() for title in header]
+    return next((i for i, title in enumerate(plain) if title in _USUAL), None)
+
+
 def columns(rows: Sequence[Sequence[str]], names: Names, no: frozenset) -> list[int]:
     """Return the columns that name images: the one that does it best, or several.
 

@@ -134,6 +134,13 @@ class _Source:
                 raise errors.UserError(f"{error} {self._lists}") from error
             if not bare:
                 raise
+            is_own = not isinstance(error, split_names.NoChoice)
+            unmatched = "" if is_own else self._labels.unmatched()
+            if unmatched:
+                raise errors.UserError(
+                    f"{self._listing.place} has no labels for the images of "
+                    f"{' and '.join(map(repr, bare))}: {unmatched}"
+                ) from error
             way = (
                 f" Where {' and '.join(map(repr, bare))} are classes, and no splits, "
                 f"pass --train_split={image_tree.WHOLE} --test_share=0.1."
@@ -144,11 +151,13 @@ class _Source:
             raise image_tree.NoLabels(
                 f"{error} The images of {' and '.join(map(repr, bare))} lie flat and "
                 "say no classes: --labels=FILE.csv says them by their names."
-                f"{way}{self._told()}"
+                f"{way}{self._told(groups)}"
             ) from error
 
-    def _told(self) -> str:
-        """Return a sentence where a set seems to be for something else."""
+    def _told(self, groups: Mapping[str, image_tree.Group]) -> str:
+        """Return a sentence on a table that does not fit, or on a set that is none."""
+        if said := self._labels.unmatched_beside(groups):
+            return f" {said}"
         for name in self._listing.names:
             folders, _, file = name.lower().rpartition("/")
             if {"labels", "annotations"} & set(folders.split("/")) and file.endswith(

@@ -31,9 +31,14 @@ _FILLERS = frozenset(
     | {"label", "labels", "annotation", "annotations"}
 )
 _FLAGS = "--train_split, --test_split and --validation_split"
+_SHARE = ", or hold a part of what is trained on out as test with --test_share=0.1"
 
 # Whether the examples of a group have labels, or a function that looks.
 Labelled = bool | Callable[[], bool]
+
+
+class NoChoice(errors.UserError):
+    """No group can be a split, for want of labels perhaps."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,9 +256,9 @@ class _Chooser:
 
     def _check_no_test(self) -> None:
         if name := self._only("test", "test"):
-            raise self._error(
-                f"has the labelled {name!r} as test, but --test_share is "
-                f"{self._wish.test_share:g}: leave that out"
+            raise errors.UserError(
+                f"{self._place} has the labelled {name!r} as test, and --test_share "
+                f"asks for another: omit it, or let --validation_split be {name!r}."
             )
 
     def _test(self) -> str:
@@ -288,8 +293,8 @@ class _Chooser:
 
     def _error(self, fault: str) -> errors.UserError:
         there = ", ".join(map(repr, self._found))[:300] or "none"
-        return errors.UserError(
+        is_asked = self._wish.test or self._wish.test_share
+        return NoChoice(
             f"{self._place} {fault}; its splits are {there}. Say which is which with "
-            f"{_FLAGS}, or hold a part of what is trained on out as test with "
-            "--test_share=0.1."
+            f"{_FLAGS}{'' if is_asked else _SHARE}."
         )

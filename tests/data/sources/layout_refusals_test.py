@@ -3,7 +3,7 @@
 import pytest
 
 from sam_pod import errors
-from sam_pod.data.sources import image_tree, images, split_names
+from sam_pod.data.sources import image_tree, images, split_names, table_columns
 from tests.data import made
 from tests.data.sources.layouts import (
     FOUR,
@@ -170,3 +170,46 @@ def test_a_table_gives_its_classes_to_no_images_of_another_split(tmp_path):
     other.write_text(table("id,label", [f"train/{row}" for row in FOUR]))
     source = images.read(str(root), asked=images.Asked(labels=str(other)))
     assert counts(source) == {"train": both(2), "test": both(2)}
+
+
+@pytest.mark.parametrize(
+    "head, rows, remedy",
+    [
+        ("id,label", ["0,a", "1,b", "2,a", "3,b"], "zeros at the front are lost in it"),
+        ("", ["0000.PNG,a", "0001.PNG,b"], "it has other capitals"),
+        (
+            "name,label",
+            ["val/0000,a", "val/0001,b"],
+            "folders it names are others",
+        ),
+        ("id,file,label", ["7,0000,a", "8,0001,b"], "its column 'file' does"),
+        ("", ["a", "b"], "it must have their names in one column"),
+    ],
+)
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_table_that_names_no_image_is_quoted(tmp_path, head, rows, remedy, is_asked):
+    files = [f"train/{i:04}.png" for i in range(4)]
+    tables = {"train.csv": table(head, rows)}
+    root = write(tmp_path / "set", with_tables(files, tables))
+    columns = table_columns.AskedColumns("id" if "id" in head else "image", "label")
+    labels = str(root / "train.csv") if is_asked else ""
+    wish = split_names.Wish(test_share=0.5)
+    asked = images.Asked(labels=labels, columns=columns, splits=wish)
+    with pytest.raises(errors.UserError) as raised:
+        images.read(str(root), asked=asked)
+    text, first = str(raised.value), rows[0].split(",")[0]
+    if len(rows[0]) == 1 and not is_asked:
+        assert "--labels=FILE.csv" in text  # It may be a list of all classes.
+        return
+    assert f"{root}/train.csv names {first!r}, " in text and remedy in text
+    assert ", and none is an image such as train/0000.png: " in text
+    assert ("--labels=FILE.csv" in text) != is_asked and "\n" not in text
+
+
+def test_a_table_of_labelled_folders_that_names_no_image_is_quoted(tmp_path):
+    tables = {"other.csv": table("file,label", ["x.png,a", "y.png,b"])}
+    files = classes("train", "test")
+    root = write(tmp_path / "set", with_tables(files, tables))
+    asked = images.Asked(labels=str(root / "other.csv"))
+    with pytest.raises(errors.UserError, match=r"names 'x.png', 'y.png', and none is"):
+        images.read(str(root), asked=asked)

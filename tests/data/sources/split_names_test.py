@@ -130,7 +130,7 @@ REFUSALS = [
     ("train test", "", {"test": "train"}, "would have 'train' as two splits"),
     ("train test", "test", {"test": "test"}, "has no labels for 'test', as test"),
     ("train test val", "val", {"validation": "val"}, "no labels for 'val', as valid"),
-    ("train test", "", {"test_share": 0.1}, "has the labelled 'test' as test"),
+    ("val test", "", {"test_share": 0.1}, "has no split to train on"),
     ("train test", "", {"test_share": 1.0}, "`test_share` is 1; it must be"),
     ("train test", "", {"test_share": 0.1, "test": "test"}, "give one of them"),
 ]
@@ -144,7 +144,16 @@ def test_what_cannot_be_chosen_gets_a_line_with_the_way_on(names, bare, wish, re
     assert reason in text and "\n" not in text
     if not text.startswith("`test_share`"):
         assert text.startswith("DIR ") and "--test_split" in text
-        assert "--test_share=0.1" in text
+        # What is asked for already is no remedy.
+        assert ("--test_share=0.1" in text) == (not {"test", "test_share"} & set(wish))
+
+
+def test_what_is_said_of_a_share_beside_a_test_is_true():
+    line = "'test' as test, .* omit it, or let --validation_split be 'test'"
+    with pytest.raises(errors.UserError, match=line):
+        choose("train test", test_share=0.5)
+    choose("train test")
+    choose("train test", test_share=0.5, validation="test")
 
 
 def test_labels_are_looked_for_only_where_they_matter():

@@ -15,7 +15,7 @@ from absl import logging
 from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.models import model_copy, model_file
-from sam_pod.run import digests
+from sam_pod.run import digests, taken
 from sam_pod.storage import faults, files
 
 CONFIG = "config.json"
@@ -41,7 +41,8 @@ def check(
         accepted: The accepted changes, some of `keys.ACCEPTABLE`.
 
     Raises:
-        UserError: naming the keys that differ, or that this version does not know.
+        UserError: naming the keys that differ, or that this version does not know; or
+            the folder holds something else.
     """
     files.check_scheme(workdir, "--workdir", to_write=True)
     with faults.explained(workdir, "list"):
@@ -50,6 +51,7 @@ def check(
     path = os.path.join(workdir, CONFIG)
     content = read_json(path)
     if content is None:
+        taken.check(workdir, config.data.dir)
         return
     # A run of an older version lacks newer keys, whose defaults say what it did.
     old = config_lib.lay_over_defaults(content, path)

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.data.input.batches import Batch
 from sam_pod.data.stored import manifest as data_manifest
 from sam_pod.export import folder as export
 from sam_pod.lowering import programs
-from sam_pod.run import build
+from sam_pod.run import build, taken
 from sam_pod.step import algorithm, metrics
 from tests import fixtures, runs, training
 from tests.export import elsewhere, trained
@@ -96,6 +97,8 @@ def test_the_manifest_tells_how_to_call_what_is_there(finished):
     config, _, folder = finished
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["config_digest"] == config_lib.digest(config)
+    with pytest.raises(errors.UserError, match="holds an exported run"):
+        taken.check(str(folder), config.data.dir)
     assert manifest["classes"] == [f"class {i}" for i in range(4)]
     assert manifest["checkpoint"] == {
         "which": "latest",

@@ -11,6 +11,7 @@ import pytest
 
 from sam_pod import errors
 from sam_pod.process import child, signals
+from sam_pod.run import taken
 from sam_pod.storage import files
 from sam_pod.study import job, trials
 from tests.study import pages, trainer
@@ -82,6 +83,8 @@ def test_what_is_done_is_not_done_again(whole):
     before = {p: p.stat().st_mtime_ns for p in folder.glob("runs/*/*/*")}
     assert run(study(), folder) == text
     assert {p: p.stat().st_mtime_ns for p in folder.glob("runs/*/*/*")} == before
+    with pytest.raises(errors.UserError, match="holds a study, whose runs"):
+        taken.check(str(folder), "data")
 
 
 def test_runs_made_elsewhere_are_known_by_their_configs(whole, tmp_path):

@@ -31,7 +31,7 @@ def check_names(names: Sequence[str]) -> list[str]:
     if ALL in names:
         return list(table.MODELS)
     for name in names:
-        errors.lookup(table.MODELS, name, "--models")
+        errors.lookup({ALL: None, **table.MODELS}, name, "--models")
     return list(names)
 
 

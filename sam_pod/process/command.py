@@ -151,7 +151,25 @@ def parse_with_words(
     try:
         return values(argv, known_only=known_only)[1:]
     except flags.Error as error:
-        raise errors.UserError(" ".join(str(error).split())) from error
+        raise errors.UserError(_in_words(error)) from error
+
+
+# How Python refuses a flag's value, and what the value must be.
+_REASONS = {
+    "('Non-boolean argument": "true or false",
+    "invalid literal for int()": "a whole number",
+    "could not convert string to float": "a number",
+}
+
+
+def _in_words(error: flags.Error) -> str:
+    """Return in one line which flag is wrong, and what it must be."""
+    line = " ".join(str(error).split())
+    for reason, rule in _REASONS.items():
+        given, is_it, _ = line.partition(f": {reason}")
+        if is_it and isinstance(error, flags.IllegalFlagValueError):
+            return f"{given.removeprefix('flag ')}: it must be {rule}."
+    return line
 
 
 def require(values: flags.FlagValues, *names: str) -> None:

@@ -52,4 +52,5 @@ def test_operations_are_those_of_the_products_by_hand():
 
 def test_a_network_that_is_none_is_refused_with_the_nearest(capsys):
     assert main_lib.main(["preflight", "--models=resnet20,resnet51"]) == 1
-    assert "Did you mean 'resnet56'?" in capsys.readouterr().err
+    line = capsys.readouterr().err
+    assert "Did you mean 'resnet56'?" in line and "one of ['all', 'pyramidnet" in line

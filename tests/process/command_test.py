@@ -156,6 +156,8 @@ command.leave(command.run(action))
 def values():
     made = flags.FlagValues()
     flags.DEFINE_integer("size", 1, "A size.", lower_bound=1, flag_values=made)
+    flags.DEFINE_float("rate", 1.0, "A rate.", flag_values=made)
+    flags.DEFINE_bool("all", False, "Whether all.", flag_values=made)
     return made
 
 
@@ -164,7 +166,10 @@ def values():
     [
         (["--siz=1"], "Did you mean: size"),
         (["--size=0"], "size"),
-        (["--size=x"], "--size=x"),
+        (["--size=x"], "^--size=x: it must be a whole number.$"),
+        (["--rate=x"], "^--rate=x: it must be a number.$"),
+        (["--all=x"], "^--all=x: it must be true or false.$"),
+        (["--all="], "^--all=: it must be true or false.$"),
         (["--size"], "size"),
         (["extra"], "'extra' is not a flag"),
     ],

@@ -175,7 +175,7 @@ def open_run(
     keras.utils.clear_session()  # Layers have the names that the run gave them.
     decisions = workdir_lib.read_decisions(workdir) or {}
     loaded = loading.load(located, decisions, runtime)
-    workdir_lib.check_inputs(workdir, config, loaded.inputs)
+    workdir_lib.check_inputs(workdir, config, loaded.inputs, trains=False)
     split = part(loaded.splits["train"], examples)
     network = loaded.recipe.network
     with runtime.strategy.scope():

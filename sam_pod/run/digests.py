@@ -46,3 +46,16 @@ def is_same(key: str, value: Any, known: Mapping[str, str]) -> bool:
     """
     digest = known.get(key)
     return bool(digest) and key in _OF_MODEL and _OF_MODEL[key](value) == digest
+
+
+def remedy(key: str, *, trains: bool) -> str:
+    """Return what to do where a key names another content than the run knows.
+
+    Args:
+        key: The config key.
+        trains: Whether the command trains, and not reads a run.
+    """
+    if trains:
+        return "give another --workdir, or that content again"
+    where = ", or say in --data_dir where it is" if key == "data.dir" else ""
+    return f"put back what the run was trained with{where}"

@@ -94,7 +94,8 @@ def read(workdir: str, which: str, data_dir: str = "") -> Trained:
         )
     data = dataset.read_manifest(config)
     located = workdir_lib.locate(workdir, config, own_first=True)
-    workdir_lib.check_inputs(workdir, config, digests.of_inputs(located, data.digest()))
+    inputs = digests.of_inputs(located, data.digest())
+    workdir_lib.check_inputs(workdir, config, inputs, trains=False)
     decisions = workdir_lib.read_decisions(workdir) or {}
     located = dataset.as_decided(located, decisions)
     _name_layers_from_the_start()

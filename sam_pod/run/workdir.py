@@ -161,7 +161,11 @@ def read_config(workdir: str) -> ml_collections.ConfigDict:
 
 
 def check_inputs(
-    workdir: str, config: ml_collections.ConfigDict, inputs: dict[str, str]
+    workdir: str,
+    config: ml_collections.ConfigDict,
+    inputs: dict[str, str],
+    *,
+    trains: bool = True,
 ) -> None:
     """Refuse inputs that are not those of the run in the folder, if there is one.
 
@@ -169,6 +173,8 @@ def check_inputs(
         workdir: The run's folder.
         config: The resolved config.
         inputs: The digest of what a config key names, by key.
+        trains: Whether the command trains, and may do so in another folder; else it
+            reads the run in this one.
 
     Raises:
         UserError: naming the key.
@@ -179,7 +185,7 @@ def check_inputs(
             value = config_lib.flatten(config)[key]
             raise errors.UserError(
                 f"{workdir} holds a run on another content of `{key}` than "
-                f"{value} has now: give another --workdir, or that content again."
+                f"{value} has now: {digests.remedy(key, trains=trains)}."
             )
 
 

@@ -54,7 +54,7 @@ def remove(name):
         (remove("checkpoints/best"), {"which": "best"}, "has no best checkpoint yet"),
         (validate_nothing, {"which": "best"}, "'none': take --which=latest"),
         (break_data, {}, "No data set at '/nowhere': prepare one"),
-        (break_inputs, {}, "another content of `data.dir`"),
+        (break_inputs, {}, "another content of `data.dir` .* or say in --data_dir"),
         (None, {"data_dir": "/nowhere"}, "No data set at '/nowhere'"),
         (None, {"num_replicas": 3}, r"--replicas is 3; .* allow \[1, 2, 4, 8, 16\]"),
     ],

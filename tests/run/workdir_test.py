@@ -50,6 +50,18 @@ def test_other_data_are_refused(tmp_path):
         workdir.begin(str(tmp_path), config, {"data.dir": "b"})
 
 
+def test_who_reads_a_run_is_not_told_to_begin_another(tmp_path):
+    config = config_lib.defaults()
+    known = {"data.dir": "a", "model.trusted_modules": "a"}
+    workdir.begin(str(tmp_path), config, known).close()
+    for key in known:
+        with pytest.raises(errors.UserError, match="give another --workdir, or that"):
+            workdir.check_inputs(str(tmp_path), config, {key: "b"})
+        with pytest.raises(errors.UserError, match="put back what the run") as told:
+            workdir.check_inputs(str(tmp_path), config, {key: "b"}, trains=False)
+        assert "--workdir" not in str(told.value)
+
+
 def test_one_process_at_a_time(tmp_path):
     config = config_lib.defaults()
     lock = workdir.begin(str(tmp_path), config, {})

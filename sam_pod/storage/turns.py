@@ -18,6 +18,7 @@ from typing import IO, Any
 from sam_pod import errors
 from sam_pod.storage import files
 
+_SUFFIX = ".making"
 _TICK_SECONDS = 0.2
 _TRIES = 10  # Others make and remove the same folders at the same moment.
 _AGAIN_SECONDS = 60.0  # Between two lines that name the process waited for.
@@ -138,7 +139,12 @@ def _wait_for(file: IO, path: str, what: str, caller: Caller) -> None:
 
 def _lock_path(path: str) -> str:
     folder, name = os.path.split(os.path.realpath(path))
-    return os.path.join(folder, f".{name}.making")
+    return os.path.join(folder, f".{name}{_SUFFIX}")
+
+
+def is_lock(name: str) -> bool:
+    """Return whether a file's name is that of a process that makes something."""
+    return name.startswith(".") and name.endswith(_SUFFIX)
 
 
 def _missing_parents(path: str) -> list[str]:

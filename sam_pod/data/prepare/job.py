@@ -6,9 +6,10 @@ python -m sam_pod.data.prepare --dataset=imagenet --source=PATH --output=data/im
     --labels=PATH/ILSVRC2012_devkit_t12.tar.gz
 python -m sam_pod.data.prepare --dataset=digits --output=data/digits
 
---output must be empty or new. It appears whole or not at all, and the same source and
-options give the same bytes. Exit codes: 0 done, 1 a mistake to fix (one line says
-which), 42 interrupted: the same command continues, as it does after any kill.
+--output must be empty or new, and outside the source. It appears whole or not at all,
+and the same source and options give the same bytes. Exit codes: 0 done, 1 a mistake to
+fix (one line says which), 42 interrupted: the same command continues, as it does after
+any kill.
 """
 
 import contextlib
@@ -124,7 +125,7 @@ def prepare_with(
         UserError: the source, an example of it, or the output is not as it must be.
     """
     reader = errors.lookup(READERS, dataset, "dataset")
-    new_folder.check(request.output)  # Before anything is downloaded.
+    _check_places(request.source, request.output)  # Before anything is downloaded.
     if num_processes < 0:
         raise errors.UserError(
             f"`num_processes` is {num_processes}; it must be 0 or above."
@@ -159,6 +160,19 @@ def prepare_with(
         )
 
 
+def _check_places(source: str, output: str) -> None:
+    """Refuse an output that cannot be made, or would be a part of its source."""
+    new_folder.check(output)
+    if source == "download" or files.is_remote(output) or not os.path.exists(source):
+        return
+    around, path = os.path.realpath(source), os.path.realpath(output)
+    if os.path.commonpath([around, path]) == around:
+        raise errors.UserError(
+            f"`output` {output} lies within `source` {source}, and would be read as a "
+            "part of it the next time: name a folder outside."
+        )
+
+
 def _processes_for(source: "records.Source", total: int) -> int:
     """Return how many processes a source has work for, at most one for each core."""
     num_bytes = sum(split.num_bytes for split in source.splits.values())
@@ -183,7 +197,7 @@ def turn(
     Raises:
         UserError: the other process has failed, or prepares it otherwise.
     """
-    new_folder.check(values.output)  # Before a folder is made.
+    _check_places(values.source, values.output)  # Before a folder is made.
     # In a bucket it is made on the local disk first: this machine's processes wait.
     place = new_folder.partial(values.output).removesuffix(".partial")
     return turns.turn(place, flags.wanted(values), caller)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from sam_pod import errors
 from sam_pod.data.sources import archives, litter, zips
 from sam_pod.data.stored import records
+from sam_pod.storage import turns
 
 SHOWN = 3  # A line gives this many of the names.
 
@@ -55,6 +56,8 @@ class Listing:
 
     def _is_wanted_file(self, name: str) -> bool:
         folder, _, file = name.rpartition("/")
+        if turns.is_lock(file):
+            return False  # It comes and goes, and is none of the user's.
         if folder != self._folder[0]:
             self._folder = folder, bool(folder) and litter.is_folder(folder)
         kind = litter.kind(file)

@@ -13,6 +13,8 @@ from sam_pod import errors
 from sam_pod.data.prepare import job
 from sam_pod.data.sources import cifar10, table
 from sam_pod.data.stored import manifest, verify
+from sam_pod.storage import turns
+from tests.data.sources import layouts
 
 
 def make_images(root, classes):
@@ -130,6 +132,22 @@ def test_without_a_network_nothing_is_left(tmp_path, monkeypatch):
         with pytest.raises(errors.UserError, match=r"Cannot download .*resnet20\.py:"):
             job.prepare("cifar10", "download", str(tmp_path / "cifar10"))
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("output", ["source/out", "source/train/a/out", "link/out"])
+def test_an_output_within_its_source_is_refused(tmp_path, output):
+    root = layouts.write(tmp_path / "source", layouts.classes("train", "test"))
+    (tmp_path / "link").symlink_to(root)
+    before = sorted(tmp_path.rglob("*"))
+    given = [f"--source={root}", f"--output={tmp_path / output}"]
+    values = job.parse(["prepare", "--dataset=images", *given])
+    for ways in (
+        lambda: job.prepare("images", str(root), str(tmp_path / output)),
+        lambda: job.turn(values, turns.Caller()),
+    ):
+        with pytest.raises(errors.UserError, match=r"lies within `source` .*outside\."):
+            ways()
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_output_is_looked_at_before_the_source(tmp_path, monkeypatch):

@@ -68,6 +68,14 @@ def test_a_folder_without_litter_says_nothing(tmp_path, around):
     assert not any("no image" in line for line in lines)
 
 
+def test_locks_of_preparations_are_no_files_of_the_user(tmp_path, around):
+    add(around, "flowers/.out.making", ".out.making")
+    for path in (around, packers.tar(tmp_path / "a.tar", around)):
+        assert not [
+            line for line in images.read(str(path)).decisions if "no image" in line
+        ]
+
+
 def test_the_archive_that_a_folder_came_from_may_lie_beside_it(tmp_path, around):
     add(around, "flowers/flowers.tar.gz")
     lines = images.read(str(around), str(tmp_path)).decisions

@@ -16,6 +16,7 @@ PAGES = {
     "digits60": "digits_noise.py:60",
     "digits80": "digits_noise.py:80",
     "digits_family": "digits_family.py",
+    "digits_strong": "digits_strong.py",
 }
 
 

@@ -74,8 +74,12 @@ def _of_data(config: ml_collections.ConfigDict) -> str:
 
 def _of_foreign(config: ml_collections.ConfigDict) -> str:
     heavy_imports.tensorflow()
-    from sam_pod.data.input import dataset
+    from sam_pod.data.input import dataset, patterns
 
+    try:
+        patterns.matching(config.data.dir, config.data.files.train, "")
+    except errors.UserError:  # The folder is there, and no such files are.
+        return ""
     return dataset.read_manifest(config).digest()
 
 

@@ -9,9 +9,11 @@ import pytest
 
 from sam_pod import errors, train
 from sam_pod.config import keys as config_lib
+from sam_pod.data.input import dataset
 from sam_pod.data.stored import manifest
 from sam_pod.run import digests, finished, workdir
 from tests import fixtures, runs
+from tests.data import sets
 
 RESULT = {"test_accuracy": 0.5, "test_loss": 1.0, "epochs": 4, "best_epoch": 4}
 OF_KEY = {
@@ -70,6 +72,32 @@ def test_another_input_is_refused_and_one_that_is_gone_is_told(
     (tmp_path / "run/inputs.json").write_text("{}")
     change(tmp_path, key)
     assert finished.compare(folder, config) == []
+
+
+def test_files_of_others_are_compared_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    files, folder = tmp_path / "theirs", str(tmp_path / "run")
+    files.mkdir()
+
+    def write(name, seed):
+        rows = [sets.serialized(sets.png(sets.noisy(seed, (8, 8))), 0)]
+        sets.write_file(files / name, rows)
+
+    write("train-0", 1)
+    write("test-0", 2)
+    named = {"train": "train-*", "test": "test-*"}
+    of_files = {f"data.files.{split}": pattern for split, pattern in named.items()}
+    size = {"data.image_size": 8, "data.num_classes": 4}
+    keys = {"data.dir": str(files), **of_files, **size}
+    config = runs.small_config(tmp_path, **keys)
+    data = dataset.read_manifest(config).digest()
+    workdir.begin(folder, config, digests.of_inputs(config, data)).close()
+    assert finished.compare(folder, config) == []
+    write("train-0", 3)
+    with pytest.raises(errors.UserError, match=r"another content of `data\.dir`"):
+        finished.compare(folder, config)
+    (files / "train-0").unlink()
+    assert len(finished.compare(folder, config)) == 1
 
 
 PROGRAM = """

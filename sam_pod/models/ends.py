@@ -30,7 +30,7 @@ def check(
     if len(inputs) != 1 or len(outputs) != 1:
         raise errors.UserError(
             f"{path} has {len(inputs)} inputs and {len(outputs)} outputs; it must have "
-            f"one of each{several_ends.way_on(model, num_classes)}."
+            f"one of each{several_ends.way_on(model, image_shape, num_classes)}."
         )
     expected, given = (None, *image_shape), tuple(inputs[0].shape)
     if len(given) != 4 or any(

@@ -5,14 +5,23 @@ import keras
 ENDS = ("inputs", "outputs")
 
 
-def way_on(model: keras.Model, num_classes: int) -> str:
+def way_on(
+    model: keras.Model, image_shape: tuple[int, int, int], num_classes: int
+) -> str:
     """Return what to save instead of a model, as the end of a sentence.
 
     Args:
         model: A model with no or several inputs or outputs.
+        image_shape: (H, W, C) of the data.
         num_classes: The number of classes of the data.
     """
     inputs, outputs = (getattr(model, name, None) or [] for name in ENDS)
+    if not ((inputs and outputs) or isinstance(model, keras.Sequential)):
+        return (
+            f", and a keras.Model that is sub-classed, as {type(model).__name__} is, "
+            f"shows none: save the functional one around it, x = "
+            f"keras.Input({image_shape}); keras.Model(x, model(x)).save('x.keras')"
+        )
     if not inputs or not outputs:
         return (
             ", and a model that was never built has none: call it on images, then save "

@@ -1,9 +1,12 @@
 """The user's own classes: imported where they are named, and refused where not."""
 
+import importlib
 import sys
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.models import model_file, own_code, table
@@ -156,3 +159,39 @@ def test_code_in_an_old_file_is_no_way_around(tmp_path):
     assert model_file.read(model).kind == model_file.H5
     with pytest.raises(errors.UserError, match="has a Lambda layer"):
         table.build(model, SHAPE, 5)
+
+
+WHOLE = """
+import keras
+
+@keras.saving.register_keras_serializable("mine")
+class OwnWhole(keras.Model):
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.pool = keras.layers.GlobalAveragePooling2D()
+        self.last = keras.layers.Dense(5)
+    def call(self, x):
+        return self.last(self.pool(x))
+"""
+
+
+def test_a_model_of_an_own_class_is_refused_with_the_way_that_works(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "own_whole.py").write_text(WHOLE)
+    monkeypatch.syspath_prepend(tmp_path)
+    path, module = str(tmp_path / "m.keras"), str(tmp_path / "own_whole.py")
+    model = importlib.import_module("own_whole").OwnWhole()
+    images = np.random.default_rng(0).random((2, *SHAPE), np.float32)
+    expected = model(images)  # It is built, and still shows no ends.
+    model.save(path)
+    as_new()
+    with pytest.raises(errors.UserError, match="OwnWhole is, shows none") as raised:
+        table.build(path, SHAPE, 5, trusted_modules=module)
+    way = str(raised.value).split("around it, ")[1].rstrip(".")
+    exec(way.replace("x.keras", path), {"keras": keras, "model": model})
+    as_new()
+    net = table.build(path, SHAPE, 5, trusted_modules=module)
+    weights = list(map(tf.constant, net.initial_weights().values()))
+    found = net.apply(weights, [], tf.constant(images)).logits
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

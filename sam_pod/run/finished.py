@@ -55,7 +55,7 @@ def compare(workdir: str, config: ml_collections.ConfigDict) -> list[str]:
             there[key] = digest
         else:
             gone.append(
-                f"`{key}` {values[key]} is not there (any more): "
+                f"`{key}` {values[key]} is not there: "
                 f"the result is of the content {str(known[key])[:12]}… in {path}."
             )
     workdir_lib.check_inputs(workdir, config, there)

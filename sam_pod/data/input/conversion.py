@@ -10,6 +10,7 @@ from sam_pod import errors
 from sam_pod.data.stored import example_fields, features, schema
 
 UNKNOWN_SHAPE = "HxWxC"
+SKIP = "--skip_bad"
 _UNKNOWN_NAME = "NAME"  # Several features may be meant, or none.
 
 
@@ -35,10 +36,11 @@ def way_on(
     told = [f"--image_shape={shape}"] if shape else []
     columns = [f"--image_column={names.image}", f"--label_column={names.label}"]
     output = "--output=NEW_FOLDER"
+    skips = f"{SKIP} leaves such images out; " if SKIP in options else ""
     words = [f"--source={directory}", *options, output, *columns, *told]
     return (
         f"Convert the set, once: `{schema.PREPARE} --dataset=tfrecord "
-        f"{shlex.join(words)}` ({_on_shape(count, shape)}--help says more)."
+        f"{shlex.join(words)}` ({skips}{_on_shape(count, shape)}--help says more)."
     )
 
 

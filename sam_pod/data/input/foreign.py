@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.data.input import conversion, patterns, random_access, scans, statistics
-from sam_pod.data.pictures import decoding
-from sam_pod.data.stored import features, fitting, framing, records
+from sam_pod.data.pictures import careful, decoding, rules
+from sam_pod.data.stored import example_fields, features, fitting, framing, records
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.data.stored.untuned import untuned
 from sam_pod.storage import files
@@ -144,11 +144,11 @@ def _look(
     manifest: manifest_lib.Manifest,
     names: features.Features,
 ) -> framing.Scan:
-    misread: list[str] = []
+    misread: list[bytes] = []
 
     def picture_fault(content: bytes) -> str:
         fault = decoding.misread(content, manifest.image_shape[2])
-        misread.extend([fault] if fault else [])
+        misread.extend([content] if fault else [])
         return fault
 
     with manifest_lib.usable(path):
@@ -168,11 +168,20 @@ def _look(
             "file: copy it again from where the data set came from."
         )
     if examples.misfit:
-        options = ["--encoding=encoded"] if misread else []
+        options = _options(misread[0], manifest.image_shape[2]) if misread else []
         way = conversion.way_on(directory, names, examples.example, options)
         keys = "Set `data.features` and `data.num_classes` right. Or: "
         raise errors.UserError(f"{examples.misfit}. {'' if misread else keys}{way}")
     return scan
+
+
+def _options(picture: bytes, channels: int) -> list[str]:
+    """Return with which flags a set is converted that holds a picture."""
+    options = ["--encoding=encoded"]
+    if example_fields.is_file(picture):
+        decoded = careful.decode(picture, channels, rules.DEFAULT)
+        options += [conversion.SKIP] if decoded.pixels is None else []
+    return options
 
 
 def _first(path: str, packed: str) -> bytes:

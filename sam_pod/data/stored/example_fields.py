@@ -101,10 +101,11 @@ def choose(first: Features, where: str, asked: Fields) -> Fields:
 
 def _is_image(feature: tf.train.Feature) -> bool:
     content = feature.bytes_list.value
-    return len(content) == 1 and _is_file(content[0])
+    return len(content) == 1 and is_file(content[0])
 
 
-def _is_file(content: bytes) -> bool:
+def is_file(content: bytes) -> bool:
+    """Return whether some bytes are a file of an image, and no pixels."""
     return content.startswith(_MAGIC) or content[4:8] == _CONTAINER
 
 
@@ -121,7 +122,7 @@ def unshaped(features: Features, name: str) -> int:
         return 0
     found = value(features[name])
     if isinstance(found, list):
-        if len(found) != 1 or _is_file(found[0]):
+        if len(found) != 1 or is_file(found[0]):
             return 0
         found = found[0]
     return 0 if _shape(features, len(found)) else len(found)
@@ -186,7 +187,7 @@ def image(features: Features, fields: Fields, where: str) -> np.ndarray | bytes:
         (content,) = found
         shape = fields.shape or _shape(features, len(content))
         if not shape:
-            if _is_file(content):
+            if is_file(content):
                 return content
             raise errors.UserError(
                 f"{where} has {len(content)} bytes in {fields.image!r} that are no "

@@ -141,6 +141,20 @@ def test_what_cannot_be_trained_on_as_it_is_can_be_converted(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("brand, is_left_out", [("heic", True), ("webp", False)])
+def test_what_no_conversion_reads_is_left_out_of_it(tmp_path, brand, is_left_out):
+    content = b"\0\0\0\x18ftyp" + brand.encode() + bytes(12)
+    if brand == "webp":
+        file = io.BytesIO()
+        PIL.Image.new("RGB", (8, 8)).save(file, "WEBP")
+        content = file.getvalue()
+    for name in ("train-0", "test-0"):
+        sets.write_file(tmp_path / name, [sets.serialized(content, 0)])
+    text = refusal(tmp_path, layout(("train-*", "test-*")))
+    assert text.count("--skip_bad") == 2 * is_left_out
+    assert "--image_shape" not in text and "--encoding=encoded" in text
+
+
 def numbers(values):
     return {"int64_list": tf.train.Int64List(value=values)}
 

@@ -1,9 +1,11 @@
 """Flat images of all splits beside a table for each."""
 
+import shlex
+
 import pytest
 
 from sam_pod import errors
-from sam_pod.data.sources import images, split_names
+from sam_pod.data.sources import images, split_names, split_tables
 from tests.data.sources import layouts
 
 SPLITS = {"train": (0, 1, 2, 3), "val": (4, 5), "test": (6, 7)}
@@ -85,3 +87,8 @@ def test_an_image_in_two_tables_leaves_those_of_train(tmp_path):
     wish = split_names.Wish(test_share=0.5)
     source = read(tmp_path, files, splits=wish)
     assert layouts.counts(source) == {"train": BOTH(1), "test": BOTH(1)}
+
+
+def test_the_flag_that_chooses_can_be_given_to_a_shell():
+    path = "a $set/train.csv,a $set/test.csv"
+    assert shlex.split(split_tables.flag(path)) == [f"--labels={path}"]

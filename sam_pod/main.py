@@ -27,7 +27,6 @@ from sam_pod.process import (
     watchdog,
 )
 from sam_pod.run import continuing
-from sam_pod.run import finished as finished_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.storage import retries
 
@@ -83,8 +82,8 @@ def _leave_lost(error: Exception, workdir: str) -> NoReturn:
 
 
 def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> None:
-    # TensorFlow is imported here, not above: a bad flag is refused in a moment, and
-    # the threads it starts inherit the signal mask.
+    # TensorFlow and NumPy are imported here, not above: a bad flag is refused in a
+    # moment, and the threads that they start inherit the signal mask.
     command.log_to_stdout()
     by_jax = choice.by_jax(values.config, values.tpu)
     command.set_environment(jax_computes=by_jax)
@@ -104,6 +103,8 @@ def _train(values: flags.FlagValues, workdir: str, stop: threading.Event) -> Non
     is_alone = len(cluster.read().addresses) == 1
     if by_jax:
         is_alone = environment.is_alone(config)
+    from sam_pod.run import finished as finished_lib
+
     finished = finished_lib.find(workdir, config) if is_alone else None
     if finished is None:
         connect = functools.partial(_connect, values, by_jax=by_jax)

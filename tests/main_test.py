@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -138,6 +139,15 @@ def test_bad_input_in_one_line_with_nothing_written(small, tmp_path):
     nowhere = runs.user_error(*arguments, new, "--config.data.dir=/nowhere")
     assert "No data set at '/nowhere'" in nowhere
     assert not (tmp_path / "new").exists()
+
+
+def test_no_thread_is_older_than_the_signal_mask():
+    """Such a thread, as NumPy's, would take a signal and die of it."""
+    program = "import os, sam_pod.main; print(len(os.listdir('/proc/self/task')))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=runs.ROOT
+    )
+    assert done.stdout == "1\n", done.stderr
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ is in step/algorithm.py.
 import contextlib
 import functools
 import gc
-import json
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,7 +19,6 @@ from absl import logging
 from sam_pod import errors
 from sam_pod.instruments import watch as watch_lib
 from sam_pod.machines.runtime import Runtime
-from sam_pod.machines.workers import Workers
 from sam_pod.process import signals
 from sam_pod.run import (
     checkpoints,
@@ -60,7 +58,7 @@ def run(
         Interrupted: `stop` was set; the state is saved.
         UserError: what the user can fix, in one line.
     """
-    result_before = _finished(workdir, config, runtime.workers)
+    result_before = finished.agreed(workdir, config, runtime.workers)
     if result_before is not None:
         return result_before
     session = session_lib.set_up(config, workdir, runtime, stop, accepted)
@@ -227,27 +225,6 @@ def _restore_best(session: session_lib.Session) -> bool:
         session.checkpoints.restore_best()  # Says what is missing.
     logging.warning("The best checkpoint is gone: only the last weights are tested.")
     return False
-
-
-def _finished(
-    workdir: str, config: ml_collections.ConfigDict, workers: Workers
-) -> dict[str, Any] | None:
-    """Return the result of a run that the chief finds finished in its workdir.
-
-    Raises:
-        UserError: on every worker, what the chief refuses.
-    """
-    found, refusal = None, ""
-    if workers.is_chief:
-        try:
-            found = finished.find(workdir, config)
-        except errors.UserError as error:
-            refusal = str(error)
-    both = json.dumps([found, refusal]).encode()
-    found, refusal = json.loads(workers.chiefs_bytes(both))
-    if refusal:
-        raise errors.UserError(refusal)
-    return found
 
 
 def _after_epoch(

@@ -252,8 +252,8 @@ def _program(
         if not refusals.is_of_the_model(str(error)):
             raise
         raise errors.UserError(refusals.does_not_lower(str(error))) from error
-    # XLA would take them for arguments, which nobody has.
-    for tensor, inside in graph.captures:
+    if graph.captures:  # XLA would take them for arguments, which nobody has.
+        tensor, inside = graph.captures[0]
         reader = next((op.name for op in inside.consumers()), "")
         raise errors.UserError(refusals.keeps_a_tensor(tensor.shape, reader))
     try:

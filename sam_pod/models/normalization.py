@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 
@@ -47,10 +46,7 @@ class Normalizations:
         """Have the layers take what their variables are now."""
         for layer in self._layers:
             layer.finalize_state()
-        self._own = [
-            (layer, np.asarray(layer.mean), np.asarray(layer.variance))
-            for layer in self._layers
-        ]
+        self._own = [(layer, layer.mean, layer.variance) for layer in self._layers]
 
     @contextlib.contextmanager
     def given(self, non_trainable: Sequence[tf.Tensor]) -> Iterator[None]:
@@ -60,17 +56,18 @@ class Normalizations:
             non_trainable: A tensor for each of the model's variables that do not train.
         """
         try:
-            for layer, mean, variance in self._own:  # Constants in a graph.
-                _set(layer, tf.constant(mean), tf.constant(variance))
+            for layer, mean, variance in self._own:
+                if layer.input_mean is not None:  # Constants in a graph.
+                    parts = (mean, variance)
+                    _set(layer, *(tf.constant(part.numpy()) for part in parts))
             for layer, mean, variance in self._adapted:
                 parts = (non_trainable[mean], non_trainable[variance])
                 _set(layer, *(_as_called(layer, part) for part in parts))
             yield
         finally:
             # Not what was there before: another replica's call may have set that.
-            with tf.init_scope():
-                for layer, mean, variance in self._own:
-                    _set(layer, tf.constant(mean), tf.constant(variance))
+            for layer, mean, variance in self._own:
+                _set(layer, mean, variance)
 
 
 def _as_called(layer: keras.layers.Normalization, value: tf.Tensor) -> tf.Tensor:

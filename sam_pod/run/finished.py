@@ -3,8 +3,9 @@
 A prepared data set and a model's file are compared without TensorFlow.
 """
 
+import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ml_collections
 from absl import logging
@@ -17,6 +18,9 @@ from sam_pod.process import heavy_imports
 from sam_pod.run import continuing
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.storage import faults, files
+
+if TYPE_CHECKING:
+    from sam_pod.machines.workers import Workers
 
 
 def find(workdir: str, config: ml_collections.ConfigDict) -> dict[str, Any] | None:
@@ -36,6 +40,27 @@ def find(workdir: str, config: ml_collections.ConfigDict) -> dict[str, Any] | No
     for line in gone:
         logging.warning("%s", line)
     return result
+
+
+def agreed(
+    workdir: str, config: ml_collections.ConfigDict, workers: "Workers"
+) -> dict[str, Any] | None:
+    """Return on every worker what `find` returns on the chief.
+
+    Raises:
+        UserError: on every worker, what the chief refuses.
+    """
+    found, refusal = None, ""
+    if workers.is_chief:
+        try:
+            found = find(workdir, config)
+        except errors.UserError as error:
+            refusal = str(error)
+    both = json.dumps([found, refusal]).encode()
+    found, refusal = json.loads(workers.chiefs_bytes(both))
+    if refusal:
+        raise errors.UserError(refusal)
+    return found
 
 
 def compare(workdir: str, config: ml_collections.ConfigDict) -> list[str]:

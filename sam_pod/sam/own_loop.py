@@ -70,20 +70,7 @@ def gradient(
     """
     weights = [tf.convert_to_tensor(weight) for weight in weights]
     memory = memory or {}
-    if any(weight.dtype == tf.float16 for weight in weights):
-        raise ValueError(
-            "weights in float16 cannot be ascended: squares of their gradients vanish; "
-            "keep them in float32, as Keras' mixed_float16 does"
-        )
-    if member.part < 1:
-        raise ValueError(
-            "esam with gamma below 1 needs the loss of each example, which loss_fn "
-            "does not return: build it with gamma=1"
-        )
-    if member.draws and rho and key is None:
-        raise ValueError(f"{member.name} draws random numbers: give a key")
-    if member.memory_names and not memory:
-        raise ValueError(f"{member.name} needs a memory: begin with start(weights)")
+    _check(weights, rho, member, memory, key)
     if member.follows_momentum:
         return _ahead(loss_fn, weights, rho, momentum, memory)
     ascends = member.ascends and rho != 0
@@ -104,6 +91,30 @@ def gradient(
     finished = _finish(member, clean, there, memory)
     passes = _Passes(loss, perturbed_loss, norm, aux, perturbed_aux)
     return _found(finished, passes, memory)
+
+
+def _check(
+    weights: Tensors,
+    rho: float,
+    member: Variant,
+    memory: Memory,
+    key: tf.Tensor | None,
+) -> None:
+    """Refuse what a member cannot be given, or lacks."""
+    if any(weight.dtype == tf.float16 for weight in weights):
+        raise ValueError(
+            "weights in float16 cannot be ascended: squares of their gradients vanish; "
+            "keep them in float32, as Keras' mixed_float16 does"
+        )
+    if member.part < 1:
+        raise ValueError(
+            "esam with gamma below 1 needs the loss of each example, which loss_fn "
+            "does not return: build it with gamma=1"
+        )
+    if member.draws and rho and key is None:
+        raise ValueError(f"{member.name} draws random numbers: give a key")
+    if member.memory_names and not memory:
+        raise ValueError(f"{member.name} needs a memory: begin with start(weights)")
 
 
 def _ahead(

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import threading
+from collections.abc import Sequence
 
 from absl import logging
 
@@ -243,15 +244,16 @@ class _Job:
 
     def _complain(self) -> None:
         """Refuse to end well where a run did not."""
+        found = [self._look(run) for run in self._needed()]
         lines = []
-        if names := self._names(found_lib.FAILED):
+        if names := _names(found, found_lib.FAILED):
             lines.append(
                 f"{len(names)} run(s) of the study have failed: {', '.join(names)}. "
                 "The report says why, and a log lies beside each in "
                 f"{self._options.output}/{keep.RUNS}; what is right is kept, and the "
                 "same command tries them again."
             )
-        if names := self._names(found_lib.OTHER):
+        if names := _names(found, found_lib.OTHER):
             lines.append(
                 f"{len(names)} folder(s) of the study hold other runs: "
                 f"{', '.join(names)}. The report says which keys differ; move them "
@@ -260,6 +262,6 @@ class _Job:
         if lines:
             raise errors.UserError(" ".join(lines))
 
-    def _names(self, state: str) -> list[str]:
-        found = map(self._look, self._needed())
-        return [each.run.name for each in found if each.state == state]
+
+def _names(found: Sequence[found_lib.Found], state: str) -> list[str]:
+    return [each.run.name for each in found if each.state == state]

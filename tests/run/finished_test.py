@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sam_pod import errors, train
+from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.data.input import dataset
 from sam_pod.data.stored import manifest
@@ -143,9 +143,9 @@ class Worker:
 def test_every_worker_refuses_what_the_chief_does(run):
     config, folder = run
     chief, other = Worker(is_chief=True), Worker(is_chief=False)
-    assert train._finished(folder, config, chief) == RESULT
-    assert train._finished("elsewhere", config, other) == RESULT
+    assert finished.agreed(folder, config, chief) == RESULT
+    assert finished.agreed("elsewhere", config, other) == RESULT
     runs.save_model(config.model.name, seed=2)
     for worker in (chief, other):
         with pytest.raises(errors.UserError, match=r"another content of `model\.name`"):
-            train._finished(folder, config, worker)
+            finished.agreed(folder, config, worker)

@@ -35,6 +35,7 @@ def run(
     set_up: Callable[[], object],
     progress: Progress,
     look: Callable[[Any], object] = lambda result: None,
+    *,
     first: Callable[[], object] = _nothing,
 ) -> list[Any]:
     """Return the results of all tasks, in the order of the tasks.

@@ -113,7 +113,7 @@ def write_with(
                 shard_writer.use_one_thread,
                 progress,
                 lambda done: first.look(done.tally),
-                heavy_imports.tensorflow_alone,
+                first=heavy_imports.tensorflow_alone,
             )
             written = dict(zip(parts, done, strict=True))
             said = _decisions(source, rules, written, skip_bad=options.skip_bad)

@@ -1,7 +1,5 @@
 """Every recipe and variant loads, validates and takes a step on its own terms."""
 
-import dataclasses
-import functools
 import importlib.util
 import pathlib
 
@@ -11,30 +9,13 @@ import tensorflow as tf
 
 from sam_pod.config import recipes, rules
 from sam_pod.data.input import dataset, pipeline
-from sam_pod.models import (
-    pyramidnet,
-    resnet_cifar,
-    resnet_imagenet,
-    shake_shake,
-    table,
-    vit,
-    wide_resnet,
-)
 from sam_pod.run import build
 from sam_pod.step import loop as loop_lib
 from sam_pod.step import metrics, schedules
 from sam_pod.step import state as state_lib
-from tests import fixtures, runs
+from tests import fixtures, runs, shallow
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
-# Two blocks in a group: one that changes the shape, and one that does not.
-SHALLOW = {
-    pyramidnet.build: {"depth": 14},
-    resnet_cifar.build_he: {"depth": 14},
-    shake_shake.build: {"blocks": 2},
-    vit.build: {"depth": 2},
-    wide_resnet.build: {"depth": 16},
-}
 
 
 def variants(*names):
@@ -89,23 +70,6 @@ def stand_in(config, folder):
     return dataset.load(config)
 
 
-def let_networks_be_shallow(monkeypatch):
-    """Give all networks but resnet20 few blocks; they keep widths and settings.
-
-    The table's test builds them all, and the families' tests train each kind.
-    """
-    monkeypatch.setattr(
-        resnet_imagenet, "_BLOCKS", dict.fromkeys(resnet_imagenet._BLOCKS, (2, 1, 1, 1))
-    )
-    for name, row in table.MODELS.items():
-        fewer = SHALLOW.get(getattr(row.build, "func", row.build))
-        if fewer:
-            build = functools.partial(row.build, **fewer)
-            monkeypatch.setitem(
-                table.MODELS, name, dataclasses.replace(row, build=build)
-            )
-
-
 def first_batches(strategy, config, data):
     """Return an iterator of the first training batches, of four."""
     input_fn = pipeline.training(
@@ -120,7 +84,7 @@ def first_batches(strategy, config, data):
 
 @pytest.mark.parametrize(("recipe", "dtype", "rho"), takes())
 def test_takes_a_step(recipe, dtype, rho, tmp_path, monkeypatch):
-    let_networks_be_shallow(monkeypatch)
+    shallow.give_few_blocks(monkeypatch)
     config = recipes.load(recipe)
     rules.validate(config)
     # The batch of the recipe is for an accelerator; the step is the recipe's own.

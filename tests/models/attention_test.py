@@ -86,19 +86,26 @@ def test_the_tpus_compiler_keeps_less():
     jobs = []
     for kind in KINDS:
         layers = [layer_of(kind, "mixed_bfloat16", 256, 128) for _ in range(2)]
+        weights = [layer.trainable_variables for layer in layers]
 
-        def run(x, layers=layers):
+        def run(*tensors, layers=layers, weights=weights):
+            *flat, x = tensors
+            own = tf.nest.pack_sequence_as(weights, flat)
             with tf.GradientTape() as tape:
                 tape.watch(x)
                 y = x
-                for layer in layers:
-                    y = y + layer(y, y)
+                for layer, values in zip(layers, own, strict=True):
+                    y = y + layer.stateless_call(values, [], y, y)[0]
                 loss = tf.reduce_sum(tf.square(tf.cast(y, tf.float32)))
             return [tape.gradient(loss, x)]
 
+        state = [
+            programs.Tensor(v.path, "weights", tuple(v.shape), v.dtype)
+            for v in tf.nest.flatten(weights)
+        ]
         x = programs.Tensor("x", "images", (512, 256, 128), "bfloat16")
         dx = programs.Tensor("dx", "result", x.shape, x.dtype)
-        program = programs._program(run, [], (x,), outputs=(dx,), num_replicas=1)
+        program = programs._program(run, state, (x,), outputs=(dx,), num_replicas=1)
         jobs.append(compiler.Job(kind, program, topologies.parse("v5e:2x2")))
     found = compiler.compile_all(jobs, num_processes=1, progress=lambda line: None)
     assert not any(one.error for one in found)

@@ -4,6 +4,7 @@ python -m tests.pod server PORT         one host of a slice, as TensorFlow serve
 python -m tests.pod coordinate ARGS     sam_pod.main ARGS, over such hosts
 python -m tests.pod measure ARGS        sam_pod.sharpness ARGS, over such hosts
 python -m tests.pod place TPU DATA      where a run over such hosts puts what, as JSON
+python -m tests.pod write TPU FOLDER    what a function reads on them after each write
 
 The coordinator connects through the real resolver and the real connect_to_cluster.
 Only what needs chips is replaced: initializing them, and TPUStrategy, in whose place
@@ -135,11 +136,73 @@ def place(address, data):
     }
 
 
+def write(address, folder):
+    """Return by writer what a function reads on each host after each of its writes.
+
+    They write 1, 2 and 3, in place of 0, to more than a host takes in a moment.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    from sam_pod.machines import runtime, tpu
+    from sam_pod.models import network as network_lib
+    from sam_pod.run import checkpoints as checkpoints_lib
+    from sam_pod.step import optimizers
+    from sam_pod.step import state as state_lib
+    from tests import fixtures
+
+    with without_chips():
+        run = runtime.connect(tpu_address=tpu.Address(address))
+    with run.host_scope():
+        network = fixtures.small_model()
+    start = {"large": np.zeros((3000, 3000), np.float32)}
+    with mock.patch.object(network_lib.Network, "initial_weights", return_value=start):
+        state = state_lib.create(run.strategy, network, optimizers.sgd())
+    made = checkpoints_lib.Checkpoints(folder, state, host_device=run.host_device)
+
+    @tf.function
+    def read():
+        last = run.strategy.run(lambda: state.weights[0][-1, -1] + 0.0)
+        return run.strategy.experimental_local_results(last)
+
+    def arrays(value):
+        """Return those of the state, all of them of one value."""
+        return [np.full_like(a, value) for a in state_lib.to_arrays(state)]
+
+    def saved(restore, save):
+        """Return a write: what was saved is restored."""
+
+        def put(value):
+            state_lib.assign_arrays(state, arrays(value))
+            save()
+            made.wait()
+            state_lib.assign_arrays(state, arrays(0))
+            restore()
+
+        return put
+
+    writers = {
+        "assign_arrays": lambda value: state_lib.assign_arrays(state, arrays(value)),
+        "restore_latest": saved(made.restore_latest, made.save),
+        "restore_best": saved(made.restore_best, made.save_best),
+    }
+    found = {}
+    for name, put in writers.items():
+        read()
+        found[name] = []
+        for value in (1, 2, 3):
+            put(value)
+            found[name].append([float(x) for x in read()])
+    return found
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "server":
         serve(int(sys.argv[2]))
     elif sys.argv[1] == "place":
         print(json.dumps(place(*sys.argv[2:])))
+    elif sys.argv[1] == "write":
+        print(json.dumps(write(*sys.argv[2:])))
     elif sys.argv[1] == "measure":
         sys.exit(measure(sys.argv[2:]))
     else:

@@ -78,6 +78,16 @@ def test_variables_and_input_are_on_the_hosts_and_the_rest_is_here(path):
 
 
 @pytest.mark.slow
+def test_a_function_reads_what_was_written_before_it_on_every_host(tmp_path):
+    """It does not wait for a host to take what is written without one."""
+    with hosts() as (_, address):
+        process = runs.Process("write", address, tmp_path, module="tests.pod")
+        assert process.wait() == 0, process.stderr
+    for writer, found in json.loads(process.lines[-1]).items():
+        assert found == [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]], writer
+
+
+@pytest.mark.slow
 def test_a_host_that_dies_costs_nothing_but_time(path, alone, tmp_path):
     """The coordinator writes by itself, and leaves with 42 when a host is gone."""
     workdir = tmp_path / "run"

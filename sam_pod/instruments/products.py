@@ -14,7 +14,7 @@ from sam_pod.instruments import moments
 from sam_pod.instruments.objective import Objective
 from sam_pod.instruments.subject import Subject, tensors
 from sam_pod.instruments.sweep import Sweep
-from sam_pod.machines import replicas
+from sam_pod.machines import replicas, writes
 
 # From weights to a scalar.
 LossFn = Callable[[list[tf.Tensor]], tf.Tensor]
@@ -75,7 +75,7 @@ class Products:
         self._subject, self._objective = subject, objective
         self._shapes = [tuple(v.shape) for v in subject.weights]
         strategy = subject.runtime.strategy
-        with strategy.scope():
+        with strategy.scope(), writes.settled():
             self._vector, self._sums = (
                 [tf.Variable(tf.zeros(shape)) for shape in self._shapes]
                 for _ in range(2)
@@ -97,8 +97,10 @@ class Products:
         """
         own = vector.astype(np.float32)
         (own,) = self._subject.runtime.workers.chiefs_arrays([own])
-        for variable, part in zip(self._vector, split(own, self._shapes), strict=True):
-            variable.assign(part)
+        parts = split(own, self._shapes)
+        with writes.settled():
+            for variable, part in zip(self._vector, parts, strict=True):
+                variable.assign(part)
         self._begin()
         with moments.differentiable_twice():  # If this call is what traces.
             self._sweep()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from sam_pod.machines import writes
 from sam_pod.sam import variant as variant_lib
 from sam_pod.step import averaging, optimizers, progress
 
@@ -86,8 +87,9 @@ class TrainState:
 
     def write_progress(self, new: progress.Progress) -> None:
         """Assign the record of validation, on all replicas."""
-        for name, variable in self.progress.items():
-            variable.assign(getattr(new, name))
+        with writes.settled():
+            for name, variable in self.progress.items():
+                variable.assign(getattr(new, name))
 
 
 def create(
@@ -102,7 +104,7 @@ def create(
     memory = memory_names(variant, list(weights))
     zeros = variant.start(list(weights.values()))
     averages = average.start(list(weights.items()), list(stats.items()))
-    with strategy.scope():
+    with strategy.scope(), writes.settled():
         return TrainState(
             step=tf.Variable(0, dtype=tf.int64, name="step"),
             weights=[tf.Variable(value, name=name) for name, value in weights.items()],
@@ -151,7 +153,8 @@ def to_arrays(state: TrainState) -> list[np.ndarray]:
 
 def assign_arrays(state: TrainState, arrays: Sequence[np.ndarray]) -> None:
     """Assign what `to_arrays` returned, on all replicas."""
-    _assign(tf.nest.flatten(vars(state)), arrays)
+    with writes.settled():
+        _assign(tf.nest.flatten(vars(state)), arrays)
 
 
 def _tensors(variables: list[tf.Variable]) -> list[tf.Tensor]:

@@ -141,6 +141,16 @@ class Counter:
         os.kill(self.pid, signal.SIGKILL)
         assert self.wait() == -signal.SIGKILL
 
+    def stop(self):
+        """Stop the process where it is, until it is killed or goes on."""
+        os.kill(self.pid, signal.SIGSTOP)
+        status = pathlib.Path(f"/proc/{self.pid}/stat")
+        while status.read_text().rpartition(")")[2].split()[0] != "T":
+            pass
+
+    def go_on(self):
+        os.kill(self.pid, signal.SIGCONT)
+
     def assert_alive(self):
         os.kill(self.pid, 0)  # Raises ProcessLookupError.
 

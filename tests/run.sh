@@ -7,6 +7,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$root/launch/environment.sh"
 make_environment "$root"
+# Hundreds of processes import the project: each would compile it.
+unset PYTHONDONTWRITEBYTECODE
 
 # What requirements.lock leaves out: the TPU compiler, and what reads Parquet and TFDS.
 # Without them some tests skip.

@@ -42,6 +42,7 @@ def config_of(tmp_path, folder, **more):
     return runs.small_config(tmp_path, **values, **more)
 
 
+@pytest.mark.slow
 def test_the_stored_split_is_validated_on_and_all_of_training_trains(tmp_path):
     folder = tmp_path / "set"
     made = write(folder, "train", "test", "validation")

@@ -23,6 +23,7 @@ def _names(change: str) -> frozenset[str]:
 FREE_KEYS = _names(rows.FREE)
 PLACE_KEYS = _names(rows.PLACE)
 _NUMBER_OR_NAME = frozenset(row.name for row in rows.ROWS if row.is_number_or_name)
+_KEYS = sorted(row.name for row in rows.ROWS)
 PATH_KEYS = frozenset(row.name for row in rows.ROWS if row.is_path)
 # What may change where --accept_change names it; 'replicas' stands for PLACE_KEYS.
 ACCEPTABLE = (*sorted(_names(rows.ACCEPTED)), "replicas")
@@ -63,10 +64,9 @@ def check_key(key: str, path: str = "") -> None:
     Raises:
         UserError: naming the nearest key that exists.
     """
-    known = flatten(defaults())
-    if key not in known:
-        guess = errors.nearest(key, known) or errors.nearest(
-            key.rpartition(".")[2], known
+    if key not in _KEYS:
+        guess = errors.nearest(key, _KEYS) or errors.nearest(
+            key.rpartition(".")[2], _KEYS
         )
         hint = f"; the nearest is `{guess}`" if guess else ""
         where = f" in {path}" if path else ""

@@ -1,5 +1,6 @@
 """The exported Keras file opens in other releases of Keras, without this package."""
 
+import functools
 import importlib
 import json
 import os
@@ -77,15 +78,18 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    """Return (folder, outputs by name) of the models, and images beside them."""
-    folder, outputs = tmp_path_factory.mktemp("stored"), {}
+    """Return what stores a model by its name, beside images: (folder, its outputs)."""
+    folder = tmp_path_factory.mktemp("stored")
     images = np.random.default_rng(1).random((4, *SHAPE), np.float32)
     np.save(folder / "images.npy", images)
-    for name, build in MODELS.items():
-        model = filled(build())
-        outputs[name] = np.asarray(model(images, training=False)).astype(np.float32)
+
+    @functools.cache
+    def of(name):
+        model = filled(MODELS[name]())
         plain_keras.save(model, str(folder / f"{name}.keras"))
-    return folder, outputs
+        return folder, np.asarray(model(images, training=False)).astype(np.float32)
+
+    return of
 
 
 def assert_alike(outputs, expected):
@@ -101,7 +105,7 @@ def assert_alike(outputs, expected):
     ],
 )
 def test_the_file_has_layers_of_keras_alone_and_equal_outputs(stored, name):
-    folder, outputs = stored
+    folder, outputs = stored(name)
     with zipfile.ZipFile(folder / f"{name}.keras") as file:
         config = file.read("config.json").decode()
     assert "sam_pod" not in config
@@ -109,7 +113,7 @@ def test_the_file_has_layers_of_keras_alone_and_equal_outputs(stored, name):
         assert key not in config
     model = keras.models.load_model(folder / f"{name}.keras")
     images = np.load(folder / "images.npy")
-    assert_alike(np.asarray(model(images, training=False)), outputs[name])
+    assert_alike(np.asarray(model(images, training=False)), outputs)
 
 
 def test_a_key_that_older_releases_lack_stays_where_it_says_something(tmp_path):
@@ -177,7 +181,8 @@ def test_the_users_code_that_a_file_needs_is_named_with_its_modules(
 @pytest.mark.parametrize("version", ["3.5.0", "3.15.1"])
 def test_other_releases_of_keras_open_the_file(stored, tmp_path, version):
     """In a process whose path has that release and none of this package."""
-    folder, outputs = stored
+    outputs = {name: stored(name)[1] for name in MODELS}
+    folder, _ = stored("wide")
     uv = pathlib.Path(sys.executable).with_name("uv")
     install = [uv, "pip", "install", "--quiet", "--no-deps", f"keras=={version}"]
     made = subprocess.run(

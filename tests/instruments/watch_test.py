@@ -101,6 +101,7 @@ def test_killed_and_continued_it_has_each_measurement_once(folder, watched):
     runs.assert_equal_points(watched, workdir)
 
 
+@pytest.mark.slow
 def test_the_last_epoch_is_measured_also_where_early_stopping_ends_the_run(folder):
     more = {
         "num_epochs": 30,

@@ -174,6 +174,7 @@ def test_a_model_without_branches_is_refused():
         network.Network(fixtures.small_model().model, recomputes=True)
 
 
+@pytest.mark.slow
 def test_second_derivatives_pass_through_blocks():
     """As the Hessian's products are taken."""
     model = small("vit")

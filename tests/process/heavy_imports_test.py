@@ -23,12 +23,13 @@ jax.numpy.zeros(2)
 
 # What a process of a preparation calls first, then what it imports of its own.
 ALONE = """
-import sys
+import gc, sys
 from sam_pod.process import heavy_imports
 heavy_imports.tensorflow_alone()
 from sam_pod.data.prepare import shard_writer
 heavy = sorted(name for name in ("jax", "sklearn") if name in sys.modules)
 assert "tensorflow" in sys.modules and heavy == [], heavy
+assert gc.isenabled()
 """
 
 

@@ -26,11 +26,6 @@ MEMBERS = {
 }
 OWN = {"looksam": "train/new_part_norm", "friendly": "train/cosine"}
 STEPS = 15
-# Each is a few runs; the others take minutes.
-ONE_IS_FAST = [
-    name if name == "looksam" else pytest.param(name, marks=pytest.mark.slow)
-    for name in MEMBERS
-]
 
 
 def acts(name, step):
@@ -134,7 +129,8 @@ def last_step(workdir):
     return int(os.path.basename(path).split("-")[1])
 
 
-@pytest.mark.parametrize("name", ONE_IS_FAST)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MEMBERS)
 def test_the_events_say_where_it_ascended(whole, name):
     values = runs.scalars(whole(name))
     assert list(values["train/rho"]) == list(range(1, STEPS + 1))

@@ -60,13 +60,8 @@ def assert_equal_ways(found, expected, norm=True):
     assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(moved)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name == "lamb" else pytest.param(name, marks=pytest.mark.slow)
-        for name in RULES
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RULES)
 def test_replicas_equal_one_on_the_global_batch(name):
     expected = trained(name, 1, norm=False)
     assert_equal_ways(trained(name, 4, norm=False), expected, norm=False)

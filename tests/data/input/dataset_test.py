@@ -135,6 +135,7 @@ def test_a_run_on_files_of_others(tmp_path):
     assert inputs["data.dir"] == dataset.read_manifest(config).digest()
 
 
+@pytest.mark.slow
 def test_a_corrupt_record_ends_a_run_in_one_line(tmp_path, monkeypatch):
     # As if the set were large.
     monkeypatch.setattr("sam_pod.data.input.opening.VERIFY_BYTES", 0)

@@ -134,6 +134,7 @@ def test_what_was_measured_is_written_with_its_conventions(workdir, alone):
     assert values["sharpness/eigenvalue_1"][step] == [pytest.approx(found[0], rel=1e-6)]
 
 
+@pytest.mark.slow
 def test_a_second_command_adds_and_one_group_has_no_standard_error(
     workdir, alone, tmp_path, caplog
 ):

@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import pathlib
+import signal
 import threading
 import time
 
@@ -78,6 +79,9 @@ def pytest_collection_finish(session):
 def pytest_configure(config):
     del config
     gc.disable()  # Until all tests are collected.
+    # A script's & lets us ignore Ctrl-C, and so would all processes that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # As our commands do: else the first SavedModel that a test writes hides what later
     # tests of its process wait for in the log (findings/saved_model_log.sh).
     absl_logging.set_verbosity(absl_logging.INFO)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from sam_pod.data.input.batches import Batch
 from sam_pod.instruments.subject import Subject, tensors
 from sam_pod.instruments.sweep import Sweep
-from sam_pod.machines import replicas, writes
+from sam_pod.machines import eager, replicas
 from sam_pod.step import losses
 
 _SEED = 4  # What the seed of a direction is for.
@@ -64,7 +64,7 @@ class Slice:
         self.along[points // 2] = 0.0  # Exactly.
         axes = np.meshgrid(*[self.along] * dimensions, indexing="ij")
         self._grid = np.stack([axis.ravel() for axis in axes], 1).astype(np.float32)
-        with subject.runtime.strategy.scope(), writes.settled():
+        with subject.runtime.strategy.scope(), eager.settled():
             self._directions = [
                 [tf.Variable(tf.zeros(v.shape)) for v in subject.weights]
                 for _ in range(dimensions)
@@ -75,7 +75,7 @@ class Slice:
     def __call__(self) -> dict[str, Any]:
         """Return losses and accuracies: `[points]`, or `[points, points]`."""
         weights = [variable.numpy() for variable in self._subject.weights]
-        with writes.settled():
+        with eager.settled():
             for number, variables in enumerate(self._directions):
                 values = direction(weights, self._seed, number)
                 for variable, value in zip(variables, values, strict=True):

@@ -12,7 +12,7 @@ from sam_pod.instruments.balls import Ball
 from sam_pod.instruments.objective import Objective
 from sam_pod.instruments.subject import Subject, tensors
 from sam_pod.instruments.sweep import Sweep
-from sam_pod.machines import replicas, writes
+from sam_pod.machines import eager, replicas
 
 _WORST, _AVERAGE = 2, 3  # What the keys of random points are for.
 _NUMBERS = 4  # Of a group: 1 where it is real, its loss, its rise, its single step's.
@@ -38,7 +38,7 @@ class Groups:
         """
         self._subject, self._split, self._size, self._seed = subject, split, size, seed
         self._objective = Objective(subject.recipe, size)
-        with subject.runtime.strategy.scope(), writes.settled():
+        with subject.runtime.strategy.scope(), eager.settled():
             self._turn = tf.Variable(0, name="turn")
             self._ball = Ball(tf.Variable(False), tf.Variable(False), tf.Variable(0.0))
 
@@ -86,7 +86,7 @@ class Looker:
 
     def __call__(self, ball: Ball) -> dict[str, float]:
         """Return what `summarize` makes of the groups."""
-        with writes.settled():
+        with eager.settled():
             self._groups._turn.assign(0)
             for variable, value in zip(self._groups._ball, ball, strict=True):
                 variable.assign(value)

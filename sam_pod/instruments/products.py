@@ -14,7 +14,7 @@ from sam_pod.instruments import moments
 from sam_pod.instruments.objective import Objective
 from sam_pod.instruments.subject import Subject, tensors
 from sam_pod.instruments.sweep import Sweep
-from sam_pod.machines import replicas, writes
+from sam_pod.machines import eager, replicas
 
 # From weights to a scalar.
 LossFn = Callable[[list[tf.Tensor]], tf.Tensor]
@@ -75,7 +75,7 @@ class Products:
         self._subject, self._objective = subject, objective
         self._shapes = [tuple(v.shape) for v in subject.weights]
         strategy = subject.runtime.strategy
-        with strategy.scope(), writes.settled():
+        with strategy.scope(), eager.settled():
             self._vector, self._sums = (
                 [tf.Variable(tf.zeros(shape)) for shape in self._shapes]
                 for _ in range(2)
@@ -98,7 +98,7 @@ class Products:
         own = vector.astype(np.float32)
         (own,) = self._subject.runtime.workers.chiefs_arrays([own])
         parts = split(own, self._shapes)
-        with writes.settled():
+        with eager.settled():
             for variable, part in zip(self._vector, parts, strict=True):
                 variable.assign(part)
         self._begin()

@@ -12,7 +12,7 @@ from absl import logging
 
 from sam_pod import errors
 from sam_pod.data.input import pipeline
-from sam_pod.machines import writes
+from sam_pod.machines import eager
 from sam_pod.machines.runtime import Runtime
 from sam_pod.run import checkpoint_folder, loading
 from sam_pod.run import checkpoints as checkpoints_lib
@@ -70,7 +70,7 @@ class Subject:
         if self.runtime.workers.is_chief:
             arrays = self._read(point)
         arrays = self.runtime.workers.chiefs_arrays(arrays)
-        with writes.settled():
+        with eager.settled():
             for variable, array in zip(variables, arrays, strict=True):
                 variable.assign(array)
 
@@ -180,7 +180,7 @@ def open_run(
     workdir_lib.check_inputs(workdir, config, loaded.inputs, trains=False)
     split = part(loaded.splits["train"], examples)
     network = loaded.recipe.network
-    with runtime.strategy.scope(), writes.settled():
+    with runtime.strategy.scope(), eager.settled():
         weights, stats = (
             [tf.Variable(value, name=name) for name, value in values.items()]
             for values in (network.initial_weights(), network.initial_stats())

@@ -11,6 +11,7 @@ from sam_pod.data.input import pipeline
 from sam_pod.data.input.batches import Batch
 from sam_pod.data.stored import untuned
 from sam_pod.instruments.subject import Subject
+from sam_pod.machines import eager
 from sam_pod.process import watchdog
 from sam_pod.run import inputs as inputs_lib
 from sam_pod.run import pace
@@ -44,12 +45,14 @@ class Sweep:
         self._num_batches = pipeline.evaluation_steps(split, batch_size)
         input_fn = pipeline.evaluation(split, global_batch_size=batch_size)
         strategy = subject.runtime.strategy
-        batches = strategy.distribute_datasets_from_function(
-            lambda context: loop_lib.stamped(input_fn(context))
-        )
+        with eager.settled():
+            batches = strategy.distribute_datasets_from_function(
+                lambda context: loop_lib.stamped(input_fn(context))
+            )
+            iterator = untuned.iterator(batches)
         self._loop = pace.PacedLoop(
             loop_lib.compile_loop(strategy, [program], width),
-            untuned.iterator(batches),
+            iterator,
             max_steps=self._num_batches,
             max_seconds=_MAX_SECONDS,
             agree=subject.runtime.workers.chiefs_number,

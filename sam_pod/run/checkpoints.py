@@ -8,7 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from sam_pod import errors
-from sam_pod.machines import lost, runtime, writes
+from sam_pod.machines import eager, lost, runtime
 from sam_pod.run import checkpoint_folder
 from sam_pod.step import state as state_lib
 
@@ -99,7 +99,7 @@ class Checkpoints:
         unreadable = []
         for path in reversed(paths):
             try:
-                with checkpoint_folder.local(path) as copy, writes.settled():
+                with checkpoint_folder.local(path) as copy, eager.settled():
                     checkpoint = self._readable(copy)
                     checkpoint.read(copy, self._options).assert_consumed()
             except errors.UserError:
@@ -151,7 +151,7 @@ class Checkpoints:
         self.wait()
         paths = checkpoint_folder.paths(self._best_directory)
         try:
-            with checkpoint_folder.local(paths[-1]) as copy, writes.settled():
+            with checkpoint_folder.local(paths[-1]) as copy, eager.settled():
                 _best(self._state).read(copy, self._options).assert_consumed()
         except errors.UserError:
             raise

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from sam_pod.machines import writes
+from sam_pod.machines import eager
 from sam_pod.sam import variant as variant_lib
 from sam_pod.step import averaging, optimizers, progress
 
@@ -87,7 +87,7 @@ class TrainState:
 
     def write_progress(self, new: progress.Progress) -> None:
         """Assign the record of validation, on all replicas."""
-        with writes.settled():
+        with eager.settled():
             for name, variable in self.progress.items():
                 variable.assign(getattr(new, name))
 
@@ -104,7 +104,7 @@ def create(
     memory = memory_names(variant, list(weights))
     zeros = variant.start(list(weights.values()))
     averages = average.start(list(weights.items()), list(stats.items()))
-    with strategy.scope(), writes.settled():
+    with strategy.scope(), eager.settled():
         return TrainState(
             step=tf.Variable(0, dtype=tf.int64, name="step"),
             weights=[tf.Variable(value, name=name) for name, value in weights.items()],
@@ -153,7 +153,7 @@ def to_arrays(state: TrainState) -> list[np.ndarray]:
 
 def assign_arrays(state: TrainState, arrays: Sequence[np.ndarray]) -> None:
     """Assign what `to_arrays` returned, on all replicas."""
-    with writes.settled():
+    with eager.settled():
         _assign(tf.nest.flatten(vars(state)), arrays)
 
 

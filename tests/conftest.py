@@ -72,7 +72,6 @@ def pytest_collection_finish(session):
     del session
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
     gc.enable()
 
 

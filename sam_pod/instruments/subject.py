@@ -14,7 +14,7 @@ from sam_pod import errors
 from sam_pod.data.input import pipeline
 from sam_pod.machines import eager
 from sam_pod.machines.runtime import Runtime
-from sam_pod.run import checkpoint_folder, loading
+from sam_pod.run import checkpoint_folder, continuing, loading
 from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step.recipe import Recipe
@@ -110,11 +110,10 @@ def read_config(workdir: str, data_dir: str = "") -> ml_collections.ConfigDict:
         UserError: there is none.
     """
     config = workdir_lib.read_config(workdir)
-    if workdir_lib.read_result(workdir) is None:
+    if continuing.finished(workdir, config) is None:
         raise errors.UserError(
-            f"--workdir={workdir} holds a run that is not finished, for it has no "
-            f"{workdir_lib.RESULT}: the command that began it continues it; measure it "
-            "then."
+            f"--workdir={workdir} holds a run that is not finished: the command that "
+            "began it continues it; measure it then."
         )
     if data_dir:
         config.data.dir = data_dir

@@ -19,8 +19,8 @@ def freeze(model: keras.Model, patterns: str, *, batch_norm: bool) -> int:
     Args:
         model: The model, none of whose weights were read yet.
         patterns: Names of layers by comma, with `*` and `?`, or `BODY`; a sub-model's
-            name stands for all that is in it. Layers that Keras numbered are called as
-            in a process of their own.
+            name stands for all that is in it. Where no layer has such a name, those
+            that Keras numbered are called as in a process of their own.
         batch_norm: Whether every BatchNorm is frozen, whatever the patterns say.
 
     Raises:
@@ -51,11 +51,10 @@ def freeze(model: keras.Model, patterns: str, *, batch_norm: bool) -> int:
 
 def _with_weights(model: keras.Model) -> dict[str, list[keras.Layer]]:
     """Return layers by name; those of several sub-models may have the same."""
-    renamed = layer_names.counted_from_the_first(model)
     found: dict[str, list[keras.Layer]] = {}
     for layer in model._flatten_layers(include_self=False):
         if layer.weights:
-            found.setdefault(renamed.get(layer.name, layer.name), []).append(layer)
+            found.setdefault(layer.name, []).append(layer)
     return found
 
 
@@ -73,13 +72,16 @@ def _matching(
     model: keras.Model, patterns: list[str], layers: dict[str, list[keras.Layer]]
 ) -> list[keras.Layer]:
     found = []
+    counted = layer_names.counted_from_the_first(model)
     for pattern in patterns:
         if pattern == BODY:
             found += _body(model, layers)
             continue
-        names = fnmatch.filter(layers, pattern)
+        names = fnmatch.filter(layers, pattern) or [
+            name for name in layers if fnmatch.fnmatch(counted.get(name, ""), pattern)
+        ]
         if not names:
-            near = errors.nearest(pattern.strip("*"), layers)
+            near = errors.nearest(pattern.strip("*"), [*layers, *counted.values()])
             hint = f"the nearest is {near!r}" if near else f"it has {_some(layers)}"
             raise errors.UserError(
                 f"`{KEY}` has {pattern!r}, which is no layer with weights of the "

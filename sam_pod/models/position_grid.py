@@ -20,31 +20,43 @@ def names(model: keras.Model) -> set[str]:
 
 
 def resized(
-    value: np.ndarray, shape: tuple[int, ...], image_shape: tuple[int, int, int]
+    value: np.ndarray,
+    shape: tuple[int, ...],
+    image_shape: tuple[int, int, int],
+    given_shape: tuple[int, int, int] | None = None,
 ) -> tuple[np.ndarray, str] | None:
     """Return positions on the grid of a network, and in words what was done.
 
     They are interpolated linearly along both sides, and corners stay corners, as in
-    the code of arXiv 2010.11929 and in big_vision (scipy.ndimage.zoom of order 1). A
-    grid of given positions is a square: they do not say what else it is.
+    the code of arXiv 2010.11929 and in big_vision (scipy.ndimage.zoom of order 1).
 
     Args:
         value: Positions `[tokens, width]`, row by row.
         shape: The network's (tokens, width).
         image_shape: (H, W, C) of its images, which its patches are squares of.
+        given_shape: The same of the images that the positions were learned with. Where
+            that is not known (None) their grid is a square.
 
     Returns:
-        None where the widths differ or there is no such grid.
+        None where the widths differ, there is no such grid, or it is the same.
     """
     if value.ndim != 2 or value.shape[1] != shape[1]:
         return None
-    height, width, _ = image_shape
-    rows = math.isqrt(shape[0] * height // width)
-    old = math.isqrt(value.shape[0])
-    if old * old != value.shape[0] or not rows or shape[0] % rows:
+    old, new = _grid(value.shape[0], given_shape), _grid(shape[0], image_shape)
+    if not old or not new or old == new:
         return None
-    new = rows, shape[0] // rows
-    grid = value.astype(np.float32).reshape(old, old, -1)
-    zoomed = ndimage.zoom(grid, (new[0] / old, new[1] / old, 1), order=1)
-    words = f"from {old} x {old} to {new[0]} x {new[1]} (linearly, corners on corners)"
-    return zoomed.reshape(shape), words
+    grid = value.astype(np.float32).reshape(*old, -1)
+    factors = new[0] / old[0], new[1] / old[1], 1
+    zoomed = ndimage.zoom(grid, factors, order=1)
+    words = " to ".join(f"{rows} x {columns}" for rows, columns in (old, new))
+    return zoomed.reshape(shape), f"from {words} (linearly, corners on corners)"
+
+
+def _grid(
+    tokens: int, image_shape: tuple[int, int, int] | None
+) -> tuple[int, int] | None:
+    """Return the rows and columns of an image's patches; None where there are none."""
+    height, width, _ = image_shape or (1, 1, 1)
+    rows = math.isqrt(tokens * height // width)
+    is_whole = rows and tokens % rows == 0 and rows * width == tokens // rows * height
+    return (rows, tokens // rows) if is_whole else None

@@ -63,6 +63,7 @@ def fit(
     network: network_lib.Network,
     given: Mapping[str, np.ndarray],
     image_shape: tuple[int, int, int],
+    given_shape: tuple[int, int, int] | None = None,
 ) -> Fit:
     """Return what of given variables fits a network by name and shape.
 
@@ -70,17 +71,17 @@ def fit(
         network: The network.
         given: Weights and statistics by name.
         image_shape: (H, W, C) of its images, for a transformer's positions.
+        given_shape: The same of the images of what is given; None if not known.
     """
     own, weights = variables(network.model), _parameters(network.model)
     positions = _names(network, position_grid.names(network.model))
     values, resized, new = {}, {}, {}
-    names = layer_names.of_others(network.model, given)
-    given = dict(zip(names, given.values(), strict=True))
-    there = _there(own, given)
+    there = _most_alike(network.model, own, given)
     for name, target in own.items():
         value = given.get(there[name])
-        if value is not None and value.shape != target.shape and name in positions:
-            found = position_grid.resized(value, target.shape, image_shape)
+        is_other = value is not None and (given_shape or value.shape != target.shape)
+        if is_other and name in positions:
+            found = position_grid.resized(value, target.shape, image_shape, given_shape)
             if found is not None:
                 value, resized[name] = found
         if value is None or value.shape != target.shape:
@@ -111,6 +112,28 @@ def give(network: network_lib.Network, values: Mapping[str, np.ndarray]) -> None
     network.assign(*new)
 
 
+def _most_alike(
+    model: keras.Model, own: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]
+) -> dict[str, str]:
+    """Return by each own variable its name among given ones, '' for none.
+
+    Layers are compared as they are called, and as if Keras had counted both models'
+    from the first, where that fits more: a model of a file may begin with `dense_1`.
+    """
+    counted = layer_names.of_others(model, given)
+    back = dict(zip(counted, given, strict=True))
+    by_count = {n: back.get(c, "") for n, c in _there(own, counted).items()}
+    called = variable_names.of(model, _own(model))
+    there = _there(called, given)
+    by_name = {n: there[c] for n, c in zip(own, called, strict=True)}
+    return max(
+        (by_count, by_name),
+        key=lambda names: sum(
+            np.shape(given[names[n]]) == v.shape for n, v in own.items() if names[n]
+        ),
+    )
+
+
 def _there(own: Iterable[str], given: Iterable[str]) -> dict[str, str]:
     """Return by each name of a variable its name among given ones, '' for none.
 
@@ -138,13 +161,15 @@ def _names(network: network_lib.Network, variables: Iterable[str]) -> list[str]:
 
 def variables(model: keras.Model) -> dict[str, np.ndarray]:
     """Return weights and statistics of a model, by the names that `fit` takes."""
-    own = [
-        variable
-        for variable in (*model.trainable_variables, *model.non_trainable_variables)
-        if not network_lib.is_seed(variable)
-    ]
+    own = _own(model)
     names = layer_names.of_variables(model, variable_names.of(model, own))
     return {n: v.numpy() for n, v in zip(names, own, strict=True)}
+
+
+def _own(model: keras.Model) -> list[keras.Variable]:
+    """Return weights, then statistics."""
+    every = (*model.trainable_variables, *model.non_trainable_variables)
+    return [variable for variable in every if not network_lib.is_seed(variable)]
 
 
 def _parameters(model: keras.Model) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 from absl import logging
 
 from sam_pod import errors
+from sam_pod.data.input import dataset
 from sam_pod.models import model_file, releases, transfer
 from sam_pod.models import network as network_lib
 from sam_pod.run import checkpoint_folder, checkpoint_values
@@ -40,6 +41,7 @@ class Source(NamedTuple):
     what: str  # What they are from, in words.
     values: dict[str, np.ndarray]  # Weights and statistics by name.
     input_range: str  # In which their model was fed; '' where that is not known.
+    image_shape: tuple[int, int, int] | None = None  # Likewise (H, W, C), or None.
 
 
 def find(workdir: str, config: ml_collections.ConfigDict) -> Source | None:
@@ -107,7 +109,19 @@ def _of_run(path: str, which: str) -> Source:
         what,
         checkpoint_values.evaluated(found[-1]),
         str(decided.get("model.input_range", "")),
+        _image_shape_of_run(path),
     )
+
+
+def _image_shape_of_run(path: str) -> tuple[int, int, int] | None:
+    """Return (H, W, C) of a run's images where its prepared data are still there."""
+    try:
+        config = workdir_lib.read_config(path)
+        if dataset.is_foreign(config):  # Reading what these are takes a scan.
+            return None
+        return dataset.image_shape(config, dataset.read_manifest(config))
+    except errors.UserError:
+        return None
 
 
 def _of_export(path: str) -> Source:
@@ -127,7 +141,14 @@ def _of_export(path: str) -> Source:
         ) from error
     manifest = workdir_lib.read_json(os.path.join(path, _MANIFEST)) or {}
     fed = manifest.get("preprocessing", {}).get("input_range", "")
-    return Source(f"{path} (exported)", values, str(fed))
+    shapes = [
+        tensor.get("shape", ())
+        for program in manifest.get("programs", {}).values()
+        for tensor in program.get("inputs", ())
+        if tensor.get("name") == "images"
+    ]
+    shape = tuple(shapes[0][1:]) if shapes else None
+    return Source(f"{path} (exported)", values, str(fed), shape)
 
 
 def _of_file(path: str, trusted_modules: str) -> Source:
@@ -137,7 +158,9 @@ def _of_file(path: str, trusted_modules: str) -> Source:
         line = str(error).replace("`model.name`", f"`{KEY}`", 1)
         line = line.replace(model_file.REMEDY, _REMEDY)
         raise errors.UserError(line) from error
-    return Source(path, transfer.variables(model), "")
+    shapes = [tuple(each.shape[1:]) for each in getattr(model, "inputs", None) or ()]
+    is_known = len(shapes) == 1 and len(shapes[0]) == 3 and all(shapes[0])
+    return Source(path, transfer.variables(model), "", shapes[0] if is_known else None)
 
 
 def take(
@@ -159,7 +182,7 @@ def take(
     Raises:
         UserError: nothing fits; the line has names and shapes.
     """
-    found = transfer.fit(network, source.values, image_shape)
+    found = transfer.fit(network, source.values, image_shape, source.image_shape)
     if not found.taken_parameters:
         raise errors.UserError(
             f"`{KEY}` is {source.what}, of which nothing fits {name!r}: "

@@ -44,13 +44,17 @@ def _change_of_window(
     old: ml_collections.ConfigDict, new: ml_collections.ConfigDict, epoch_steps: int
 ) -> str:
     """Return between which steps the member acts now; '' where they are the same."""
-    total = old.num_epochs * epoch_steps
     before, after = (window.of(each).steps(epoch_steps) for each in (old, new))
-    is_same = before == after or (before == (0, total) and after[0] == 0)
+    ends = [each.num_epochs * epoch_steps for each in (old, new)]
+    # Where it acts to the end it goes on as it was.
+    is_same = before == after or (
+        before[0] == after[0] and [before[1], after[1]] == ends
+    )
     changes = new.sam.rho_schedule in ("linear", "cosine")
     if not new.sam.rho or (is_same and not changes):
         return ""
     return (
         f"; `sam.variant` {new.sam.variant!r} acts from step {after[0]} to {after[1]}, "
-        f"where it acted from {before[0]} to {before[1]}, and rho changes over these"
+        f"where it acted from {before[0]} to {before[1]}"
+        f"{', and rho changes over these' if changes else ''}"
     )

@@ -234,3 +234,13 @@ def test_a_workdir_without_a_finished_run_is_refused(workdir, tmp_path, name, me
     one = tf.distribute.OneDeviceStrategy("/cpu:0")
     with pytest.raises(errors.UserError, match=message):
         measure(copy, one, QUICK)
+
+
+def test_a_run_that_is_trained_for_longer_is_not_finished(workdir, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(workdir, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["num_epochs"] += 1
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(errors.UserError, match="holds a run that is not finished"):
+        subject.read_config(str(copy))

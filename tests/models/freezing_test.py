@@ -86,3 +86,16 @@ def test_a_model_without_batch_norm_cannot_freeze_it():
     plain = keras.Model(images, keras.layers.Dense(2)(images))
     with pytest.raises(errors.UserError, match="has no BatchNorm"):
         freezing.freeze(plain, "", batch_norm=True)
+
+
+def test_a_layer_is_called_as_it_is_though_the_first_is_not_numbered_so():
+    """As in a file of a model that was cut at its front."""
+    images = keras.Input((4,))
+    x = images
+    for number in (1, 2, 3):
+        x = keras.layers.Dense(4, name=f"dense_{number}")(x)
+    model = keras.Model(images, x)
+    for name in ("dense_1", "dense_3"):
+        assert freezing.freeze(model, name, batch_norm=False) > 0
+        assert not model.get_layer(name).trainable
+    assert model.get_layer("dense_2").trainable

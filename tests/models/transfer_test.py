@@ -86,6 +86,31 @@ def test_a_name_of_ones_own_is_not_counted():
     assert names == {"dense", "block_2", "dense_2"}
 
 
+def dense_layers(*names):
+    """Return a network whose layers have these names, the last one of 2 units."""
+    images = keras.Input((4, 4, 1))
+    x = keras.layers.Flatten()(images)
+    for name in names:
+        x = keras.layers.Dense(2 if name == names[-1] else 16, name=name)(x)
+    return network.Network(keras.Model(images, x))
+
+
+def test_names_that_are_there_are_taken_though_they_do_not_begin_at_the_first():
+    """As of a model that was cut at its front."""
+    whole = dense_layers("dense", "dense_1", "dense_2", "dense_3")
+    given = {n: v + 1 for n, v in values_of(whole).items()}
+    cut = dense_layers("dense_1", "dense_2", "dense_3")
+    found = transfer.fit(cut, given, (4, 4, 1))
+    assert not found.new and list(found.unused) == ["dense/kernel", "dense/bias"]
+    transfer.give(cut, found.values)
+    taken = dict(cut.initial_weights())
+    assert {name.partition("/")[0] for name in taken} == {
+        *("dense_1", "dense_2", "dense_3")
+    }
+    for name, value in taken.items():
+        np.testing.assert_array_equal(value, given[name])
+
+
 def test_layers_around_a_variable_may_be_on_one_side_alone():
     given = {f"base/{n}": v for n, v in values_of(residual(10, 1)).items()}
     found = transfer.fit(residual(10), given, (8, 8, 3))
@@ -160,6 +185,21 @@ def test_positions_are_resized_as_tensorflow_does_with_corners_on_corners(side):
         atol=1e-6,
     )
     assert f"positions/alpha from 4 x 4 to {rows} x {columns}" in found.line()
+
+
+@pytest.mark.parametrize(("old", "new"), [((16, 16), (8, 32)), ((8, 32), (32, 32))])
+def test_positions_are_on_the_grid_of_the_images_that_they_were_learned_with(old, new):
+    given = values_of(small_vit(old))
+    shapes = (*new, 3), (*old, 3)
+    found = transfer.fit(small_vit(new), given, *shapes)
+    assert "from {} x {} to {} x {} ".format(*(x // 4 for x in old + new)) in (
+        found.line()
+    )
+    columns = given["positions/alpha"].reshape(old[0] // 4, old[1] // 4, 8)
+    grid = found.values["positions/alpha"].reshape(new[0] // 4, new[1] // 4, 8)
+    np.testing.assert_array_equal(grid[0, 0], columns[0, 0])
+    np.testing.assert_array_equal(grid[0, -1], columns[0, -1])
+    np.testing.assert_array_equal(grid[-1, 0], columns[-1, 0])
 
 
 def test_positions_that_are_no_square_are_not_taken():

@@ -53,3 +53,22 @@ def test_another_schedule_goes_on_as_it_was(tmp_path):
     assert line == (
         "`num_epochs` goes from 4 to 8; the learning rate goes on as before."
     )
+
+
+def test_a_member_that_acts_to_the_end_goes_on_as_it_was(tmp_path):
+    """A start in epochs stays, one in percent moves; rho changes where it says so."""
+    lines = []
+    for number, (start, schedule) in enumerate(
+        (("1", "constant"), ("1", "linear"), ("50%", "constant"))
+    ):
+        config = config_of("constant", 3)
+        config.sam.start, config.sam.rho_schedule = start, schedule
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        begin(folder, config)
+        config.num_epochs = 4
+        lines.append(longer.change(str(folder), config, 10))
+    acts = "`sam.variant` 'sam' acts from step"
+    assert acts not in lines[0]
+    assert f"{acts} 10 to 40, where it acted from 10 to 30, and rho changes" in lines[1]
+    assert f"{acts} 20 to 40, where it acted from 15 to 30; the" in lines[2]

@@ -1,6 +1,7 @@
 """Layers that do not train: their weights become statistics that nothing moves."""
 
 import fnmatch
+from collections.abc import Sequence
 
 import keras
 
@@ -11,7 +12,9 @@ KEY = "model.frozen"
 BODY = "body"  # All layers but the head.
 
 
-def freeze(model: keras.Model, patterns: str, *, batch_norm: bool) -> int:
+def freeze(
+    model: keras.Model, patterns: str, *, batch_norm: bool, is_of_file: bool = False
+) -> int:
     """Freeze layers of a model, in place, and return how many that have weights.
 
     A frozen BatchNorm normalizes by its moving statistics, and keeps them.
@@ -19,16 +22,18 @@ def freeze(model: keras.Model, patterns: str, *, batch_norm: bool) -> int:
     Args:
         model: The model, none of whose weights were read yet.
         patterns: Names of layers by comma, with `*` and `?`, or `BODY`; a sub-model's
-            name stands for all that is in it. Where no layer has such a name, those
-            that Keras numbered are called as in a process of their own.
+            name stands for all that is in it. Layers that Keras numbered are called as
+            in a process of their own.
         batch_norm: Whether every BatchNorm is frozen, whatever the patterns say.
+        is_of_file: Whether layers are called as they are, wherever one has such a name:
+            a file names them all, and its first may be `dense_1`.
 
     Raises:
         UserError: a pattern matches no layer with weights, or nothing is left to train.
     """
     layers = _with_weights(model)
     every = [layer for named in layers.values() for layer in named]
-    frozen = _matching(model, _listed(patterns), layers)
+    frozen = _matching(model, _listed(patterns), layers, is_of_file)
     if batch_norm:
         kind = keras.layers.BatchNormalization
         norms = [layer for layer in every if isinstance(layer, kind)]
@@ -69,20 +74,24 @@ def _listed(patterns: str) -> list[str]:
 
 
 def _matching(
-    model: keras.Model, patterns: list[str], layers: dict[str, list[keras.Layer]]
+    model: keras.Model,
+    patterns: list[str],
+    layers: dict[str, list[keras.Layer]],
+    is_of_file: bool,
 ) -> list[keras.Layer]:
     found = []
-    counted = layer_names.counted_from_the_first(model)
+    renamed = layer_names.counted_from_the_first(model)
+    counted = {name: renamed.get(name, name) for name in layers}
     for pattern in patterns:
         if pattern == BODY:
             found += _body(model, layers)
             continue
-        names = fnmatch.filter(layers, pattern) or [
-            name for name in layers if fnmatch.fnmatch(counted.get(name, ""), pattern)
-        ]
+        names = fnmatch.filter(layers, pattern) if is_of_file else []
+        names = names or [n for n, c in counted.items() if fnmatch.fnmatch(c, pattern)]
         if not names:
-            near = errors.nearest(pattern.strip("*"), [*layers, *counted.values()])
-            hint = f"the nearest is {near!r}" if near else f"it has {_some(layers)}"
+            known = list(layers if is_of_file else counted.values())
+            near = errors.nearest(pattern.strip("*"), known)
+            hint = f"the nearest is {near!r}" if near else f"it has {_some(known)}"
             raise errors.UserError(
                 f"`{KEY}` has {pattern!r}, which is no layer with weights of the "
                 f"model's; {hint}."
@@ -109,6 +118,6 @@ def _body(
     ]
 
 
-def _some(layers: dict[str, list[keras.Layer]]) -> str:
-    shown = ", ".join(list(layers)[:5])
+def _some(layers: Sequence[str]) -> str:
+    shown = ", ".join(layers[:5])
     return f"{shown}, …" if len(layers) > 5 else shown

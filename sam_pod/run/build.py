@@ -13,7 +13,7 @@ from sam_pod.data.prepare import job
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.input_range import decision, looks
 from sam_pod.machines import groups, replicas
-from sam_pod.models import ends, freezing, head, image_layers, table
+from sam_pod.models import ends, freezing, head, image_layers, model_file, table
 from sam_pod.models import network as network_lib
 from sam_pod.run import augmentation, decayed, family
 from sam_pod.step import averaging, optimizers, rate_factors, schedules
@@ -157,7 +157,12 @@ def _network(
             return network_lib.Network(network.model, recomputes=True)
         return network
     every = len(network.initial_weights())
-    count = freezing.freeze(network.model, patterns, batch_norm=norms)
+    count = freezing.freeze(
+        network.model,
+        patterns,
+        batch_norm=norms,
+        is_of_file=model_file.is_path(config.model.name),
+    )
     frozen = network_lib.Network(network.model, recomputes=recomputes)
     logging.info(
         "%s frozen; %d of %d variables train.",

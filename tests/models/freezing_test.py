@@ -96,6 +96,6 @@ def test_a_layer_is_called_as_it_is_though_the_first_is_not_numbered_so():
         x = keras.layers.Dense(4, name=f"dense_{number}")(x)
     model = keras.Model(images, x)
     for name in ("dense_1", "dense_3"):
-        assert freezing.freeze(model, name, batch_norm=False) > 0
+        assert freezing.freeze(model, name, batch_norm=False, is_of_file=True) > 0
         assert not model.get_layer(name).trainable
     assert model.get_layer("dense_2").trainable

@@ -76,7 +76,7 @@ slow = pytest.mark.slow
 @pytest.mark.parametrize(
     ("lost", "queued"),
     [
-        (PREEMPTED, True),
+        pytest.param(PREEMPTED, True, marks=slow),
         pytest.param([None, "REPAIRING"], False, marks=slow),
         pytest.param(["SUSPENDING", "READY"], True, marks=slow),
         pytest.param(["SUSPENDED", None], True, marks=slow),

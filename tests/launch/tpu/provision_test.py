@@ -47,9 +47,8 @@ def test_a_node_that_cannot_be_deleted_goes_with_its_queued_resource(cloud):
     assert (slices.state["node"], slices.state["queued"]) == (None, None)
 
 
-@pytest.mark.parametrize(
-    "command", ["down", pytest.param("up", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["down", "up"])
 def test_a_slice_that_cannot_be_deleted_is_told_of(cloud, command):
     slices = cloud(Life(DIRECT), errors={"delete tpu-vm": always("network")})
     assert slices.launch("up", *SLICE)[0] == 0

@@ -73,17 +73,18 @@ def test_everything_arrives_intact_and_executes_nothing(cloud, tmp_path):
 slow = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lost", "queued"),
     [
-        pytest.param(PREEMPTED, True, marks=slow),
-        pytest.param([None, "REPAIRING"], False, marks=slow),
-        pytest.param(["SUSPENDING", "READY"], True, marks=slow),
-        pytest.param(["SUSPENDED", None], True, marks=slow),
-        pytest.param(["ACTIVE", "UNKNOWN"], True, marks=slow),
-        pytest.param([None, "PREEMPTED"], False, marks=slow),
-        pytest.param([None, "TERMINATED"], False, marks=slow),
-        pytest.param([None, "STOPPED"], False, marks=slow),
+        (PREEMPTED, True),
+        ([None, "REPAIRING"], False),
+        (["SUSPENDING", "READY"], True),
+        (["SUSPENDED", None], True),
+        (["ACTIVE", "UNKNOWN"], True),
+        ([None, "PREEMPTED"], False),
+        ([None, "TERMINATED"], False),
+        ([None, "STOPPED"], False),
     ],
 )
 def test_a_lost_slice_is_deleted_and_made_again(cloud, lost, queued):

@@ -35,14 +35,16 @@ def resized(
         shape: The network's (tokens, width).
         image_shape: (H, W, C) of its images, which its patches are squares of.
         given_shape: The same of the images that the positions were learned with. Where
-            that is not known (None) their grid is a square.
+            that is not known (None), or is not theirs, their grid is a square.
 
     Returns:
         None where the widths differ, there is no such grid, or it is the same.
     """
     if value.ndim != 2 or value.shape[1] != shape[1]:
         return None
-    old, new = _grid(value.shape[0], given_shape), _grid(shape[0], image_shape)
+    tokens = value.shape[0]
+    old = _grid(tokens, given_shape) or _grid(tokens, None)
+    new = _grid(shape[0], image_shape)
     if not old or not new or old == new:
         return None
     grid = value.astype(np.float32).reshape(*old, -1)

@@ -75,11 +75,8 @@ class Slice:
     def __call__(self) -> dict[str, Any]:
         """Return losses and accuracies: `[points]`, or `[points, points]`."""
         weights = [variable.numpy() for variable in self._subject.weights]
-        with eager.settled():
-            for number, variables in enumerate(self._directions):
-                values = direction(weights, self._seed, number)
-                for variable, value in zip(variables, values, strict=True):
-                    variable.assign(value)
+        for number, variables in enumerate(self._directions):
+            eager.assign(variables, direction(weights, self._seed, number))
         sums = self._sweep().astype(np.float64).sum(0)
         means = sums / self._subject.split.num_examples
         shape = [len(self.along)] * self._dimensions

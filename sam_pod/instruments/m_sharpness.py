@@ -86,10 +86,7 @@ class Looker:
 
     def __call__(self, ball: Ball) -> dict[str, float]:
         """Return what `summarize` makes of the groups."""
-        with eager.settled():
-            self._groups._turn.assign(0)
-            for variable, value in zip(self._groups._ball, ball, strict=True):
-                variable.assign(value)
+        eager.assign([self._groups._turn, *self._groups._ball], [0, *ball])
         return summarize(self._sweep().reshape(-1, _NUMBERS))
 
     def _program(self, batch: Batch) -> tf.Tensor:

@@ -97,10 +97,7 @@ class Products:
         """
         own = vector.astype(np.float32)
         (own,) = self._subject.runtime.workers.chiefs_arrays([own])
-        parts = split(own, self._shapes)
-        with eager.settled():
-            for variable, part in zip(self._vector, parts, strict=True):
-                variable.assign(part)
+        eager.assign(self._vector, split(own, self._shapes))
         self._begin()
         with moments.differentiable_twice():  # If this call is what traces.
             self._sweep()

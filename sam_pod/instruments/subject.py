@@ -70,9 +70,7 @@ class Subject:
         if self.runtime.workers.is_chief:
             arrays = self._read(point)
         arrays = self.runtime.workers.chiefs_arrays(arrays)
-        with eager.settled():
-            for variable, array in zip(variables, arrays, strict=True):
-                variable.assign(array)
+        eager.assign(variables, arrays)
 
     def _read(self, point: Point) -> list[np.ndarray]:
         with self.runtime.host_scope():

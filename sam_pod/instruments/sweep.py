@@ -9,9 +9,7 @@ import tensorflow as tf
 
 from sam_pod.data.input import pipeline
 from sam_pod.data.input.batches import Batch
-from sam_pod.data.stored import untuned
 from sam_pod.instruments.subject import Subject
-from sam_pod.machines import eager
 from sam_pod.process import watchdog
 from sam_pod.run import inputs as inputs_lib
 from sam_pod.run import pace
@@ -45,14 +43,9 @@ class Sweep:
         self._num_batches = pipeline.evaluation_steps(split, batch_size)
         input_fn = pipeline.evaluation(split, global_batch_size=batch_size)
         strategy = subject.runtime.strategy
-        with eager.settled():
-            batches = strategy.distribute_datasets_from_function(
-                lambda context: loop_lib.stamped(input_fn(context))
-            )
-            iterator = untuned.iterator(batches)
         self._loop = pace.PacedLoop(
             loop_lib.compile_loop(strategy, [program], width),
-            iterator,
+            loop_lib.iterator(strategy, input_fn),
             max_steps=self._num_batches,
             max_seconds=_MAX_SECONDS,
             agree=subject.runtime.workers.chiefs_number,

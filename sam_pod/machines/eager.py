@@ -1,7 +1,8 @@
 """Operations outside of functions, on variables and iterators of other hosts."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,3 +18,10 @@ def settled() -> Iterator[None]:
     """
     with tf.experimental.async_scope():
         yield
+
+
+def assign(variables: Iterable[tf.Variable], values: Iterable[Any]) -> None:
+    """Give variables new values, on all replicas, before any function reads them."""
+    with settled():
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sam_pod.data.input import pipeline
-from sam_pod.data.stored import untuned
-from sam_pod.machines import eager, groups
+from sam_pod.machines import groups
 from sam_pod.process import watchdog
 from sam_pod.run import inputs as inputs_lib
 from sam_pod.run import pace
@@ -123,14 +122,9 @@ def _paced(
     programs: pace.Programs = pace.one_program,
 ) -> pace.PacedLoop:
     """Return the loop over the batches of `input_fn`."""
-    with eager.settled():
-        batches = session.runtime.strategy.distribute_datasets_from_function(
-            lambda context: loop_lib.stamped(input_fn(context))
-        )
-        iterator = untuned.iterator(batches)
     return pace.PacedLoop(
         loop,
-        iterator,
+        loop_lib.iterator(session.runtime.strategy, input_fn),
         max_steps=session.config.steps_per_loop,
         max_seconds=session.config.log_every_seconds,
         agree=functools.partial(_agree, session),

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 import tensorflow as tf
 
 from sam_pod.data.input.batches import Batch
+from sam_pod.data.stored import untuned
+from sam_pod.machines import eager
 from sam_pod.sam.variant import FILLED, Variant
 from sam_pod.step import algorithm, clock, metrics
 from sam_pod.step import state as state_lib
@@ -150,6 +152,23 @@ def _on_replicas(
         return strategy.experimental_local_results(row)
 
     return run
+
+
+def iterator(
+    strategy: tf.distribute.Strategy,
+    input_fn: Callable[[tf.distribute.InputContext], tf.data.Dataset],
+) -> Iterator:
+    """Return what a loop iterates over, which all hosts have made.
+
+    Args:
+        strategy: The strategy of the loop.
+        input_fn: A function from its context to a host's batches.
+    """
+    with eager.settled():
+        batches = strategy.distribute_datasets_from_function(
+            lambda context: stamped(input_fn(context))
+        )
+        return untuned.iterator(batches)
 
 
 def stamped(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -87,9 +87,8 @@ class TrainState:
 
     def write_progress(self, new: progress.Progress) -> None:
         """Assign the record of validation, on all replicas."""
-        with eager.settled():
-            for name, variable in self.progress.items():
-                variable.assign(getattr(new, name))
+        values = [getattr(new, name) for name in self.progress]
+        eager.assign(self.progress.values(), values)
 
 
 def create(
@@ -153,8 +152,7 @@ def to_arrays(state: TrainState) -> list[np.ndarray]:
 
 def assign_arrays(state: TrainState, arrays: Sequence[np.ndarray]) -> None:
     """Assign what `to_arrays` returned, on all replicas."""
-    with eager.settled():
-        _assign(tf.nest.flatten(vars(state)), arrays)
+    eager.assign(tf.nest.flatten(vars(state)), arrays)
 
 
 def _tensors(variables: list[tf.Variable]) -> list[tf.Tensor]:

@@ -70,9 +70,6 @@ def test_everything_arrives_intact_and_executes_nothing(cloud, tmp_path):
     assert not (tmp_path / "pwned").exists()
 
 
-slow = pytest.mark.slow
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("lost", "queued"),
@@ -226,7 +223,7 @@ def test_who_deletes_the_slice_gets_no_other(cloud):
     assert slices.verbs("create", "delete") == ["create"]
 
 
-@pytest.mark.parametrize("queued", [True, pytest.param(False, marks=slow)])
+@pytest.mark.parametrize("queued", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_down_ends_a_launcher_that_trains(cloud, queued):
     slices = cloud(Life(READY if queued else DIRECT), acts=["wait"])
     words = ["up", "--name=pod", "--zone=us-central2-b", "--poll_seconds=0.01", *SLICE]

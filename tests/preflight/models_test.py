@@ -8,6 +8,7 @@ import pytest
 from sam_pod.models import operations, table
 from sam_pod.preflight import __main__ as main_lib
 from sam_pod.preflight import models
+from tests.models import table_test
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "models.md"
 
@@ -29,10 +30,67 @@ def test_the_docs_show_each_network_and_the_lines_that_the_command_prints(capsys
     assert [line for line in shown() if line in printed] == printed
 
 
+# One of each size of each kind; those that are the same but deeper follow from them.
+COUNTED = (
+    *("resnet20", "resnet20_he", "resnet18", "wrn16_4", "wrn16_8", "wrn28_10"),
+    *("shake_shake26_2x96d", "pyramidnet110", "resnet50"),
+    *("vit_ti16", "vit_s32", "vit_s16", "vit_b32", "vit_b16"),
+)
+
+
 @pytest.mark.slow
-def test_the_docs_show_the_table_that_the_command_prints():
-    names = models.check_names(["all"])
-    assert list(models.lines(names, lambda: None)) == shown()
+def test_the_docs_show_the_lines_that_the_command_prints():
+    head, rule, *rows = shown()
+    printed = list(models.lines(models.check_names(COUNTED), lambda: None))
+    assert printed[:2] == [head, rule]
+    assert printed[2:] == [row for row in rows if row.split("`")[1] in COUNTED]
+
+
+def bottleneck(pixels, inputs, width):
+    return 2 * pixels * (inputs * width + 9 * width**2 + 4 * width**2)
+
+
+def gflop_of_deeper():
+    """Return what the gradients of the others take, by hand, from those of COUNTED.
+
+    A block of any group takes as many: a quarter of the pixels has twice the channels.
+    """
+    basic = 4 * 32**2 * 9
+    wide, narrow = basic * 160**2, basic * 16**2
+    residual = bottleneck(56**2, 256, 64)
+    return {
+        "resnet32": ("resnet20_he", 3 * 2 * narrow),
+        "resnet56": ("resnet20_he", 3 * 6 * narrow),
+        "wrn40_10": ("wrn28_10", 3 * 2 * wide),
+        "resnet101": ("resnet50", 17 * residual),
+        "resnet152": ("resnet50", 34 * residual),
+    }
+
+
+def pyramid_of_bottlenecks():
+    """Return the operations of pyramidnet272, by hand."""
+    inputs, found = 16, 2 * 32**2 * 9 * 3 * 16
+    for block in range(90):
+        width = round(16 + 200 * (block + 1) / 90)
+        # Of a group's first block the first convolution has the pixels of the last.
+        before, after = (4 ** (5 - max(n, 0) // 30) for n in (block - 1, block))
+        found += 2 * before * inputs * width + 2 * after * 13 * width**2
+        inputs = 4 * width
+    return found + 2 * inputs * 10
+
+
+def test_the_docs_figures_of_deeper_networks_are_those_by_hand():
+    rows = {line.split("`")[1]: line.split(" | ") for line in shown()[2:]}
+    gflop = {name: float(cells[3]) for name, cells in rows.items()}
+    for name, (shallow, more) in gflop_of_deeper().items():
+        assert gflop[name] == pytest.approx(gflop[shallow] + 3e-9 * more, rel=0.004)
+    assert gflop["pyramidnet272"] == float(f"{3e-9 * pyramid_of_bottlenecks():.3g}")
+    for name in rows.keys() - set(COUNTED):
+        row, (_, least, parameters, _, of) = table.MODELS[name], rows[name]
+        assert least == f"{row.least} x {row.least}"
+        counts = {c for n, _, ways, c in table_test.COUNTS if n == name and not ways}
+        assert int(parameters.replace(",", "")) in counts
+        assert of == f"{row.of} |"
 
 
 def test_operations_are_those_of_the_products_by_hand():

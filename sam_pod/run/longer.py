@@ -6,9 +6,10 @@ import ml_collections
 import tensorflow as tf
 
 from sam_pod.config import window
-from sam_pod.run import continuing
+from sam_pod.run import continuing, family, spending
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import schedules
+from sam_pod.step.recipe import Recipe
 
 
 def change(workdir: str, config: ml_collections.ConfigDict, epoch_steps: int) -> str:
@@ -38,6 +39,33 @@ def change(workdir: str, config: ml_collections.ConfigDict, epoch_steps: int) ->
         f"{line}: the {config.schedule.name} of the learning rate ends there, and the "
         f"rate goes from {before:.3g} to {after:.3g} after step {step}."
     )
+
+
+def keep_spent(
+    workdir: str, config: ml_collections.ConfigDict, recipe: Recipe, epoch_steps: int
+) -> None:
+    """Note what the run has spent, where its member acts on other steps from here on.
+
+    Its config must still be the one that it had.
+
+    Args:
+        workdir: A folder that may hold a run.
+        config: A validated config.
+        recipe: What the steps are made of by this config.
+        epoch_steps: The steps of an epoch.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    if not change(workdir, config, epoch_steps):
+        return
+    old = workdir_lib.read_config(workdir)
+    before = family.build(old, recipe.network, epoch_steps)
+    if before.cadence == recipe.cadence:
+        return
+    step, _ = continuing.done(workdir)
+    meter = spending.Meter(workdir, before.variant, before.cadence, is_chief=True)
+    spending.note(workdir, spending.Spent(step, meter.total_gradients(step)))
 
 
 def _change_of_window(

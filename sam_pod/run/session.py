@@ -195,6 +195,8 @@ def _hold(
     ]
     taken = source and loaded.taken_of(source)
     model = model_file.read(name) if model_file.is_path(name) else None
+    # Before the config changes: a kill in between loses nothing.
+    longer.keep_spent(workdir, config, loaded.recipe, loaded.epoch_steps)
     lock = workdir_lib.begin(workdir, config, loaded.inputs, model, loaded.decisions)
     if taken:
         initial_weights.keep(workdir, source, taken)
@@ -245,7 +247,10 @@ def _session(
             config.log_every_seconds, total_steps, loaded.epoch_steps
         ),
         meter=spending.Meter(
-            asked.workdir, loaded.recipe, is_chief=runtime.workers.is_chief
+            asked.workdir,
+            loaded.recipe.variant,
+            loaded.recipe.cadence,
+            is_chief=runtime.workers.is_chief,
         ),
         introduce=introduce,
     )

@@ -1,9 +1,12 @@
 """A run trained for longer says in a line what that does to its learning rate."""
 
 import math
+import types
+
+import pytest
 
 from sam_pod.config import keys as config_lib
-from sam_pod.run import longer, workdir
+from sam_pod.run import family, longer, spending, workdir
 
 
 def config_of(schedule, num_epochs):
@@ -72,3 +75,20 @@ def test_a_member_that_acts_to_the_end_goes_on_as_it_was(tmp_path):
     assert acts not in lines[0]
     assert f"{acts} 10 to 40, where it acted from 10 to 30, and rho changes" in lines[1]
     assert f"{acts} 20 to 40, where it acted from 15 to 30; the" in lines[2]
+
+
+@pytest.mark.parametrize(("start", "spent"), [("50%", 20 + 5), ("0%", None)])
+def test_what_a_window_in_percent_has_spent_is_kept(start, spent, tmp_path):
+    """Steps 15 to 20 of 30 had two gradients; of 60 they would have one."""
+    config = config_of("constant", 3)
+    config.sam.start = start
+    begin(tmp_path, config)
+    config.num_epochs = 6
+    found = family.build(config, network=None, epoch_steps=10)
+    recipe = types.SimpleNamespace(network=None, cadence=found.cadence)
+    longer.keep_spent(str(tmp_path), config, recipe, 10)
+    kept = tmp_path / "spent.json"
+    assert kept.exists() == (spent is not None)
+    if spent:
+        meter = spending.Meter(str(tmp_path), *found[::2], is_chief=True)
+        assert meter.total_gradients(20) == spent

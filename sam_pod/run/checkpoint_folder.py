@@ -59,6 +59,29 @@ def add(
         _remove_all_but(directory, paths(directory)[-keep:])
 
 
+def keep_last(directory: str, count: int) -> None:
+    """Delete all checkpoints but the last `count`.
+
+    Raises:
+        UserError: the folder is not writable.
+    """
+    with faults.explained(directory):
+        _remove_all_but(directory, paths(directory)[-count:])
+
+
+def remove_later(directory: str, validated_epochs: int) -> None:
+    """Delete the checkpoints of more validated epochs than that.
+
+    Raises:
+        UserError: the folder is not writable.
+    """
+    found = paths(directory)
+    kept = [path for path in found if int(path.rpartition("-")[2]) <= validated_epochs]
+    if kept != found:
+        with faults.explained(directory):
+            _remove_all_but(directory, kept)
+
+
 @contextlib.contextmanager
 def local(path: str) -> Iterator[str]:
     """Yield the path of a checkpoint, or of its copy, on the local disk.

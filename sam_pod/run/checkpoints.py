@@ -56,6 +56,7 @@ class Checkpoints:
         self._copy = self._host_copy() if enabled else None
         self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoints")
         self._writing: concurrent.futures.Future | None = None
+        self._has_older_best = False
 
     def save(self) -> None:
         """Copy the state, to be saved; then all but the last two are deleted.
@@ -71,12 +72,16 @@ class Checkpoints:
     def save_best(self) -> None:
         """Copy weights and statistics, to be saved as the best so far.
 
+        The best before stay until a checkpoint knows of these: killed in between, the
+        run goes on from one that does not.
+
         Raises:
             NotFinite: as `save` does.
             UserError: as `save` does.
         """
         if self._copy:
-            self._begin(_best(self._copy), self._best_directory, keep=1)
+            self._begin(_best(self._copy), self._best_directory, keep=2)
+            self._has_older_best = True
 
     def wait(self) -> None:
         """Return when all that was to be saved is on the disk.
@@ -91,9 +96,19 @@ class Checkpoints:
     def restore_latest(self) -> bool:
         """Restore the newest checkpoint that can be read; False when there is none.
 
+        Best weights that it does not know of are deleted: the steps to them are done
+        again, and may be others, such as those of a longer run.
+
         Raises:
             UserError: there are checkpoints and none of them can be read.
         """
+        is_there = self._restore_newest()
+        if self._copy:
+            epochs = int(self._state.progress["validated_epochs"].numpy())
+            checkpoint_folder.remove_later(self._best_directory, epochs)
+        return is_there
+
+    def _restore_newest(self) -> bool:
         self.wait()
         paths = checkpoint_folder.paths(self._directory)
         unreadable = []
@@ -203,6 +218,9 @@ class Checkpoints:
 
         with tf.device(self._host_device):  # Each thread has a default of its own.
             checkpoint_folder.add(directory, name, write, keep=keep)
+        if self._has_older_best and directory == self._directory:
+            checkpoint_folder.keep_last(self._best_directory, 1)
+            self._has_older_best = False
 
 
 def _whole(state: state_lib.TrainState) -> tf.train.Checkpoint:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from sam_pod.run import checkpoint_folder
 from sam_pod.run import checkpoints as checkpoints_lib
-from sam_pod.step import optimizers
+from sam_pod.step import optimizers, progress
 from sam_pod.step import state as state_lib
 from sam_pod.storage import files
 from tests import fixtures
@@ -26,8 +26,8 @@ def test_a_bucket_is_a_folder(state, request, caplog):
     assert not checkpoints.restore_latest()
     for number in (8, 9, 10):
         state_test.fill(state, number)
-        checkpoints.save()
         checkpoints.save_best()
+        checkpoints.save()
     state_test.fill(state, 11)
     assert checkpoints.restore_latest()
     state_test.assert_is(state, 10)
@@ -52,6 +52,45 @@ def test_a_bucket_is_a_folder(state, request, caplog):
     for variable in (*state.weights, *state.stats):
         np.testing.assert_array_equal(variable.numpy(), 10)
     files.remove_folder(root)
+
+
+def after(state, epochs):
+    """Fill the state, as after so many steps and validations."""
+    state_test.fill(state, epochs)
+    state.write_progress(progress.Progress(validated_epochs=epochs))
+    return state
+
+
+def test_best_weights_that_no_checkpoint_knows_of_are_forgotten(state, tmp_path):
+    """As after a kill between both saves: the best before are still there."""
+
+    def best():
+        folder = tmp_path / "best"
+        return sorted(path.name for path in folder.glob("*.index"))
+
+    killed = checkpoints_lib.Checkpoints(str(tmp_path), after(state, 1))
+    killed.save_best()
+    killed.wait()
+    assert best() == ["ckpt-1-1.index"]
+    new = checkpoints_lib.Checkpoints(str(tmp_path), after(state, 0))
+    assert not new.restore_latest()
+    assert best() == []
+    after(state, 1)
+    new.save_best()
+    new.save()
+    after(state, 2)
+    new.save_best()
+    new.wait()
+    assert best() == ["ckpt-1-1.index", "ckpt-2-2.index"]
+    last = checkpoints_lib.Checkpoints(str(tmp_path), state)
+    assert last.restore_latest()
+    state_test.assert_is(state, 1)
+    assert best() == ["ckpt-1-1.index"]
+    after(state, 2)
+    last.save_best()
+    last.save()
+    last.wait()
+    assert best() == ["ckpt-2-2.index"]
 
 
 def test_storage_that_does_not_answer_is_no_damage(state, tmp_path, monkeypatch):

@@ -111,8 +111,8 @@ def test_the_last_two_and_the_best_are_kept(state, tmp_path):
     checkpoints = checkpoints_lib.Checkpoints(str(tmp_path), state)
     for number in (1, 2, 3):
         fill(state, number)
-        checkpoints.save()
         checkpoints.save_best()
+        checkpoints.save()
     checkpoints.wait()
     assert sorted(p.name for p in tmp_path.glob("*.index")) == [
         "ckpt-2-0.index",

@@ -18,7 +18,7 @@ import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sam_pod import errors
@@ -134,9 +134,8 @@ def check(study: Study, path: str) -> None:
     Raises:
         UserError: naming the field, its value and the rule.
     """
-    names = [arm.name for arm in study.arms if isinstance(arm, Arm)]
-    if not names or len(names) < len(study.arms):
-        raise _error(path, "arms", study.arms, "one Arm(name, recipe) or more")
+    _check_types(path, study)
+    names = [arm.name for arm in study.arms]
     for name in names:
         if sum(folder_name(n) == folder_name(name) for n in names) > 1:
             rule = "names that differ, also as names of folders"
@@ -147,8 +146,9 @@ def check(study: Study, path: str) -> None:
     _check_seeds(path, "seeds", study.seeds)
     _check_seeds(path, "sweep_seeds", study.trial_seeds)
     for arm in study.arms:
-        for overrides in (study.overrides, arm.overrides, arm.sweep):
-            _check_keys(path, arm.name, overrides)
+        for overrides in (study.overrides, arm.overrides):
+            _check_keys(path, arm.name, overrides, _check_value)
+        _check_keys(path, arm.name, arm.sweep, _check_values)
     counts = {arm.name: num_trials(arm) for arm in study.arms}
     if len(set(counts.values())) > 1:
         rule = (
@@ -177,22 +177,65 @@ def _check_seeds(path: str, field: str, seeds: Sequence[int]) -> None:
         raise _error(path, field, seeds, rule)
 
 
-def _check_keys(path: str, arm: str, overrides: Mapping[str, Any]) -> None:
+def _check_types(path: str, study: Study) -> None:
+    """Refuse fields that hold something of another kind."""
+    for field in ("title", "baseline", "budget", "metric", "note"):
+        _check_is(path, field, getattr(study, field), str, "a text")
+    arms = study.arms
+    is_list = isinstance(arms, list | tuple)
+    if not is_list or not arms or not all(isinstance(arm, Arm) for arm in arms):
+        rule = "a list of one Arm(name, recipe) or more"
+        raise _error(path, "arms", arms, rule)
+    mapping = "a dict of config keys and values, such as {'sam.rho': 0.1}"
+    _check_is(path, "overrides", study.overrides, Mapping, mapping)
+    for arm in arms:
+        where = f"arm {arm.name!r}"
+        for field in ("name", "recipe"):
+            _check_is(path, f"{field} of {where}", getattr(arm, field), str, "a text")
+        for field in ("overrides", "sweep"):
+            there = getattr(arm, field)
+            _check_is(path, f"{field} of {where}", there, Mapping, mapping)
+
+
+def _check_is(path: str, field: str, value: Any, kind: type, rule: str) -> None:
+    if not isinstance(value, kind):
+        raise _error(path, field, value, rule)
+
+
+def _check_keys(
+    path: str,
+    arm: str,
+    overrides: Mapping[str, Any],
+    check_value: Callable[[str, str, str, Any], None],
+) -> None:
     if "seed" in overrides:
         raise errors.UserError(
             f"{path}: arm {arm!r} sets `seed`, but all arms have the same seeds, so "
             "that they can be compared in pairs: list them in the study's `seeds`."
         )
-    for key, values in overrides.items():
-        several = values if isinstance(values, list | tuple) else [values]
-        if not several or not all(isinstance(value, Value) for value in several):
-            rule = f"a value, or in a sweep values, for `{key}`"
-            raise _error(path, f"arm {arm!r}", values, rule)
-        if len(set(map(str, several))) < len(several):
-            rule = f"values for `{key}`, none of them twice"
-            raise _error(path, f"arm {arm!r}", values, rule)
+    for key, value in overrides.items():
+        _check_is(path, f"a key of arm {arm!r}", key, str, "the name of a config key")
+        check_value(path, arm, key, value)
+
+
+def _check_value(path: str, arm: str, key: str, value: Any) -> None:
+    if not isinstance(value, Value):
+        rule = "one value; several that are tried are a `sweep`"
+        raise _error(path, f"{key} of arm {arm!r}", value, rule)
+
+
+def _check_values(path: str, arm: str, key: str, values: Any) -> None:
+    is_list = isinstance(values, list | tuple)
+    if (
+        not is_list
+        or not values
+        or not all(isinstance(value, Value) for value in values)
+        or len(set(map(str, values))) < len(values)
+    ):
+        rule = "a list of the values to try, none of them twice"
+        raise _error(path, f"{key} in the sweep of arm {arm!r}", values, rule)
 
 
 def _error(path: str, field: str, value: Any, rule: str) -> errors.UserError:
-    shown = str(value)[:120]
+    shown = " ".join(repr(value).split())[:120]
     return errors.UserError(f"{path}: `{field}` is {shown}; it must be {rule}.")

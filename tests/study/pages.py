@@ -19,8 +19,15 @@ TRAINER = (
 
 def study(*arms, **fields):
     """Return a checked study of few epochs."""
-    fields = {"seeds": (0, 1), "overrides": {"num_epochs": 3}, **fields}
-    made = Study("a study", arms or (PLAIN, SAM), **fields)
+    made = Study(
+        **{
+            "title": "a study",
+            "arms": arms or (PLAIN, SAM),
+            "seeds": (0, 1),
+            "overrides": {"num_epochs": 3},
+            **fields,
+        }
+    )
     plan.check(made, "page.py")
     return made
 

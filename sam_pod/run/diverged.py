@@ -3,6 +3,7 @@
 import numpy as np
 
 from sam_pod import errors
+from sam_pod.run import continuing
 from sam_pod.run.session import Session
 from sam_pod.step import metrics
 
@@ -29,10 +30,11 @@ def check_steps(rows: np.ndarray, done: int, session: Session) -> None:
 
 def error(what: str, value: float, session: Session) -> errors.UserError:
     """Return what to say of a run that something not finite has ended."""
-    config = session.config
+    config, workdir = session.config, session.workdir
+    is_saved = continuing.done(workdir)[0] > 0
+    stays = f"; the last good checkpoint stays in {workdir}" if is_saved else ""
     return errors.UserError(
         f"The {what} is {value}: training diverged. Start in another --workdir with a "
         f"lower `optimizer.learning_rate` ({config.optimizer.learning_rate}) or "
-        f"`sam.rho` ({config.sam.rho}); the last good checkpoint stays in "
-        f"{session.workdir}."
+        f"`sam.rho` ({config.sam.rho}){stays}."
     )

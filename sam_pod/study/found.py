@@ -74,7 +74,8 @@ def look(run: trials.Run, workdir: str, elsewhere: Iterable[str] = ()) -> Found:
     Args:
         run: The run.
         workdir: Its own folder.
-        elsewhere: Folders of finished runs of the same config, made elsewhere.
+        elsewhere: Folders of runs of the same config, made elsewhere, that are at
+            their end.
     """
     own = _look(run, workdir)
     if own.state == FINISHED:
@@ -83,6 +84,9 @@ def look(run: trials.Run, workdir: str, elsewhere: Iterable[str] = ()) -> Found:
     finished = [other for other in others if other.state == FINISHED]
     if finished:
         return min(finished, key=lambda other: len(other.other_place))
+    diverged = [other for other in others if other.state == DIVERGED]
+    if diverged and own.state == MISSING:
+        return diverged[0]
     refused = [f"{each.workdir}: {each.why}" for each in others]
     return dataclasses.replace(own, why="; ".join([own.why, *refused]))
 
@@ -137,17 +141,24 @@ def _digests(workdir: str) -> dict[str, str]:
 
 
 def _with_outcome(run: trials.Run, workdir: str, state: str, why: str) -> Found:
+    ending = _ending(workdir)
+    return Found(run, workdir, *(ending or (state, why)))
+
+
+def _ending(workdir: str) -> tuple[str, str] | None:
+    """Return how the last process of a run has failed, and its line; None if not."""
     outcome = workdir_lib.read_json(outcome_path(workdir))
-    if outcome is not None:
-        code, line = outcome.get("exit_code", 0), str(outcome.get("line", ""))
-        is_diverged = code == 1 and "training diverged" in line
-        ending = DIVERGED if is_diverged else FAILED
-        return Found(run, workdir, ending, line or f"exit code {code}")
-    return Found(run, workdir, state, why)
+    if outcome is None:
+        return None
+    code, line = outcome.get("exit_code", 0), str(outcome.get("line", ""))
+    is_diverged = code == 1 and "training diverged" in line
+    return DIVERGED if is_diverged else FAILED, line or f"exit code {code}"
 
 
 def elsewhere(folders: Iterable[str]) -> dict[tuple[int, str], list[str]]:
-    """Return the finished runs below folders, by seed and `_key` of their configs.
+    """Return the runs below folders, by seed and `key_of` their configs.
+
+    They are those that are at their end: finished or diverged.
 
     Raises:
         UserError: a folder is not there.
@@ -161,7 +172,9 @@ def elsewhere(folders: Iterable[str]) -> dict[tuple[int, str], list[str]]:
         for folder in _workdirs(top):
             try:
                 config = workdir_lib.read_config(folder)
-                if continuing.finished(folder, config) is None:
+                is_finished = continuing.finished(folder, config) is not None
+                ending = _ending(folder)
+                if not is_finished and (ending is None or ending[0] != DIVERGED):
                     continue
             except errors.UserError:
                 continue  # No run of this study, as far as can be told.

@@ -1,4 +1,4 @@
-"""The small files of a study's finished runs, kept without weights.
+"""The small files of a study's runs that are at their end, kept without weights.
 
 From them, as `--runs`, anybody can compute the report again.
 """
@@ -29,7 +29,8 @@ def copy(runs: Iterable[found_lib.Found], folder: str) -> None:
     Raises:
         UserError: another run is kept there under the name of one, or the disk is full.
     """
-    done = [found for found in runs if found.state == found_lib.FINISHED]
+    ends = (found_lib.FINISHED, found_lib.DIVERGED)
+    done = [found for found in runs if found.state in ends]
     targets = [os.path.join(folder, RUNS, found.run.name) for found in done]
     for found, target in zip(done, targets, strict=True):
         _check_is_free(found, target)
@@ -49,9 +50,11 @@ def _check_is_free(found: found_lib.Found, target: str) -> None:
 
 def _copy(workdir: str, target: str) -> None:
     files.make_folders(target)
-    for name in NAMES:
-        text = files.read(os.path.join(workdir, name))
-        path = os.path.join(target, name)
+    pairs = [(os.path.join(workdir, n), os.path.join(target, n)) for n in NAMES]
+    # How it has diverged.
+    pairs.append((found_lib.outcome_path(workdir), found_lib.outcome_path(target)))
+    for source, path in pairs:
+        text = files.read(source)
         if text is not None:
             files.write(path, text)
         elif os.path.exists(path):  # Of what was kept there before.

@@ -1,21 +1,35 @@
 """A run that diverges says so, and keeps its last good checkpoint."""
 
 import glob
+import types
 
 import pytest
 
 from sam_pod import errors
+from sam_pod.config import keys
+from sam_pod.run import diverged
 from tests import runs, training
 
 
-def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_checkpoint(tmp_path):
+def test_a_loss_that_is_not_finite_names_the_step(tmp_path):
     config = runs.small_config(
         tmp_path, **{"optimizer.name": "sgd", "optimizer.learning_rate": 9e36}
     )
     workdir = tmp_path / "run"
-    with pytest.raises(errors.UserError, match=r"of step \d+ is (nan|inf).*9e\+36"):
+    with pytest.raises(
+        errors.UserError, match=r"of step \d+ is (nan|inf).*9e\+36"
+    ) as told:
         training.run(config, workdir)
+    assert "checkpoint" not in str(told.value)
     assert not glob.glob(f"{workdir}/checkpoints/*.index")
+
+
+def test_the_checkpoint_that_stays_is_named(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/ckpt-20-2.index").touch()
+    session = types.SimpleNamespace(config=keys.defaults(), workdir=str(tmp_path))
+    said = str(diverged.error("train/loss of step 21", float("nan"), session))
+    assert said.endswith(f"; the last good checkpoint stays in {tmp_path}.")
 
 
 @pytest.mark.slow

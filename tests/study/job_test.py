@@ -142,13 +142,17 @@ def test_flags_for_all_runs_lie_under_the_budget_in_what_is_run(tmp_path):
 
 def test_an_arm_that_diverges_is_a_row_and_the_rest_goes_on(tmp_path):
     wild = with_overrides(SAM, optimizer__epsilon=1.0)
-    text = run(study(PLAIN, wild, seeds=(0,)), tmp_path)
+    of_both = study(PLAIN, wild, seeds=(0,))
+    text = run(of_both, tmp_path / "first", keep=str(tmp_path / "kept"))
     assert [row[:2] for row in lines(text, "Results")] == [
         ("plain", "1/1"),
         ("SAM", "0/1"),
     ]
     (row,) = lines(text, "Not finished")
     assert row[:2] == ("SAM/seed-0", "diverged") and "step 3 is nan" in row[2]
+    again = run(of_both, tmp_path / "new", elsewhere=(str(tmp_path / "kept"),))
+    assert again == text
+    assert not (tmp_path / "new/runs").exists()
 
 
 def test_a_run_that_fails_is_named_and_tried_again_at_the_next_start(tmp_path):

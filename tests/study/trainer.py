@@ -68,6 +68,7 @@ def main(argv):
     # What becomes of the run is said by a rate that nothing reads.
     way = round(config.optimizer.epsilon)
     if way == 1:
+        train(config, folder, 1)  # It has a config and a checkpoint.
         print("Error: The train/loss of step 3 is nan: training diverged.")
         return 1
     if way == 2:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from sam_pod.sam import directions, gradients
+from sam_pod.sam import allowed, directions, gradients
 from sam_pod.sam.gradients import Tensors
 from sam_pod.sam.roles import Role
 from sam_pod.sam.variant import Variant
@@ -35,7 +35,12 @@ def build(
         eta: Added to |w|.
         norm: p of the ball: '2' or 'inf'.
         layerwise: Whether T is one number for each tensor of weights.
+
+    Raises:
+        ValueError: a value that it cannot have.
     """
+    allowed.check_at_least("eta", eta, 0)
+    allowed.check_one_of("norm", norm, ("2", "inf"))
     return Variant("asam", directions.scaled(scale(roles, eta, layerwise), norm))
 
 

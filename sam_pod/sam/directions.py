@@ -160,4 +160,5 @@ def _times(scales: list[tf.Tensor | None], tensors: Tensors) -> Tensors:
     ]
 
 
+LAYERWISE = ("", "trust", "unit")
 BY_NORM: dict[str, Direct] = {"2": euclidean, "inf": signs, "1": largest}

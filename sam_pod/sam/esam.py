@@ -13,7 +13,7 @@ Dropout draws other masks for the chosen examples than those they were judged by
 
 import tensorflow as tf
 
-from sam_pod.sam import directions, gradients
+from sam_pod.sam import allowed, directions, gradients
 from sam_pod.sam.variant import Variant
 
 
@@ -23,8 +23,14 @@ def build(beta: float = 0.6, gamma: float = 0.5, norm: str = "kept") -> Variant:
     Args:
         beta: Chance of a tensor of weights to be perturbed, in (0, 1].
         gamma: Share of each learner's examples, in (0, 1].
-        norm: The name of the tensors whose norm divides the ascent.
+        norm: The tensors whose norm divides the ascent, 'kept' or 'full'.
+
+    Raises:
+        ValueError: a value that it cannot have.
     """
+    allowed.check_share("beta", beta, one=True)
+    allowed.check_share("gamma", gamma, one=True)
+    allowed.check_one_of("norm", norm, ("kept", "full"))
 
     def direct(gradient, weights, memory, keys) -> directions.Direction:  # noqa: ANN001
         del weights, memory

@@ -10,7 +10,7 @@ class: sigma 1, lambda 0.9; its commands have lambda 0.6 and rho 0.2.
 `train/cosine` is that of g and m.
 """
 
-from sam_pod.sam import directions, gradients
+from sam_pod.sam import allowed, directions, gradients
 from sam_pod.sam.gradients import Tensors
 from sam_pod.sam.variant import Clip, Finished, Memory, Variant, is_filled, keep
 
@@ -21,7 +21,12 @@ def build(sigma: float = 1.0, decay: float = 0.9) -> Variant:
     Args:
         sigma: Share of the mean that is taken off, 0 or above.
         decay: lambda, in [0, 1).
+
+    Raises:
+        ValueError: a value that it cannot have.
     """
+    allowed.check_at_least("sigma", sigma, 0)
+    allowed.check_share("decay", decay, zero=True)
 
     def direct(gradient, weights, memory, keys) -> directions.Direction:  # noqa: ANN001
         del weights, keys

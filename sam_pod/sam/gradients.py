@@ -20,13 +20,17 @@ def batch_gradient(
 ) -> tuple[tf.Tensor, Tensors, Any]:
     """Return (loss, gradient, aux) of `loss_fn` at `weights`.
 
-    A weight that the loss does not depend on has a gradient of zeros.
+    A weight that the loss does not depend on has a gradient of zeros, unless there is
+    no other.
 
     Args:
         loss_fn: A function that is called once.
         weights: Tensors or variables of one float type.
         mask: The weights whose gradient is wanted. No others cost anything, and with
             none of them the loss alone is computed.
+
+    Raises:
+        ValueError: the loss depends on none of the weights whose gradient is wanted.
     """
     weights = [tf.convert_to_tensor(weight) for weight in weights]
     watched = select(weights, mask)
@@ -36,10 +40,19 @@ def batch_gradient(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(watched)
         loss, aux = loss_fn(weights)
-    gradient = tape.gradient(
-        loss, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO
-    )
-    return loss, [tf.convert_to_tensor(g) for g in gradient], aux
+    gradient = tape.gradient(loss, watched)
+    if all(g is None for g in gradient):
+        raise ValueError(
+            "the loss does not depend on the weights that loss_fn is called with: "
+            "compute it from them, with a Keras model by model.stateless_call(weights, "
+            "...)"
+        )
+    pairs = zip(watched, gradient, strict=True)
+    return loss, [_or_zeros(g, like=weight) for weight, g in pairs], aux
+
+
+def _or_zeros(gradient: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor:
+    return tf.zeros_like(like) if gradient is None else tf.convert_to_tensor(gradient)
 
 
 def select(tensors: Sequence[tf.Tensor], mask: Mask) -> Tensors:

@@ -10,7 +10,7 @@ leaves them during warmup. `train/sharpness` is its surrogate gap, L(w + e) - L(
 `train/orthogonal_norm` is ||h||.
 """
 
-from sam_pod.sam import gradients
+from sam_pod.sam import allowed, gradients
 from sam_pod.sam.gradients import Tensors
 from sam_pod.sam.variant import PLAIN, Descent, Variant
 
@@ -21,7 +21,12 @@ def build(alpha: float = 0.6, minimizes: str = "perturbed") -> Variant:
     Args:
         alpha: How far the orthogonal part is followed, 0 or above.
         minimizes: Which of the two losses the other's orthogonal part is added to.
+
+    Raises:
+        ValueError: a value that it cannot have.
     """
+    allowed.check_at_least("alpha", alpha, 0)
+    allowed.check_one_of("minimizes", minimizes, ("perturbed", "clean"))
     if minimizes == "clean" and alpha == 0:
         return PLAIN
 

@@ -13,7 +13,7 @@ own length; which formula the paper's Look-LayerSAM has is not known to us.
 import numpy as np
 import tensorflow as tf
 
-from sam_pod.sam import directions, gradients
+from sam_pod.sam import allowed, directions, gradients
 from sam_pod.sam.gradients import NORM_EPSILON, Tensors
 from sam_pod.sam.variant import Clip, Finished, Memory, Variant, keep
 
@@ -27,7 +27,15 @@ def build(k: int = 5, alpha: float = 0.1, layerwise: str = "") -> Variant:
         k: Steps from one ascent to the next.
         alpha: Share of the kept direction, 0 or above.
         layerwise: '', 'trust' or 'unit': see `directions.layer_by_layer`.
+
+    Raises:
+        ValueError: a value that it cannot have.
     """
+    if k != int(k):
+        raise ValueError(f"k is {k!r}; it must be a whole number of steps")
+    allowed.check_at_least("k", k, 1)
+    allowed.check_at_least("alpha", alpha, 0)
+    allowed.check_one_of("layerwise", layerwise, directions.LAYERWISE)
 
     def reuse(clean: Tensors, perturbed: Tensors, memory: Memory, clip: Clip):
         del perturbed

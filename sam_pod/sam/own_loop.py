@@ -44,7 +44,7 @@ class _Passes(NamedTuple):
 def gradient(
     loss_fn: LossFn,
     weights: Sequence[tf.Tensor],
-    rho: float = 0.05,
+    rho: float | tf.Tensor = 0.05,
     member: Variant = _SAM,
     memory: Memory | None = None,
     key: tf.Tensor | None = None,
@@ -57,7 +57,7 @@ def gradient(
         loss_fn: A function called with `weights` and with `w + e`. Its randomness must
             be the same in both calls.
         weights: Tensors or variables of one float type, not float16; never written.
-        rho: Radius of the ascent; 0 gives the plain gradient, in one pass.
+        rho: Radius of the ascent; the number 0 gives the plain gradient, in one pass.
         member: A member, as returned by its `build`; `member.at(step)` if it has a
             period.
         memory: What the step before returned, at first `member.start(weights)`.
@@ -65,19 +65,22 @@ def gradient(
         momentum: The last update of each weight; for 'msam'.
 
     Raises:
-        ValueError: the member needs what is not given, or the loss of each example; or
-            the weights are float16.
+        ValueError: the member needs what is not given, or the loss of each example; the
+            weights are float16; or the loss depends on none of them.
     """
     weights = [tf.convert_to_tensor(weight) for weight in weights]
     memory = memory or {}
     _check(weights, rho, member, memory, key)
     if member.follows_momentum:
         return _ahead(loss_fn, weights, rho, momentum, memory)
-    ascends = member.ascends and rho != 0
+    is_plain = _is_zero(rho)
+    ascends = member.ascends and not is_plain
     watched = member.watched if ascends else None
     loss, clean, aux = gradients.batch_gradient(loss_fn, weights, watched)
     if not ascends:
-        finished = _finish(member, clean, clean, memory) if rho else Finished(clean)
+        finished = (
+            Finished(clean) if is_plain else _finish(member, clean, clean, memory)
+        )
         passes = _Passes(loss, loss, gradients.norm(clean), aux, aux)
         return _found(finished, passes, memory)
     keys = None if key is None else directions.Keys(key, key)
@@ -93,9 +96,14 @@ def gradient(
     return _found(finished, passes, memory)
 
 
+def _is_zero(rho: float | tf.Tensor) -> bool:
+    """Return whether there is no ascent; of a tensor nothing is known when traced."""
+    return not tf.is_tensor(rho) and rho == 0
+
+
 def _check(
     weights: Tensors,
-    rho: float,
+    rho: float | tf.Tensor,
     member: Variant,
     memory: Memory,
     key: tf.Tensor | None,
@@ -111,16 +119,18 @@ def _check(
             "esam with gamma below 1 needs the loss of each example, which loss_fn "
             "does not return: build it with gamma=1"
         )
-    if member.draws and rho and key is None:
+    if member.draws and not _is_zero(rho) and key is None:
         raise ValueError(f"{member.name} draws random numbers: give a key")
-    if member.memory_names and not memory:
-        raise ValueError(f"{member.name} needs a memory: begin with start(weights)")
+    if not set(member.memory_names) <= set(memory):
+        raise ValueError(
+            f"{member.name} needs a memory of its own: begin with its start(weights)"
+        )
 
 
 def _ahead(
     loss_fn: LossFn,
     weights: Tensors,
-    rho: float,
+    rho: float | tf.Tensor,
     momentum: Sequence[tf.Tensor] | None,
     memory: Memory,
 ) -> SamGradient:

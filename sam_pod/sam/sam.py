@@ -11,7 +11,7 @@ their number. `layerwise` gives each tensor of weights a length of its own.
 
 import tensorflow as tf
 
-from sam_pod.sam import directions
+from sam_pod.sam import allowed, directions
 from sam_pod.sam.variant import Variant
 
 
@@ -22,7 +22,12 @@ def build(norm: str = "2", layerwise: str = "") -> Variant:
         norm: p of the ball: '2', 'inf' or '1'.
         layerwise: '' for one norm over all weights; 'trust' or 'unit', see
             `directions.layer_by_layer`.
+
+    Raises:
+        ValueError: a value that it cannot have.
     """
+    allowed.check_one_of("norm", norm, directions.BY_NORM)
+    allowed.check_one_of("layerwise", layerwise, directions.LAYERWISE)
     if layerwise:
         return Variant("sam", directions.layer_by_layer(layerwise))
     return Variant("sam", directions.BY_NORM[norm])

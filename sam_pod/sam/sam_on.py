@@ -11,7 +11,7 @@ the adaptive form where ASAM has 1. `reverse` is its control: all weights but th
 
 from collections.abc import Sequence
 
-from sam_pod.sam import asam, directions
+from sam_pod.sam import allowed, asam, directions
 from sam_pod.sam.roles import Role
 from sam_pod.sam.variant import Variant
 
@@ -38,8 +38,10 @@ def build(
         eta: ASAM's eta.
 
     Raises:
-        ValueError: there is no such weight.
+        ValueError: there is no such weight, or a value that it cannot have.
     """
+    allowed.check_at_least("eta", eta, 0)
+    allowed.check_one_of("norm", norm, ("2", "inf"))
     mask = tuple((role in _NORMALIZATION) != reverse for role in roles)
     if not any(mask):
         raise ValueError(

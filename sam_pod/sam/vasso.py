@@ -9,7 +9,7 @@ its own g to what was kept. Defaults: theta 0.9, rho 0.2 for WRN on CIFAR-100.
 `train/cosine` is that of g and what was kept.
 """
 
-from sam_pod.sam import directions, friendly, gradients
+from sam_pod.sam import allowed, directions, friendly, gradients
 from sam_pod.sam.gradients import Tensors
 from sam_pod.sam.variant import Clip, Finished, Memory, Variant, keep
 
@@ -19,7 +19,11 @@ def build(theta: float = 0.9) -> Variant:
 
     Args:
         theta: Share of the new gradient, in (0, 1].
+
+    Raises:
+        ValueError: a value that it cannot have.
     """
+    allowed.check_share("theta", theta, one=True)
 
     def direct(gradient, weights, memory, keys) -> directions.Direction:  # noqa: ANN001
         del weights, keys

@@ -9,6 +9,7 @@ Defaults: gamma 0.9, decoupled. What is decoupled passes neither through momentu
 through Adam's scaling. gamma 0.5, coupled, is SAM; gamma 0 the plain optimizer.
 """
 
+from sam_pod.sam import allowed
 from sam_pod.sam.gradients import Tensors
 from sam_pod.sam.variant import PLAIN, Clip, Descent, Finished, Memory, Variant
 
@@ -19,7 +20,11 @@ def build(gamma: float = 0.9, *, decoupled: bool = True) -> Variant:
     Args:
         gamma: Weight of the sharpness, in [0, 1).
         decoupled: Whether the sharpness is descended beside the optimizer.
+
+    Raises:
+        ValueError: a value that it cannot have.
     """
+    allowed.check_share("gamma", gamma, zero=True)
     a = gamma / (1 - gamma)
 
     def descend(clean: Tensors, perturbed: Tensors) -> Descent:

@@ -14,14 +14,15 @@ RATE = 0.1
 
 
 def shown(path):
-    (code,) = re.findall(r"```python\n(.*?)```", (runs.ROOT / path).read_text(), re.S)
-    return code
+    """Return the Python of a page, block by block."""
+    return re.findall(r"```python\n(.*?)```", (runs.ROOT / path).read_text(), re.S)
 
 
 def test_the_readmes_loop_descends():
     weights = [tf.Variable([1.0, -1.0]), tf.Variable([[2.0]])]
     before = [w.numpy() for w in weights]
-    exec(shown("README.md"), {"tf": tf, "weights": weights})
+    (code,) = shown("README.md")
+    exec(code, {"tf": tf, "weights": weights})
     for old, new in zip(before, weights, strict=True):
         assert (np.abs(new) < np.abs(old)).all()
 
@@ -46,7 +47,8 @@ def trained(member):
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return tf.reduce_mean(losses), None
 
-    code, count = re.subn(r"member = .*", "member = given", shown("docs/family.md"))
+    loop, _ = shown("docs/family.md")
+    code, count = re.subn(r"member = .*", "member = given", loop)
     assert count == 1
     names = {
         "given": member(net) if callable(member) else member,
@@ -85,6 +87,41 @@ def test_the_loop_of_the_docs_is_the_members(member, plain):
     found = trained(member)
     assert np.isfinite(found).all()
     assert np.abs(found - plain).max() > 1e-5
+
+
+def test_the_docs_loss_of_a_keras_model_trains_it():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.2),
+            keras.layers.Dense(3),
+        ]
+    )
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(64, 4)).astype("float32")
+    labels = images[:, :3].argmax(1)
+    names = {
+        "model": model,
+        "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    }
+    of_loss, after = shown("docs/family.md")[1].split("\n\n\n")
+    exec(of_loss, names)
+    losses, variables = [], model.trainable_variables
+    for _ in range(60):
+        seed = model.layers[1].seed_generator.state.numpy()
+        found = sam.gradient(
+            lambda w: names["loss_fn"](w, images, labels), variables, 0.05
+        )
+        Descent().apply(found.gradient, [v.value for v in variables])
+        exec(after, {"model": model, "found": found})
+        assert (model.layers[1].seed_generator.state.numpy() != seed).any()
+        losses.append(float(found.loss))
+    assert losses[-1] < losses[0] / 2
+    # By one pass a step, at its momentum of 0.99.
+    mean = (1 - 0.99**60) * images.mean(0)
+    np.testing.assert_allclose(model.layers[0].moving_mean, mean, rtol=1e-3)
 
 
 def test_what_its_loss_cannot_give_is_refused_with_the_way_on():

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -94,6 +95,74 @@ def test_a_weight_that_the_loss_does_not_use_has_a_gradient_of_zeros():
         0.1,
     )
     np.testing.assert_array_equal(result.gradient[1], [0.0])
+
+
+def test_a_loss_that_depends_on_no_weight_is_refused():
+    """As of a Keras model that is called, where loss_fn's argument is the weights."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    images = tf.ones([8, 4])
+
+    def called(weights):
+        return tf.reduce_sum(model(images) ** 2), None
+
+    def stateless(weights):
+        logits, _ = model.stateless_call(weights, [], images)
+        return tf.reduce_sum(logits**2), None
+
+    with pytest.raises(
+        ValueError, match=r"does not depend on .* model\.stateless_call"
+    ):
+        sam.gradient(called, model.trainable_variables)
+    found = sam.gradient(stateless, model.trainable_variables)
+    assert np.abs(found.gradient[0]).max() > 0
+
+
+def test_rho_may_be_a_tensor_of_a_compiled_loop():
+    a, w = random_quadratic()
+    loss_fn, weights = quadratic(tf.constant(a)), [tf.constant(w)]
+
+    @tf.function
+    def gradient(rho):
+        return sam.gradient(loss_fn, weights, rho).gradient
+
+    for rho in (0.0, 0.3):
+        exact = sam.gradient(loss_fn, weights, rho).gradient
+        traced = gradient(tf.constant(rho, tf.float64))
+        np.testing.assert_allclose(traced[0], exact[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: sam.sam.build(norm=2), r"norm is 2; .*one of \['2', 'inf', '1'\]"),
+        (lambda: sam.sam.build(layerwise="layer"), "layerwise is 'layer'"),
+        (lambda: sam.asam.build([], norm="1"), r"norm is '1'; .*\['2', 'inf'\]"),
+        (lambda: sam.asam.build([], eta=-1.0), "eta is -1.0; it must be at least 0"),
+        (lambda: sam.sam_on.build([], eta=-1.0), "eta is -1.0"),
+        (lambda: sam.gsam.build(alpha=-0.1), "alpha is -0.1"),
+        (lambda: sam.gsam.build(minimizes="both"), "minimizes is 'both'"),
+        (lambda: sam.looksam.build(k=0), "k is 0; it must be at least 1"),
+        (lambda: sam.looksam.build(k=1.5), "k is 1.5; it must be a whole number"),
+        (lambda: sam.looksam.build(alpha=float("nan")), "alpha is nan"),
+        (lambda: sam.esam.build(beta=0.0), r"beta is 0.0; it must be in \(0, 1\]"),
+        (lambda: sam.esam.build(gamma=0), r"gamma is 0; it must be in \(0, 1\]"),
+        (lambda: sam.wsam.build(gamma=1), r"gamma is 1; it must be in \[0, 1\)"),
+        (lambda: sam.friendly.build(decay=1.0), r"decay is 1.0; .* \[0, 1\)"),
+        (lambda: sam.vasso.build(theta=2), r"theta is 2; it must be in \(0, 1\]"),
+    ],
+)
+def test_a_value_that_no_member_can_have_is_refused(build, said):
+    with pytest.raises(ValueError, match=said):
+        build()
+
+
+def test_the_memory_of_another_member_is_refused():
+    memory = sam.looksam.build().start([tf.ones(2)])
+    with pytest.raises(ValueError, match="friendly needs a memory of its own"):
+        sam.gradient(
+            lambda w: (tf.reduce_sum(w[0] ** 2), None),
+            *([tf.ones(2)], 0.1, sam.friendly.build(), memory),
+        )
 
 
 def test_trajectory_of_a_convolutional_net_equals_numpy_in_float64():

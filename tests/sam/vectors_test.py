@@ -202,7 +202,7 @@ def test_the_metrics_of_a_member_are_known(name):
     ("member", "message"),
     [
         (sam.esam.build(gamma=0.5), "loss of each example"),
-        (sam.looksam.build(), r"begin with start\(weights\)"),
+        (sam.looksam.build(), r"begin with its start\(weights\)"),
         (sam.msam.build(), "the last update of each weight"),
     ],
 )

@@ -97,12 +97,36 @@ def _show(workdir: str, report: Report, runtime: Runtime) -> None:
     event_files.cut(folder, event_files.NOTHING)
     writer = writers.Writer(folder, runtime)
     try:
-        for point in report["points"].values():
-            writer.scalars(point["step"], numbers.scalars(point))
-        steps = {name: point["step"] for name, point in report["points"].items()}
-        for name, png in drawn:
-            kind, _, of = name.removesuffix(".png").partition("-")
-            picture = np.asarray(PIL.Image.open(io.BytesIO(png)))
-            writer.images(steps[of], {f"{event_files.SHARPNESS}{kind}": picture})
+        for step, names in sorted(names_by_step(report).items()):
+            values, pictures = {}, {}
+            for name in names:
+                values |= numbers.scalars(report["points"][name])
+                pictures |= _pictures(drawn, name)
+            writer.scalars(step, values)
+            writer.images(step, pictures)
     finally:
         writer.close()
+
+
+def names_by_step(report: Report) -> dict[int, list[str]]:
+    """Return the checkpoints that were measured, by step.
+
+    One may have several names. Of a step TensorBoard shows one value: that of the name
+    which comes last here, a checkpoint's own before 'last' before 'best'.
+    """
+    found: dict[int, list[str]] = {}
+    others = [name for name in report["points"] if name not in ("best", "last")]
+    for name in ("best", "last", *others):
+        if name in report["points"]:
+            found.setdefault(report["points"][name]["step"], []).append(name)
+    return found
+
+
+def _pictures(drawn: list[tuple[str, bytes]], name: str) -> dict[str, np.ndarray]:
+    """Return a checkpoint's pictures by TensorBoard's names."""
+    return {
+        f"{event_files.SHARPNESS}{kind}": np.asarray(PIL.Image.open(io.BytesIO(png)))
+        for file, png in drawn
+        for kind, _, of in [file.removesuffix(".png").partition("-")]
+        if of == name
+    }

@@ -107,9 +107,8 @@ def cut(workdir: str, last: Limits) -> None:
                 points, num_files = points + found, num_files + bool(found)
     if points:
         logging.info(
-            "Cut from the events what comes after step %d and will be written again: "
-            "%s in %s.",
-            max(last["train"], 0),
+            "Cut from the events what %sis written again: %s in %s.",
+            f"comes after step {last['train']} and " if last["train"] > 0 else "",
             wording.counted(points, "point", "points"),
             wording.counted(num_files, "file", "files"),
         )

@@ -141,9 +141,10 @@ def test_a_second_command_adds_and_one_group_has_no_standard_error(
     caplog.set_level("INFO", "absl")
     shutil.copytree(workdir, tmp_path / "run")
     more = {"measures": ("worst_case",), "m": (32,), "balls": ("2:0.05",)}
+    more["at"] = ("every", "last", "best")
     one = tf.distribute.OneDeviceStrategy("/cpu:0")
     both = measure(tmp_path / "run", one, dataclasses.replace(QUICK, **more))
-    (line,) = [m for m in caplog.messages if "worst_case: m 32" in m]
+    line = next(m for m in caplog.messages if "last: worst_case: m 32" in m)
     assert "rise" in line and "+-" not in line
     with open(tmp_path / "run" / report.FILE) as file:
         written = json.load(file)["points"]["last"]
@@ -156,6 +157,15 @@ def test_a_second_command_adds_and_one_group_has_no_standard_error(
     assert "<td>32</td><td>2:0.05</td>" in page and "nan" not in page
     points = runs.points(tmp_path / "run" / job.FOLDER)
     assert len(points) == len(set(points)) > len(runs.scalars(workdir / job.FOLDER))
+
+
+def test_a_step_is_shown_once_by_whatever_names_it_was_measured():
+    steps = {"last": 36, "ckpt-36-2": 36, "best": 36, "ckpt-18-1": 18}
+    points = {name: {"step": step} for name, step in steps.items()}
+    assert job.names_by_step({"points": points}) == {
+        18: ["ckpt-18-1"],
+        36: ["best", "last", "ckpt-36-2"],
+    }
 
 
 def test_a_standard_error_is_that_of_the_groups_and_no_rounding():

@@ -58,7 +58,7 @@ def test_what_comes_after_the_checkpoint_is_cut(tmp_path, caplog):
     assert steps(tmp_path, "validation/loss") == steps(tmp_path, MEASURED) == [4]
     assert steps(tmp_path, "train/contact_sheet") == [0]
     points = 4 * len(metrics.TRAIN) + 3
-    assert f"after step 5 and will be written again: {points} points in 1 file." in (
+    assert f"after step 5 and is written again: {points} points in 1 file." in (
         caplog.text
     )
 

@@ -11,13 +11,23 @@ import csv
 import dataclasses
 import hashlib
 import re
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 
 from sam_pod import errors, wording
 from sam_pod.data.sources import image_names, split_names, table_columns, table_lines
 
 _WHOLE, _FRACTION = re.compile(r"-?\d+(\.0*)?"), re.compile(r"-?\d*\.\d*[1-9]\d*")
 _NULLS = frozenset({"nan", "null", "<na>", "#n/a"})  # Tools write these for none.
+# So do some tools and people these, which others have for a class.
+_DOUBTFUL = frozenset({"na", "n/a", "none", "nil", "-", "?"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +58,7 @@ class TableLabels:
             for image, fault in self.bare.items()
             if image in images and image not in unlabelled
         ]
-        decision, negative = self.decision, min(labels.values(), key=_number)
-        if _number(negative) < 0:
-            count = sum(label == negative for label in labels.values())
-            decision += (
-                f"; {negative} is a class, too, of {count:,} images: where it means "
-                "that there is no label, leave them out"
-            )
+        decision = self.decision + "".join(_doubts(labels.values()))
         return dataclasses.replace(
             self,
             labels=labels,
@@ -155,6 +159,7 @@ class Table:
         labels: dict[int, str] = {}
         splits: dict[int, str] = {}
         bare: dict[int, str] = {}
+        doubtful: dict[int, str] = {}
         faults: list[str] = []
         split = table_columns.splits(header)
         unused = 0
@@ -169,26 +174,25 @@ class Table:
                     )
                 continue
             label = read(row)
+            says = f", but {label!r}" if label else ""
+            no_class = f"row {number} of {self.path} has no class{says}"
             if not label or label.casefold() in _NULLS:
-                says = f", but {label!r}" if label else ""
-                bare[found[0]] = f"row {number} of {self.path} has no class{says}"
+                bare[found[0]] = no_class
             elif labels.setdefault(found[0], label) != label:
                 faults.append(
                     f"row {number} of {self.path} gives {row[image]!r} a second class, "
                     "and images of several classes are not trained here"
                 )
+            elif label.casefold() in _DOUBTFUL:
+                doubtful[found[0]] = no_class
             if len(split) == 1 and split[0] != image and split[0] < len(row):
                 splits[found[0]] = row[split[0]].strip()
+        certain = [y for image, y in labels.items() if image not in doubtful]
+        if certain and all(map(_WHOLE.fullmatch, certain)):
+            bare |= doubtful
+            labels = {i: label for i, label in labels.items() if i not in doubtful}
         labels = _whole(labels)
-        broken = [label for label in labels.values() if _FRACTION.fullmatch(label)]
-        if broken:
-            kind = wording.counted(
-                len(broken),
-                f"label of {self.path} is a number, {broken[0]}, and no class",
-                f"labels of {self.path} are numbers such as {broken[0]}, and no "
-                "classes",
-            )
-            faults.append(kind)
+        faults += self._broken(labels.values())
         name = repr(header[image]) if header else str(image + 1)
         rest = f"; {unused:,} rows name no image" if unused else ""
         if self._comments:
@@ -196,12 +200,36 @@ class Table:
         decision = f"in {said} of {self.path}, by the names in column {name}{rest}"
         return TableLabels(self.path, labels, splits, decision, faults, bare)
 
+    def _broken(self, labels: Iterable[str]) -> list[str]:
+        """Return the fault of labels that measure something; [] without one."""
+        broken = [label for label in labels if _FRACTION.fullmatch(label)]
+        if not broken:
+            return []
+        one = f"label of {self.path} is a number, {broken[0]}, and no class"
+        several = (
+            f"labels of {self.path} are numbers such as {broken[0]}, and no classes"
+        )
+        return [wording.counted(len(broken), one, several)]
+
 
 def _whole(labels: dict[int, str]) -> dict[int, str]:
     """Return labels without '.0' where all are whole numbers."""
     if not all(map(_WHOLE.fullmatch, labels.values())):
         return labels
     return {image: label.partition(".")[0] for image, label in labels.items()}
+
+
+def _doubts(labels: Collection[str]) -> Iterator[str]:
+    """Say which classes may stand for none, and of how many images."""
+    negative = min(labels, key=_number)
+    least = {negative} if _number(negative) < 0 else set()
+    for name in sorted(least | {y for y in labels if y.casefold() in _DOUBTFUL}):
+        count = sum(label == name for label in labels)
+        yield (
+            f"; {name} is a class, too, of "
+            f"{wording.counted(count, 'image', 'images')}: where it means that there "
+            "is no label, leave them out"
+        )
 
 
 def _number(label: str) -> int:

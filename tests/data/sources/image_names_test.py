@@ -95,6 +95,19 @@ def test_minus_one_is_a_class_in_a_line_and_no_number_is_none(tmp_path):
             read(root, ["0,a", "1,b", "2,a", f"3,{label}"], test_share=0.5)
 
 
+@pytest.mark.parametrize("none", ["NA", "N/A", "None", "nil", "?", "-"])
+def test_what_some_write_for_no_label_is_none_among_numbers_and_else_a_line(
+    none, tmp_path
+):
+    with pytest.raises(errors.UserError, match=r"row 5 of .* has no class, but '.+'"):
+        read(tmp_path / "one", ["0,1", "1,2", "2,1", f"3,{none}"], test_share=0.5)
+    rows = ["0,cat", f"1,{none}", "2,cat", f"3,{none}"]
+    source = read(tmp_path / "two", rows, test_share=0.5)
+    assert none in source.classes
+    said = f"{none} is a class, too, of 2 images: where it means that there is no"
+    assert any(said in line for line in source.decisions)
+
+
 def test_a_test_of_minus_ones_has_no_labels(tmp_path):
     layout = layouts.numbered("train", 4) + layouts.numbered("test", 4, 4)
     rows = [f"{i},{i % 2 if i < 4 else -1}" for i in range(8)]

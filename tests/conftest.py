@@ -78,9 +78,13 @@ def pytest_collection_finish(session):
 def pytest_configure(config):
     del config
     gc.disable()  # Until all tests are collected.
-    # A script's & lets us ignore Ctrl-C, and so would all processes that tests start.
+    # What a script's & and nohup let us ignore, all processes that tests start would. A
+    # handler is not handed on, and this one goes on ignoring.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
     # As our commands do: else the first SavedModel that a test writes hides what later
     # tests of its process wait for in the log (findings/saved_model_log.sh).
     absl_logging.set_verbosity(absl_logging.INFO)

@@ -25,6 +25,7 @@ from sam_pod.run import (
     continuing,
     diverged,
     finished,
+    lengths,
     loops,
     pace,
     restoring,
@@ -186,7 +187,7 @@ def test(session: session_lib.Session) -> dict[str, Any]:
     workers = session.runtime.workers
     if workers.is_chief:
         summary |= result.spent(session.meter, steps) | result.tested(by_weights)
-        summary |= continuing.spread_of(session.workdir)
+        summary |= continuing.spread_of(session.workdir) | lengths.of(session.workdir)
         summary |= result.labels(session.label_noise)
         workdir_lib.write_result(session.workdir, summary)
     saver_lib.wait_for_all(session)

@@ -6,7 +6,7 @@ import ml_collections
 import tensorflow as tf
 
 from sam_pod.config import window
-from sam_pod.run import continuing, family, spending
+from sam_pod.run import continuing, family, lengths, spending
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import schedules
 from sam_pod.step.recipe import Recipe
@@ -41,12 +41,12 @@ def change(workdir: str, config: ml_collections.ConfigDict, epoch_steps: int) ->
     )
 
 
-def keep_spent(
+def note(
     workdir: str, config: ml_collections.ConfigDict, recipe: Recipe, epoch_steps: int
 ) -> None:
-    """Note what the run has spent, where its member acts on other steps from here on.
+    """Note the length that the run had, where its steps are others from here on.
 
-    Its config must still be the one that it had.
+    The run's config must still be the one that it had.
 
     Args:
         workdir: A folder that may hold a run.
@@ -57,15 +57,24 @@ def keep_spent(
     Raises:
         UserError: the disk is full.
     """
-    if not change(workdir, config, epoch_steps):
+    step, _ = continuing.done(workdir)
+    if not step or not change(workdir, config, epoch_steps):
         return
     old = workdir_lib.read_config(workdir)
     before = family.build(old, recipe.network, epoch_steps)
-    if before.cadence == recipe.cadence:
-        return
-    step, _ = continuing.done(workdir)
-    meter = spending.Meter(workdir, before.variant, before.cadence, is_chief=True)
-    spending.note(workdir, spending.Spent(step, meter.total_gradients(step)))
+    if before.cadence != recipe.cadence or _rates_change(config):
+        meter = spending.Meter(workdir, before.variant, before.cadence, is_chief=True)
+        spent = meter.total_gradients(step)
+        lengths.add(workdir, lengths.Before(old.num_epochs, step, spent))
+
+
+def _rates_change(config: ml_collections.ConfigDict) -> bool:
+    """Return whether another length changes the learning rate of a step, or rho."""
+    return schedules.depends_on_the_length(config) or _rho_changes(config)
+
+
+def _rho_changes(config: ml_collections.ConfigDict) -> bool:
+    return bool(config.sam.rho) and config.sam.rho_schedule in ("linear", "cosine")
 
 
 def _change_of_window(
@@ -78,7 +87,7 @@ def _change_of_window(
     is_same = before == after or (
         before[0] == after[0] and [before[1], after[1]] == ends
     )
-    changes = new.sam.rho_schedule in ("linear", "cosine")
+    changes = _rho_changes(new)
     if not new.sam.rho or (is_same and not changes):
         return ""
     return (

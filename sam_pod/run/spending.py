@@ -1,59 +1,11 @@
-"""What a run spends: gradients, and time without a batch.
+"""What a run spends: gradients, and time without a batch."""
 
-`spent.json` in the workdir has what was spent before the last change of the steps on
-which the member acts, which comes with another number of epochs.
-"""
-
-import json
 import math
-import os
-from typing import NamedTuple
 
-from sam_pod import errors
-from sam_pod.run import curve, pace
-from sam_pod.run import workdir as workdir_lib
+from sam_pod.run import curve, lengths, pace
 from sam_pod.sam.variant import Variant
 from sam_pod.step import progress as progress_lib
 from sam_pod.step.cadence import Cadence
-from sam_pod.storage import faults, files
-
-
-class Spent(NamedTuple):
-    """What a run had spent when it had made so many steps."""
-
-    step: int
-    gradients: float  # Of the global batch.
-
-
-def note(workdir: str, spent: Spent) -> None:
-    """Note what a run has spent by rules that no longer hold.
-
-    Raises:
-        UserError: the disk is full.
-    """
-    with faults.explained(workdir):
-        files.write(
-            os.path.join(workdir, workdir_lib.SPENT), json.dumps(spent._asdict()) + "\n"
-        )
-
-
-def _noted(workdir: str) -> list[Spent]:
-    """Return the note, in a list; [] for none.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    path = os.path.join(workdir, workdir_lib.SPENT)
-    content = workdir_lib.read_json(path)
-    if content is None:
-        return []
-    try:
-        return [Spent(int(content["step"]), float(content["gradients"]))]
-    except (KeyError, TypeError, ValueError) as error:
-        raise errors.UserError(
-            f"{path} holds no step and gradients: restore it, or remove it, and the "
-            "gradients of all steps are counted by the config."
-        ) from error
 
 
 class Meter:
@@ -62,7 +14,7 @@ class Meter:
     def __init__(
         self, workdir: str, variant: Variant, cadence: Cadence, *, is_chief: bool
     ) -> None:
-        """Read what is noted.
+        """Read what is noted of a time when the member acted on other steps.
 
         Args:
             workdir: The run's folder.
@@ -77,7 +29,7 @@ class Meter:
         self._variant = variant
         self._cadence = cadence
         self._is_chief = is_chief
-        self._noted = _noted(workdir) if is_chief else []
+        self._before = lengths.read(workdir) if is_chief else []
         self._points: list[curve.Point] | None = None
         self._seconds = self._waited = 0.0  # Of this epoch's loops.
 
@@ -132,8 +84,8 @@ class Meter:
         return self._gradients(kept, step)
 
     def _gradients(self, points: list[curve.Point], step: int) -> float:
-        known = [Spent(0, 0.0), *(Spent(p.step, p.gradients) for p in points)]
-        known += [spent for spent in self._noted if spent.step <= step]
+        known = [(0, 0.0), *((p.step, p.gradients) for p in points)]
+        known += [(b.step, b.gradients) for b in self._before if b.step <= step]
         done, spent = max(known)
         programs = self._cadence.programs(self._variant)
         for number in range(done, step):

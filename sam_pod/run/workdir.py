@@ -25,7 +25,7 @@ DECISIONS = "decisions.json"  # What the run decided by itself, by config key.
 CHECKPOINTS = "checkpoints"
 RESULT = "result.json"
 REPLICAS = "replicas.json"  # How the run is spread; see continuing.py.
-SPENT = "spent.json"  # What it had spent by other rules; see spending.py.
+LENGTHS = "lengths.json"  # How long it was to last before; see lengths.py.
 LOCK = ".lock"
 
 

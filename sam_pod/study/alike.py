@@ -1,4 +1,7 @@
-"""Runs that are not alike though their configs are: by inputs, replicas, versions."""
+"""Runs that are not alike though their configs are.
+
+They differ in inputs, replicas, versions, or in what they were before.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -21,7 +24,7 @@ def notes(runs: Runs) -> list[str]:
     names = {name for each in done.values() for found in each for name in found.digests}
     inputs = [note for name in sorted(names) for note in _of_input(name, done)]
     spreads = [*_in_runs(done), *(_in_trials(done) or _between_trials(done))]
-    return [*inputs, *spreads, *_versions(done)]
+    return [*inputs, *spreads, *_lengthened(done), *_versions(done)]
 
 
 def _of_input(key: str, runs: Runs) -> list[str]:
@@ -57,6 +60,22 @@ def _versions(runs: Runs) -> list[str]:
         for package, by_arm in by_package.items()
         if package != _PYTHON and len(set().union(*by_arm.values())) > 1
     ]
+
+
+def _lengthened(runs: Runs) -> list[str]:
+    """Return a line for each run whose schedule was that of a shorter one at first."""
+    notes = []
+    for found in (found for each in runs.values() for found in each):
+        if before := found.result.get("lengths"):
+            until = ", ".join(
+                f"{each['num_epochs']} epochs until step {each['step']}"
+                for each in before
+            )
+            notes.append(
+                f"{found.run.name} was to last {until}: its learning rate, rho or "
+                "window is not that of a run of its length from the start."
+            )
+    return notes
 
 
 def _said(by_arm: Mapping[str, set[str]]) -> dict[str, str]:

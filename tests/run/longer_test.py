@@ -6,7 +6,7 @@ import types
 import pytest
 
 from sam_pod.config import keys as config_lib
-from sam_pod.run import family, longer, spending, workdir
+from sam_pod.run import family, lengths, longer, workdir
 
 
 def config_of(schedule, num_epochs):
@@ -77,18 +77,24 @@ def test_a_member_that_acts_to_the_end_goes_on_as_it_was(tmp_path):
     assert f"{acts} 20 to 40, where it acted from 15 to 30; the" in lines[2]
 
 
-@pytest.mark.parametrize(("start", "spent"), [("50%", 20 + 5), ("0%", None)])
-def test_what_a_window_in_percent_has_spent_is_kept(start, spent, tmp_path):
-    """Steps 15 to 20 of 30 had two gradients; of 60 they would have one."""
+@pytest.mark.parametrize(
+    ("keys", "spent"),
+    [
+        ({"sam.start": "50%"}, 20 + 5),  # Of 60 steps the first 30 have one gradient.
+        ({"schedule.name": "cosine"}, 40),
+        ({"sam.rho_schedule": "linear"}, 40),
+        ({}, None),
+    ],
+)
+def test_a_length_is_noted_where_the_steps_are_others_from_here_on(
+    keys, spent, tmp_path
+):
     config = config_of("constant", 3)
-    config.sam.start = start
+    config.update_from_flattened_dict(keys)
     begin(tmp_path, config)
     config.num_epochs = 6
     found = family.build(config, network=None, epoch_steps=10)
     recipe = types.SimpleNamespace(network=None, cadence=found.cadence)
-    longer.keep_spent(str(tmp_path), config, recipe, 10)
-    kept = tmp_path / "spent.json"
-    assert kept.exists() == (spent is not None)
-    if spent:
-        meter = spending.Meter(str(tmp_path), *found[::2], is_chief=True)
-        assert meter.total_gradients(20) == spent
+    longer.note(str(tmp_path), config, recipe, 10)
+    noted = [lengths.Before(3, 20, spent)] if spent else []
+    assert lengths.read(str(tmp_path)) == noted

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sam_pod import errors, sam
-from sam_pod.run import curve, pace, spending
+from sam_pod import sam
+from sam_pod.run import curve, lengths, pace, spending
 from sam_pod.sam.variant import PLAIN
 from sam_pod.step.cadence import ALWAYS, Cadence
 from sam_pod.step.progress import Progress
@@ -80,21 +80,13 @@ def test_what_was_spent_by_other_rules_stays_spent(tmp_path):
     """A window of the last half, noted after step 15; then it acts from step 20."""
     first = meter(tmp_path, sam.sam.build(), Cadence(start=10))
     first.validated(record(1), 10, 1.0)
-    spending.note(str(tmp_path), spending.Spent(15, first.total_gradients(15)))
+    before = lengths.Before(3, step=15, gradients=first.total_gradients(15))
+    lengths.add(str(tmp_path), before)
     longer = meter(tmp_path, sam.sam.build(), Cadence(start=20))
     assert longer.total_gradients(10) == 10
     longer.validated(record(2), 20, 2.0)
     assert curve.read(str(tmp_path))[-1].gradients == 10 + 2 * 5 + 5
     assert longer.total_gradients(25) == 10 + 2 * 5 + 5 + 2 * 5
-
-
-@pytest.mark.parametrize(
-    "text", ["[1]", "{}", '{"step": "a", "gradients": 2}', '{"step": 1}']
-)
-def test_a_note_that_cannot_be_read_is_one_line(text, tmp_path):
-    (tmp_path / "spent.json").write_text(text)
-    with pytest.raises(errors.UserError, match=r"spent\.json (cannot be|holds no)"):
-        meter(tmp_path)
 
 
 def test_workers_that_are_not_the_chief_write_nothing(tmp_path):

@@ -57,6 +57,14 @@ def test_another_content_of_an_input_is_named(key):
     assert alike.notes(lost) == []
 
 
+def test_a_run_that_was_lengthened_is_named():
+    before = [{"num_epochs": 2, "step": 36, "gradients": 72.0}]
+    whole = runs(result={"lengths": []})
+    assert alike.notes(whole) == []
+    (note,) = alike.notes(changed(whole, "SAM", 1, result={"lengths": before}))
+    assert note.startswith("SAM/seed-1 was to last 2 epochs until step 36: its")
+
+
 def test_digests_are_read_of_what_a_run_leaves(tmp_path):
     run = trials.Run(trials.of(study())["SAM"][0], 0)
     trainer.train(run.trial.config, tmp_path, run.trial.config.num_epochs)

@@ -10,7 +10,8 @@ import numpy as np
 import psutil
 import pytest
 
-from tests import fixtures, runs
+from sam_pod.config import recipes
+from tests import fixtures, runs, training
 
 LAUNCH = "launch.workers"
 
@@ -66,44 +67,36 @@ def path(tmp_path_factory):
     return recipe(tmp_path_factory.mktemp("recipe"))
 
 
+MEASURED = {
+    "sharpness.every_epochs": 20,
+    "sharpness.examples": 16,
+    "sharpness.iterations": 4,
+}
+
+
 @pytest.fixture(scope="module")
 def undisturbed(path, tmp_path_factory):
-    """Return the workdir of two workers that nobody disturbs."""
+    """Return the workdir of two workers that nobody disturbs, and their lines."""
     workdir = tmp_path_factory.mktemp("workers") / "run"
-    process = launch(path, workdir)
+    flags = [f"--config.{key}={value}" for key, value in MEASURED.items()]
+    process = launch(path, workdir, *flags)
     assert process.wait() == 0, process.stderr
-    return workdir
+    return workdir, process.lines
 
 
 @pytest.mark.slow
-def test_two_workers_train_as_two_replicas_of_one(path, tmp_path):
-    epochs = 3
-    workdir = tmp_path / "run"
-    keys = {
-        "num_epochs": epochs,
-        "sharpness.every_epochs": epochs,
-        "sharpness.examples": 16,
-        "sharpness.iterations": 4,
-    }
-    flags = [f"--config.{key}={value}" for key, value in keys.items()]
-    process = launch(path, workdir, *flags)
-    assert process.wait() == 0, process.stderr
-    code, _, stderr = runs.main(
-        f"--config={path}",
-        "--config.runtime.cpu_replicas=2",
-        *flags,
-        f"--workdir={tmp_path / 'alone'}",
-    )
-    assert code == 0, stderr
+def test_two_workers_train_as_two_replicas_of_one(path, undisturbed, tmp_path):
+    workdir, lines = undisturbed
+    config = recipes.load(path)
+    config.update_from_flattened_dict(MEASURED)
+    training.run(config, tmp_path / "alone", strategy=fixtures.mirrored(2))
     alone, together = runs.result(tmp_path / "alone"), runs.result(workdir)
-    assert together["steps"] == alone["steps"] == 5 * epochs
+    assert together["steps"] == alone["steps"] == 5 * config.num_epochs
     # Sums of two float32 numbers: the same in any order.
     runs.assert_equal_checkpoints(tmp_path / "alone", workdir)
     assert together["test_loss"] == alone["test_loss"]
     for worker in (0, 1):
-        assert any(
-            f"[{worker}] " in x and f"worker {worker} of 2" in x for x in process.lines
-        )
+        assert any(f"[{worker}] " in x and f"worker {worker} of 2" in x for x in lines)
     assert "sharpness/eigenvalue_1" in runs.scalars(workdir)
     runs.assert_equal_scalars(tmp_path / "alone", workdir)
 
@@ -112,15 +105,11 @@ def test_two_workers_train_as_two_replicas_of_one(path, tmp_path):
 def test_without_batch_norm_two_workers_equal_one(tmp_path):
     model = tmp_path / "plain.keras"
     save_plain_model(model)
-    path = recipe(tmp_path, **{"model.name": str(model), "num_epochs": 2})
-    process = launch(path, tmp_path / "two", "--config.schedule.name=constant")
+    values = {"model.name": str(model), "num_epochs": 2, "schedule.name": "constant"}
+    path = recipe(tmp_path, **values)
+    process = launch(path, tmp_path / "two")
     assert process.wait() == 0, process.stderr
-    code, _, _ = runs.main(
-        f"--config={path}",
-        "--config.schedule.name=constant",
-        f"--workdir={tmp_path / 'one'}",
-    )
-    assert code == 0
+    training.run(recipes.load(path), tmp_path / "one")
     one = runs.checkpoint_values(tmp_path / "one")
     two = runs.checkpoint_values(tmp_path / "two")
     for key in one:
@@ -138,18 +127,20 @@ def save_plain_model(path):
     keras.Model(images, keras.layers.Dense(4)(x)).save(path)
 
 
-# Either worker, dead or stopped, before, in and after the first loop of a start.
+# Either worker, dead or stopped, before, in and after the first loop of a start; and
+# the one that writes no checkpoints, asked to end.
 LOSSES = [
     (1, signal.SIGSTOP, "Workdir:"),
     (0, signal.SIGKILL, "Compiled the step"),
-    (1, signal.SIGKILL, "step 30  validation"),
+    (1, signal.SIGKILL, "step 20  validation"),
+    (1, signal.SIGTERM, "step 40  validation"),
     (0, signal.SIGSTOP, "step 60  validation"),
 ]
 
 
 @pytest.mark.slow
 def test_workers_lost_one_after_another_cost_nothing(path, undisturbed, tmp_path):
-    workdir = undisturbed
+    workdir, _ = undisturbed
     again = tmp_path / "run"
     process = launch(
         path,
@@ -162,30 +153,25 @@ def test_workers_lost_one_after_another_cost_nothing(path, undisturbed, tmp_path
     )
     for worker, number, moment in LOSSES:
         assert process.read_until(f"[{worker}]", moment), process.stderr
+        seen = len(process.lines)
         os.kill(pids(process)[worker], number)
         # The next one is to be lost from another start.
         assert process.read_until("; restart "), process.stderr
+        if number == signal.SIGTERM:
+            assert_all_saved(process.lines[seen:])
     assert process.wait() == 0, process.stderr
+    assert any("Continuing after step" in line for line in process.lines)
     runs.assert_equal_checkpoints(workdir, again)
     runs.assert_equal_checkpoints(workdir, again, "checkpoints/best")
     assert runs.result(again)["test_loss"] == runs.result(workdir)["test_loss"]
 
 
-@pytest.mark.slow
-def test_a_signal_to_any_worker_saves_all_and_exits_with_42(
-    path, undisturbed, tmp_path
-):
-    two = addresses(2)
-    for worker, moment in enumerate(("step 20  validation", "step 50  validation")):
-        processes = start(path, tmp_path / "run", {0: two, 1: two})
-        assert processes[worker].read_until(moment)
-        processes[worker].send(signal.SIGTERM)
-        assert [p.wait() for p in processes] == [42, 42]
-        assert not (tmp_path / "run" / "result.json").exists()
-    processes = start(path, tmp_path / "run", {0: two, 1: two})
-    assert [p.wait() for p in processes] == [0, 0]
-    assert any("Continuing after step" in line for line in processes[0].lines)
-    runs.assert_equal_checkpoints(undisturbed, tmp_path / "run")
+def assert_all_saved(lines):
+    """Check that both ended by themselves, although one of them was asked to."""
+    for worker in (0, 1):
+        assert any(f"[{worker}] " in x and "Saved. Continue" in x for x in lines), lines
+    assert any("ended with exit code 42; restart" in line for line in lines), lines
+    assert not any("later: SIGTERM" in line for line in lines), lines
 
 
 def start(recipe, workdir, clusters, *arguments):

@@ -85,12 +85,17 @@ def test_in_bfloat16_and_as_an_exported_file_it_gives_what_it_gives(family, tmp_
     np.testing.assert_allclose(logits(opened, x), expected, rtol=1e-5, atol=1e-6)
 
 
+# One of each kind of layer: BatchNorm and a plain sum, attention, gates of either kind.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "dtype_policy"),
     [
-        *((family, "float32") for family in FAMILIES),
-        *((family, "mixed_bfloat16") for family in QUICK),
+        ("projection", "float32"),
+        ("vit", "float32"),
+        ("shake shake", "float32"),
+        ("pyramid", "float32"),
+        ("vit", "mixed_bfloat16"),
+        ("pyramid", "mixed_bfloat16"),
     ],
 )
 def test_two_replicas_that_ascend_apart_are_one_with_two_micro_batches(

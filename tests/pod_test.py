@@ -8,7 +8,8 @@ import signal
 
 import pytest
 
-from tests import runs
+from sam_pod.config import recipes
+from tests import fixtures, runs, training
 from tests.machines import workers_test
 
 HOST_CPUS = [f"/job:worker/replica:0/task:{i}/device:CPU:0" for i in range(2)]
@@ -50,14 +51,9 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(path, tmp_path_factory):
-    """Return the workdir of the same run on two replicas of one process."""
+    """Return the workdir of the same run on two replicas of this process."""
     folder = tmp_path_factory.mktemp("alone")
-    code, _, stderr = runs.main(
-        f"--config={path}",
-        "--config.runtime.cpu_replicas=2",
-        f"--workdir={folder / 'run'}",
-    )
-    assert code == 0, stderr
+    training.run(recipes.load(path), folder / "run", strategy=fixtures.mirrored(2))
     return folder / "run"
 
 

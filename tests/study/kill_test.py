@@ -17,7 +17,7 @@ def get_study(variant):
     return Study(
         "killed",
         (Arm("plain", {recipe!r}, {{"sam.rho": 0.0}}), Arm("SAM", {recipe!r})),
-        seeds=(0, 1),
+        seeds=(0,),
     )
 """
 TICK_SECONDS = 0.02
@@ -48,7 +48,7 @@ def page(tmp_path):
 @pytest.mark.slow
 def test_a_run_left_behind_while_its_libraries_are_read_is_waited_for(tmp_path):
     late = {"optimizer.epsilon": 5.0, "num_epochs": 3}
-    text = PAGE.format(recipe=pages.RECIPE).replace("(0, 1)", f"(0,), overrides={late}")
+    text = PAGE.format(recipe=pages.RECIPE).replace("(0,)", f"(0,), overrides={late}")
     (tmp_path / "page.py").write_text(text)
     launcher = f"--launcher={shlex.join(pages.TRAINER)}"
     folder = tmp_path / "out/runs/plain"
@@ -85,12 +85,12 @@ def stop_gracefully(page, name):
 
 
 @pytest.mark.slow
-def test_a_study_stopped_and_killed_four_times_ends_with_the_same_report(page):
+def test_a_study_stopped_and_killed_three_times_ends_with_the_same_report(page):
     """Ctrl-C stops its runs gracefully, and it goes on; so it does after kills."""
     whole, killed = (page / name / "runs/*/seed-?" for name in ("whole", "killed"))
     assert start(page, "whole", "--jobs=2").wait() == 0
     stop_gracefully(page, "killed")
-    for epochs in (2, 5, 8, 10):
+    for epochs in (2, 4, 6):
         process = start(page, "killed", "--jobs=2")
         if epochs == 2:
             assert process.read_until("Going on after epoch", "plain/seed-0")
@@ -99,5 +99,5 @@ def test_a_study_stopped_and_killed_four_times_ends_with_the_same_report(page):
     last = start(page, "killed", "--jobs=2")
     assert last.wait() == 0, last.stderr
     assert results(page / "killed") == results(page / "whole")
-    assert epochs_done(killed) == epochs_done(whole) == 2 * (3 + 6)
+    assert epochs_done(killed) == epochs_done(whole) == 3 + 6
     assert start(page, "killed").wait() == 0  # Nothing is left to do.

@@ -171,19 +171,17 @@ def test_a_run_of_equal_names_is_stopped_continued_and_written_as_a_file(tmp_pat
 
 
 def all_of_them():
-    """The outputs of all models together, each a sub-model."""
-    images = keras.Input(SHAPE)
-    return keras.Model(images, L.Average()([make()(images) for make in MODELS]))
+    """The outputs of all models together, each a sub-model; one has two branches."""
+    images, makes = keras.Input(SHAPE), MODELS[1:]
+    return keras.Model(images, L.Average()([make()(images) for make in makes]))
 
 
 @pytest.mark.slow
 def test_a_run_of_equal_names_is_exported(tmp_path):
     made = all_of_them()
     made.save(tmp_path / "m.keras")
-    config = runs.small_config(
-        tmp_path, **{"model.name": str(tmp_path / "m.keras"), "num_epochs": 1}
-    )
-    training.run(config, tmp_path / "run")
+    small = {"model.name": str(tmp_path / "m.keras"), "num_epochs": 1, "sam.rho": 0.0}
+    training.run(runs.small_config(tmp_path, **small), tmp_path / "run")
     export.write(str(tmp_path / "run"), str(tmp_path / "out"))
     with np.load(tmp_path / "out" / "values.npz") as stored:
         count = sum(key.startswith("weights/") for key in stored)

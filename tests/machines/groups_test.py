@@ -153,7 +153,11 @@ def mixes(m, counts):
 
 @eagerly
 @pytest.mark.slow
-@pytest.mark.parametrize(("m", "counts"), [(m, (1, 2, 4, 8)) for m in (24, 12, 6, 3)])
+# Eight replicas, which take longest, once.
+@pytest.mark.parametrize(
+    ("m", "counts"),
+    [(24, (1, 2, 4)), (12, (1, 2, 4)), (6, (1, 2, 4, 8)), (3, (1, 2, 4))],
+)
 def test_every_split_into_groups_of_m_gives_the_same_update(m, counts):
     first, *others = [
         float64_train(count, sync=sync, micro_batches=parts)

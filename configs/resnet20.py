@@ -13,6 +13,7 @@ here have the defaults of sam_pod/config/keys.py.
 import ml_collections
 
 VARIANTS = ("", "sgd", "cutout", "autoaugment", "digits")
+STEPS = ("", "sgd")  # What the others augment by, those of wide_resnet.py do.
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:

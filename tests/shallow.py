@@ -13,13 +13,13 @@ from sam_pod.models import (
     wide_resnet,
 )
 
-# Two blocks in a group: one that changes the shape, and one that does not.
+# A block in a group, which changes the shape; those that do not have fewer parts.
 SHALLOW = {
-    pyramidnet.build: {"depth": 14},
-    resnet_cifar.build_he: {"depth": 14},
-    shake_shake.build: {"blocks": 2},
-    vit.build: {"depth": 2},
-    wide_resnet.build: {"depth": 16},
+    pyramidnet.build: {"depth": 11},
+    resnet_cifar.build_he: {"depth": 8},
+    shake_shake.build: {"blocks": 1},
+    vit.build: {"depth": 1},
+    wide_resnet.build: {"depth": 10},
 }
 
 

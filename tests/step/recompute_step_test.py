@@ -33,7 +33,7 @@ def trained(recomputes, count=1, **more):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
-    [{}, {"accumulate_steps": 2}, {"count": 2, "sync": "replica"}],
+    [{"accumulate_steps": 2}, {"count": 2, "sync": "replica"}],
     ids=str,
 )
 def test_two_steps_of_sam_are_those_without(how):

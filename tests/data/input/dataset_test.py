@@ -88,11 +88,11 @@ def test_random_parts_of_what_is_not_square_need_a_size(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("augment", ["flip", "flip,inception"])
-def test_a_run_gives_the_same_bits_held_and_streamed(tmp_path, augment):
+def test_a_run_gives_the_same_bits_held_and_streamed(tmp_path):
     results = []
     for i, fraction in enumerate((1.0, 0.0)):
-        more = {"data.augment": augment, "data.memory_fraction": fraction}
+        more = {"data.augment": "flip,inception", "data.memory_fraction": fraction}
+        more["sam.rho"] = 0.0  # What is read is the same.
         config = encoded_config(tmp_path, **more)
         run(config, tmp_path / f"run{i}")
         results.append(runs.checkpoint_values(tmp_path / f"run{i}"))

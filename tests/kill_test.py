@@ -154,7 +154,7 @@ def stop_within_a_note(counter, directory):
         counter.go_on()
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(24, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [6, pytest.param(14, marks=pytest.mark.slow)])
 def test_each_step_is_once_in_the_event_files_whenever_it_is_killed(
     counters, tmp_path, kills
 ):

@@ -27,13 +27,16 @@ MEMBERS = {
     "msam": sam.msam.build(),
 }
 FAST = (("gsam", "2", 2), ("looksam", "replica", 1), ("sam_on", "global", 2))
+# Groups of micro-batches: of one whose ascent is every step's, of one that has steps
+# between, and of those that send more than two gradients.
+PARTS = dict.fromkeys(("sam", "gsam", "looksam", "sam_on", "friendly"), (1, 2))
 CASES = [
     pytest.param(*case, marks=[] if case in FAST else [pytest.mark.slow])
     for case in (
         (name, sync, parts)
         for name in MEMBERS
         for sync in ("global", "replica", "2")
-        for parts in ((1,) if name == "msam" else (1, 2))
+        for parts in PARTS.get(name, (1,))
     )
 ]
 

@@ -58,7 +58,11 @@ MIXES = {2: [(2, "1", 1), (2, "2", 2)], 4: [(2, "2", 2), (4, "2", 1)]}
     ("name", "most"),
     [
         *((name, 2) for name in ("gsam", "friendly")),
-        *(pytest.param(name, 4, marks=pytest.mark.slow) for name in SPLIT),
+        *(
+            pytest.param(name, 4, marks=pytest.mark.slow)
+            for name in SPLIT
+            if name not in ("1", "unit", "asam, inf")  # As others, by another norm.
+        ),
     ],
 )
 def test_every_split_into_groups_of_m_gives_the_same_update(name, most, monkeypatch):
@@ -76,10 +80,7 @@ def test_every_split_into_groups_of_m_gives_the_same_update(name, most, monkeypa
     "name",
     [
         "looksam",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("sam", "friendly", "gsam", "wsam")
-        ),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("friendly", "gsam")),
     ],
 )
 def test_replicas_that_ascend_together_equal_one(name, monkeypatch):
@@ -194,7 +195,7 @@ def test_what_is_exchanged(name, sync, parts, expected):
 def test_replicas_keep_one_memory_bit_for_bit():
     strategy = fixtures.mirrored(4)
     for name in ("friendly", "looksam", "vasso"):
-        for sync in ("replica", "2", "global"):
+        for sync in ("replica", "2"):
             *_, state, _ = members.train(
                 SPLIT[name], replicas=4, steps=5, norm=False, sync=sync
             )

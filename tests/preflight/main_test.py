@@ -44,6 +44,19 @@ def command(*arguments, cache, before=""):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.fixture
+def here(cache, monkeypatch, capsys):
+    """Return `command` of this process, which need not import TensorFlow again."""
+    monkeypatch.setenv("XDG_CACHE_HOME", cache)
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+
+    def run(*arguments):
+        code = main_lib.main(["preflight", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
 def test_help_explains_the_command(capsys):
     with pytest.raises(SystemExit) as raised:
         main_lib._run(["preflight", "--help"], lambda: None)
@@ -87,7 +100,7 @@ def test_execute_needs_no_tpu_compiler(tmp_path, cache):
 
 @pytest.mark.slow
 @needs_libtpu
-def test_the_largest_batch_is_found_by_real_compiles(tmp_path, cache):
+def test_the_largest_batch_is_found_by_real_compiles(tmp_path, here):
     """What it says does not fit fails its check."""
     model = str(tmp_path / "wide.keras")
     keras.Sequential(
@@ -119,7 +132,7 @@ def test_the_largest_batch_is_found_by_real_compiles(tmp_path, cache):
     many, few = "--train_examples=1000000", "--train_examples=100"
 
     def largest(*more):
-        code, out, err = command(*arguments, *more, "--find_batch", cache=cache)
+        code, out, err = here(*arguments, *more, "--find_batch")
         assert code == 0, (out, err)
         (one,) = json.loads(output.read_text())["topologies"]
         return one["largest_batch"], out
@@ -134,9 +147,7 @@ def test_the_largest_batch_is_found_by_real_compiles(tmp_path, cache):
     assert fits % 2 == fails % 2 == 0
 
     # Its step is compiled already.
-    code, out, err = command(
-        *arguments, many, f"--config.global_batch_size={4 * fails}", cache=cache
-    )
+    code, out, err = here(*arguments, many, f"--config.global_batch_size={4 * fails}")
     assert code == 1, (out, err)
     assert "FAIL  plain step: fits" in out
 

@@ -49,6 +49,7 @@ LONGEST = (
     "step_tpu_test.py",
     "launch/tpu/main_test.py",
     "gcs_test.py",
+    "machines/groups_test.py",
 )
 TESTS = pathlib.Path(__file__).parent
 

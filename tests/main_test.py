@@ -66,14 +66,14 @@ def kill_at_random(arguments, workdir, lines, within_save):
 @pytest.mark.slow
 def test_killed_anywhere_and_run_again_it_is_the_same_run(small, tmp_path):
     arguments, expected = small
-    kills = 3
+    kills = 2
     chance = random.Random(kills)
     workdir = tmp_path / "run"
     killed = [
         kill_at_random(arguments, workdir, chance.randrange(1, 8), n % 2 == 0)
         for n in range(kills)
     ]
-    assert sum(killed) >= min(kills, 2)
+    assert all(killed)
     continue_to_the_end(arguments, workdir, expected)
 
 
@@ -168,7 +168,10 @@ def test_four_replicas_take_the_same_command(small, tmp_path):
     arguments, one_replica = small
     workdir = tmp_path / "run"
     code, lines, stderr = runs.main(
-        *arguments, f"--workdir={workdir}", "--config.runtime.cpu_replicas=4"
+        *arguments,
+        f"--workdir={workdir}",
+        "--config.runtime.cpu_replicas=4",
+        "--config.num_epochs=2",
     )
     assert (code, stderr) == (0, "")
     assert any("Running on 4 replica(s): MirroredStrategy" in x for x in lines)

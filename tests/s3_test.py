@@ -136,8 +136,6 @@ def test_a_service_that_stays_away_ends_a_run_that_continues_later(
             )
     proxy.plan = lambda method, path, number: None
     # Of where it stays away a later process knows nothing: it finds the bucket.
-    if what == "everything":
-        stop_at_step_7(arguments, environment)
     code, lines, stderr = runs.main(*arguments, environment=environment)
     assert (code, stderr) == (0, "")
     assert_is_whole(expected, server.get(f"{folder}/", tmp_path / folder))
@@ -145,13 +143,6 @@ def test_a_service_that_stays_away_ends_a_run_that_continues_later(
         code, lines, _ = runs.main(*arguments, environment=environment)
         assert code == 0
         assert any("finished already" in line for line in lines)
-
-
-def stop_at_step_7(arguments, environment):
-    process = runs.Process(*arguments, environment=environment)
-    assert process.read_until("step 7/")
-    process.send(signal.SIGTERM)
-    assert process.wait() == 42
 
 
 def test_what_cannot_be_reached_is_told_at_once_and_by_name(whole):

@@ -112,6 +112,8 @@ def fit(session: session_lib.Session) -> None:
             saver.save(record)
         gc.enable()  # Disabled by main.py until here.
         saver.save_if_due_or_stopped(record)
+    if record.validated_epochs < config.num_epochs:
+        session.log.stopped_early(record, config.num_epochs)
 
 
 def _first_steps(
@@ -179,6 +181,8 @@ def test(session: session_lib.Session) -> dict[str, Any]:
     is_best = session.config.early_stopping.restore_best_weights
     scores = by_weights["best" if is_best else "last"]
     session.writer.evaluation("test", steps, scores)
+    if scores is by_weights.get("best") and not progress.is_best(record):
+        session.log.tested_best(int(record.best_epoch), by_weights["last"].accuracy)
     session.writer.flush()
     summary = result.summarize(
         session.config, session.recipe.network, record, scores, steps

@@ -112,9 +112,13 @@ def test_the_test_set_is_read_with_the_best_weights_and_the_last(
 
 
 @pytest.mark.slow
-def test_the_best_checkpoint_is_of_the_best_epoch_not_the_last(tmp_path):
+def test_the_best_checkpoint_is_of_the_best_epoch_not_the_last(tmp_path, caplog):
     config = runs.small_config(tmp_path, num_epochs=12)
-    result = training.run(config, tmp_path / "run")
+    with caplog.at_level("INFO", logger="absl"):
+        result = training.run(config, tmp_path / "run")
+    best, last = result["best_epoch"], result["epochs"]
+    assert f"Early stopping after epoch {last} of 12: the" in caplog.text
+    assert f"of the weights of epoch {best}, the best" in caplog.text
     assert result["best_epoch"] == result["epochs"] - config.early_stopping.patience
     (best,) = glob.glob(f"{tmp_path}/run/checkpoints/best/*.index")
     assert runs.checkpoint_age(best)[0] == result["best_epoch"] * 5

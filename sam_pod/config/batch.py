@@ -4,7 +4,11 @@ from sam_pod import errors
 
 
 def per_replica_batch_size(
-    global_batch_size: int, num_replicas: int, num_parts: int = 1
+    global_batch_size: int,
+    num_replicas: int,
+    num_parts: int = 1,
+    *,
+    name: str = "`global_batch_size`",
 ) -> int:
     """Return the examples that each replica takes of a global batch.
 
@@ -13,6 +17,7 @@ def per_replica_batch_size(
         num_replicas: The number of replicas that share them.
         num_parts: The number of parts into which each replica splits its share:
             `sam.micro_batches` times `accumulate_steps`.
+        name: Where the first of these was given.
 
     Raises:
         UserError: the batch does not divide by the replicas and their parts.
@@ -28,7 +33,7 @@ def per_replica_batch_size(
             else ""
         )
         raise errors.UserError(
-            f"`global_batch_size` ({global_batch_size}) must be divisible by the "
+            f"{name} ({global_batch_size}) must be divisible by the "
             f"number of replicas ({num_replicas}){parts}: take {remedy}."
         )
     return global_batch_size // num_replicas

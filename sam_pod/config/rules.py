@@ -7,6 +7,8 @@ from sam_pod.config import family_rules, readers, rows, schedule_rules
 from sam_pod.config import keys as config_lib
 from sam_pod.storage import schemes
 
+SEED_LIMIT = 2**31
+
 
 def validate(config: ml_collections.ConfigDict) -> None:
     """Refuse values outside their range.
@@ -46,8 +48,10 @@ def validate(config: ml_collections.ConfigDict) -> None:
             f"above twice `log_every_seconds` ({config.log_every_seconds}), which is "
             "how long a loop takes."
         )
-    if config.seed >= 2**31:
-        raise errors.UserError(f"`seed` is {config.seed}; it must be below 2**31.")
+    if config.seed >= SEED_LIMIT:
+        raise errors.UserError(
+            f"`seed` is {config.seed}; it must be below {SEED_LIMIT}."
+        )
     if config.schedule.warmup_epochs > config.num_epochs:
         raise errors.UserError(
             f"`schedule.warmup_epochs` is {config.schedule.warmup_epochs}; it must be "

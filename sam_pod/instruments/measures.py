@@ -176,5 +176,6 @@ def _batch_size(subject: Subject, plan: Plan) -> int:
     config = subject.config
     parts = config.sam.micro_batches * config.accumulate_steps
     size = plan.batch_size or config.global_batch_size // parts
-    batch_lib.per_replica_batch_size(size, subject.num_replicas)
+    name = "--batch_size" if plan.batch_size else "a chunk of `global_batch_size`"
+    batch_lib.per_replica_batch_size(size, subject.num_replicas, name=name)
     return size

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 from absl import logging
 
-from sam_pod.step import metrics
+from sam_pod import wording
+from sam_pod.step import metrics, progress
 
 
 class ProgressLog:
@@ -68,6 +69,24 @@ class ProgressLog:
         """Log how far an evaluation is, if it is time."""
         if self._is_due(time.monotonic()):
             logging.info("evaluating %s: batch %d/%d", name, batch, num_batches)
+
+    def stopped_early(self, record: progress.Progress, num_epochs: int) -> None:
+        """Log why the run ends before its last epoch."""
+        since = int(record.validated_epochs - record.best_epoch)
+        logging.info(
+            "Early stopping after epoch %d of %d: the validation loss was lowest in "
+            "epoch %d, %s ago.",
+            *(int(record.validated_epochs), num_epochs, int(record.best_epoch)),
+            wording.counted(since, "epoch", "epochs"),
+        )
+
+    def tested_best(self, epoch: int, last_accuracy: float) -> None:
+        """Log of which weights the test's figures are, where not of the last ones."""
+        logging.info(
+            "These are of the weights of epoch %d, the best by validation loss; the "
+            "last ones have test/accuracy %.4f.",
+            *(epoch, last_accuracy),
+        )
 
     def _is_due(self, now: float) -> bool:
         if now - self._last_line < self._every_seconds:

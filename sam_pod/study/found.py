@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sam_pod import errors
@@ -141,11 +141,10 @@ def _digests(workdir: str) -> dict[str, str]:
 
 
 def _with_outcome(run: trials.Run, workdir: str, state: str, why: str) -> Found:
-    ending = _ending(workdir)
-    return Found(run, workdir, *(ending or (state, why)))
+    return Found(run, workdir, *(ending(workdir) or (state, why)))
 
 
-def _ending(workdir: str) -> tuple[str, str] | None:
+def ending(workdir: str) -> tuple[str, str] | None:
     """Return how the last process of a run has failed, and its line; None if not."""
     outcome = workdir_lib.read_json(outcome_path(workdir))
     if outcome is None:
@@ -153,48 +152,3 @@ def _ending(workdir: str) -> tuple[str, str] | None:
     code, line = outcome.get("exit_code", 0), str(outcome.get("line", ""))
     is_diverged = code == 1 and "training diverged" in line
     return DIVERGED if is_diverged else FAILED, line or f"exit code {code}"
-
-
-def elsewhere(folders: Iterable[str]) -> dict[tuple[int, str], list[str]]:
-    """Return the runs below folders, by seed and `key_of` their configs.
-
-    They are those that are at their end: finished or diverged.
-
-    Raises:
-        UserError: a folder is not there.
-    """
-    known: dict[tuple[int, str], list[str]] = {}
-    for top in folders:
-        if not os.path.isdir(top):
-            raise errors.UserError(
-                f"--runs={top} is no folder; give one that has workdirs in it."
-            )
-        for folder in _workdirs(top):
-            try:
-                config = workdir_lib.read_config(folder)
-                is_finished = continuing.finished(folder, config) is not None
-                ending = _ending(folder)
-                if not is_finished and (ending is None or ending[0] != DIVERGED):
-                    continue
-            except errors.UserError:
-                continue  # No run of this study, as far as can be told.
-            known.setdefault(key_of(config, config.seed), []).append(folder)
-    return known
-
-
-def key_of(config: Mapping[str, Any], seed: int) -> tuple[int, str]:
-    """Return what equal runs share."""
-    flat = {
-        name: value
-        for name, value in keys.flatten(config).items()
-        if name not in trials.NOT_COMPARED
-    }
-    return seed, json.dumps(flat, sort_keys=True)
-
-
-def _workdirs(top: str) -> Iterator[str]:
-    for folder, subfolders, names in os.walk(top):
-        subfolders.sort()
-        if workdir_lib.CONFIG in names:
-            subfolders.clear()
-            yield folder

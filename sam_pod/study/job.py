@@ -15,9 +15,11 @@ from absl import logging
 from sam_pod import errors
 from sam_pod.process import child, signals
 from sam_pod.run import continuing
+from sam_pod.run import workdir as workdir_lib
 from sam_pod.storage import faults, files
 from sam_pod.study import (
     choice,
+    elsewhere,
     keep,
     plan,
     processes,
@@ -64,8 +66,9 @@ def run(study: plan.Study, options: Options, stop: threading.Event) -> str:
                 f"--{name} is {path}; a study's runs are processes of this machine: "
                 "give a local folder."
             )
+    _check_is_no_run(options.output)
     by_arm = trials.of(study, options.more)
-    known = found_lib.elsewhere(options.elsewhere)
+    known = elsewhere.find(options.elsewhere)
     with faults.explained(options.output):
         os.makedirs(options.output, exist_ok=True)
         lock = files.lock(os.path.join(options.output, _LOCK))
@@ -80,6 +83,14 @@ def run(study: plan.Study, options: Options, stop: threading.Event) -> str:
             return _Job(study, by_arm, options, stop, known).run()
 
 
+def _check_is_no_run(folder: str) -> None:
+    if os.path.exists(os.path.join(folder, workdir_lib.CONFIG)):
+        raise errors.UserError(
+            f"--output={folder} is the workdir of a run: give a folder of the study's "
+            "own."
+        )
+
+
 class _Job:
     """The study's loop: what runs, what has been tried, what is written."""
 
@@ -89,7 +100,7 @@ class _Job:
         by_arm: dict[str, list[trials.Trial]],
         options: Options,
         stop: threading.Event,
-        known: dict[tuple[int, str], list[str]],
+        known: elsewhere.Known,
     ) -> None:
         self._study = study
         self._by_arm = by_arm
@@ -106,6 +117,8 @@ class _Job:
     def run(self) -> str:
         try:
             self._report()
+            if self._options.elsewhere and (line := self._unfit()):
+                logging.warning(line)
             while self._options.jobs:
                 self._start_runs()
                 if not self._running and not self._waits_for:
@@ -123,11 +136,21 @@ class _Job:
         self._complain()
         return text
 
+    def _unfit(self) -> str:
+        """Say why no run made elsewhere is one of the study's; '' where one is."""
+        runs = [
+            trials.Run(trial, seed)
+            for each in self._by_arm.values()
+            for trial in each
+            for seed in {*self._study.seeds, *self._study.trial_seeds}
+        ]
+        return elsewhere.unfit(self._known, runs)
+
     def _look(self, run: trials.Run) -> found_lib.Found:
         """Return what is there of a run; what is settled is read once."""
         if run.name not in self._seen:
-            key = found_lib.key_of(run.trial.config, run.seed)
-            found = found_lib.look(run, self._workdir(run), self._known.get(key, ()))
+            others = elsewhere.workdirs_of(self._known, run)
+            found = found_lib.look(run, self._workdir(run), others)
             if not found.is_settled:
                 return found
             self._seen[run.name] = found

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sam_pod import errors
-from sam_pod.config import python_file
+from sam_pod.config import python_file, rules
 from sam_pod.process import path_flags
 
 Value = bool | int | float | str
@@ -170,10 +170,12 @@ def _check_seeds(path: str, field: str, seeds: Sequence[int]) -> None:
     if not (
         is_list
         and seeds
-        and all(type(seed) is int and seed >= 0 for seed in seeds)
+        and all(type(seed) is int and 0 <= seed < rules.SEED_LIMIT for seed in seeds)
         and len(set(seeds)) == len(seeds)
     ):
-        rule = "one whole number from 0 on or more, none twice"
+        rule = (
+            f"one whole number from 0 on, below {rules.SEED_LIMIT}, or more, none twice"
+        )
         raise _error(path, field, seeds, rule)
 
 

@@ -77,8 +77,9 @@ def of(study: plan.Study, more: Sequence[str] = ()) -> dict[str, list[Trial]]:
         more: Arguments of the trainer that all runs get.
 
     Raises:
-        UserError: a recipe, a key or a value that the trainer refuses, named with its
-            arm; or two arms that are one.
+        UserError: a recipe, a key or a value that the config's rules refuse, named
+            with its arm; or two arms that are one. Names of optimizers, schedules and
+            models are looked up by the run, as that needs TensorFlow.
     """
     given = run_flags.split(more)
     run_flags.check(given, study.arms)

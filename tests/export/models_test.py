@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import keras
@@ -51,8 +52,17 @@ def saved_model_logits(folder, images):
     return logits
 
 
+def logits_of_the_docs(folder, images):
+    """Return the logits of the inference that docs/models.md shows."""
+    page = (runs.ROOT / "docs/models.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    names = {"images": images}
+    exec(code.replace('"DIR"', repr(str(folder))), names)
+    return np.asarray(names["logits"])
+
+
 @pytest.mark.parametrize(
-    "logits_of", [elsewhere.infer, saved_model_logits, keras_logits]
+    "logits_of", [elsewhere.infer, logits_of_the_docs, saved_model_logits, keras_logits]
 )
 def test_each_form_of_the_model_answers_as_the_trainer_does(finished, logits_of):
     config, workdir, folder = finished

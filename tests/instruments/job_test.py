@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import statistics
+import types
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ import tensorflow as tf
 from PIL import Image
 
 from sam_pod import errors
+from sam_pod.config import keys
 from sam_pod.data.input import pipeline
-from sam_pod.instruments import job, m_sharpness, report, subject
+from sam_pod.instruments import job, m_sharpness, measures, report, subject
 from sam_pod.instruments.plan import Plan
 from sam_pod.machines import runtime
 from tests import fixtures, runs, training
@@ -166,6 +168,15 @@ def test_a_step_is_shown_once_by_whatever_names_it_was_measured():
         18: ["ckpt-18-1"],
         36: ["best", "last", "ckpt-36-2"],
     }
+
+
+def test_a_batch_that_does_not_divide_is_named_as_it_was_given():
+    config = keys.defaults()
+    config.global_batch_size = 33
+    subject_ = types.SimpleNamespace(config=config, num_replicas=2)
+    for size, said in ((7, r"--batch_size \(7\) must"), (0, r"a chunk of .*\(33\)")):
+        with pytest.raises(errors.UserError, match=f"^{said}"):
+            measures._batch_size(subject_, dataclasses.replace(QUICK, batch_size=size))
 
 
 def test_a_standard_error_is_that_of_the_groups_and_no_rounding():

@@ -10,7 +10,7 @@ from sam_pod import errors
 from sam_pod.machines import runtime, workers
 from sam_pod.run import log as log_lib
 from sam_pod.run import row_events, writers
-from sam_pod.step import metrics
+from sam_pod.step import metrics, progress
 
 ROW = np.arange(len(metrics.TRAIN)) / 10
 SPEED = {metrics.EXAMPLES_PER_SECOND: 123.4, metrics.WAIT_FRACTION: 0.256}
@@ -66,6 +66,20 @@ def test_evaluations_show_where_they_are(clock, caplog):
     assert caplog.messages == [
         "evaluating test: batch 5/12",
         "evaluating test: batch 10/12",
+    ]
+
+
+def test_an_early_end_and_the_weights_of_the_test_are_said(clock, caplog):
+    log = log_lib.ProgressLog(5.0, total_steps=10, epoch_steps=1)
+    record = progress.Progress(best_epoch=4.0, validated_epochs=7.0)
+    with caplog.at_level("INFO", logger="absl"):
+        log.stopped_early(record, num_epochs=10)
+        log.tested_best(4, 0.625)
+    assert caplog.messages == [
+        "Early stopping after epoch 7 of 10: the validation loss was lowest in epoch "
+        "4, 3 epochs ago.",
+        "These are of the weights of epoch 4, the best by validation loss; the last "
+        "ones have test/accuracy 0.6250.",
     ]
 
 

@@ -96,6 +96,25 @@ def test_runs_made_elsewhere_are_known_by_their_configs(whole, tmp_path):
         run(study(), tmp_path / "new", elsewhere=(f"{tmp_path}/gone",))
 
 
+def test_runs_of_which_none_is_the_studys_are_named_with_what_differs(
+    whole, tmp_path, caplog
+):
+    folder, _ = whole
+    caplog.set_level("INFO", "absl")
+    other = study(overrides={"num_epochs": 5}, seeds=(0,))
+    text = run(other, tmp_path / "new", jobs=0, elsewhere=(str(folder),))
+    assert "not begun" in text
+    said = re.search(r"--runs: of 4 there none is .* differs in (\S+)", caplog.text)
+    assert said[1] == "num_epochs."
+    caplog.clear()
+    (tmp_path / "empty").mkdir()
+    run(other, tmp_path / "new", jobs=0, elsewhere=(f"{tmp_path}/empty",))
+    assert "no run there that has finished or diverged" in caplog.text
+    caplog.clear()
+    run(study(), tmp_path / "fits", jobs=0, elsewhere=(str(folder),))
+    assert "--runs" not in caplog.text
+
+
 def test_what_is_kept_without_weights_gives_the_report_again(whole, tmp_path):
     folder, text = whole
     kept = tmp_path / "kept"
@@ -120,6 +139,14 @@ def test_what_is_kept_of_another_study_is_not_written_over(whole, tmp_path):
     (kept / "runs/SAM/seed-0/sharpness.json").write_text("{}")
     run(study(), folder, jobs=0, keep=str(kept))
     assert {p: p.read_bytes() for p in kept.rglob("*") if p.is_file()} == before
+
+
+def test_the_workdir_of_a_run_is_no_folder_for_a_study(whole, tmp_path):
+    folder, _ = whole
+    workdir = shutil.copytree(folder / "runs/SAM/seed-0", tmp_path / "run")
+    with pytest.raises(errors.UserError, match=r"--output=.*run is the workdir of a"):
+        run(study(), workdir)
+    assert not (workdir / job.PLAN).exists()
 
 
 def test_a_study_in_a_bucket_is_refused():

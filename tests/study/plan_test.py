@@ -33,6 +33,7 @@ def test_a_page_gives_its_study_with_recipes_seen_from_its_folder(tmp_path):
         ("(3,)", "(3, 3)", "none twice"),
         ("(3,)", "()", "`seeds` is ()"),
         ("(3,)", "(0.5,)", "one whole number"),
+        ("(3,)", "(2**31,)", "below 2147483648"),
     ],
 )
 def test_a_wrong_page_is_one_line_that_names_it(old, new, words, tmp_path):

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -125,3 +126,27 @@ def test_such_a_run_that_is_cut_short_ends_as_one_that_is_not(folder, result):
     values = runs.checkpoint_values(stopped)
     assert any(name.startswith("average/") for name in values)
     runs.assert_equal_checkpoints(folder / "run", stopped)
+
+
+@pytest.mark.slow
+def test_the_average_of_a_run_that_is_killed_is_that_of_one_that_is_not(folder, result):
+    """A real SIGKILL after a save of the middle, and the same command again."""
+    config = runs.small_config(folder, **VALUES)
+    config.checkpoint.every_seconds = 1e-3  # A save after each loop.
+    recipe = runs.write_recipe(folder / "recipe.py", config)
+    command = (f"--config={recipe}", f"--workdir={folder / 'killed'}")
+    process = runs.Process(*command)
+    saved = folder / "killed" / "checkpoints"
+    while not checkpoint_folder.paths(str(saved)):
+        process.assert_runs()
+    assert process.kill() == -signal.SIGKILL
+    newest = checkpoint_folder.paths(str(saved))[-1]
+    assert 0 < runs.checkpoint_age(newest)[0] < result["steps"]
+    code, lines, stderr = runs.main(*command)
+    assert code == 0, stderr
+    assert any("Continuing after step" in line for line in (*lines, stderr))
+    values = runs.checkpoint_values(folder / "killed")
+    assert any(name.startswith("average/") for name in values)
+    runs.assert_equal_checkpoints(folder / "run", folder / "killed")
+    killed = runs.result(folder / "killed")
+    assert killed["test_with"] == result["test_with"]

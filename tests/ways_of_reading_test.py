@@ -181,7 +181,7 @@ def test_every_place_and_size_trains_to_the_same_bits(places, trainer, pixels):
 @pytest.mark.parametrize(
     ("names", "replicas", "way"),
     [
-        ("inception,flip,color_jitter,cutmix", 2, ("bucket", 0.0)),
+        ("inception,flip,color_jitter,cutmix", 4, ("bucket", 0.0)),
         ("crop,flip,autoaugment,brightness,cutout", 1, ("png", 0.0)),
         ("randaugment,batch_cutout,mixup", 1, ("bucket", 0.0)),
     ],

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from sam_pod import sam
 from sam_pod.data.input.batches import Batch
+from sam_pod.machines import groups
 from sam_pod.models import network
 from sam_pod.step import loop as loop_lib
 from sam_pod.step import metrics, optimizers
@@ -111,7 +112,7 @@ def test_replicas_are_bit_equal_after_200_steps():
     net = fixtures.small_model(dropout=0.3)
     strategy = fixtures.mirrored(4)
     remembering = {"replica": sam.looksam.build(3), "2": sam.friendly.build()}
-    for sync in ("global", "replica", "2"):
+    for sync in (*groups.NAMES, "2"):
         recipe = fixtures.small_recipe(
             net,
             sync=sync,

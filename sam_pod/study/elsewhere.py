@@ -52,22 +52,23 @@ def unfit(known: Known, runs: Sequence[trials.Run]) -> str:
         return ""
     if not known:
         return "--runs: there is no run there that has finished or diverged."
-    folders = [folder for each in known.values() for folder in each]
+    # Those of one key are alike.
+    configs = {each[0]: workdir_lib.read_config(each[0]) for each in known.values()}
     differing, folder, name = min(
-        (_differing(folder, run), folder, run.name)
-        for folder in folders
+        (_differing(config, run), folder, run.name)
+        for folder, config in configs.items()
         for run in runs
     )
     return (
-        f"--runs: of {len(folders)} there none is a run of this study. Nearest is "
-        f"{folder} to {name}: it differs in {', '.join(differing[1])}."
+        f"--runs: of {sum(map(len, known.values()))} there none is a run of this "
+        f"study. Nearest is {folder} to {name}: it differs in "
+        f"{', '.join(differing[1])}."
     )
 
 
-def _differing(folder: str, run: trials.Run) -> tuple[int, list[str]]:
-    config = workdir_lib.read_config(folder)
+def _differing(config: Mapping[str, Any], run: trials.Run) -> tuple[int, list[str]]:
     differ = trials.different_keys(config, run.trial.config)
-    differ += ["seed"] if config.seed != run.seed else []
+    differ += ["seed"] if config["seed"] != run.seed else []
     return len(differ), differ
 
 

@@ -139,8 +139,7 @@ def test_equal_names_at_one_place_are_numbered():
 
 @pytest.mark.slow
 def test_a_run_of_equal_names_is_stopped_continued_and_written_as_a_file(tmp_path):
-    model = three_deep()
-    model.save(tmp_path / "m.keras")
+    two_branches().save(tmp_path / "m.keras")
     small = {"model.name": str(tmp_path / "m.keras"), "num_epochs": 2}
     config = runs.small_config(
         tmp_path, **small, **{"early_stopping.restore_best_weights": False}

@@ -85,8 +85,6 @@ def test_a_step_of_any_kind_is_tensorflows(name):
     changes, replicas = CASES[name]
     recipe, batches = steps.recipe_of(**changes), fixtures.batches(12, steps.BATCH)
     run = steps.Run(recipe, batches, replicas)
-    # What is compiled runs twelve times: the compiler need not try hard.
-    run.executor._options = {"xla_backend_optimization_level": 0}
     rows = run.train(5, 7)
     if recipe.variant.draws:
         expected, their_rows = by_xla(recipe, batches)
@@ -108,7 +106,7 @@ def test_a_step_of_any_kind_is_tensorflows(name):
 )
 def test_a_hundred_steps_are_tensorflows(sync):
     recipe, batches = steps.recipe_of(sync=sync), fixtures.batches(100, steps.BATCH)
-    run = steps.Run(recipe, batches)
+    run = steps.Run(recipe, batches, as_main=True)
     rows = run.train(60, 40)
     expected, their_rows = steps.theirs(recipe, batches)
     steps.assert_close(run.arrays(), expected)
@@ -120,7 +118,7 @@ def test_in_bfloat16_they_part_by_its_rounding_alone():
     """No farther than bfloat16 parts from float32."""
     batches = fixtures.batches(12, steps.BATCH)
     half = steps.recipe_of(steps.smooth_model("mixed_bfloat16"))
-    run = steps.Run(half, batches, 2)
+    run = steps.Run(half, batches, 2, as_main=True)
     before = run.arrays()
     run.train(12)
     found, (theirs, _) = run.arrays(), steps.theirs(half, batches, 2)

@@ -35,7 +35,7 @@ def recipe_of(net=None, **more):
 class Run:
     """A state on the devices of JAX, its loops, and an input of some batches."""
 
-    def __init__(self, recipe, global_batches, replicas=REPLICAS):
+    def __init__(self, recipe, global_batches, replicas=REPLICAS, *, as_main=False):
         import jax
 
         from sam_pod.pjrt import connect
@@ -51,6 +51,8 @@ class Run:
             recipe.average,
         )
         self.executor = self.runtime.executor
+        if not as_main:  # What is compiled runs a few times: XLA need not try hard.
+            self.executor._options = {"xla_backend_optimization_level": 0}
         self.compiled = _watched(self.executor)
         self.loop = self.executor.compile_train(self.state, recipe)
         self.iterator = self.input(masked=False)

@@ -18,6 +18,8 @@ import os
 import sys
 from unittest import mock
 
+from sam_pod.process import heavy_imports
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
@@ -197,9 +199,12 @@ def write(address, folder):
 
 
 if __name__ == "__main__":
+    # As commands import it: a third of the time is for what is not needed.
     if sys.argv[1] == "server":
+        heavy_imports.tensorflow_alone()
         serve(int(sys.argv[2]))
-    elif sys.argv[1] == "place":
+    heavy_imports.tensorflow()
+    if sys.argv[1] == "place":
         print(json.dumps(place(*sys.argv[2:])))
     elif sys.argv[1] == "write":
         print(json.dumps(write(*sys.argv[2:])))

@@ -14,6 +14,7 @@ from sam_pod.machines import runtime, tpu
 
 def connect(arguments, **environment):
     code = (
+        "from sam_pod.process import heavy_imports; heavy_imports.tensorflow()\n"
         "from sam_pod.machines import runtime; from sam_pod.machines import tpu\n"
         f"r = runtime.connect({arguments})\n"
         "print(type(r.strategy).__name__, r.strategy.num_replicas_in_sync, "

@@ -18,6 +18,7 @@ def in_process(code, environment, cwd=None):
     """Run code in a process of its own; return what it gives to `tell`, by line."""
     text = (
         "import json, os, sys\n"
+        "from sam_pod.process import heavy_imports\nheavy_imports.tensorflow()\n"
         "from sam_pod import errors\nfrom sam_pod.run import workdir\n"
         "from sam_pod.storage import faults, files, objects, retries\n"
         "def tell(function, *arguments):\n"

@@ -137,7 +137,9 @@ def batches(count, size, shape=(6, 6, 3), classes=5, seed=0):
 
 def train(strategy, recipe, global_batches):
     """Run the compiled step on global batches; return (state, rows of metrics)."""
-    state = state_lib.create(strategy, recipe.network, recipe.optimizer, recipe.variant)
+    state = state_lib.create(
+        *(strategy, recipe.network, recipe.optimizer, recipe.variant, recipe.average)
+    )
     loop = loop_lib.compile_train(strategy, state, recipe)
 
     def input_fn(context):

@@ -70,6 +70,11 @@ def _way_on(given: tuple[int | None, ...], expected: tuple[int | None, ...]) -> 
             f": set `data.channels` to {given[3]}, or prepare the data with "
             f"--channels={given[3]}"
         )
+    if all(fits[1:]):
+        return (
+            f": its batches have {given[0]} examples and no other number; build it on "
+            f"keras.Input({given[1:]}), without that, and save it again"
+        )
     if given[1] == given[2] and given[1] and fits[3]:
         return f": set `data.image_size` to {given[1]}"
     return ""

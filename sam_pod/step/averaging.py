@@ -43,11 +43,19 @@ class Average:
         new = {WEIGHTS: weights, STATS: stats}
         return {
             name: [
-                old - (old - value) * tf.cast(1.0 - decay, old.dtype)
+                _followed(old, value, decay)
                 for old, value in zip(average[name], new[name], strict=True)
             ]
             for name in average
         }
+
+
+def _followed(old: tf.Tensor, value: tf.Tensor, decay: tf.Tensor) -> tf.Tensor:
+    if not tf.as_dtype(
+        value.dtype
+    ).is_floating:  # Of a count or a truth value there is no mean.
+        return value
+    return old - (old - value) * tf.cast(1.0 - decay, old.dtype)
 
 
 NONE = Average()

@@ -146,7 +146,8 @@ def run(
         result = _run_at_once(
             weights, part, values, recipe, watched, true_gradient=true_gradient
         )
-        has_moved.update(moved([result.stats], values.stats))
+        pairs = enumerate(zip(result.stats, values.stats, strict=True))
+        has_moved.update(i for i, (new, old) in pairs if new is not old)
         return result._replace(losses=())
 
     scalar = tf.zeros([], weights[0].dtype)

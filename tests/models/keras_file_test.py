@@ -158,6 +158,10 @@ def test_what_does_not_fit_the_data_is_refused(tmp_path):
         table.build(path, SHAPE, 7)
     with pytest.raises(errors.UserError, match="takes inputs of shape"):
         table.build(path, (9, 9, 3), 5)
+    images = keras.Input(batch_shape=(16, *SHAPE))
+    fixed = keras.Model(images, keras.layers.Dense(5)(keras.layers.Flatten()(images)))
+    with pytest.raises(errors.UserError, match=r"batches have 16 examples .* keras"):
+        build(tmp_path, fixed)
     flat = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)])
     with pytest.raises(errors.UserError, match="takes inputs of shape"):
         build(tmp_path, flat)

@@ -4,7 +4,8 @@
 # With --study first: SAM and its baseline there, with 40 % wrong labels and five seeds,
 # ten runs in all; the folder is studies/digits_noise unless --output names another.
 # With --runtime=pjrt first JAX executes the steps, in an environment of its own
-# (docs/pjrt.md); pjrt-tpu and pjrt-cuda add what drives a TPU or NVIDIA GPUs.
+# (docs/pjrt.md); pjrt-tpu and pjrt-cuda add what drives a TPU or NVIDIA GPUs. --study
+# may follow it.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -34,9 +35,9 @@ export PYTHONSAFEPATH=1
 if [ "${1:-}" = --study ]; then
   shift
   cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-  exec "$root/.venv/bin/python" -m sam_pod.study \
+  exec "$root/$environment/bin/python" -m sam_pod.study \
     --study="$root/configs/studies/digits_noise.py" --output=studies/digits_noise \
-    --jobs=$((cores < 10 ? cores : 10)) "$@"
+    --jobs=$((cores < 10 ? cores : 10)) ${runtime[@]+"${runtime[@]}"} "$@"
 fi
 exec "$root/$environment/bin/python" -m sam_pod.main \
   --config="$root/configs/resnet20.py:digits" ${runtime[@]+"${runtime[@]}"} "$@"

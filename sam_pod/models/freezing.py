@@ -86,8 +86,9 @@ def _matching(
         if pattern == BODY:
             found += _body(model, layers)
             continue
-        names = fnmatch.filter(layers, pattern) if is_of_file else []
-        names = names or [n for n, c in counted.items() if fnmatch.fnmatch(c, pattern)]
+        plain = pattern.replace("[", "[[]")  # A name may have it.
+        names = fnmatch.filter(layers, plain) if is_of_file else []
+        names = names or [n for n, c in counted.items() if fnmatch.fnmatch(c, plain)]
         if not names:
             known = list(layers if is_of_file else counted.values())
             near = errors.nearest(pattern.strip("*"), known)

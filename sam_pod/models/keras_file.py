@@ -1,5 +1,7 @@
 """A model from the user's own file, checked so that it can be trained as it is."""
 
+import re
+
 import keras
 import tensorflow as tf
 from absl import logging
@@ -7,6 +9,9 @@ from absl import logging
 from sam_pod import errors
 from sam_pod.models import batch_norm, ends, image_layers, model_file, releases
 from sam_pod.models.network import Network
+
+# What TensorFlow takes for the name of a scope.
+_SCOPE = re.compile(r"[A-Za-z0-9_.\\/>-]*")
 
 
 def load(
@@ -38,12 +43,23 @@ def load(
             ", ".join(layers),
         )
     ends.check(path, model, image_shape, num_classes)
+    _check_names(path, model)
     _check_trainable(path, model)
     model = ends.without_softmax(ends.with_plain_output(model))
     set_policy(model, dtype_policy)
     network = Network(model)
     _check_call(path, network, image_shape, num_classes)
     return network
+
+
+def _check_names(path: str, model: keras.Model) -> None:
+    for layer in _layers(model):
+        if not _SCOPE.fullmatch(layer.name):
+            raise errors.UserError(
+                f"{path} has a layer named {layer.name!r}, which TensorFlow does not "
+                "compile: in a name only letters of ASCII, digits and _ . - / count. "
+                "Rename it (layer.name = …) and save the model again."
+            )
 
 
 def _check_trainable(path: str, model: keras.Model) -> None:

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sam_pod.models import activity, normalization, recompute, variable_names
 from sam_pod.models import gates as gates_lib
-from sam_pod.models import normalization, recompute, variable_names
 from sam_pod.sam import roles as roles_lib
 
 
@@ -48,6 +48,7 @@ class Network:
         ]
         self._gates = gates_lib.of(model)
         self._normalizations = normalization.Normalizations(model)
+        self._activities = activity.Activities(model)
 
     @property
     def num_gates(self) -> int:
@@ -98,6 +99,7 @@ class Network:
         *,
         key: tf.Tensor | None = None,
         gates: gates_lib.Drawn | None = None,
+        examples_per_example: float = 1.0,
     ) -> Outputs:
         """Return the outputs for `images` `[B, H, W, C]`.
 
@@ -110,6 +112,8 @@ class Network:
             gates: The `num_gates` numbers of each image. If None, and the network
                 trains, they are a function of the key, and the gradient is the true
                 one.
+            examples_per_example: How many of the global batch there are for each of
+                `images`: so often its activations' regularizers count.
         """
         if key is None or not self._gates:
             gates = None
@@ -122,7 +126,9 @@ class Network:
             layer_seed(key, i) if seed else next(remaining)
             for i, seed in enumerate(self._is_seed)
         ]
-        around = functools.partial(self._given, gates, non_trainable)
+        around = functools.partial(
+            self._given, gates, non_trainable, examples_per_example
+        )
         if key is not None and self.blocks:
             logits, new, losses = self.blocks(weights, non_trainable, images, around)
         else:
@@ -148,12 +154,16 @@ class Network:
 
     @contextlib.contextmanager
     def _given(
-        self, gates: gates_lib.Drawn | None, non_trainable: list[tf.Tensor]
+        self,
+        gates: gates_lib.Drawn | None,
+        non_trainable: list[tf.Tensor],
+        examples_per_example: float,
     ) -> Iterator[None]:
         """Give layers what they do not take as arguments, while the model is called."""
         with (
             gates_lib.given(self._gates, gates),
             self._normalizations.given(non_trainable),
+            self._activities.scaled(examples_per_example),
         ):
             yield
 

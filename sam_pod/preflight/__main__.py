@@ -123,9 +123,28 @@ def _define_data(values: flags.FlagValues) -> None:
         )
 
 
+def _check_read(values: flags.FlagValues) -> None:
+    """Refuse what a table that is printed does not read.
+
+    Raises:
+        UserError: naming the flags.
+    """
+    unread = ["output", "html", "execute", "find_batch"]
+    if values.members:
+        unread += ["topology", "accelerator_type", "models"]
+    table = "members" if values.members else "models" if values.models else ""
+    given = [f"--{name}" for name in unread if getattr(values, name)]
+    if table and given:
+        raise errors.UserError(
+            f"--{table} prints a table and does not read {', '.join(given)}: leave out "
+            "one or the other."
+        )
+
+
 def _run(argv: list[str], check: Callable[[], None]) -> None:
     values = _define()
     rest = command.parse_with_words(values, argv, __doc__, known_only=True)
+    _check_read(values)
     if values.members:
         command.set_environment()
         heavy_imports.tensorflow()

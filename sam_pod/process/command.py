@@ -249,7 +249,12 @@ class _Handler(python_logging.StreamHandler):
 
 
 class _Formatter(python_logging.Formatter):
-    """Keeps credentials out of the log."""
+    """Marks warnings, and keeps credentials out of the log."""
+
+    def formatMessage(self, record: python_logging.LogRecord) -> str:  # noqa: N802
+        if record.levelno >= python_logging.WARNING:
+            record.message = f"Warning: {record.message}"
+        return super().formatMessage(record)
 
     def format(self, record: python_logging.LogRecord) -> str:
         return redaction.redact(super().format(record))

@@ -103,6 +103,11 @@ def build_recipe(
     """
     image_shape = dataset.image_shape(config, manifest)
     manifest = dataset.seen(config, manifest)
+    if len(manifest.classes) == 1:
+        raise errors.UserError(
+            f"The data in {config.data.dir} have one class, {manifest.classes[0]!r}: "
+            "there is nothing to learn; prepare data of two or more."
+        )
     augmented = augmentation.build(config, manifest, image_shape, num_replicas)
 
     network = _network(config, image_shape, len(manifest.classes), num_replicas)

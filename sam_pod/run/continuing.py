@@ -56,6 +56,8 @@ def check_spread(
     config: ml_collections.ConfigDict,
     new: spread_lib.Spread,
     accepted: frozenset[str],
+    *,
+    has_dropout: bool = False,
 ) -> str:
     """Refuse another update than that of the run so far, unless it is accepted.
 
@@ -82,7 +84,9 @@ def check_spread(
     if phrases:
         return f"From {there} to {here}, as accepted: {' and '.join(phrases)}."
     if (old.replicas, old.workers) != (new.replicas, new.workers):
-        return f"From {there} to {here}: the update stays the same, but for rounding."
+        masks = " and the masks of dropout" if has_dropout else ""
+        stays = f"the update stays the same, but for rounding{masks}"
+        return f"From {there} to {here}: {stays}."
     return ""
 
 

@@ -190,7 +190,10 @@ def _hold(
         executed_by=asked.runtime.name,
     )
     changes = [
-        continuing.check_spread(workdir, config, now, asked.accepted),
+        continuing.check_spread(
+            *(workdir, config, now, asked.accepted),
+            has_dropout=loaded.recipe.network.has_dropout,
+        ),
         longer.change(workdir, config, loaded.epoch_steps),
     ]
     taken = source and loaded.taken_of(source)

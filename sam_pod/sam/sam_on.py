@@ -44,9 +44,10 @@ def build(
     allowed.check_one_of("norm", norm, ("2", "inf"))
     mask = tuple((role in _NORMALIZATION) != reverse for role in roles)
     if not any(mask):
+        has = "no other trainable weight than" if reverse else "no trainable"
         raise ValueError(
-            "no weight is perturbed: the network has no trainable scale or offset of a "
-            "Keras normalization"
+            f"no weight is perturbed: the network has {has} scale or offset of a Keras "
+            "normalization"
         )
     direct = directions.BY_NORM[norm]
     if adaptive:

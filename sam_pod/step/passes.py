@@ -191,7 +191,10 @@ def at_ascent(
     _, places = tf.math.top_k(there.losses - clean.losses, count, sorted=False)
     places = tf.sort(places)  # In the order of the batch, whatever the device.
     hardest = tf.nest.map_structure(lambda t: tf.gather(t, places), examples)
-    found = _run_at_once(weights, hardest, values, recipe, None, examples.rows[0])
+    found = _run_at_once(
+        *(weights, hardest, values, recipe, None, examples.rows[0]),
+        part=count / examples.images.shape[0],
+    )
     return found._replace(loss=there.loss)
 
 
@@ -204,11 +207,13 @@ def _run_at_once(
     first_row: tf.Tensor | None = None,
     *,
     true_gradient: bool = False,
+    part: float = 1.0,  # The share of a micro-batch's examples that these are.
 ) -> Pass:
     # By row, not by replica: the same rows have the same dropout wherever they are.
     first_row = examples.rows[0] if first_row is None else first_row
     key = random_key(recipe.seed, _DROPOUT, values.step, first_row)
-    more = {}
+    parts = replicas.count() * recipe.micro_batches * recipe.accumulate_steps
+    more = {"examples_per_example": parts / part}
     if tf.is_tensor(examples.gates):
         more["gates"] = gates.Drawn(examples.gates, true_gradient)
 

@@ -221,6 +221,20 @@ def test_a_runtime_has_an_environment_and_locks_of_its_own(
     ]
 
 
+def test_a_study_runs_by_the_runtime_that_is_named(project):
+    (project / "requirements-pjrt.lock").write_text("")
+    environment = project / ".venv-pjrt"
+    script(environment / "bin/python", 'printf "%s\\n" "$@"')
+    made = subprocess.run(
+        ["cksum"], input=b"", cwd=project, capture_output=True, check=True
+    )
+    (environment / "installed").write_bytes(made.stdout)
+    words = ("--runtime=pjrt", "--study", "--jobs=1")
+    said = run(project / "launch/local.sh", *words).stdout.splitlines()
+    assert said[:2] == ["-m", "sam_pod.study"]
+    assert said[-2:] == ["--config.runtime.strategy=pjrt", "--jobs=1"]
+
+
 def test_python_3_10_is_too_old_for_the_runtime_that_jax_is(project, tmp_path):
     shutil.copy(ROOT / "requirements-pjrt.lock", project)
     real, python = shutil.which("python3"), tmp_path / "bin" / "python"

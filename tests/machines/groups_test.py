@@ -93,7 +93,7 @@ class Float64(network.Network):
     def initial_stats(self):
         return {n: v.astype(np.float64) for n, v in super().initial_stats().items()}
 
-    def apply(self, weights, stats, images, *, key=None):
+    def apply(self, weights, stats, images, *, key=None, **more):
         kernel, *norm, dense, bias = weights
         x = tf.nn.conv2d(tf.cast(images, tf.float64), kernel, 1, "VALID")
         if norm:

@@ -74,6 +74,7 @@ def test_a_frozen_batch_norm_infers_while_it_trains():
         ("re_lu", False, "no layer with weights"),
         ("*", False, "leaves nothing that trains"),
         (", ,", False, "names no layer"),
+        ("conv2[d]", False, r"'conv2\[d\]', which is no layer"),  # No set of letters.
     ],
 )
 def test_what_freezes_nothing_or_all_is_refused(patterns, norms, words):

@@ -167,6 +167,15 @@ def test_what_does_not_fit_the_data_is_refused(tmp_path):
         build(tmp_path, flat)
 
 
+@pytest.mark.parametrize("name", ["odd name", "x[1]", "a,b", "schön"])
+def test_a_layers_name_that_does_not_compile_is_named(name, tmp_path):
+    images = keras.Input(SHAPE)
+    x = keras.layers.Dense(5, name=name)(keras.layers.Flatten()(images))
+    with pytest.raises(errors.UserError, match=r"a layer named .*Rename it") as refused:
+        build(tmp_path, keras.Model(images, x))
+    assert repr(name) in str(refused.value)
+
+
 def test_names_and_digests(tmp_path):
     table.check_name("resnet20")
     assert model_file.digest("resnet20") == ""

@@ -108,6 +108,19 @@ def test_operations_are_those_of_the_products_by_hand():
     assert operations.of_forward(model, (6, 4, 3)) == expected
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--members", "--output=x.json", "--execute"], "--output, --execute"),
+        (["--members", "--topology=v5e:4x4"], "--topology"),
+        (["--models=resnet20", "--html=x.html"], "--html"),
+    ],
+)
+def test_a_table_refuses_flags_that_it_does_not_read(words, named, capsys):
+    assert main_lib.main(["preflight", *words]) == 1
+    assert f"a table and does not read {named}: leave" in capsys.readouterr().err
+
+
 def test_a_network_that_is_none_is_refused_with_the_nearest(capsys):
     assert main_lib.main(["preflight", "--models=resnet20,resnet51"]) == 1
     line = capsys.readouterr().err

@@ -1,5 +1,7 @@
 """A recipe is built alike for whoever asks: training, export, preflight."""
 
+import dataclasses
+
 import pytest
 
 from sam_pod import errors
@@ -29,6 +31,14 @@ def test_one_replica_is_a_group_of_any_size_by_itself(tmp_path):
     assert config.sam.sync == "4"
     config.sam.sync = "norm"
     assert build.recipe_alone(config, data).groups.shares_norm
+
+
+def test_data_of_one_class_are_refused(tmp_path):
+    config = runs.small_config(tmp_path)
+    data = manifest.read(config.data.dir)
+    one = dataclasses.replace(data, classes=data.classes[:1])
+    with pytest.raises(errors.UserError, match=r"have one class, .*nothing to learn"):
+        build.recipe(config, one, 1)
 
 
 @pytest.mark.parametrize(

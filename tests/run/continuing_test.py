@@ -83,7 +83,9 @@ def test_another_update_needs_consent(tmp_path, values, batch_norm, phrases):
         assert "on 1 replica, and this is one on 2 replicas of 2 wo" in str(told.value)
     else:
         line = continuing.check_spread(folder, config, new, NONE)
-        assert "the update stays the same" in line
+        assert line.endswith("the update stays the same, but for rounding.")
+        line = continuing.check_spread(folder, config, new, NONE, has_dropout=True)
+        assert line.endswith("but for rounding and the masks of dropout.")
     line = continuing.check_spread(folder, config, new, frozenset({"replicas"}))
     assert all(phrase in line for phrase in phrases)
     begin(folder, config, new)

@@ -19,7 +19,7 @@ ROLES = (Role.KERNEL, Role.SCALE, Role.OFFSET, Role.KERNEL, Role.BIAS)
 class Net(Float64):
     """The float64 net, with dropout of what is pooled by a mask from the key."""
 
-    def apply(self, weights, stats, images, *, key=None):
+    def apply(self, weights, stats, images, *, key=None, **more):
         kernel, *norm, dense, bias = weights
         x = tf.nn.conv2d(tf.cast(images, tf.float64), kernel, 1, "VALID")
         if norm:

@@ -24,8 +24,8 @@ class Spy(network.Network):
         super().__init__(model)
         self.seen = collections.defaultdict(list)
 
-    def apply(self, weights, stats, images, *, key=None):
-        outputs = super().apply(weights, stats, images, key=key)
+    def apply(self, weights, stats, images, *, key=None, **more):
+        outputs = super().apply(weights, stats, images, key=key, **more)
         self.seen[threading.get_ident()].append(outputs.logits)
         return outputs
 
@@ -128,9 +128,9 @@ def test_both_passes_see_the_same_augmented_batch_and_evaluation_sees_none():
     images_seen = []
     apply = spy.apply
 
-    def note(weights, stats, images, *, key=None):
+    def note(weights, stats, images, **more):
         images_seen.append(images)
-        return apply(weights, stats, images, key=key)
+        return apply(weights, stats, images, **more)
 
     spy.apply = note
     recipe = fixtures.augmented_recipe(spy, EVERYTHING)

@@ -203,6 +203,12 @@ def turn(
     return turns.turn(place, flags.wanted(values), caller)
 
 
+_ONE_CLASS = (
+    "Nothing can be learned of one class: where --source is the folder of a class, "
+    "give the one above; where a column says it, name another"
+)
+
+
 def summary(output: str, manifest: "manifest_lib.Manifest", seconds: float) -> str:
     """Return one line about a data set that was prepared."""
     shape = "x".join(map(str, manifest.image_shape))
@@ -214,11 +220,13 @@ def summary(output: str, manifest: "manifest_lib.Manifest", seconds: float) -> s
     return (
         f"{names.readable(output)}: "
         + " + ".join(f"{size:,} {split}" for split, size in sizes.items())
-        + f" examples of {shape} in {len(manifest.classes)} classes, "
+        + f" examples of {shape} in "
+        + f"{wording.counted(len(manifest.classes), 'class', 'classes')}, "
         + (f"{noise}, " if noise else "")
         + "+".join(str(len(part)) for part in manifest.splits.values())
         + f" shards, {sum(shard.num_bytes for shard in shards) / 1e6:.1f} MB"
         + f" in {seconds:.1f} s"
+        + ("" if len(manifest.classes) > 1 else f". {_ONE_CLASS}")
     )
 
 

@@ -57,6 +57,13 @@ def test_images_of_any_classes_are_prepared(tmp_path):
     assert written.source["kind"] == "images"
 
 
+def test_one_class_is_said_to_be_of_no_use(tmp_path):
+    tree = make_images(tmp_path / "tree", ["ant"])
+    written = job.prepare("images", str(tree), str(tmp_path / "set"))
+    said = job.summary("set", written, 1.0)
+    assert " in 1 class, " in said and "Nothing can be learned of one class" in said
+
+
 def test_cifar10_is_prepared_from_images_of_its_classes(tmp_path):
     tree = make_images(tmp_path / "tree", cifar10.CLASSES)
     written = job.prepare("cifar10", str(tree), str(tmp_path / "set"))

@@ -44,19 +44,6 @@ def command(*arguments, cache, before=""):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.fixture
-def here(cache, monkeypatch, capsys):
-    """Return `command` of this process, which need not import TensorFlow again."""
-    monkeypatch.setenv("XDG_CACHE_HOME", cache)
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
-
-    def run(*arguments):
-        code = main_lib.main(["preflight", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return run
-
-
 def test_help_explains_the_command(capsys):
     with pytest.raises(SystemExit) as raised:
         main_lib._run(["preflight", "--help"], lambda: None)
@@ -100,7 +87,7 @@ def test_execute_needs_no_tpu_compiler(tmp_path, cache):
 
 @pytest.mark.slow
 @needs_libtpu
-def test_the_largest_batch_is_found_by_real_compiles(tmp_path, here):
+def test_the_largest_batch_is_found_by_real_compiles(tmp_path, cache):
     """What it says does not fit fails its check."""
     model = str(tmp_path / "wide.keras")
     keras.Sequential(
@@ -132,7 +119,7 @@ def test_the_largest_batch_is_found_by_real_compiles(tmp_path, here):
     many, few = "--train_examples=1000000", "--train_examples=100"
 
     def largest(*more):
-        code, out, err = here(*arguments, *more, "--find_batch")
+        code, out, err = command(*arguments, *more, "--find_batch", cache=cache)
         assert code == 0, (out, err)
         (one,) = json.loads(output.read_text())["topologies"]
         return one["largest_batch"], out
@@ -147,7 +134,9 @@ def test_the_largest_batch_is_found_by_real_compiles(tmp_path, here):
     assert fits % 2 == fails % 2 == 0
 
     # Its step is compiled already.
-    code, out, err = here(*arguments, many, f"--config.global_batch_size={4 * fails}")
+    code, out, err = command(
+        *arguments, many, f"--config.global_batch_size={4 * fails}", cache=cache
+    )
     assert code == 1, (out, err)
     assert "FAIL  plain step: fits" in out
 

@@ -103,11 +103,7 @@ def build_recipe(
     """
     image_shape = dataset.image_shape(config, manifest)
     manifest = dataset.seen(config, manifest)
-    if len(manifest.classes) == 1:
-        raise errors.UserError(
-            f"The data in {config.data.dir} have one class, {manifest.classes[0]!r}: "
-            "there is nothing to learn; prepare data of two or more."
-        )
+    _check_classes(config, manifest)
     augmented = augmentation.build(config, manifest, image_shape, num_replicas)
 
     network = _network(config, image_shape, len(manifest.classes), num_replicas)
@@ -146,6 +142,16 @@ def build_recipe(
         clip_norm=config.optimizer.clip_norm,
         seed=config.seed,
     )
+
+
+def _check_classes(
+    config: ml_collections.ConfigDict, manifest: manifest_lib.Manifest
+) -> None:
+    if len(manifest.classes) == 1:
+        raise errors.UserError(
+            f"The data in {config.data.dir} have one class, {manifest.classes[0]!r}: "
+            "there is nothing to learn; prepare data of two or more."
+        )
 
 
 def _network(

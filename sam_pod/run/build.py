@@ -103,15 +103,14 @@ def build_recipe(
     """
     image_shape = dataset.image_shape(config, manifest)
     manifest = dataset.seen(config, manifest)
-    _check_classes(config, manifest)
+    num_classes = _num_classes(config, manifest)
     augmented = augmentation.build(config, manifest, image_shape, num_replicas)
 
-    network = _network(config, image_shape, len(manifest.classes), num_replicas)
+    network = _network(config, image_shape, num_classes, num_replicas)
     is_file = config.model.name not in table.MODELS
     if is_file:
         begun = decisions is not None
-        classes = len(manifest.classes)
-        ends.check_logits(config.model.name, network, classes, begun=begun)
+        ends.check_logits(config.model.name, network, num_classes, begun=begun)
         image_layers.check_mixing(config.model.name, network.model, begun=begun)
     input_range = decision.decide(
         config,
@@ -144,14 +143,15 @@ def build_recipe(
     )
 
 
-def _check_classes(
+def _num_classes(
     config: ml_collections.ConfigDict, manifest: manifest_lib.Manifest
-) -> None:
+) -> int:
     if len(manifest.classes) == 1:
         raise errors.UserError(
             f"The data in {config.data.dir} have one class, {manifest.classes[0]!r}: "
             "there is nothing to learn; prepare data of two or more."
         )
+    return len(manifest.classes)
 
 
 def _network(

@@ -31,9 +31,13 @@ case " $* " in
   install_extra tensorflow_datasets sam_pod/data/sources/tfds.lock
   ;;
 esac
-# One more than cores, and at most four: replicas in a process wait for each other, and a
-# test for the processes that it starts.
-workers=$(.venv/bin/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+# More than cores, and at most four: replicas in a process wait for each other, and a test
+# for the processes that it starts. Slow tests wait the most.
+case "$*" in
+--slow) more=2 ;;
+*) more=1 ;;
+esac
+workers=$(.venv/bin/python -c "import os; print(min(4, (os.cpu_count() or 1) + $more))")
 case "$*" in
 "" | --slow)
   # In the order of tests/conftest.py, not by the number of tests.
@@ -42,20 +46,29 @@ case "$*" in
 *) exec .venv/bin/python -m pytest "$@" ;;
 esac
 
+environment_of_jax() {
+  make_environment "$root" .venv-pjrt requirements-pjrt.lock
+}
+
 # In an environment of its own, and not at all where that cannot be made.
 steps_by_jax() {
   local left_out="the tests of steps that JAX executes are left out"
   if ! find_python 11 >/dev/null 2>&1; then
     echo "There is no Python 3.11 or 3.12 here: $left_out" >&2
-  elif ! make_environment "$root" .venv-pjrt requirements-pjrt.lock; then
+  elif ! environment_of_jax; then
     echo "Without that environment $left_out" >&2
   else
     bash tests/pjrt.sh
   fi
 }
+if [ "$*" = --slow ]; then
+  # While tests wait; what goes wrong is said when it is needed.
+  environment_of_jax >/dev/null 2>&1 &
+fi
 code=0
 .venv/bin/python -m pytest "${parallel[@]}" "$@" || code=$?
 if [ "$*" = --slow ]; then
+  wait
   steps_by_jax || code=$?
 fi
 exit "$code"

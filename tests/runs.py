@@ -61,11 +61,18 @@ def small_config(tmp_path, **overrides):
 
 
 def save_model(
-    path, shape=(8, 8, 3), classes=4, seed=1, *, activation="relu", dropout=0.2
+    path,
+    shape=(8, 8, 3),
+    classes=4,
+    seed=1,
+    *,
+    activation="relu",
+    dropout=0.2,
+    first=None,
 ):
     keras.utils.set_random_seed(seed)
     images = keras.Input(shape)
-    x = keras.layers.Conv2D(8, 3)(images)
+    x = keras.layers.Conv2D(8, 3)(first(images) if first else images)
     x = batch_norm.FusedBatchNormalization()(x)
     x = keras.layers.Activation(activation)(x)
     x = keras.layers.Dropout(dropout)(x) if dropout else x

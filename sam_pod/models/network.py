@@ -9,7 +9,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sam_pod.models import activity, normalization, recompute, variable_names
+from sam_pod.models import (
+    activity,
+    dropout,
+    normalization,
+    recompute,
+    variable_names,
+)
 from sam_pod.models import gates as gates_lib
 from sam_pod.sam import roles as roles_lib
 
@@ -46,6 +52,8 @@ class Network:
             )
             if not seed
         ]
+        by_row = dropout.by_row(model)
+        self._is_by_row = [id(v) in by_row for v in model.non_trainable_variables]
         self._gates = gates_lib.of(model)
         self._normalizations = normalization.Normalizations(model)
         self._activities = activity.Activities(model)
@@ -56,9 +64,13 @@ class Network:
         return gates_lib.count(self._gates)
 
     @property
-    def has_dropout(self) -> bool:
-        """Whether a layer draws random numbers when it trains."""
-        return any(self._is_seed)
+    def draws_by_batch(self) -> bool:
+        """Whether what a layer draws for an example depends on what it is called with.
+
+        Of Keras' layers those of noise do not, and those that augment images do.
+        """
+        places = zip(self._is_seed, self._is_by_row, strict=True)
+        return any(seed and not by_row for seed, by_row in places)
 
     @property
     def has_batch_norm(self) -> bool:
@@ -98,6 +110,7 @@ class Network:
         images: tf.Tensor,
         *,
         key: tf.Tensor | None = None,
+        rows: dropout.Rows | None = None,
         gates: gates_lib.Drawn | None = None,
         examples_per_example: float = 1.0,
     ) -> Outputs:
@@ -108,26 +121,28 @@ class Network:
             stats: One tensor per statistic (BatchNorm's moving mean and variance).
             images: Images, float32.
             key: An int32 `[2]` key. With one the model trains: batch statistics, and
-                dropout masks that are a function of the key. Without, it infers.
+                dropout masks that are a function of the key and an example's row of
+                the global batch. Without, it infers.
+            rows: Where in the global batch `images` are; its first ones if None.
             gates: The `num_gates` numbers of each image. If None, and the network
                 trains, they are a function of the key, and the gradient is the true
                 one.
             examples_per_example: How many of the global batch there are for each of
                 `images`: so often its activations' regularizers count.
         """
+        if rows is None:
+            rows = dropout.Rows(0, images.shape[0] or tf.shape(images)[0])
+        non_trainable = self._non_trainable(stats, key, rows)
         if key is None or not self._gates:
             gates = None
         elif gates is None:
             shape = [tf.shape(images)[0], self.num_gates]
-            uniform = tf.random.stateless_uniform(shape, key, alg="philox")
-            gates = gates_lib.Drawn(uniform, is_true_gradient=True)
-        remaining = iter(stats)
-        non_trainable = [
-            layer_seed(key, i) if seed else next(remaining)
-            for i, seed in enumerate(self._is_seed)
-        ]
+            gates = gates_lib.Drawn(
+                tf.random.stateless_uniform(shape, _of_batch(key, rows), alg="philox"),
+                is_true_gradient=True,
+            )
         around = functools.partial(
-            self._given, gates, non_trainable, examples_per_example
+            self._given, rows, gates, non_trainable, examples_per_example
         )
         if key is not None and self.blocks:
             logits, new, losses = self.blocks(weights, non_trainable, images, around)
@@ -152,20 +167,42 @@ class Network:
             else tf.zeros([]),
         )
 
+    def _non_trainable(
+        self, stats: list[tf.Tensor], key: tf.Tensor | None, rows: dropout.Rows
+    ) -> list[tf.Tensor]:
+        """Return a tensor for each variable that does not train: statistics and seeds.
+
+        What is not drawn by row is drawn for the batch of the call.
+        """
+        batch_key = None if key is None else _of_batch(key, rows)
+        remaining = iter(stats)
+        kinds = zip(self._is_seed, self._is_by_row, strict=True)
+        return [
+            layer_seed(key if by_row else batch_key, i) if seed else next(remaining)
+            for i, (seed, by_row) in enumerate(kinds)
+        ]
+
     @contextlib.contextmanager
     def _given(
         self,
+        rows: dropout.Rows,
         gates: gates_lib.Drawn | None,
         non_trainable: list[tf.Tensor],
         examples_per_example: float,
     ) -> Iterator[None]:
         """Give layers what they do not take as arguments, while the model is called."""
         with (
+            dropout.given(rows),
             gates_lib.given(self._gates, gates),
             self._normalizations.given(non_trainable),
             self._activities.scaled(examples_per_example),
         ):
             yield
+
+
+def _of_batch(key: tf.Tensor, rows: dropout.Rows) -> tf.Tensor:
+    """Return a key for what batches that begin at different rows draw differently."""
+    return tf.random.experimental.stateless_fold_in(key, tf.cast(rows.first, tf.int32))
 
 
 def _like(value: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
@@ -184,4 +221,7 @@ def layer_seed(key: tf.Tensor | None, layer: int) -> tf.Tensor:
     """Return the state of the variable of number `layer` in a call with `key`."""
     if key is None:
         return tf.zeros([2], tf.uint32)
-    return tf.bitcast(tf.random.experimental.stateless_fold_in(key, layer), tf.uint32)
+    # The number is the second word, and Keras counts there how often the layer draws:
+    # without room between them a layer's second draw would be the next layer's first.
+    number = layer << 16
+    return tf.bitcast(tf.random.experimental.stateless_fold_in(key, number), tf.uint32)

@@ -178,7 +178,7 @@ def reference(
         shares_batch: Whether BatchNorm's batch is that of all that ascend together.
 
     Raises:
-        UserError: dropout, whose masks depend on the size of a chunk, or a member that
+        UserError: layers whose draws depend on the size of a chunk, or a member that
             chooses among the examples of a replica.
     """
     size = recipe.groups.among(num_replicas)
@@ -188,11 +188,11 @@ def reference(
             "together: each takes the hardest of its own examples, and one device "
             "those of all; set `sam.sync` to 'replica', or `sam.esam.gamma` to 1."
         )
-    if shares_batch and size > 1 and recipe.network.has_dropout:
+    if shares_batch and size > 1 and recipe.network.draws_by_batch:
         raise errors.UserError(
-            "--execute cannot compare a model with dropout under `model.batch_norm` "
-            "'global': one device draws other masks for the whole batch; set it to "
-            "'replica'."
+            "--execute cannot compare a model whose layers draw numbers for a batch, "
+            "as those that augment images do, under `model.batch_norm` 'global': one "
+            "device draws others for the whole batch; set it to 'replica'."
         )
     return dataclasses.replace(
         alone,

@@ -57,7 +57,7 @@ def check_spread(
     new: spread_lib.Spread,
     accepted: frozenset[str],
     *,
-    has_dropout: bool = False,
+    draws_by_batch: bool = False,
 ) -> str:
     """Refuse another update than that of the run so far, unless it is accepted.
 
@@ -84,8 +84,8 @@ def check_spread(
     if phrases:
         return f"From {there} to {here}, as accepted: {' and '.join(phrases)}."
     if (old.replicas, old.workers) != (new.replicas, new.workers):
-        masks = " and the masks of dropout" if has_dropout else ""
-        stays = f"the update stays the same, but for rounding{masks}"
+        drawn = " and what layers draw for a batch" if draws_by_batch else ""
+        stays = f"the update stays the same, but for rounding{drawn}"
         return f"From {there} to {here}: {stays}."
     return ""
 

@@ -192,7 +192,7 @@ def _hold(
     changes = [
         continuing.check_spread(
             *(workdir, config, now, asked.accepted),
-            has_dropout=loaded.recipe.network.has_dropout,
+            draws_by_batch=loaded.recipe.network.draws_by_batch,
         ),
         longer.change(workdir, config, loaded.epoch_steps),
     ]

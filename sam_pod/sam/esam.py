@@ -8,7 +8,6 @@ Source: arXiv 2110.03141; github.com/dydjw9/Efficient_SAM, whose code has
 'kept' and takes one example fewer; the paper's formula is 'full'. Defaults of its run:
 beta 0.6, gamma 0.5. A dropped tensor's gradient costs what it did: XLA has no shapes
 that depend on chance. gamma is what saves: 1 + 1/3 + gamma of a gradient.
-Dropout draws other masks for the chosen examples than those they were judged by.
 """
 
 import tensorflow as tf

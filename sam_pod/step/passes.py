@@ -9,7 +9,7 @@ from sam_pod import sam
 from sam_pod.data import augment
 from sam_pod.data.input.batches import Batch
 from sam_pod.machines import groups, replicas
-from sam_pod.models import gates
+from sam_pod.models import dropout, gates
 from sam_pod.sam import directions
 from sam_pod.sam.gradients import Mask
 from sam_pod.sam.variant import Variant
@@ -192,7 +192,8 @@ def at_ascent(
     places = tf.sort(places)  # In the order of the batch, whatever the device.
     hardest = tf.nest.map_structure(lambda t: tf.gather(t, places), examples)
     found = _run_at_once(
-        *(weights, hardest, values, recipe, None, examples.rows[0]),
+        *(weights, hardest, values, recipe, None),
+        rows=_rows(examples)._replace(chosen=places),
         part=count / examples.images.shape[0],
     )
     return found._replace(loss=there.loss)
@@ -204,16 +205,14 @@ def _run_at_once(
     values: state_lib.Values,
     recipe: Recipe,
     watched: Mask,
-    first_row: tf.Tensor | None = None,
     *,
+    rows: dropout.Rows | None = None,
     true_gradient: bool = False,
     part: float = 1.0,  # The share of a micro-batch's examples that these are.
 ) -> Pass:
-    # By row, not by replica: the same rows have the same dropout wherever they are.
-    first_row = examples.rows[0] if first_row is None else first_row
-    key = random_key(recipe.seed, _DROPOUT, values.step, first_row)
+    key = random_key(recipe.seed, _DROPOUT, values.step)
     parts = replicas.count() * recipe.micro_batches * recipe.accumulate_steps
-    more = {"examples_per_example": parts / part}
+    more = {"rows": rows or _rows(examples), "examples_per_example": parts / part}
     if tf.is_tensor(examples.gates):
         more["gates"] = gates.Drawn(examples.gates, true_gradient)
 
@@ -254,6 +253,11 @@ def ascent_keys(step: tf.Tensor, recipe: Recipe, micro_batch: int) -> directions
     learner = group * recipe.micro_batches + micro_batch
     of_step = random_key(recipe.seed, _ASCENT, step)
     return directions.Keys(of_step, random_key(recipe.seed, _LEARNER, step, learner))
+
+
+def _rows(examples: Examples) -> dropout.Rows:
+    """Return the rows of some examples, which follow each other."""
+    return dropout.Rows(examples.rows[0], examples.images.shape[0])
 
 
 def random_key(seed: int, purpose: int, *parts: tf.Tensor) -> tf.Tensor:

@@ -3,8 +3,8 @@
 .venv-pjrt/bin/python -m tests.bench.pjrt_gaps [--step_ms=4] [--devices=1]
     [--epochs=4] [--steps_per_loop=100]
 
-The device is this script's own: a thread that takes a fixed time for each step, one
-after the other, and keeps when it began and ended. The rest is a run of
+The device is a process (`tests.bench.pjrt_device`) that takes a fixed time for each
+step, one after the other, and says when it began and ended. The rest is a run of
 `sam_pod.train` on 20,000 images of 32 x 32: ResNet20's state of 214 arrays on a CPU
 device of JAX, a batch of 128 made by tf.data and put there for each step, a call of a
 compiled program that takes and returns all of it, metrics read and written. Only what
@@ -14,7 +14,6 @@ are its own: the CPU time of the thread that asks for steps is what a free one n
 
 import argparse
 import pathlib
-import queue
 import tempfile
 import threading
 import time
@@ -26,46 +25,24 @@ from sam_pod import train
 from sam_pod.config import recipes, rules
 from sam_pod.pjrt import connect, executor
 from tests import fixtures
+from tests.bench import pjrt_device
 
 
 class Row:
     """A step's row: there once the device has taken its time."""
 
-    def __init__(self, values):
-        self.values = values
-        self.done = threading.Event()
+    def __init__(self, values, device, number):
+        self.values, self._device, self._number = values, device, number
 
     def block_until_ready(self):
-        self.done.wait()
+        self._device.wait(self._number)
 
     def is_ready(self):
-        return self.done.is_set()
+        return self._device.is_done(self._number)
 
     def __array__(self, dtype=None, copy=None):
-        self.done.wait()
+        self.block_until_ready()
         return np.asarray(self.values, dtype)
-
-
-class Device:
-    """Takes `seconds` for each step; `spans` has (loop, start, end) of each."""
-
-    def __init__(self, seconds):
-        self.seconds, self.spans = seconds, []
-        self._rows = queue.SimpleQueue()
-        threading.Thread(target=self._work, daemon=True).start()
-
-    def submit(self, loop, values):
-        row = Row(values)
-        self._rows.put((loop, row))
-        return row
-
-    def _work(self):
-        while True:
-            loop, row = self._rows.get()
-            start = time.monotonic()
-            time.sleep(self.seconds)
-            self.spans.append((loop, start, time.monotonic()))
-            row.done.set()
 
 
 class Executor(executor.Executor):
@@ -114,7 +91,7 @@ class Executor(executor.Executor):
 
         def step(state, batch):
             *after, row = call(*state, *batch)
-            return [*after, self._device.submit(self._loop_now, row)]
+            return [*after, Row(row, self._device, self._device.submit(self._loop_now))]
 
         return step
 
@@ -137,7 +114,7 @@ def main():
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", args.devices)
     runtime = connect.of(jax.devices(), deterministic=False)
-    device = Device(args.step_ms / 1000)
+    device = pjrt_device.Device(args.step_ms / 1000)
     own = Executor(runtime.strategy.mesh, device)
     object.__setattr__(runtime, "executor", own)
     with tempfile.TemporaryDirectory() as folder:
@@ -150,15 +127,21 @@ def main():
         config.data.validation_examples = 128
         rules.validate(config)
         train.run(config, f"{folder}/run", runtime, threading.Event())
+    device.close()
     pairs = [
         (a, b) for a, b in zip(device.spans[1:], device.spans[2:], strict=False) if b[0]
     ]
     within = [(a, b) for a, b in pairs if a[0] == b[0]]
+    of_epochs = [(a, b) for a, b in pairs if a[0]]  # 0 is an evaluation's.
     steps = [1000 * (b[2] - b[1]) for _, b in pairs]
     print(
         f"{len(steps)} steps of {np.median(steps):.2f} ms on {args.devices} device(s)"
     )
-    for name, some in (("within loops", within), ("with all between loops", pairs)):
+    for name, some in (
+        ("within loops", within),
+        ("within epochs", of_epochs),
+        ("with evaluations and checkpoints", pairs),
+    ):
         part, longest = share(some)
         print(f"between steps, {name}: {part:.2%}, at most {1000 * longest:.1f} ms")
     within, between = np.median(own.cpu_ms), np.median(own.between_ms)

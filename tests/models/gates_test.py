@@ -83,7 +83,7 @@ def two_gates():
 
 def test_each_gate_of_a_network_has_its_own_numbers_and_a_call_may_draw_them():
     net = two_gates()
-    assert (net.num_gates, net.has_dropout) == (6, False)
+    assert (net.num_gates, net.draws_by_batch) == (6, False)
     ones = tf.ones([500, 2, 3, 4])
 
     def call(key):

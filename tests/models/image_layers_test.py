@@ -81,4 +81,4 @@ def test_a_layer_for_colours_is_named_where_there_are_none(make, channels, tmp_p
 def test_other_layers_take_grey_images(tmp_path):
     path = str(tmp_path / "m.keras")
     model(L.RandomColorJitter(brightness_factor=0.1), 1).save(path)
-    assert keras_file.load(path, (8, 8, 1), 4, "float32").has_dropout
+    assert keras_file.load(path, (8, 8, 1), 4, "float32").draws_by_batch

@@ -21,7 +21,7 @@ def test_the_network_is_keras_own_with_logits_in_place_of_a_softmax():
     found = net.apply([*map(tf.constant, weights.values())], [*stats.values()], images)
     expected = own(images, training=False)
     np.testing.assert_allclose(tf.nn.softmax(found.logits), expected, rtol=1e-4)
-    assert net.has_dropout
+    assert not net.draws_by_batch  # Its dropout draws by row.
 
 
 def test_bfloat16_is_for_all_layers_but_the_last():

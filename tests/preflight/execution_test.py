@@ -2,6 +2,7 @@
 
 import functools
 
+import keras
 import pytest
 
 from sam_pod import errors, sam
@@ -164,14 +165,14 @@ def test_augmentation_and_dropout_draw_the_same_on_any_number_of_devices(names, 
 @pytest.mark.parametrize("sync", ["global", "2"])
 def test_a_shared_batch_norm_equals_one_of_the_whole_group(sync):
     size = groups.size(sync, comparisons.REPLICAS)
-    shared = fixtures.small_model()
+    shared = fixtures.small_model(dropout=0.5)
     batch_norm.share_batches(
         shared.model,
         lambda tensors: replicas.group_mean(tensors, size),
         over_all_replicas=size == comparisons.REPLICAS,
     )
     recipe = fixtures.small_recipe(shared, sync=sync)
-    whole = fixtures.small_recipe(fixtures.small_model(), sync=sync)
+    whole = fixtures.small_recipe(fixtures.small_model(dropout=0.5), sync=sync)
     assert_passes(comparisons.compared(recipe, whole, shares_batch=True))
     if sync == "global":  # Each replica's own batch is another step.
         assert not comparisons.compared(
@@ -194,9 +195,10 @@ def test_a_config_in_bfloat16_is_compared_as_main_would_run_it(tmp_path):
     assert max(found.differences.values()) > 1e-4  # It is bfloat16 that was run.
 
 
-def test_dropout_with_a_batch_norm_of_all_is_refused_in_one_line(tmp_path):
+def test_draws_for_a_batch_with_a_batch_norm_of_all_are_refused_in_one_line(tmp_path):
     config = runs.small_config(tmp_path, **{"model.batch_norm": "global"})
-    with pytest.raises(errors.UserError, match="cannot compare a model with dropout"):
+    runs.save_model(config.model.name, first=keras.layers.RandomBrightness(0.1))
+    with pytest.raises(errors.UserError, match="layers draw numbers for a batch"):
         execution.compare(
             subject.build(config), num_replicas=comparisons.REPLICAS, num_steps=1
         )

@@ -84,8 +84,8 @@ def test_another_update_needs_consent(tmp_path, values, batch_norm, phrases):
     else:
         line = continuing.check_spread(folder, config, new, NONE)
         assert line.endswith("the update stays the same, but for rounding.")
-        line = continuing.check_spread(folder, config, new, NONE, has_dropout=True)
-        assert line.endswith("but for rounding and the masks of dropout.")
+        line = continuing.check_spread(folder, config, new, NONE, draws_by_batch=True)
+        assert line.endswith("but for rounding and what layers draw for a batch.")
     line = continuing.check_spread(folder, config, new, frozenset({"replicas"}))
     assert all(phrase in line for phrase in phrases)
     begin(folder, config, new)

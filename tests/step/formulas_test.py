@@ -23,20 +23,21 @@ def oracle(images, labels, step):
     shapes = [w.shape for w in members.net().initial_weights().values()]
     ends = np.cumsum([0, *(int(np.prod(s)) for s in shapes)])
     tensors = [slice(a, b) for a, b in itertools.pairwise(ends)]
-    row = tf.constant(0, tf.int64)
-    key = passes.random_key(members.SEED, 1, tf.constant(step, tf.int64), row)
+    key = passes.random_key(members.SEED, 1, tf.constant(step, tf.int64))
 
     def parts(w):
         return [w[t].reshape(s) for t, s in zip(tensors, shapes, strict=True)]
 
+    mask = members.drop_mask(key, (len(images), shapes[3][0])).numpy()
+
     def gradient(w, chosen=None):
-        x, y = (images, labels) if chosen is None else (images[chosen], labels[chosen])
-        mask = members.drop_mask(key, (len(x), shapes[3][0])).numpy()
-        found = numpy_net.loss_and_gradient(parts(w), x, y, mask)[1]
+        chosen = slice(None) if chosen is None else chosen
+        found = numpy_net.loss_and_gradient(
+            parts(w), images[chosen], labels[chosen], mask[chosen]
+        )[1]
         return np.concatenate([g.ravel() for g in found])
 
     def losses(w):
-        mask = members.drop_mask(key, (len(images), shapes[3][0])).numpy()
         return numpy_net.losses(parts(w), images, labels, mask)
 
     def by_role(*chosen):

@@ -26,12 +26,18 @@ class Net(Float64):
             x, stats = self.normalize(x, *norm, stats, key is not None)
         x = tf.reduce_mean(tf.nn.relu(x), [1, 2])
         if key is not None:
-            x *= drop_mask(key, x.shape)
+            x *= drop_mask(key, x.shape, more["rows"])
         return network.Outputs(x @ dense + bias, stats, tf.zeros([], tf.float64))
 
 
-def drop_mask(key, shape):
-    drawn = tf.random.stateless_uniform(shape, key, alg="philox")
+def drop_mask(key, shape, rows=None):
+    """Return the mask of rows of a global batch; of its first ones if None."""
+    drawn = tf.random.stateless_uniform([BATCH, shape[1]], key, alg="philox")
+    if rows is None:
+        drawn = drawn[: shape[0]]
+    else:
+        chosen = tf.range(rows.count) if rows.chosen is None else rows.chosen
+        drawn = tf.gather(drawn, tf.cast(rows.first, tf.int32) + chosen)
     return tf.cast(drawn < 0.75, tf.float64) / 0.75
 
 

@@ -41,13 +41,6 @@ BARE = {
 }
 
 
-def without_dropout(monkeypatch):
-    monkeypatch.setattr(
-        "tests.step.members.drop_mask",
-        lambda key, shape: tf.ones(shape, tf.float64),
-    )
-
-
 # (replicas, sync, micro-batches) whose groups have six examples: parts of one replica,
 # replicas alone, groups of replicas, and parts of a group of all.
 ALONE = (1, "1", 2)
@@ -65,8 +58,7 @@ MIXES = {2: [(2, "1", 1), (2, "2", 2)], 4: [(2, "2", 2), (4, "2", 1)]}
         ),
     ],
 )
-def test_every_split_into_groups_of_m_gives_the_same_update(name, most, monkeypatch):
-    without_dropout(monkeypatch)
+def test_every_split_into_groups_of_m_gives_the_same_update(name, most):
     variant = BARE.get(name, SPLIT[name])
     first, *others = [
         members.train(variant, replicas=n, sync=sync, micro_batches=parts, norm=False)
@@ -83,8 +75,7 @@ def test_every_split_into_groups_of_m_gives_the_same_update(name, most, monkeypa
         *(pytest.param(name, marks=pytest.mark.slow) for name in ("friendly", "gsam")),
     ],
 )
-def test_replicas_that_ascend_together_equal_one(name, monkeypatch):
-    without_dropout(monkeypatch)
+def test_replicas_that_ascend_together_equal_one(name):
     one = members.train(SPLIT[name], norm=False, steps=4)
     for count in (2, 4):
         assert_equal(

@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from sam_pod import errors
 from sam_pod.data.input import conversion, patterns, random_access, scans, statistics
 from sam_pod.data.pictures import careful, decoding, rules
+from sam_pod.data.sources import numbered_files
 from sam_pod.data.stored import example_fields, features, fitting, framing, records
 from sam_pod.data.stored import manifest as manifest_lib
 from sam_pod.data.stored.untuned import untuned
@@ -127,6 +129,8 @@ def _files(directory: str, layout: ForeignFiles) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for split, pattern in layout.patterns.items():
         found[split] = patterns.matching(directory, pattern, f"`data.files.{split}`")
+        for line in numbered_files.missing(found[split]):
+            logging.warning("%s", line)
         for other, names in found.items():
             both = set(names) & set(found[split]) if other != split else set()
             if both:

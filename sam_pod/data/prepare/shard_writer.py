@@ -37,6 +37,7 @@ class ShardRules:
     noise: noise_lib.Noise | None
     place: str  # The source's path.
     decoded_channels: int  # The channels of images as the source has them.
+    makes_grey: bool = False  # Colours become grey, where images are stored so.
     pictures: rules_lib.PictureRules = rules_lib.DEFAULT
 
 
@@ -236,6 +237,12 @@ class _Examples:
         if image.dtype == np.uint8 and image.ndim == 3:
             if self._rules.image_size:
                 image = decoding.resize(image, self._rules.image_size)
+            if (image.shape[2], shape[2]) == (3, 1) and not self._rules.makes_grey:
+                raise errors.UserError(
+                    f"{item.key} in {self._rules.place} has colours, and the first "
+                    "image is grey: --channels=3 stores all in colours, --channels=1 "
+                    "makes all grey."
+                )
             if {image.shape[2], shape[2]} == {1, 3}:
                 image = grey.array(image, shape[2])
         fits = image.shape == shape or (

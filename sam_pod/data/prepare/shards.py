@@ -201,6 +201,7 @@ def _rules(
             options.label_noise_kind,
         ),
         place=source.place,
+        makes_grey=options.channels == 1,
         pictures=pictures,
     )
 

@@ -67,7 +67,7 @@ class Found:
         self, values: np.ndarray | Sequence, counts: Iterable[int] | None = None
     ) -> None:
         """Take in labels, `[N]`, `[N, 1]` or one-hot `[N, K]`, with their counts."""
-        for block, times in _blocks(np.asarray(values), counts):
+        for block, times in _blocks(as_array(values), counts):
             kind, found = normal(block)
             self.kinds.add(kind)
             if kind == "text" and any(isinstance(label, int) for label in found):
@@ -89,6 +89,15 @@ class Found:
         """Count examples without a label."""
         if count:
             self.fault(_NULL, count=count)
+
+
+def as_array(values: np.ndarray | Sequence) -> np.ndarray:
+    """Return labels as one array: of objects where they are of different lengths."""
+    if isinstance(values, np.ndarray) or len({np.shape(v) for v in values}) <= 1:
+        return np.asarray(values)
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
 
 
 def _blocks(

@@ -20,6 +20,7 @@ from sam_pod.data.sources import (
     held_out,
     labelled,
     labels,
+    numbered_files,
     parquet_columns,
     parquet_labels,
     parquet_rows,
@@ -85,6 +86,11 @@ def read(
         decisions=(
             *columns.decisions,
             *chosen.decisions,
+            *numbered_files.missing(
+                os.path.relpath(path, folder)
+                for some in paths.values()
+                for path in some
+            ),
             *(line for some in paths.values() for line in _spread(folder, some)),
             *classes.decisions,
             *held,

@@ -228,8 +228,13 @@ def _examples(folder: str, names: _Names, split: str) -> Iterator[dict[str, Any]
                 output_signature=tf.TensorSpec([], tf.string),
             ).map(lambda x: features.deserialize_example(x, decoders=decoders))
         else:
+            # One file after the other: else a part of a split, and a label's number,
+            # are not those of the examples that are read.
             dataset = builder.as_dataset(
-                split=split, decoders=decoders, shuffle_files=False
+                split=split,
+                decoders=decoders,
+                shuffle_files=False,
+                read_config=library.ReadConfig(interleave_cycle_length=1),
             )
         yield from dataset.as_numpy_iterator()
     except (ImportError, NotImplementedError) as error:

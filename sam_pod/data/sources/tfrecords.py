@@ -19,6 +19,7 @@ from sam_pod.data.sources import (
     label_values,
     labelled,
     labels,
+    numbered_files,
     split_names,
     tfrecord_files,
 )
@@ -92,6 +93,11 @@ def read(
             *fields.decisions,
             *chosen.decisions,
             *chosen.classes.decisions,
+            *numbered_files.missing(
+                os.path.relpath(path, folder)
+                for name in chosen.names.values()
+                for path in found[name]
+            ),
             *([f"{others:,} files are no TFRecords, and left out."] if others else []),
             *held,
         ),
@@ -135,7 +141,7 @@ def _scan(
 
     def flush() -> None:
         if some:
-            found.add(_array(some))
+            found.add(some)
             some.clear()
 
     for file in files:
@@ -164,15 +170,6 @@ def _scan(
         scanned.append(_Scanned(file, offsets.of_scan(scan)))
     flush()
     return scanned, found
-
-
-def _array(some: Sequence) -> np.ndarray:
-    """Return labels as one array: of objects where they are of different lengths."""
-    if len({np.shape(label) for label in some}) == 1:
-        return np.asarray(some)
-    array = np.empty(len(some), object)
-    array[:] = some
-    return array
 
 
 def _split(
@@ -232,6 +229,6 @@ class _Rows:
         features = _features(serialized, where)
         image = example_fields.image(features, self.fields, where)
         (label,) = self.classes.of(
-            _array([example_fields.label(features, self.fields)])
+            label_values.as_array([example_fields.label(features, self.fields)])
         )
         return records.Item(image, label, key)

@@ -14,7 +14,8 @@ def as_image(found: np.ndarray, place: str, name: str) -> np.ndarray:
         name: Their name there.
 
     Raises:
-        UserError: other shapes, or numbers that are no whole ones from 0 to 255.
+        UserError: other shapes, or numbers that are no whole ones from 0 to 255, or
+            that are fractions of which none is between 0 and 1.
     """
     if found.ndim == 2:
         found = found[..., np.newaxis]
@@ -25,8 +26,15 @@ def as_image(found: np.ndarray, place: str, name: str) -> np.ndarray:
             f"{place} has numbers of shape {found.shape} in {name!r}; pixels must be "
             "[H, W], [H, W, 1 or 3] or [1 or 3, H, W]."
         )
-    image = found.astype(np.uint8)
-    if found.dtype != np.uint8 and not np.array_equal(image, found):
+    is_float = found.dtype.kind == "f"
+    if is_float and not np.isfinite(found).all():
+        raise errors.UserError(
+            f"{place} has pixels that are null or no finite numbers in {name!r}: give each a "
+            "whole number from 0 to 255, or leave the example out."
+        )
+    image = found.astype(np.uint8) if found.dtype != np.uint8 else found
+    is_of_ones = is_float and found.size and found.max() == 1
+    if image is not found and (is_of_ones or not np.array_equal(image, found)):
         raise errors.UserError(
             f"{place} has numbers from {found.min():g} to {found.max():g} in "
             f"{name!r}; pixels must be whole numbers from 0 to 255: scale them to that."

@@ -46,6 +46,25 @@ def test_pixels_labels_and_order_survive(tmp_path):
         assert labels == [i % 3 for i in range(len(expected))]
 
 
+def write(source, folder, **options):
+    options = shards.ShardOptions(**options)
+    return shards.write_with(source, str(folder), 2, options).manifest
+
+
+@pytest.mark.parametrize("encoding", ["raw", "encoded"])
+def test_colours_behind_a_grey_image_become_grey_only_when_asked(tmp_path, encoding):
+    colours = make_split(make_images(4))
+    grey = make_split(make_images(20)[..., :1])
+    source = dataclasses.replace(make_source(grey, colours), channels=1)
+    with pytest.raises(errors.UserError, match="has colours, and the first") as raised:
+        write(source, tmp_path / "set", encoding=encoding)
+    assert "--channels=3" in str(raised.value)
+    if encoding == "raw":
+        for count in (1, 3):
+            made = write(source, tmp_path / str(count), channels=count)
+            assert made.image_shape[2] == count
+
+
 def test_a_validation_split_is_stored_where_there_is_one(tmp_path):
     source = little()
     splits = {**source.splits, "validation": make_split(make_images(5, 2))}

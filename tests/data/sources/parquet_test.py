@@ -31,6 +31,11 @@ from tests.data.sources.parquet_files import (
 def test_rows_come_in_the_order_of_the_files(tmp_path, pattern):
     source = source_lib.read(str(make(tmp_path / "source", pattern)))
     assert source.classes == CLASSES
+    # Of the test's files there is one.
+    said = "Of the 2 files data/test-…-of-00002 only 1 are there" in str(
+        source.decisions
+    )
+    assert said == ("of-00002" in pattern)
     for split, first, count in (("train", 0, 17), ("test", 50, 5)):
         found = made.items(source, split)
         expected = [row["bytes"] for row in rows(first, count)]

@@ -72,7 +72,17 @@ def test_another_folder_is_refused(tmp_path, folder):
         tfds.read(str(tmp_path))
 
 
-def build(root, features, label, *, kind="tfrecord", splits=("train", "test"), **more):
+def build(
+    root,
+    features,
+    label,
+    *,
+    kind="tfrecord",
+    splits=("train", "test"),
+    count=6,
+    files=None,
+    **more,
+):
     """Write a data set as the library does; `label` takes the split and a number."""
     library = pytest.importorskip(
         "tensorflow_datasets", reason="needs the packages of tfds.lock"
@@ -91,11 +101,13 @@ def build(root, features, label, *, kind="tfrecord", splits=("train", "test"), *
             return {name: self._generate_examples(name) for name in splits}
 
         def _generate_examples(self, split):
-            for i in range(6):
+            for i in range(count):
                 yield i, {names[0]: made.image(i), names[1]: label(split, i)}
 
     builder = Beetles(data_dir=str(root), file_format=kind)
-    builder.download_and_prepare()
+    builder.download_and_prepare(
+        download_config=library.download.DownloadConfig(num_shards=files)
+    )
     return builder.data_dir
 
 
@@ -134,6 +146,36 @@ def test_whole_numbers_from_array_records_are_classes_by_what_occurs(tmp_path):
     assert "'test' is left out: it has no labels" in said
     (item,) = source.splits["train"].read(4, 5)
     assert item == made.items(source, "train")[4]
+
+
+def test_a_test_held_out_of_several_files_has_no_example_of_training(tmp_path):
+    folder = build(
+        tmp_path,
+        {"image": library_features().Image(shape=(6, 4, 3)), "label": np.int64},
+        lambda split, i: i % 4,
+        splits=("train",),
+        count=100,
+        files=4,
+    )
+    source = tfds.read(folder, wish=split_names.Wish(test_share=0.2))
+    parts = {split: made.items(source, split) for split in ("train", "test")}
+    images = [item.image for part in parts.values() for item in part]
+    assert len(set(images)) == len(images) == 100
+    labels = sorted(item.label for item in parts["test"])
+    assert labels == [0] * 5 + [1] * 5 + [2] * 5 + [3] * 5
+
+
+def test_several_classes_of_an_image_are_refused_in_one_line(tmp_path):
+    kinds = library_features()
+    classes = kinds.Sequence(kinds.ClassLabel(names=["a", "b", "c"]))
+    folder = build(
+        tmp_path,
+        {"image": kinds.Image(shape=(6, 4, 3)), "label": classes},
+        lambda split, i: list(range(1 + i % 3)),
+    )
+    with pytest.raises(errors.UserError, match="several classes at once") as raised:
+        tfds.read(folder)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.slow

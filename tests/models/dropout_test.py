@@ -66,8 +66,18 @@ def called(net, images, rows, *, compiled=False):
     return run(tf.constant(rows.first, tf.int64), images).numpy()
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["", "by XLA"])
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    ("name", "compiled"),
+    [
+        *((name, False) for name in LAYERS),
+        ("dropout", True),
+        *(
+            pytest.param(n, True, marks=pytest.mark.slow)
+            for n in LAYERS
+            if n != "dropout"
+        ),
+    ],
+)
 def test_rows_of_a_batch_are_those_of_the_whole(name, compiled):
     net = build(LAYERS[name]())
     images = tf.random.stateless_normal([8, *SHAPE], [0, 1])
@@ -136,24 +146,19 @@ def test_layers_that_draw_otherwise_are_known_and_differ_between_batches():
 @pytest.mark.parametrize(
     ("variant", "split"),
     [
-        ("sam", {"count": 2}),
-        ("sam", {"count": 4, "accumulate_steps": 2}),
-        pytest.param("looksam", {"count": 2}, marks=pytest.mark.slow),
-        pytest.param(
-            "sam", {"count": 1, "accumulate_steps": 4}, marks=pytest.mark.slow
-        ),
+        (sam.sam.build(), {"accumulate_steps": 2}),
+        pytest.param(sam.looksam.build(2), {}, marks=pytest.mark.slow),
     ],
+    ids=["sam", "looksam"],
 )
 def test_replicas_and_chunks_with_dropout_are_one_batch(variant, split):
-    count, *_ = split.pop("count"), None
     net = fixtures.small_model(norm=False, dropout=0.5)
-    build = {"sam": sam.sam.build, "looksam": lambda: sam.looksam.build(2)}[variant]
 
     def train(strategy, **more):
-        recipe = fixtures.small_recipe(net, variant=build(), **more)
+        recipe = fixtures.small_recipe(net, variant=variant, **more)
         return fixtures.train(strategy, recipe, fixtures.batches(4, 16))[0]
 
     one = train(tf.distribute.OneDeviceStrategy("/cpu:0"))
-    many = train(fixtures.mirrored(count), **split)
+    many = train(fixtures.mirrored(2), **split)
     for a, b in zip(one.weights, many.weights, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)

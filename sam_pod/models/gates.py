@@ -132,6 +132,12 @@ def count(layers: Sequence[_Gate]) -> int:
     return sum(layer.draws for layer in layers)
 
 
+def draw(shape: Sequence[tf.Tensor | int], key: tf.Tensor) -> Drawn:
+    """Return numbers that are a function of a key, whose gradient is the true one."""
+    uniform = tf.random.stateless_uniform(shape, key, alg="philox")
+    return Drawn(uniform, is_true_gradient=True)
+
+
 @contextlib.contextmanager
 def given(layers: Sequence[_Gate], drawn: Drawn | None) -> Iterator[None]:
     """Give layers their numbers while a model is called."""

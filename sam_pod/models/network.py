@@ -137,10 +137,7 @@ class Network:
             gates = None
         elif gates is None:
             shape = [tf.shape(images)[0], self.num_gates]
-            gates = gates_lib.Drawn(
-                tf.random.stateless_uniform(shape, _of_batch(key, rows), alg="philox"),
-                is_true_gradient=True,
-            )
+            gates = gates_lib.draw(shape, _of_batch(key, rows))
         around = functools.partial(
             self._given, rows, gates, non_trainable, examples_per_example
         )

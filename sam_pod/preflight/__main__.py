@@ -129,7 +129,8 @@ def _check_read(values: flags.FlagValues) -> None:
     Raises:
         UserError: naming the flags.
     """
-    unread = ["output", "html", "execute", "find_batch"]
+    unread = ["output", "html", "hlo", "execute", "find_batch"]
+    unread += ["image_shape", "num_classes", "train_examples"]
     if values.members:
         unread += ["topology", "accelerator_type", "models"]
     table = "members" if values.members else "models" if values.models else ""

@@ -114,6 +114,10 @@ def test_operations_are_those_of_the_products_by_hand():
         (["--members", "--output=x.json", "--execute"], "--output, --execute"),
         (["--members", "--topology=v5e:4x4"], "--topology"),
         (["--models=resnet20", "--html=x.html"], "--html"),
+        (
+            ["--models=resnet20", "--image_shape=8,8,3", "--num_classes=9"],
+            "--image_shape, --num_classes",
+        ),
     ],
 )
 def test_a_table_refuses_flags_that_it_does_not_read(words, named, capsys):

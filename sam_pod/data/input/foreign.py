@@ -8,6 +8,7 @@ The files are scanned once, which gives a manifest like those of `prepare`.
 
 import dataclasses
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Mapping
 
@@ -129,8 +130,6 @@ def _files(directory: str, layout: ForeignFiles) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for split, pattern in layout.patterns.items():
         found[split] = patterns.matching(directory, pattern, f"`data.files.{split}`")
-        for line in numbered_files.missing(found[split]):
-            logging.warning("%s", line)
         for other, names in found.items():
             both = set(names) & set(found[split]) if other != split else set()
             if both:
@@ -138,6 +137,9 @@ def _files(directory: str, layout: ForeignFiles) -> dict[str, list[str]]:
                     f"`data.files.{other}` and `data.files.{split}` both fit "
                     f"{min(both)}; an example belongs to one split."
                 )
+    # Together: splits may share out the files of one set.
+    for line in numbered_files.missing(".", itertools.chain(*found.values())):
+        logging.warning("%s", line)
     return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data.prepare import shard_writer
+from sam_pod.data.prepare import shard_rules, shard_writer
 from sam_pod.data.stored import records, schema
 from sam_pod.storage import files, new_folder
 
@@ -30,7 +30,7 @@ class Part:
 
 
 def _stored_bytes(
-    source: records.Source, rules: shard_writer.ShardRules, split: str
+    source: records.Source, rules: shard_rules.ShardRules, split: str
 ) -> int:
     part = source.splits[split]
     if rules.encoding == "raw":
@@ -39,7 +39,7 @@ def _stored_bytes(
 
 
 def parts(
-    source: records.Source, rules: shard_writer.ShardRules, num_shards: int
+    source: records.Source, rules: shard_rules.ShardRules, num_shards: int
 ) -> Iterator[Part]:
     """Yield the shards of all splits, which differ by one example at most."""
     for split in records.present(source.splits):
@@ -61,7 +61,7 @@ def _default_shards(num_bytes: int) -> int:
 
 
 def text(
-    source: records.Source, rules: shard_writer.ShardRules, shards: list[Part]
+    source: records.Source, rules: shard_rules.ShardRules, shards: list[Part]
 ) -> str:
     """Return a text that must stay the same for an existing shard to be used again."""
     return json.dumps(
@@ -95,7 +95,7 @@ def begin(folder: str, plan: str) -> None:
 
 
 def check_space(
-    source: records.Source, rules: shard_writer.ShardRules, output: str, plan: str
+    source: records.Source, rules: shard_rules.ShardRules, output: str, plan: str
 ) -> None:
     """Refuse a disk that has less space than what is still to be written.
 

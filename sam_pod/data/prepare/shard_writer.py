@@ -17,28 +17,11 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.data.pictures import careful, decoding, pixel_sums
-from sam_pod.data.pictures import rules as rules_lib
-from sam_pod.data.prepare import noise as noise_lib
-from sam_pod.data.prepare import pool, tallies
-from sam_pod.data.stored import framing, grey, offsets, records
+from sam_pod.data.prepare import pool, shard_rules, tallies
+from sam_pod.data.stored import framing, offsets, records
 from sam_pod.storage import files
 
 STATE = ".prepare"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ShardRules:
-    """How examples are stored, and what they must fit."""
-
-    encoding: str  # 'raw' or 'encoded'.
-    image_shape: tuple[int, int, int]  # (H, W, C); (0, 0, C) for encoded images.
-    image_size: int  # Images become squares of that size; 0: they stay as they are.
-    num_classes: int
-    noise: noise_lib.Noise | None
-    place: str  # The source's path.
-    decoded_channels: int  # The channels of images as the source has them.
-    makes_grey: bool = False  # Colours become grey, where images are stored so.
-    pictures: rules_lib.PictureRules = rules_lib.DEFAULT
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +34,7 @@ class Task:
     first: int  # Index in the source's split of the first example.
     num_examples: int
     items: Iterable[records.Item]
-    rules: ShardRules
+    rules: shard_rules.ShardRules
 
 
 @dataclasses.dataclass
@@ -220,7 +203,7 @@ class _Examples:
         self, item: records.Item, picture: careful.Picture
     ) -> tuple[np.ndarray | bytes, np.ndarray]:
         """Return what is stored of an image, and the pixels that training will see."""
-        pixels = self._fitted(item, picture.pixels)
+        pixels = shard_rules.fitted(item, picture.pixels, self._rules)
         if self._rules.encoding == "raw":
             return pixels, pixels
         if not isinstance(item.image, bytes):
@@ -231,31 +214,6 @@ class _Examples:
         if content is not item.image:
             self._done.tally.count_converted(picture.kind)
         return content, pixels
-
-    def _fitted(self, item: records.Item, image: np.ndarray) -> np.ndarray:
-        shape = self._rules.image_shape
-        if image.dtype == np.uint8 and image.ndim == 3:
-            if self._rules.image_size:
-                image = decoding.resize(image, self._rules.image_size)
-            if (image.shape[2], shape[2]) == (3, 1) and not self._rules.makes_grey:
-                raise errors.UserError(
-                    f"{item.key} in {self._rules.place} has colours, and the first "
-                    "image is grey: --channels=3 stores all in colours, --channels=1 "
-                    "makes all grey."
-                )
-            if {image.shape[2], shape[2]} == {1, 3}:
-                image = grey.array(image, shape[2])
-        fits = image.shape == shape or (
-            image.shape[-1] == shape[2] and self._rules.encoding == "encoded"
-        )
-        if image.dtype != np.uint8 or image.ndim != 3 or not fits:
-            raise errors.UserError(
-                f"{item.key} in {self._rules.place} is {image.dtype} "
-                f"{_by(image.shape)}; every image must be uint8 {_by(shape)}, as the "
-                "first. Images of different sizes are kept as they are with "
-                "--encoding=encoded and made squares with --image_size=N."
-            )
-        return image
 
     def _sum_up(self, images: list[np.ndarray]) -> None:
         if len({image.shape for image in images}) == 1:
@@ -300,7 +258,3 @@ def _digest(item: records.Item) -> str:
     image = item.image
     checksum.update(image if isinstance(image, bytes) else np.ascontiguousarray(image))
     return checksum.hexdigest()
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

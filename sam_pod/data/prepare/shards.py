@@ -20,6 +20,7 @@ from sam_pod.data.prepare import (
     pool,
     samples,
     shard_plan,
+    shard_rules,
     shard_writer,
     tallies,
 )
@@ -161,7 +162,7 @@ def check(num_shards: int, options: ShardOptions) -> None:
 
 def _decided(
     source: records.Source, options: ShardOptions
-) -> tuple[records.Source, shard_writer.ShardRules]:
+) -> tuple[records.Source, shard_rules.ShardRules]:
     """Return a source with the decisions for all of it, and how it is written."""
     source = _with_readable_classes(source)
     bits, line = samples.bits(source, options.sixteen_bit)
@@ -178,7 +179,7 @@ def _with_readable_classes(source: records.Source) -> records.Source:
 
 def _rules(
     source: records.Source, options: ShardOptions, bits: int
-) -> shard_writer.ShardRules:
+) -> shard_rules.ShardRules:
     pictures = rules_lib.PictureRules(options.background, bits)
     shape = (0, 0, source.channels)
     if options.encoding == "raw":
@@ -188,7 +189,7 @@ def _rules(
         else:
             shape = (size, size, source.channels)
     shape = (*shape[:2], options.channels or shape[2])
-    return shard_writer.ShardRules(
+    return shard_rules.ShardRules(
         encoding=options.encoding,
         decoded_channels=source.channels,
         image_shape=shape,
@@ -208,7 +209,7 @@ def _rules(
 
 def _tasks(
     source: records.Source,
-    rules: shard_writer.ShardRules,
+    rules: shard_rules.ShardRules,
     parts: list[shard_plan.Part],
     folder: str,
 ) -> Iterator[shard_writer.Task]:
@@ -226,7 +227,7 @@ def _tasks(
 
 def _decisions(
     source: records.Source,
-    rules: shard_writer.ShardRules,
+    rules: shard_rules.ShardRules,
     done: Mapping[shard_plan.Part, shard_writer.Done],
     *,
     skip_bad: bool,
@@ -259,7 +260,7 @@ def _decisions(
 
 def _manifest(
     source: records.Source,
-    rules: shard_writer.ShardRules,
+    rules: shard_rules.ShardRules,
     done: dict[shard_plan.Part, shard_writer.Done],
     folder: str,
     said: Sequence[str],

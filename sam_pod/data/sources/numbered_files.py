@@ -1,16 +1,23 @@
 """Files that are numbered as parts of a whole, such as train-00000-of-00003."""
 
 import collections
+import os
 import re
 from collections.abc import Iterable
 
 _NUMBER = re.compile(r"(\d+)[-_]of[-_](\d+)")
 
 
-def missing(paths: Iterable[str]) -> tuple[str, ...]:
-    """Return a line for each set of numbered files of which some are not there."""
+def missing(folder: str, paths: Iterable[str]) -> tuple[str, ...]:
+    """Return a line for each set of numbered files of which some are not there.
+
+    Args:
+        folder: The folder by which they are named.
+        paths: The files, in it or below it.
+    """
     found: dict[tuple[str, int], set[int]] = collections.defaultdict(set)
     for path in paths:
+        path = os.path.relpath(path, folder)
         match = _NUMBER.search(path)
         if match:
             # What stands behind may be a digest of each file's own.

@@ -86,11 +86,7 @@ def read(
         decisions=(
             *columns.decisions,
             *chosen.decisions,
-            *numbered_files.missing(
-                os.path.relpath(path, folder)
-                for some in paths.values()
-                for path in some
-            ),
+            *numbered_files.missing(folder, itertools.chain(*paths.values())),
             *(line for some in paths.values() for line in _spread(folder, some)),
             *classes.decisions,
             *held,

@@ -94,9 +94,7 @@ def read(
             *chosen.decisions,
             *chosen.classes.decisions,
             *numbered_files.missing(
-                os.path.relpath(path, folder)
-                for name in chosen.names.values()
-                for path in found[name]
+                folder, (path for name in chosen.names.values() for path in found[name])
             ),
             *([f"{others:,} files are no TFRecords, and left out."] if others else []),
             *held,

@@ -29,8 +29,8 @@ def as_image(found: np.ndarray, place: str, name: str) -> np.ndarray:
     is_float = found.dtype.kind == "f"
     if is_float and not np.isfinite(found).all():
         raise errors.UserError(
-            f"{place} has pixels that are null or no finite numbers in {name!r}: give each a "
-            "whole number from 0 to 255, or leave the example out."
+            f"{place} has pixels that are null or no finite numbers in {name!r}: give "
+            "each a whole number from 0 to 255, or leave the example out."
         )
     image = found.astype(np.uint8) if found.dtype != np.uint8 else found
     is_of_ones = is_float and found.size and found.max() == 1

@@ -197,7 +197,7 @@ def test_files_in_folders_are_found_by_a_pattern_with_a_slash(tmp_path):
         foreign.read(str(tmp_path / "there"), layout(("train*", "validation/*")))
 
 
-def test_a_validation_split_of_its_own_is_read(tfds):
+def test_a_validation_split_of_its_own_is_read(tfds, caplog):
     patterns = {
         "train": "set-train.tfrecord-0000[0-2]*",
         "test": "set-test*",
@@ -207,3 +207,11 @@ def test_a_validation_split_of_its_own_is_read(tfds):
     made, offsets = foreign.read(str(tfds), how)
     assert [made.num_examples(split) for split in ("train", "validation")] == [31, 10]
     assert len(offsets["validation"]) == 1
+    assert "may be incomplete" not in caplog.text
+
+
+def test_a_numbered_file_that_is_missing_is_said(tfds, caplog):
+    (tfds / "set-train.tfrecord-00001-of-00004").unlink()
+    foreign.read(str(tfds), TFDS)
+    (line,) = (m for m in caplog.messages if "may be incomplete" in m)
+    assert "set-train.tfrecord-…-of-00004 only 3 are there" in line

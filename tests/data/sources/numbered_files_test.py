@@ -16,7 +16,7 @@ from sam_pod.data.sources import numbered_files
     ],
 )
 def test_of_a_whole_set_nothing_is_said(names):
-    assert numbered_files.missing(names) == ()
+    assert numbered_files.missing("d", (f"d/{n}" for n in names)) == ()
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,6 @@ def test_of_a_whole_set_nothing_is_said(names):
     ],
 )
 def test_what_is_missing_is_said_once_for_each_set(names, there, first):
-    (line,) = numbered_files.missing(names)
+    (line,) = numbered_files.missing("d", (f"d/{n}" for n in names))
     assert f"-of-00003 only {there} are there" in line
     assert first in line

@@ -17,6 +17,7 @@ OLDEST_KERAS = "3.5"
 _EQUIVALENTS: dict[str, tuple[str, dict[str, str]]] = {
     "sam_pod>FusedBatchNormalization": ("BatchNormalization", {}),
     "sam_pod>StridedPointwiseConv2D": ("Conv2D", {"cuts_for": ""}),
+    "sam_pod>LayerNormalization": ("LayerNormalization", {}),
     "sam_pod>MultiHeadAttention": ("MultiHeadAttention", {}),
     "sam_pod>ShakeDrop": ("Rescaling", {"keep": "scale"}),
     "sam_pod>ShakeShake": ("Average", {}),

@@ -20,6 +20,7 @@ as here: no positions, and no biases of heads, though they have two axes.
 import keras
 
 from sam_pod.models.attention import MultiHeadAttention
+from sam_pod.models.layer_norm import LayerNormalization
 from sam_pod.models.positions import Positions
 
 SIZES = {"ti": (192, 3), "s": (384, 6), "b": (768, 12)}  # Width, heads.
@@ -90,4 +91,4 @@ def _dense(x: keras.KerasTensor, width: int, policy: str) -> keras.KerasTensor:
 
 
 def _normalize(x: keras.KerasTensor, policy: str) -> keras.KerasTensor:
-    return keras.layers.LayerNormalization(epsilon=_EPSILON, dtype=policy)(x)
+    return LayerNormalization(epsilon=_EPSILON, dtype=policy)(x)

@@ -58,16 +58,20 @@ class Measures:
 
     @functools.cached_property
     def _examples(self) -> pipeline.Split:
-        """The examples of the Hessian: whole batches where their statistics count."""
+        """The examples of the Hessian: whole batches where all that is in one counts.
+
+        What fills up a batch has no loss, and activations as any example.
+        """
         split, size = self._subject.split, self._batch_size
-        if self._plan.batch_norm == "running":
+        counts = self._subject.recipe.network.regularizes_activities
+        if self._plan.batch_norm == "running" and not counts:
             return split
         count = split.num_examples // size * size
         if not count:
             raise errors.UserError(
                 f"--examples is {split.num_examples}, less than the batch of {size} "
-                "whose statistics --batch_norm=batch takes: give more, or a lower "
-                "--batch_size."
+                "that --batch_norm=batch needs, and a model that regularizes its "
+                "activations: give more, or a lower --batch_size."
             )
         return dataclasses.replace(split, num_examples=count)
 
@@ -77,6 +81,7 @@ class Measures:
             self._examples.num_examples,
             self._plan.batch_norm,
             is_regularized,
+            self._subject.config.global_batch_size,
         )
 
     def _make_products(self, is_regularized: bool) -> Products:

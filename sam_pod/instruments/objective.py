@@ -24,13 +24,16 @@ class Objective:
     num_examples: int  # Of all batches.
     batch_norm: str = "running"  # One of BATCH_NORMS; 'batch' has dropout, too.
     is_regularized: bool = False  # With weight decay in it, and the model's penalties.
+    # The run's: so many examples count in the penalty of a model's activations.
+    global_batch_size: int = 0
 
     @property
     def has_regularizers(self) -> bool:
         """Whether the run's own loss has more than the cross-entropy."""
         recipe = self.recipe
         decays = recipe.weight_decay and recipe.optimizer.decays_in_loss
-        return bool(decays) or bool(recipe.network.model.losses)
+        network = recipe.network
+        return bool(decays or network.model.losses or network.regularizes_activities)
 
     def share(
         self, weights: list[tf.Tensor], stats: list[tf.Tensor], batch: Batch
@@ -44,7 +47,12 @@ class Objective:
         """
         images = self.recipe.evaluation_images(batch.images)
         key = tf.constant(_DROPOUT_KEY) if self.batch_norm == "batch" else None
-        outputs = self.recipe.network.apply(weights, stats, images, key=key)
+        factor = 1.0
+        if self.is_regularized:
+            factor = self.global_batch_size / images.shape[0]
+        outputs = self.recipe.network.apply(
+            weights, stats, images, key=key, examples_per_example=factor
+        )
         each = losses.cross_entropy(outputs.logits, batch.labels)
         total = tf.reduce_sum(each * tf.cast(batch.mask, each.dtype))
         if self.is_regularized:

@@ -21,6 +21,7 @@ class Activities:
             for layer in layers.values()
             if layer.activity_regularizer is not None
         ]
+        self.are_there = bool(self._own)
         self._inside = 0  # Calls, of replicas that wait for each other within theirs.
 
     @contextlib.contextmanager

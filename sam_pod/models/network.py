@@ -73,6 +73,11 @@ class Network:
         return any(seed and not by_row for seed, by_row in places)
 
     @property
+    def regularizes_activities(self) -> bool:
+        """Whether a layer's loss is of what it gives."""
+        return self._activities.are_there
+
+    @property
     def has_batch_norm(self) -> bool:
         """Whether a layer normalizes by its batch when it trains."""
         return any(

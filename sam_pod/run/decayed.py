@@ -1,7 +1,8 @@
 """Which weights decay: kernels, by what they are in their layers.
 
 Biases and scales may have two axes, such as the biases of attention, and so do learned
-positions: none of them decays, as in big_vision's code, which GSAM's is.
+positions: none of them decays, as in big_vision's code, which GSAM's is; nor do slopes
+of a PReLU, as in its paper (arXiv 1502.01852), which pushes them to zero otherwise.
 """
 
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ def choose(
     if by_role != by_axes:
         logging.info(
             "Where kernels decay, %d of %d variables of two axes or more do: biases, "
-            "scales and positions do not.",
+            "scales, slopes and positions do not.",
             sum(by_role),
             sum(by_axes),
         )

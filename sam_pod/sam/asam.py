@@ -18,7 +18,7 @@ from sam_pod.sam.gradients import Tensors
 from sam_pod.sam.roles import Role
 from sam_pod.sam.variant import Variant
 
-_SCALED = (Role.KERNEL, Role.SCALE)
+_SCALED = (Role.KERNEL, Role.SLOPE, Role.SCALE)
 
 
 def build(

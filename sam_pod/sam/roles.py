@@ -11,6 +11,7 @@ class Role(enum.Enum):
     """What a weight does in its layer."""
 
     KERNEL = "kernel"  # Multiplies inputs, or is looked up.
+    SLOPE = "slope"  # Multiplies inputs one by one: PReLU's, or a LayerScale's.
     BIAS = "bias"
     SCALE = "scale"  # gamma of a normalization.
     OFFSET = "offset"  # beta of a normalization.
@@ -32,7 +33,7 @@ _OF_NORMALIZATIONS = {
 # What their number of dimensions does not say: a bias of attention has a row for each
 # head, a slope one number for each channel.
 _OF_OTHERS = {"bias": Role.BIAS}
-_OF_SCALINGS = {"alpha": Role.KERNEL, "gamma": Role.KERNEL}
+_OF_SCALINGS = {"alpha": Role.SLOPE, "gamma": Role.SLOPE}
 _SCALINGS = ("PReLU", "LayerScale")
 # Added to tokens, or looked up by their places: no kernel of any product.
 _OF_POSITIONS = {"alpha": Role.BIAS, "position_embeddings": Role.BIAS}

@@ -91,3 +91,14 @@ def test_where_axes_say_the_same_nothing_is_decided(caplog):
     assert chosen == decayed.choose(net, {})
     assert not decayed.decision(net, chosen)
     assert not caplog.messages
+
+
+def test_slopes_do_not_decay_whatever_their_axes():
+    images = keras.Input((4, 4, 3))
+    x = keras.layers.PReLU(shared_axes=[1, 2])(keras.layers.Conv2D(4, 3)(images))
+    x = keras.layers.PReLU()(keras.layers.Dense(7)(keras.layers.Flatten()(x)))
+    net = network_lib.Network(keras.Model(images, x))
+    by_kind = dict(zip(net.initial_weights(), decayed.choose(net), strict=True))
+    assert [n.split("/")[-1] for n, decays in by_kind.items() if decays] == [
+        "kernel"
+    ] * 2

@@ -10,7 +10,7 @@ from sam_pod.models import batch_norm, network, resnet20
 from sam_pod.sam import roles
 from sam_pod.sam.roles import Role
 
-KERNEL, BIAS, SCALE, OFFSET = Role
+KERNEL, SLOPE, BIAS, SCALE, OFFSET = Role
 
 
 def of(layer, shape=(4, 4, 3)):
@@ -56,8 +56,8 @@ def test_a_root_mean_square_has_a_scale():
         (layers.DepthwiseConv2D(3), [KERNEL, BIAS]),
         (layers.SeparableConv2D(2, 3), [KERNEL, KERNEL, BIAS]),
         (layers.SpectralNormalization(layers.Conv2D(2, 3)), [KERNEL, BIAS]),
-        (layers.PReLU(), [KERNEL]),
-        (layers.PReLU(shared_axes=[1, 2]), [KERNEL]),
+        (layers.PReLU(), [SLOPE]),
+        (layers.PReLU(shared_axes=[1, 2]), [SLOPE]),
         (layers.TimeDistributed(layers.Dense(3)), [KERNEL, BIAS]),
     ],
 )
@@ -72,7 +72,7 @@ def test_other_layers_of_images(layer, expected):
             layers.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="de"),
             [KERNEL, BIAS],
         ),
-        (layers.PReLU(shared_axes=[1]), [KERNEL]),
+        (layers.PReLU(shared_axes=[1]), [SLOPE]),
         (layers.GRU(3), [KERNEL, KERNEL, BIAS]),  # Whose bias has two rows.
         (layers.LSTM(3), [KERNEL, KERNEL, BIAS]),
     ],

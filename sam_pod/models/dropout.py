@@ -34,8 +34,12 @@ _GIVEN: contextvars.ContextVar[Rows | None] = contextvars.ContextVar(
 
 
 @contextlib.contextmanager
-def given(rows: Rows) -> Iterator[None]:
-    """Let layers of `by_row` draw for these rows while a model is called."""
+def given(rows: Rows | None) -> Iterator[None]:
+    """Let layers of `by_row` draw for these rows while a model is called.
+
+    Args:
+        rows: The rows; None where they draw as Keras does.
+    """
     token = _GIVEN.set(rows)
     try:
         yield

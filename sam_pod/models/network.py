@@ -54,6 +54,7 @@ class Network:
         ]
         by_row = dropout.by_row(model)
         self._is_by_row = [id(v) in by_row for v in model.non_trainable_variables]
+        self._draws_by_row = True
         self._gates = gates_lib.of(model)
         self._normalizations = normalization.Normalizations(model)
         self._activities = activity.Activities(model)
@@ -62,6 +63,16 @@ class Network:
     def num_gates(self) -> int:
         """How many uniform numbers the network takes for each image when it trains."""
         return gates_lib.count(self._gates)
+
+    @property
+    def draws(self) -> bool:
+        """Whether a layer draws random numbers when it trains."""
+        return any(self._is_seed)
+
+    def draw_by_batch(self) -> None:
+        """Draw for the batch of each call alone, as in runs of before `dropout`."""
+        self._draws_by_row = False
+        self._is_by_row = [False] * len(self._is_by_row)
 
     @property
     def draws_by_batch(self) -> bool:
@@ -177,10 +188,15 @@ class Network:
         What is not drawn by row is drawn for the batch of the call.
         """
         batch_key = None if key is None else _of_batch(key, rows)
+        # Keras counts in the second word, where the number is, how often a layer draws:
+        # without room its second draw would be the first of the next layer.
+        room = 1 << 16 if self._draws_by_row else 1
         remaining = iter(stats)
         kinds = zip(self._is_seed, self._is_by_row, strict=True)
         return [
-            layer_seed(key if by_row else batch_key, i) if seed else next(remaining)
+            layer_seed(key if by_row else batch_key, room * i)
+            if seed
+            else next(remaining)
             for i, (seed, by_row) in enumerate(kinds)
         ]
 
@@ -194,7 +210,7 @@ class Network:
     ) -> Iterator[None]:
         """Give layers what they do not take as arguments, while the model is called."""
         with (
-            dropout.given(rows),
+            dropout.given(rows if self._draws_by_row else None),
             gates_lib.given(self._gates, gates),
             self._normalizations.given(non_trainable),
             self._activities.scaled(examples_per_example),
@@ -219,11 +235,8 @@ def is_seed(variable: keras.Variable) -> bool:
     return variable.name == "seed_generator_state"
 
 
-def layer_seed(key: tf.Tensor | None, layer: int) -> tf.Tensor:
-    """Return the state of the variable of number `layer` in a call with `key`."""
+def layer_seed(key: tf.Tensor | None, number: int) -> tf.Tensor:
+    """Return the state of a layer's seed in a call with `key`, by a number of its."""
     if key is None:
         return tf.zeros([2], tf.uint32)
-    # The number is the second word, and Keras counts there how often the layer draws:
-    # without room between them a layer's second draw would be the next layer's first.
-    number = layer << 16
     return tf.bitcast(tf.random.experimental.stateless_fold_in(key, number), tf.uint32)

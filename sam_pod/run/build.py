@@ -15,7 +15,7 @@ from sam_pod.input_range import decision, looks
 from sam_pod.machines import groups, replicas
 from sam_pod.models import ends, freezing, head, image_layers, model_file, table
 from sam_pod.models import network as network_lib
-from sam_pod.run import augmentation, decayed, family
+from sam_pod.run import augmentation, decayed, drawn, family
 from sam_pod.step import averaging, optimizers, rate_factors, schedules
 from sam_pod.step.recipe import Recipe
 
@@ -121,6 +121,7 @@ def build_recipe(
     )
 
     member = family.build(config, network, epoch_steps)
+    drawn.choose(network, decisions)
     kernels = decayed.choose(network, decisions)
     return Recipe(
         network=network,

@@ -9,7 +9,7 @@ from sam_pod.data.input import dataset, pipeline
 from sam_pod.input_range import decision
 from sam_pod.machines.runtime import Runtime
 from sam_pod.models import transfer
-from sam_pod.run import build, decayed, digests, initial_weights
+from sam_pod.run import build, decayed, digests, drawn, initial_weights
 from sam_pod.step.recipe import Recipe
 
 
@@ -69,6 +69,7 @@ def load(
         decision.KEY: recipe.input_range.name,
         dataset.CHANNELS: dataset.channels(located, data.manifest),
         **decayed.decision(recipe.network, recipe.kernels),
+        **drawn.decision(recipe.network, decisions),
     }
     return Loaded(
         located=located,

@@ -73,8 +73,7 @@ def called(net, images, rows, *, compiled=False):
         ("dropout", True),
         *(
             pytest.param(n, True, marks=pytest.mark.slow)
-            for n in LAYERS
-            if n != "dropout"
+            for n in ("stochastic depth", "one of all examples", "noise", "attention")
         ),
     ],
 )

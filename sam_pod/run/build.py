@@ -109,9 +109,7 @@ def build_recipe(
     network = _network(config, image_shape, num_classes, num_replicas)
     is_file = config.model.name not in table.MODELS
     if is_file:
-        begun = decisions is not None
-        ends.check_logits(config.model.name, network, num_classes, begun=begun)
-        image_layers.check_mixing(config.model.name, network.model, begun=begun)
+        _check_file(config.model.name, network, num_classes, decisions is not None)
     input_range = decision.decide(
         config,
         network.model,
@@ -142,6 +140,13 @@ def build_recipe(
         clip_norm=config.optimizer.clip_norm,
         seed=config.seed,
     )
+
+
+def _check_file(
+    path: str, network: network_lib.Network, num_classes: int, begun: bool
+) -> None:
+    ends.check_logits(path, network, num_classes, begun=begun)
+    image_layers.check_mixing(path, network.model, begun=begun)
 
 
 def _num_classes(

@@ -5,7 +5,14 @@ import os
 import re
 from collections.abc import Iterable
 
+_LAST = re.compile(r"[-_.]?\d+([-_]of[-_]\d+)?$")
 _NUMBER = re.compile(r"(\d+)[-_]of[-_](\d+)")
+
+
+def stem(path: str) -> str:
+    """Return the name of a file without numbers, or that of its folder."""
+    parent, name = os.path.split(path)
+    return _LAST.sub("", name.split(".")[0]) or os.path.basename(parent) or name
 
 
 def missing(folder: str, paths: Iterable[str]) -> tuple[str, ...]:

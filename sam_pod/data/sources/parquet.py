@@ -9,7 +9,6 @@ is.
 import functools
 import itertools
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -115,16 +114,13 @@ def _find(folder: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in paths:
         below = os.path.relpath(path, folder)
-        found.setdefault(split_names.group_of_file(below) or _stem(below), [])
-        found[split_names.group_of_file(below) or _stem(below)].append(path)
+        found.setdefault(
+            split_names.group_of_file(below) or numbered_files.stem(below), []
+        )
+        found[split_names.group_of_file(below) or numbered_files.stem(below)].append(
+            path
+        )
     return found
-
-
-def _stem(path: str) -> str:
-    """Return the name of a file without numbers, or that of its folder."""
-    parent, name = os.path.split(path)
-    stem = re.sub(r"[-_.]?\d+([-_]of[-_]\d+)?$", "", name.split(".")[0])
-    return stem or os.path.basename(parent) or name
 
 
 def _columns(

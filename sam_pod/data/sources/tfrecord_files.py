@@ -1,12 +1,11 @@
 """Files of TFRecords in a folder: which they are, and how they are packed."""
 
 import os
-import re
 import tempfile
 import zlib
 
 from sam_pod import errors
-from sam_pod.data.sources import archives, split_names
+from sam_pod.data.sources import archives, numbered_files, split_names
 from sam_pod.data.stored import framing
 
 _BLOCK = 1 << 20
@@ -35,18 +34,11 @@ def find(folder: str) -> tuple[dict[str, list[str]], set[str], int]:
             if kind != "plain":
                 packed.add(path)
             below = os.path.relpath(path, folder)
-            group = split_names.group_of_file(below) or _stem(below)
+            group = split_names.group_of_file(below) or numbered_files.stem(below)
             found.setdefault(group, []).append(path)
     if not found:
         raise errors.UserError(f"{folder} has no TFRecord file, plain, GZIP or ZLIB.")
     return found, packed, others
-
-
-def _stem(path: str) -> str:
-    """Return the name of a file without numbers, or that of its folder."""
-    parent, name = os.path.split(path)
-    stem = re.sub(r"[-_.]?\d+([-_]of[-_]\d+)?$", "", name.split(".")[0])
-    return stem or os.path.basename(parent) or name
 
 
 def kind_of(path: str) -> str:

@@ -126,12 +126,15 @@ def _most_alike(
     called = variable_names.of(model, _own(model))
     there = _there(called, given)
     by_name = {n: there[c] for n, c in zip(own, called, strict=True)}
-    return max(
-        (by_count, by_name),
-        key=lambda names: sum(
+
+    def fitting(names: Mapping[str, str]) -> int:
+        return sum(
             np.shape(given[names[n]]) == v.shape for n, v in own.items() if names[n]
-        ),
-    )
+        )
+
+    # Where nothing fits, those that are counted say better what does not.
+    is_by_name = fitting(by_name) >= max(fitting(by_count), 1)
+    return by_name if is_by_name else by_count
 
 
 def _there(own: Iterable[str], given: Iterable[str]) -> dict[str, str]:

@@ -111,6 +111,21 @@ def test_names_that_are_there_are_taken_though_they_do_not_begin_at_the_first():
         np.testing.assert_array_equal(value, given[name])
 
 
+def test_names_go_before_counting_where_as_many_fit():
+    """The front was cut, and a head of other classes is new."""
+    whole = dense_layers("dense", "dense_1", "dense_2", "dense_3", "dense_4", "head")
+    given = {n: v + 1 for n, v in values_of(whole).items()}
+    cut = dense_layers("dense_2", "dense_3", "dense_4", "dense_7")
+    found = transfer.fit(cut, given, (4, 4, 1))
+    transfer.give(cut, found.values)
+    for name, value in cut.initial_weights().items():
+        if not name.startswith("dense_7/"):
+            np.testing.assert_array_equal(value, given[name])
+    assert {name.partition("/")[0] for name in found.unused} == {
+        *("dense", "dense_1", "head")
+    }
+
+
 def test_layers_around_a_variable_may_be_on_one_side_alone():
     given = {f"base/{n}": v for n, v in values_of(residual(10, 1)).items()}
     found = transfer.fit(residual(10), given, (8, 8, 3))

@@ -129,10 +129,10 @@ class Variant:
             memory: What the step before returned, where one's loop begins elsewhere
                 than at 0: one that is not filled yet is refreshed first.
         """
-        is_new = memory is not None and not np.any(memory[FILLED][0])
-        if self.between is None or step % self.period == 0 or is_new:
+        if self.between is None or step % self.period == 0:
             return self
-        return self.between
+        is_new = memory is not None and not np.any(memory[FILLED][0])
+        return self if is_new else self.between
 
 
 def _numpy_type(tensor: tf.Tensor | np.ndarray) -> type:

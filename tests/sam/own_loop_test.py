@@ -165,6 +165,21 @@ def test_the_memory_of_another_member_is_refused():
         )
 
 
+@pytest.mark.parametrize(
+    ("member", "expected"),
+    [
+        (sam.sam.build(), "sam"),
+        (sam.looksam.build(k=1), "looksam"),
+        (sam.looksam.build(k=2), "looksam"),
+        (sam.msam.build(), "msam"),
+    ],
+)
+def test_a_loop_may_begin_anywhere_with_any_member(member, expected):
+    """What is not remembered yet is refreshed, where a member remembers at all."""
+    weights = [tf.Variable([1.0, 2.0])]
+    assert member.at(3, member.start(weights)).name == expected
+
+
 def test_trajectory_of_a_convolutional_net_equals_numpy_in_float64():
     """20 SAM steps with BatchNorm and momentum, no shared code with the reference."""
     rng = np.random.default_rng(0)

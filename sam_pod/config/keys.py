@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
+from ml_collections import config_dict
 
 from sam_pod import errors
 from sam_pod.config import rows
@@ -44,9 +45,20 @@ def defaults() -> ml_collections.ConfigDict:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return `config` as one level of dotted keys, sorted."""
+    """Return `config` as one level of dotted keys, sorted.
+
+    Raises:
+        UserError: a placeholder of `ml_collections` that requires a value has none.
+    """
     flat: dict[str, Any] = {}
-    for key, value in config.items():
+    for key in config:
+        try:
+            value = config[key]
+        except config_dict.RequiredValueError as error:
+            raise errors.UserError(
+                f"`{prefix}{key}` is a placeholder that requires a value: give it one, "
+                "in the config."
+            ) from error
         if isinstance(value, Mapping | ml_collections.ConfigDict):
             flat.update(flatten(value, f"{prefix}{key}."))
         else:

@@ -1,6 +1,7 @@
 """A Python file that says something: a recipe, or a study's page."""
 
 import importlib.util
+import os
 import traceback
 from collections.abc import Mapping
 from typing import Any
@@ -59,7 +60,7 @@ def _broken(path: str, error: BaseException, kind: str) -> errors.UserError:
     """Return an error that names the line of the file, as a traceback would."""
     line = getattr(error, "lineno", None)
     for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename == path:
+        if os.path.abspath(frame.filename) == os.path.abspath(path):
             line = frame.lineno
     reason = " ".join(str(getattr(error, "msg", error)).split())
     return errors.UserError(

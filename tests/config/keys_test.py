@@ -84,12 +84,25 @@ def test_missing_recipes_and_variants(tmp_path):
         ("def get_config(v):\n    return None", "returns a NoneType; it must return"),
     ],
 )
-def test_a_recipe_that_breaks_is_one_line(tmp_path, text, message):
+def test_a_recipe_that_breaks_is_one_line(tmp_path, monkeypatch, text, message):
     path = tmp_path / "recipe.py"
     path.write_text(text)
-    with pytest.raises(errors.UserError, match=message) as raised:
-        recipes.load(str(path))
-    assert "\n" not in str(raised.value)
+    monkeypatch.chdir(tmp_path)
+    for name in (str(path), "recipe.py", "./recipe.py"):
+        with pytest.raises(errors.UserError, match=message) as raised:
+            recipes.load(name)
+        assert "\n" not in str(raised.value)
+
+
+def test_a_placeholder_without_its_value_is_named(tmp_path):
+    body = """{
+        "num_epochs": 2,
+        "optimizer": {"weight_decay": ml_collections.config_dict.required_placeholder(
+            float
+        )},
+    }"""
+    with pytest.raises(errors.UserError, match=r"`optimizer\.weight_decay` is a place"):
+        recipes.load(recipe(tmp_path, body))
 
 
 def test_batches_divide_by_the_replicas():

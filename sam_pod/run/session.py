@@ -198,9 +198,11 @@ def _hold(
     ]
     taken = source and loaded.taken_of(source)
     model = model_file.read(name) if model_file.is_path(name) else None
-    # Before the config changes: a kill in between loses nothing.
-    longer.note(workdir, config, loaded.recipe, loaded.epoch_steps)
-    lock = workdir_lib.begin(workdir, config, loaded.inputs, model, loaded.decisions)
+    length = (workdir, config, loaded.recipe, loaded.epoch_steps)
+    lock = workdir_lib.begin(
+        *(workdir, config, loaded.inputs, model, loaded.decisions),
+        note_old=functools.partial(longer.note, *length),
+    )
     if taken:
         initial_weights.keep(workdir, source, taken)
     continuing.note_spread(workdir, now)

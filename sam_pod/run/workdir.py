@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+from collections.abc import Callable
 from typing import IO, Any
 
 import ml_collections
@@ -206,6 +207,7 @@ def begin(
     inputs: dict[str, str],
     model: model_file.ModelFile | None = None,
     decisions: dict[str, Any] | None = None,
+    note_old: Callable[[], None] = lambda: None,
 ) -> IO:
     """Make the folder, note the config and its inputs in it, and return its lock.
 
@@ -219,6 +221,8 @@ def begin(
         inputs: The digest of what a config key names, by key.
         model: The model's file, of which the run keeps a copy.
         decisions: The decisions where the config leaves them open, by config key.
+        note_old: A function that notes what the config replaces: called once nothing
+            refuses, and before, so that a kill in between loses nothing.
 
     Raises:
         UserError: the folder cannot be written, another process uses it, or an input
@@ -229,6 +233,7 @@ def begin(
         files.check_rights(workdir)
         lock = _lock(workdir)
         check_inputs(workdir, config, inputs)
+        note_old()
         if decisions:
             text = json.dumps(decisions, indent=2, sort_keys=True) + "\n"
             files.write(os.path.join(workdir, DECISIONS), text)

@@ -1,6 +1,7 @@
 """The folder of a run: who may continue it, and how files appear in it."""
 
 import concurrent.futures
+import functools
 import json
 import os
 
@@ -69,6 +70,22 @@ def test_one_process_at_a_time(tmp_path):
         workdir.begin(str(tmp_path), config, {})
     lock.close()
     workdir.begin(str(tmp_path), config, {}).close()
+
+
+def test_who_is_refused_notes_nothing_of_the_run_that_is_there(tmp_path):
+    config, notes = config_lib.defaults(), []
+    begin = functools.partial(
+        *(workdir.begin, str(tmp_path), config),
+        note_old=lambda: notes.append((tmp_path / "config.json").exists()),
+    )
+    lock = begin({"data.dir": "a"})
+    with pytest.raises(errors.UserError, match="Another process is running in"):
+        begin({"data.dir": "a"})
+    lock.close()
+    with pytest.raises(errors.UserError, match=r"another content of `data\.dir`"):
+        begin({"data.dir": "b"})
+    begin({"data.dir": "a"}).close()
+    assert notes == [False, True]  # By the first, and the last.
 
 
 def test_a_folder_in_a_bucket(request):

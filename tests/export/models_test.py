@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 
+import jax
 import keras
 import numpy as np
 import pytest
@@ -52,12 +53,16 @@ def saved_model_logits(folder, images):
     return logits
 
 
-def logits_of_the_docs(folder, images):
-    """Return the logits of the inference that docs/models.md shows."""
+def code_of_the_docs(folder):
+    """Return what docs/models.md shows of an inference."""
     page = (runs.ROOT / "docs/models.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    return code.replace('"DIR"', repr(str(folder)))
+
+
+def logits_of_the_docs(folder, images):
     names = {"images": images}
-    exec(code.replace('"DIR"', repr(str(folder))), names)
+    exec(code_of_the_docs(folder), names)
     return np.asarray(names["logits"])
 
 
@@ -87,6 +92,28 @@ def test_each_form_of_the_model_answers_as_the_trainer_does(finished, logits_of)
     loss = -log_p[np.arange(30), labels].mean()
     assert right.mean() == pytest.approx(told["test_accuracy"])
     assert loss == pytest.approx(told["test_loss"], abs=1e-5)
+
+
+def test_a_training_step_is_called_as_the_docs_say(finished):
+    _, _, folder = finished
+    code = code_of_the_docs(folder).replace('"inference"', '"train_step"')
+    code, called = code.replace("(logits,) =", "new ="), "*state, images)"
+    assert called in code
+    code = code.replace(called, "*state, *batch)")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    *_, images, labels = manifest["programs"]["train_step"]["inputs"]
+    batch = [np.ones(x["shape"], x["dtype"]) for x in (images, labels)]
+    names = {"batch": batch}
+    jax.config.update("jax_enable_x64", True)
+    try:
+        exec(code, names)
+    finally:
+        jax.config.update("jax_enable_x64", False)
+    old = names["state"]
+    new = [np.asarray(x) for x in names["new"][: len(old)]]
+    assert new[0] == old[0] + 1
+    moved = [np.any(x != y) for x, y in zip(old, new, strict=True)]
+    assert sum(moved) > len(old) / 2
 
 
 def test_the_saved_model_is_what_tensorflow_serving_takes(finished):

@@ -2,8 +2,8 @@
 
 After Li, Xu, Taylor, Studer and Goldstein, arXiv 1712.09913, with the usual options of
 its code: a filter is all weights of one output channel, the last axis of a kernel;
-biases and the weights of normalizations do not move. Two directions are independent,
-not made orthogonal.
+biases, slopes and the weights of normalizations do not move. Two directions are
+independent, not made orthogonal.
 """
 
 from collections.abc import Sequence
@@ -16,28 +16,32 @@ from sam_pod.data.input.batches import Batch
 from sam_pod.instruments.subject import Subject, tensors
 from sam_pod.instruments.sweep import Sweep
 from sam_pod.machines import eager, replicas
+from sam_pod.sam.roles import Role
 from sam_pod.step import losses
 
 _SEED = 4  # What the seed of a direction is for.
 
 
 def direction(
-    weights: Sequence[np.ndarray], seed: int, number: int = 0
+    weights: Sequence[np.ndarray], roles: Sequence[Role], seed: int, number: int = 0
 ) -> list[np.ndarray]:
     """Return a random direction, each filter of which is as long as that of w.
 
     Args:
-        weights: w; those of less than two dimensions have zeros.
+        weights: w.
+        roles: The role of each; what is no kernel of two dimensions has zeros.
         seed: The seed.
         number: Which of the directions of that seed.
     """
     rng = np.random.default_rng([seed, _SEED, number])
-    return [_filters(w, rng.normal(size=w.shape)) for w in weights]
+    drawn = [rng.normal(size=w.shape) for w in weights]
+    return [
+        _filters(w, x) if role is Role.KERNEL and w.ndim > 1 else np.zeros_like(w)
+        for w, x, role in zip(weights, drawn, roles, strict=True)
+    ]
 
 
 def _filters(weight: np.ndarray, random: np.ndarray) -> np.ndarray:
-    if weight.ndim < 2:
-        return np.zeros_like(weight)
     axes = tuple(range(weight.ndim - 1))
     wanted = np.sqrt(np.square(weight, dtype=np.float64).sum(axes))
     length = np.sqrt(np.square(random).sum(axes))
@@ -75,8 +79,10 @@ class Slice:
     def __call__(self) -> dict[str, Any]:
         """Return losses and accuracies: `[points]`, or `[points, points]`."""
         weights = [variable.numpy() for variable in self._subject.weights]
+        roles = self._subject.recipe.network.roles()
         for number, variables in enumerate(self._directions):
-            eager.assign(variables, direction(weights, self._seed, number))
+            along = direction(weights, roles, self._seed, number)
+            eager.assign(variables, along)
         sums = self._sweep().astype(np.float64).sum(0)
         means = sums / self._subject.split.num_examples
         shape = [len(self.along)] * self._dimensions

@@ -125,6 +125,7 @@ def test_flags_are_read_by_commands_alone(path):
         "preflight.__main__",
         "process.command",
         "process.path_flags",
+        "process.seconds_flags",
         "sharpness",
         "study.__main__",
     )

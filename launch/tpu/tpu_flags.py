@@ -8,6 +8,7 @@ from launch.tpu import gcloud, phrases, plan, runtimes, runtimes_of_jax
 from launch.workers import restarts
 from sam_pod import errors
 from sam_pod.machines import accelerators
+from sam_pod.process import seconds_flags
 
 _TEXTS = {
     "name": "Name of the slice; one name is one slice.",
@@ -59,7 +60,7 @@ def define() -> flags.FlagValues:
         ("poll_seconds", 20.0, "Between two looks at the slice."),
         ("pause_seconds", 10.0, "Before the first restart; doubles to a minute."),
     ):
-        flags.DEFINE_float(name, default, text, 0.0, 3600.0, flag_values=values)
+        seconds_flags.define(name, default, text, values, most=3600.0)
     return values
 
 

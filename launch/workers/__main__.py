@@ -31,7 +31,7 @@ from launch.workers import restarts, stopping
 from sam_pod import errors
 from sam_pod.config import command_line
 from sam_pod.config import keys as config_lib
-from sam_pod.process import command
+from sam_pod.process import command, seconds_flags
 from sam_pod.run import workdir as workdir_lib
 
 _JAX = "pjrt"  # `runtime.strategy`, and the name of its environment.
@@ -96,13 +96,8 @@ def _flags() -> flags.FlagValues:
     flags.DEFINE_integer(
         "max_restarts", rule.max_restarts, "In a row.", 0, flag_values=values
     )
-    flags.DEFINE_float(
-        "grace_seconds",
-        rule.grace_seconds,
-        "For the others to end once a worker has failed, and again after SIGTERM.",
-        0.0,
-        flag_values=values,
-    )
+    text = "For the others to end once a worker has failed, and again after SIGTERM."
+    seconds_flags.define("grace_seconds", rule.grace_seconds, text, values)
     return values
 
 

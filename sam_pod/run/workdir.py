@@ -16,7 +16,7 @@ from absl import logging
 from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.models import model_copy, model_file
-from sam_pod.run import digests, taken
+from sam_pod.run import checkpoint_folder, digests, taken
 from sam_pod.storage import faults, files
 
 CONFIG = "config.json"
@@ -54,6 +54,7 @@ def check(
     content = read_json(path)
     if content is None:
         taken.check(workdir, config.data.dir)
+        _check_no_checkpoints(workdir)
         return
     # A run of an older version lacks newer keys, whose defaults say what it did.
     old = config_lib.lay_over_defaults(content, path)
@@ -69,6 +70,16 @@ def check(
     ]
     if changed:
         raise _another_config(workdir, changed)
+
+
+def _check_no_checkpoints(workdir: str) -> None:
+    found = checkpoint_folder.paths(os.path.join(workdir, CHECKPOINTS))
+    if found:
+        last = os.path.basename(found[-1])
+        raise errors.UserError(
+            f"{workdir} holds {CHECKPOINTS}/{last} and no {CONFIG}, so that nothing "
+            "says what run it is of: put that file back, or give another --workdir."
+        )
 
 
 def _another_config(

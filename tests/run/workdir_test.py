@@ -44,6 +44,19 @@ def test_a_run_of_an_older_version_lacks_keys_and_continues(tmp_path):
         workdir.check(str(tmp_path), config)
 
 
+def test_checkpoints_of_a_run_that_nothing_describes_are_refused(tmp_path):
+    """As in a copy that lacks the config."""
+    config = config_lib.defaults()
+    workdir.begin(str(tmp_path), config, {}).close()
+    (tmp_path / "checkpoints").mkdir()
+    workdir.check(str(tmp_path), config)
+    (tmp_path / "config.json").unlink()
+    workdir.check(str(tmp_path), config)  # A start that was killed early left it so.
+    (tmp_path / "checkpoints" / "ckpt-20-2.index").touch()
+    with pytest.raises(errors.UserError, match=r"holds checkpoints/ckpt-20-2 and no c"):
+        workdir.check(str(tmp_path), config)
+
+
 def test_other_data_are_refused(tmp_path):
     config = config_lib.defaults()
     workdir.begin(str(tmp_path), config, {"data.dir": "a"}).close()

@@ -6,6 +6,15 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "$root/launch/environment.sh"
+
+environment_of_jax() {
+  make_environment "$root" .venv-pjrt requirements-pjrt.lock
+}
+if [ "$*" = --slow ]; then
+  # While this one is downloaded; what goes wrong is said when it is needed.
+  environment_of_jax >/dev/null 2>&1 &
+  trap 'kill "$!" 2>/dev/null || true' EXIT
+fi
 make_environment "$root"
 # Hundreds of processes import the project: each would compile it.
 unset PYTHONDONTWRITEBYTECODE
@@ -16,8 +25,11 @@ install_extra() {
   local module=$1 lock=$2 python=.venv/bin/python
   if ! "$python" -c "import $module" 2>/dev/null; then
     echo "Installing $lock into .venv ..." >&2
-    "$python" -m pip install --quiet --disable-pip-version-check --no-deps \
-      --require-hashes --requirement "$lock" ||
+    PATH=$PATH:.venv/bin uv_from_where_pip_does "$root" "$python" \
+      install --quiet --python "$python" --no-deps --require-hashes \
+      --requirement "$lock" ||
+      "$python" -m pip install --quiet --disable-pip-version-check --no-deps \
+        --require-hashes --requirement "$lock" ||
       echo "$module could not be installed; the tests that need it skip" >&2
   fi
 }
@@ -43,10 +55,6 @@ case "$*" in
 *) exec .venv/bin/python -m pytest "$@" ;;
 esac
 
-environment_of_jax() {
-  make_environment "$root" .venv-pjrt requirements-pjrt.lock
-}
-
 # In an environment of its own, and not at all where that cannot be made.
 steps_by_jax() {
   local left_out="the tests of steps that JAX executes are left out"
@@ -58,10 +66,6 @@ steps_by_jax() {
     bash tests/pjrt.sh
   fi
 }
-if [ "$*" = --slow ]; then
-  # While tests wait; what goes wrong is said when it is needed.
-  environment_of_jax >/dev/null 2>&1 &
-fi
 code=0
 .venv/bin/python -m pytest "${parallel[@]}" "$@" || code=$?
 if [ "$*" = --slow ]; then

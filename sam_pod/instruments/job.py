@@ -24,6 +24,7 @@ from sam_pod.storage import faults, files
 
 FOLDER = "sharpness"  # Pictures, the page, and TensorBoard's events.
 PAGE = "sharpness.html"
+AVERAGE = "weights_are"  # A report's key, where a run evaluates others.
 
 
 def measure(
@@ -48,7 +49,9 @@ def measure(
     subject = subject_lib.open_run(workdir, config, runtime, plan.examples)
     measures = Measures(subject, plan)
     settings = {name: measures.settings(name) for name in plan.measures}
-    own = _head(subject)
+    own = _head(subject) | of_the_average(config)
+    if AVERAGE in own:
+        logging.info("What is measured: %s.", own[AVERAGE])
     if runtime.workers.is_chief:
         files_of = {point.name: point.file for point in points}
         report_lib.keep_what_differs(workdir, files_of, settings)
@@ -82,6 +85,16 @@ def _head(subject: Subject) -> Report:
         "weights": sum(int(np.prod(w.shape)) for w in subject.weights),
         "points": {},
         "settings": {},
+    }
+
+
+def of_the_average(config: ml_collections.ConfigDict) -> Report:
+    """Return what a report says where a run evaluates other weights than these."""
+    if not config.ema.decay:
+        return {}
+    return {
+        AVERAGE: "the weights that the steps move, not their average (`ema.decay` is "
+        f"{config.ema.decay}), which the run evaluates"
     }
 
 

@@ -16,6 +16,7 @@ _CONVENTIONS = (
     ("arithmetic", "arithmetic"),
     ("replicas", "replicas"),
     ("weights", "weights"),
+    ("what is measured", "weights_are"),
 )
 
 

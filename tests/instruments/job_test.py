@@ -16,7 +16,14 @@ from PIL import Image
 from sam_pod import errors
 from sam_pod.config import keys
 from sam_pod.data.input import pipeline
-from sam_pod.instruments import job, m_sharpness, measures, report, subject
+from sam_pod.instruments import (
+    job,
+    m_sharpness,
+    measures,
+    page,
+    report,
+    subject,
+)
 from sam_pod.instruments.plan import Plan
 from sam_pod.machines import runtime
 from tests import fixtures, runs, training
@@ -79,6 +86,16 @@ def test_two_replicas_measure_what_one_does(workdir, alone, tmp_path):
             assert one["groups"] == other["groups"] == 4
             for key in ("rise", "standard_error"):
                 assert other[key] == pytest.approx(one[key], rel=2e-3, abs=1e-6)
+
+
+def test_a_run_that_evaluates_its_average_is_measured_without_and_that_is_said(alone):
+    config = keys.defaults()
+    assert job.of_the_average(config) == {} and job.AVERAGE not in alone
+    config.ema.decay = 0.9
+    said = job.of_the_average(config)
+    assert "not their average (`ema.decay` is 0.9), which" in said[job.AVERAGE]
+    assert "their average" not in page.html(alone, [])
+    assert "not their average" in page.html(alone | said, [])
 
 
 def test_l2_moves_the_largest_eigenvalue_by_at_most_the_weight_decay(alone):

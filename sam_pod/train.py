@@ -108,7 +108,7 @@ def fit(session: session_lib.Session) -> None:
             record = after
             session.meter.validated(record, done, saver.seconds)
             if progress.is_best(record):
-                saver.save_best()
+                saver.save_best(record)
             saver.save(record)
         gc.enable()  # Disabled by main.py until here.
         saver.save_if_due_or_stopped(record)

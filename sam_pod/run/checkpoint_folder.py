@@ -59,14 +59,19 @@ def add(
         _remove_all_but(directory, paths(directory)[-keep:])
 
 
-def keep_last(directory: str, count: int) -> None:
-    """Delete all checkpoints but the last `count`.
+def keep_known(directory: str, others: str) -> None:
+    """Delete all checkpoints but the last one that each in another folder knows of.
+
+    Args:
+        directory: The folder of those that may be deleted.
+        others: The folder of the others. One knows what has no more validated epochs.
 
     Raises:
         UserError: the folder is not writable.
     """
-    with faults.explained(directory):
-        _remove_all_but(directory, paths(directory)[-count:])
+    found = paths(directory)
+    known = (_known(found, _epochs(other)) for other in paths(others))
+    _keep(directory, found, {each[-1] for each in known if each})
 
 
 def remove_later(directory: str, validated_epochs: int) -> None:
@@ -76,10 +81,21 @@ def remove_later(directory: str, validated_epochs: int) -> None:
         UserError: the folder is not writable.
     """
     found = paths(directory)
-    kept = [path for path in found if int(path.rpartition("-")[2]) <= validated_epochs]
-    if kept != found:
+    _keep(directory, found, set(_known(found, validated_epochs)))
+
+
+def _known(paths: list[str], validated_epochs: int) -> list[str]:
+    return [path for path in paths if _epochs(path) <= validated_epochs]
+
+
+def _epochs(path: str) -> int:
+    return int(path.rpartition("-")[2])
+
+
+def _keep(directory: str, found: list[str], kept: set[str]) -> None:
+    if kept != set(found):
         with faults.explained(directory):
-            _remove_all_but(directory, kept)
+            _remove_all_but(directory, sorted(kept))
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ class NotFinite(ValueError):
 
 
 class Checkpoints:
-    """Save and restore a state in `<workdir>/checkpoints`; the last two, and the best.
+    """Save and restore a state in `<workdir>/checkpoints`: the last two, their best.
 
     A save copies the values and returns; a thread writes the copy, whole or not at all.
     It is waited for before the next copy, before anything is read, and at the end of
@@ -56,7 +56,7 @@ class Checkpoints:
         self._copy = self._host_copy() if enabled else None
         self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoints")
         self._writing: concurrent.futures.Future | None = None
-        self._has_older_best = False
+        self._older_best = 0  # How many whole saves have to look for such.
 
     def save(self) -> None:
         """Copy the state, to be saved; then all but the last two are deleted.
@@ -72,16 +72,19 @@ class Checkpoints:
     def save_best(self) -> None:
         """Copy weights and statistics, to be saved as the best so far.
 
-        The best before stay until a checkpoint knows of these: killed in between, the
-        run goes on from one that does not.
+        The state's progress must have the validation that says so, for the steps to
+        weights that the newest checkpoint does not know of are done again, and may be
+        others. The best before stay as long as a checkpoint knows of no better ones:
+        the run may go on from it.
 
         Raises:
             NotFinite: as `save` does.
             UserError: as `save` does.
         """
         if self._copy:
-            self._begin(_best(self._copy), self._best_directory, keep=2)
-            self._has_older_best = True
+            # Those of both checkpoints, and these.
+            self._begin(_best(self._copy), self._best_directory, keep=3)
+            self._older_best = 2
 
     def wait(self) -> None:
         """Return when all that was to be saved is on the disk.
@@ -218,9 +221,9 @@ class Checkpoints:
 
         with tf.device(self._host_device):  # Each thread has a default of its own.
             checkpoint_folder.add(directory, name, write, keep=keep)
-        if self._has_older_best and directory == self._directory:
-            checkpoint_folder.keep_last(self._best_directory, 1)
-            self._has_older_best = False
+        if self._older_best and directory == self._directory:
+            checkpoint_folder.keep_known(self._best_directory, directory)
+            self._older_best -= 1
 
 
 def _whole(state: state_lib.TrainState) -> tf.train.Checkpoint:

@@ -37,22 +37,29 @@ class Saver:
         # Metrics first: no checkpoint may know of steps that TensorBoard lacks.
         session.writer.flush()
         with session.bounded("Saving"):
-            now = dataclasses.replace(record, seconds=self.seconds)
-            session.executor.settle(session.state)
-            session.state.write_progress(now)
+            self._settle(record)
             session.checkpoints.save()
         self._saved = time.monotonic()
 
-    def save_best(self) -> None:
+    def save_best(self, record: progress.Progress) -> None:
         """Save the weights as the best so far.
+
+        Args:
+            record: That of the validation which says so.
 
         Raises:
             UserError: the disk is full.
         """
+        with self._session.bounded("Saving"):
+            self._settle(record)
+            self._session.checkpoints.save_best()
+
+    def _settle(self, record: progress.Progress) -> None:
+        """Have the state be what the run has come to."""
         session = self._session
-        with session.bounded("Saving"):
-            session.executor.settle(session.state)
-            session.checkpoints.save_best()
+        now = dataclasses.replace(record, seconds=self.seconds)
+        session.executor.settle(session.state)
+        session.state.write_progress(now)
 
     def save_if_due_or_stopped(self, record: progress.Progress) -> None:
         """Save when it is time on the chief, or when any worker has to stop.

@@ -90,6 +90,19 @@ def test_best_weights_that_no_checkpoint_knows_of_are_forgotten(state, tmp_path)
     last.save_best()
     last.save()
     last.wait()
+    # A damaged newest checkpoint takes its best weights with it.
+    assert best() == ["ckpt-1-1.index", "ckpt-2-2.index"]
+    (tmp_path / "ckpt-2-2.index").write_bytes(b"damaged")
+    again = checkpoints_lib.Checkpoints(str(tmp_path), state)
+    assert again.restore_latest()
+    state_test.assert_is(state, 1)
+    assert best() == ["ckpt-1-1.index"]
+    for epoch in (2, 3):  # The last one is no better.
+        after(state, epoch)
+        if epoch == 2:
+            again.save_best()
+        again.save()
+    again.wait()
     assert best() == ["ckpt-2-2.index"]
 
 

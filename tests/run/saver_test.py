@@ -70,6 +70,14 @@ def test_metrics_are_on_the_disk_before_the_weights_and_seconds_add_up(clock):
     assert done == [("metrics",), ("progress", saved), ("weights",)]
 
 
+def test_the_best_weights_are_saved_under_the_validation_that_says_so(clock):
+    done = []
+    one = saver.Saver(session_of(done, Workers()), progress.Progress())
+    record = progress.Progress(validated_epochs=3.0)
+    one.save_best(record)
+    assert done == [("progress", record), ("best",)]
+
+
 def test_it_saves_by_the_chiefs_clock_alone(clock):
     record, done = progress.Progress(), []
     one = saver.Saver(session_of(done, Workers()), record)

@@ -43,14 +43,24 @@ def read(workdir: str) -> list[Before]:
         ) from error
 
 
-def add(workdir: str, length: Before) -> None:
-    """Note a length that the run has no more; what is noted already stays once.
+def add(workdir: str, length: Before, num_epochs: int) -> None:
+    """Note a length that the run has no more, if steps were taken by it.
+
+    Args:
+        workdir: The run's folder.
+        length: The length.
+        num_epochs: The length that the run has now. Where the last steps were taken by
+            it they are as they should be.
 
     Raises:
         UserError: the disk is full, or those before cannot be read.
     """
-    all_before = dict.fromkeys((*read(workdir), length))
-    content = {"before": [each._asdict() for each in all_before]}
+    noted = read(workdir)
+    if length.step > max((each.step for each in noted), default=0):
+        noted.append(length)
+    while noted and noted[-1].num_epochs == num_epochs:
+        noted.pop()
+    content = {"before": [each._asdict() for each in noted]}
     with faults.explained(workdir):
         files.write(
             os.path.join(workdir, workdir_lib.LENGTHS),

@@ -65,7 +65,8 @@ def note(
     if before.cadence != recipe.cadence or _rates_change(config):
         meter = spending.Meter(workdir, before.variant, before.cadence, is_chief=True)
         spent = meter.total_gradients(step)
-        lengths.add(workdir, lengths.Before(old.num_epochs, step, spent))
+        now = config.num_epochs
+        lengths.add(workdir, lengths.Before(old.num_epochs, step, spent), now)
 
 
 def _rates_change(config: ml_collections.ConfigDict) -> bool:

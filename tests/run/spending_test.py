@@ -53,6 +53,20 @@ def test_a_run_that_goes_on_writes_each_epoch_once(tmp_path):
     assert [(p.epoch, p.seconds) for p in found] == [(1, 10.0), (2, 21.0)]
 
 
+def test_epochs_that_a_run_goes_on_without_are_cut(tmp_path):
+    """As where no epoch follows that would write the curve."""
+    curve.cut(str(tmp_path), 0)
+    assert not (tmp_path / "curve.csv").exists()
+    first = meter(tmp_path)
+    for epoch in (1, 2, 3):
+        first.validated(record(epoch), 5 * epoch, 10.0 * epoch)
+    curve.cut(str(tmp_path), 2)
+    assert [p.epoch for p in curve.read(str(tmp_path))] == [1, 2]
+    (tmp_path / "curve.csv").write_text("cut")
+    curve.cut(str(tmp_path), 0)
+    assert (tmp_path / "curve.csv").read_text() == "cut"
+
+
 def test_the_wait_is_the_share_of_the_epochs_loops(tmp_path):
     own = meter(tmp_path)
     own.waited(pace.Ran(np.zeros([30, 1]), 10.0, 0.5))  # 3 s, of which 1.5 s.
@@ -81,7 +95,7 @@ def test_what_was_spent_by_other_rules_stays_spent(tmp_path):
     first = meter(tmp_path, sam.sam.build(), Cadence(start=10))
     first.validated(record(1), 10, 1.0)
     before = lengths.Before(3, step=15, gradients=first.total_gradients(15))
-    lengths.add(str(tmp_path), before)
+    lengths.add(str(tmp_path), before, 6)
     longer = meter(tmp_path, sam.sam.build(), Cadence(start=20))
     assert longer.total_gradients(10) == 10
     longer.validated(record(2), 20, 2.0)

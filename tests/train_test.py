@@ -197,9 +197,21 @@ def test_points_that_no_checkpoint_knew_of_are_there_once(whole, tmp_path, monke
             patch.setattr(checkpoints.Checkpoints, "save", killed)
             with pytest.raises(KeyboardInterrupt):
                 training.run(config, again)
+    assert_ends_where_it_is_saved(folder, again, tmp_path / "short")
     training.run(config, again)
     runs.assert_equal_scalars(workdir, again)
     runs.assert_equal_points(workdir, again)
+
+
+def assert_ends_where_it_is_saved(folder, workdir, copy):
+    """Check that a run which goes no further has no epoch beyond its checkpoint."""
+    shutil.copytree(workdir, copy)
+    saved = map(runs.checkpoint_age, glob.glob(f"{copy}/checkpoints/*.index"))
+    epochs = max(epochs for _, epochs in saved)
+    assert curve.read(str(copy))[-1].epoch == epochs + 1
+    config = runs.small_config(folder, num_epochs=epochs)
+    result = training.run(config, copy, accepted=["num_epochs"])
+    assert curve.read(str(copy))[-1].epoch == result["epochs"] == epochs
 
 
 @pytest.mark.slow

@@ -15,7 +15,6 @@ from sam_pod.data.input import pipeline
 from sam_pod.machines import eager
 from sam_pod.machines.runtime import Runtime
 from sam_pod.run import checkpoint_folder, continuing, loading
-from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step.recipe import Recipe
 
@@ -134,8 +133,8 @@ def points(workdir: str, moments: list[str]) -> list[Point]:
 
 
 def _points(directory: str, moment: str) -> Iterator[Point]:
-    best = os.path.join(directory, checkpoints_lib.BEST)
-    paths = checkpoint_folder.paths(best if moment == "best" else directory)
+    of = checkpoint_folder.best_paths if moment == "best" else checkpoint_folder.paths
+    paths = of(directory)
     if not paths:
         raise errors.UserError(
             f"--at={moment}: {directory} has no such checkpoint; it has "
@@ -151,7 +150,7 @@ def _points(directory: str, moment: str) -> Iterator[Point]:
 def _names(directory: str) -> Iterator[str]:
     if checkpoint_folder.paths(directory):
         yield "last"
-    if checkpoint_folder.paths(os.path.join(directory, checkpoints_lib.BEST)):
+    if checkpoint_folder.best_paths(directory):
         yield "best"
 
 

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 
 from sam_pod.storage import faults, files
 
+BEST = "best"  # Those of the lowest validation losses: weights and statistics alone.
+
 
 def name(step: int, validated_epochs: int) -> str:
     """Return the name of a checkpoint."""
@@ -35,6 +37,19 @@ def paths(directory: str) -> list[str]:
             if match := re.fullmatch(r"(ckpt-(\d+)-(\d+))\.index", file):
                 found[int(match[3]), int(match[2])] = match[1]
     return [os.path.join(directory, found[key]) for key in sorted(found)]
+
+
+def best_paths(directory: str) -> list[str]:
+    """Return the best checkpoints that a run's newest one knows of, oldest first.
+
+    The steps to others are done again, and may be others. Where there is no newest one,
+    all are returned.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    best, newest = paths(os.path.join(directory, BEST)), paths(directory)[-1:]
+    return _known(best, _epochs(newest[0])) if newest else best
 
 
 def add(

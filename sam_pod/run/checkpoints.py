@@ -12,8 +12,6 @@ from sam_pod.machines import eager, lost, runtime
 from sam_pod.run import checkpoint_folder
 from sam_pod.step import state as state_lib
 
-BEST = "best"
-
 
 class NotFinite(ValueError):
     """A weight or a statistic is NaN or infinite: no step could start from it."""
@@ -50,7 +48,7 @@ class Checkpoints:
         """
         self._state = state
         self._directory = directory
-        self._best_directory = os.path.join(directory, BEST)
+        self._best_directory = os.path.join(directory, checkpoint_folder.BEST)
         self._host_device = host_device
         self._options = tf.train.CheckpointOptions(experimental_io_device=host_device)
         self._copy = self._host_copy() if enabled else None
@@ -158,7 +156,7 @@ class Checkpoints:
     def has_best(self) -> bool:
         """Return whether there are best weights."""
         self.wait()
-        return bool(checkpoint_folder.paths(self._best_directory))
+        return bool(checkpoint_folder.best_paths(self._directory))
 
     def restore_best(self) -> None:
         """Put the best weights and statistics into the state.
@@ -167,7 +165,7 @@ class Checkpoints:
             UserError: they cannot be read.
         """
         self.wait()
-        paths = checkpoint_folder.paths(self._best_directory)
+        paths = checkpoint_folder.best_paths(self._directory)
         try:
             with checkpoint_folder.local(paths[-1]) as copy, eager.settled():
                 _best(self._state).read(copy, self._options).assert_consumed()

@@ -80,6 +80,23 @@ def write(workdir: str, points: list[Point]) -> None:
         files.write(os.path.join(workdir, NAME), text.getvalue())
 
 
+def cut(workdir: str, validated_epochs: int) -> None:
+    """Delete the points after an epoch, whose steps are not done, or done again.
+
+    A file that cannot be read stays as it is.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    try:
+        points = read(workdir)
+    except (OSError, ValueError):
+        return
+    kept = [point for point in points if point.epoch <= validated_epochs]
+    if len(kept) < len(points):
+        write(workdir, kept)
+
+
 def mean_wait(points: list[Point]) -> float | None:
     """Return the share of a run's time without a batch; None without a point.
 

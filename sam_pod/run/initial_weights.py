@@ -21,7 +21,6 @@ from sam_pod.data.input import dataset
 from sam_pod.models import model_file, releases, transfer
 from sam_pod.models import network as network_lib
 from sam_pod.run import checkpoint_folder, checkpoint_values
-from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.storage import faults, files
 
@@ -94,9 +93,8 @@ def _has_begun(workdir: str) -> bool:
 
 def _of_run(path: str, which: str) -> Source:
     directory = os.path.join(path, workdir_lib.CHECKPOINTS)
-    if which == "best":
-        directory = os.path.join(directory, checkpoints_lib.BEST)
-    found = checkpoint_folder.paths(directory)
+    of = checkpoint_folder.best_paths if which == "best" else checkpoint_folder.paths
+    found = of(directory)
     if not found:
         raise errors.UserError(
             f"`{KEY}` is {path!r}, a run that has no {which} checkpoint: train it "

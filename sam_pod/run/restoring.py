@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
 from sam_pod.models import transfer
-from sam_pod.run import checkpoint_folder, event_files, initial_weights
+from sam_pod.run import checkpoint_folder, curve, event_files, initial_weights
 from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import state as state_lib
@@ -61,8 +61,8 @@ def share_state(state: state_lib.TrainState, workers: Workers) -> None:
     state_lib.assign_arrays(state, arrays)
 
 
-def cut_events(workdir: str, restored: Restored, epoch_steps: int) -> None:
-    """Cut from the event files what the state of a run that continues does not know.
+def cut(workdir: str, restored: Restored, epoch_steps: int) -> None:
+    """Cut from events and curve what the state of a run that continues does not know.
 
     Raises:
         UserError: a file or the result cannot be read or written.
@@ -74,3 +74,4 @@ def cut_events(workdir: str, restored: Restored, epoch_steps: int) -> None:
         workdir_lib.read_result(workdir),
     )
     event_files.cut(workdir, last if restored.is_old else event_files.NOTHING)
+    curve.cut(workdir, epochs)

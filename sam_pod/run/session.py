@@ -125,7 +125,7 @@ def set_up(
         for line in changes:  # Now that nothing refuses them any more.
             logging.info(line)
         if runtime.workers.is_chief and not loaded.is_new:
-            restoring.cut_events(workdir, restored, loaded.epoch_steps)
+            restoring.cut(workdir, restored, loaded.epoch_steps)
         return _session(asked, loaded, restored, lock, stop)
 
 

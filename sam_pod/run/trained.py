@@ -81,7 +81,7 @@ def read(workdir: str, which: str, data_dir: str = "") -> Trained:
     if data_dir:
         config.data.dir = data_dir
     directory = os.path.join(workdir, workdir_lib.CHECKPOINTS)
-    if not checkpoint_folder.paths(_folder(directory, which)):
+    if not _paths(directory, which):
         if which == "best" and config.data.validation == "none":
             raise errors.UserError(
                 f"{workdir} has no best checkpoint and never will, for its "
@@ -145,10 +145,9 @@ def _name_layers_from_the_start() -> None:
     keras.utils.clear_session()
 
 
-def _folder(directory: str, which: str) -> str:
-    return (
-        os.path.join(directory, checkpoints_lib.BEST) if which == "best" else directory
-    )
+def _paths(directory: str, which: str) -> list[str]:
+    of = checkpoint_folder.best_paths if which == "best" else checkpoint_folder.paths
+    return of(directory)
 
 
 def _restore(directory: str, which: str, recipe: Recipe) -> Checkpoint:
@@ -159,7 +158,7 @@ def _restore(directory: str, which: str, recipe: Recipe) -> Checkpoint:
     checkpoints = checkpoints_lib.Checkpoints(directory, state, enabled=False)
     if which == "best":
         checkpoints.restore_best()
-        name = os.path.basename(checkpoint_folder.paths(_folder(directory, which))[-1])
+        name = os.path.basename(_paths(directory, which)[-1])
     else:
         checkpoints.restore_latest()
         epochs = int(state.read_progress().validated_epochs)

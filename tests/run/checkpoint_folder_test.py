@@ -1,5 +1,7 @@
 """Checkpoints in a bucket, and what is no damage of theirs."""
 
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -59,6 +61,24 @@ def after(state, epochs):
     state_test.fill(state, epochs)
     state.write_progress(progress.Progress(validated_epochs=epochs))
     return state
+
+
+def test_best_weights_that_the_newest_checkpoint_does_not_know_of_are_not_read(
+    state, tmp_path
+):
+    """As of a run that was killed between both saves, and has not gone on."""
+    saved = checkpoints_lib.Checkpoints(str(tmp_path), after(state, 1))
+    saved.save_best()
+    saved.wait()
+    assert saved.has_best()  # All that there is.
+    saved.save()
+    after(state, 2)
+    saved.save_best()
+    saved.wait()
+    paths = checkpoint_folder.best_paths(str(tmp_path))
+    assert [os.path.basename(path) for path in paths] == ["ckpt-1-1"]
+    saved.restore_best()
+    np.testing.assert_array_equal(state.weights[0].numpy(), 1)
 
 
 def test_best_weights_that_no_checkpoint_knows_of_are_forgotten(state, tmp_path):

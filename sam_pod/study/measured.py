@@ -74,15 +74,26 @@ def notes(runs: Sequence[found_lib.Found]) -> list[str]:
 
 
 def _early(runs: Sequence[found_lib.Found]) -> Iterator[str]:
-    """Yield a line for each run that was trained on after it was measured."""
+    """Yield a line for each checkpoint of a run that is another one by now."""
     for found in runs:
-        at = found.sharpness.get("points", {}).get("last", {}).get("step")
-        steps = found.result.get("steps")
-        if at is not None and steps is not None and at != steps:
-            yield (
-                f"Sharpness of {found.run.name} is that of step {at}, and it has made "
-                f"{steps}: measure it again."
-            )
+        for name, step in _steps(found.result).items():
+            at = found.sharpness.get("points", {}).get(name, {}).get("step")
+            if at is not None and at != step:
+                yield (
+                    f"Sharpness of {found.run.name}, {name}, is that of step {at}, and "
+                    f"its {name} weights are those of step {step}: measure it again."
+                )
+
+
+def _steps(result: Mapping[str, Any]) -> dict[str, int]:
+    """Return after how many steps a run has its last weights, and had its best."""
+    steps, epochs = result.get("steps"), result.get("epochs")
+    if steps is None:
+        return {}
+    best = result.get("best_epoch")
+    return {"last": steps} | (
+        {"best": steps * best // epochs} if best and epochs else {}
+    )
 
 
 def _unlike(runs: Sequence[found_lib.Found]) -> list[str]:

@@ -247,7 +247,7 @@ def test_what_the_instruments_left_is_shown_by_its_keys(whole, tmp_path):
     assert "sharpness.json of 2 of 4 finished runs" in text
     assert "in the file alone. Batch_norm: as in use.\n" in text
     assert "not measured alike in all runs: `steps` is 0 or 1. Compare" in text
-    assert "Sharpness of SAM/seed-0 is that of step 9, and it has made 30:" in text
+    assert "SAM/seed-0, last, is that of step 9, and its last weights are" in text
 
 
 def test_arms_that_differ_in_what_depends_on_replicas_are_two(tmp_path):

@@ -1,6 +1,7 @@
 """Whether runs were measured alike, whatever wrote their reports."""
 
 import dataclasses
+import types
 
 import pytest
 
@@ -43,3 +44,22 @@ def test_runs_that_were_not_measured_alike_are_named(reports, words):
     lines = measured.notes(runs)
     assert len(lines) == bool(words)
     assert words in "".join(lines)
+
+
+def test_what_was_measured_before_a_run_went_on_is_named():
+    """Its best weights may be others as well, or may not."""
+    run = types.SimpleNamespace(name="SAM/seed-0")
+    points = {"last": {"step": 40}, "best": {"step": 30}}
+
+    def lines(**result):
+        one = found.Found(
+            *(run, "", found.FINISHED), result=result, sharpness={"points": points}
+        )
+        return measured.notes([one])
+
+    assert lines(steps=40, epochs=4, best_epoch=3) == []
+    assert lines(steps=40, epochs=4, best_epoch=0) == []  # It validates on nothing.
+    assert lines() == []
+    last, best = lines(steps=80, epochs=8, best_epoch=7)
+    assert "SAM/seed-0, last, is that of step 40, and its last weights are" in last
+    assert "best, is that of step 30, and its best weights are those of step 70" in best

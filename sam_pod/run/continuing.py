@@ -99,7 +99,11 @@ def note_spread(workdir: str, new: spread_lib.Spread) -> None:
         if old == new:
             return
         step, _ = done(workdir)
-        changes = [*changes, {"step": step, "from": old.to_json()}]
+        before = old.to_json()
+        if changes and changes[-1]["step"] == step:  # No step was taken since.
+            before = changes.pop()["from"]
+        if before != new.to_json():
+            changes.append({"step": step, "from": before})
     content = {**new.to_json(), "changes": changes}
     with faults.explained(workdir):
         files.write(

@@ -43,23 +43,35 @@ def read(workdir: str) -> list[Before]:
         ) from error
 
 
-def add(workdir: str, length: Before, num_epochs: int) -> None:
+def add(workdir: str, length: Before) -> None:
     """Note a length that the run has no more, if steps were taken by it.
-
-    Args:
-        workdir: The run's folder.
-        length: The length.
-        num_epochs: The length that the run has now. Where the last steps were taken by
-            it they are as they should be.
 
     Raises:
         UserError: the disk is full, or those before cannot be read.
     """
     noted = read(workdir)
     if length.step > max((each.step for each in noted), default=0):
-        noted.append(length)
-    while noted and noted[-1].num_epochs == num_epochs:
-        noted.pop()
+        _write(workdir, [*noted, length])
+
+
+def settle(workdir: str, num_epochs: int) -> None:
+    """Forget what is noted last where the run has that length again.
+
+    The steps by it are as they should be. So are those where a kill left a note of a
+    change that was not made.
+
+    Raises:
+        UserError: the disk is full, or the notes cannot be read.
+    """
+    noted = read(workdir)
+    others = list(noted)
+    while others and others[-1].num_epochs == num_epochs:
+        others.pop()
+    if others != noted:
+        _write(workdir, others)
+
+
+def _write(workdir: str, noted: list[Before]) -> None:
     content = {"before": [each._asdict() for each in noted]}
     with faults.explained(workdir):
         files.write(

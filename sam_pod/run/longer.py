@@ -58,15 +58,24 @@ def note(
         UserError: the disk is full.
     """
     step, _ = continuing.done(workdir)
-    if not step or not change(workdir, config, epoch_steps):
-        return
+    if step and change(workdir, config, epoch_steps):
+        _note(workdir, config, recipe, epoch_steps, step)
+    lengths.settle(workdir, config.num_epochs)
+
+
+def _note(
+    workdir: str,
+    config: ml_collections.ConfigDict,
+    recipe: Recipe,
+    epoch_steps: int,
+    step: int,
+) -> None:
     old = workdir_lib.read_config(workdir)
     before = family.build(old, recipe.network, epoch_steps)
     if before.cadence != recipe.cadence or _rates_change(config):
         meter = spending.Meter(workdir, before.variant, before.cadence, is_chief=True)
         spent = meter.total_gradients(step)
-        now = config.num_epochs
-        lengths.add(workdir, lengths.Before(old.num_epochs, step, spent), now)
+        lengths.add(workdir, lengths.Before(old.num_epochs, step, spent))
 
 
 def _rates_change(config: ml_collections.ConfigDict) -> bool:

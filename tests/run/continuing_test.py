@@ -109,6 +109,25 @@ def test_a_strategys_name_is_no_change_once_the_replicas_are_noted(tmp_path):
     workdir.check(folder, elsewhere)
 
 
+def test_a_spread_by_which_no_step_was_taken_is_not_noted(tmp_path):
+    folder, config = str(tmp_path), config_of()
+    one, two, four = (spread_of(config, count) for count in (1, 2, 4))
+    begin(folder, config, one)
+    (tmp_path / "checkpoints").mkdir()
+
+    def changes(step, *spreads):
+        (tmp_path / "checkpoints" / f"ckpt-{step}-1.index").touch()
+        for each in spreads:
+            continuing.note_spread(folder, each)
+        found = continuing.spread_of(folder)
+        assert found["replicas"] == spreads[-1].replicas
+        return [(c["step"], c["from"]["replicas"]) for c in found["changes"]]
+
+    assert changes(10, two, one) == []
+    assert changes(10, two, four) == [(10, 1)]
+    assert changes(20, two) == [(10, 1), (20, 4)]
+
+
 def write_result(folder, epochs, best_epoch):
     scores = {"test_accuracy": 0.5, "test_loss": 1.0}
     epochs = {"epochs": epochs, "best_epoch": best_epoch}

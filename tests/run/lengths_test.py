@@ -11,7 +11,7 @@ def test_lengths_are_added_and_read_in_their_order(tmp_path):
     assert lengths.of(workdir) == {"lengths": []}
     both = [lengths.Before(2, 36, 72.0), lengths.Before(3, 50, 100.0)]
     for length in (both[0], *both):  # Once more, as after a kill.
-        lengths.add(workdir, length, 4)
+        lengths.add(workdir, length)
     assert lengths.read(workdir) == both
     assert lengths.of(workdir)["lengths"][1] == {
         "num_epochs": 3,
@@ -21,15 +21,16 @@ def test_lengths_are_added_and_read_in_their_order(tmp_path):
 
 
 def test_a_length_by_which_no_step_was_taken_is_not_noted(tmp_path):
-    workdir = str(tmp_path)
-    lengths.add(workdir, lengths.Before(4, 36, 72.0), 8)
-    lengths.add(workdir, lengths.Before(8, 36, 72.0), 6)
-    assert [each.num_epochs for each in lengths.read(workdir)] == [4]
-    lengths.add(workdir, lengths.Before(6, 36, 72.0), 4)
-    assert lengths.read(workdir) == []  # All steps are of a run of 4 epochs.
-    lengths.add(workdir, lengths.Before(4, 36, 72.0), 8)
-    lengths.add(workdir, lengths.Before(8, 50, 100.0), 4)
-    assert [each.num_epochs for each in lengths.read(workdir)] == [4, 8]
+    def noted(num_epochs, step, now):
+        lengths.add(str(tmp_path), lengths.Before(num_epochs, step, 2.0 * step))
+        lengths.settle(str(tmp_path), now)
+        return [each.num_epochs for each in lengths.read(str(tmp_path))]
+
+    assert noted(4, 36, now=8) == [4]
+    assert noted(8, 36, now=6) == [4]
+    assert noted(6, 36, now=4) == []  # All steps are of a run of 4 epochs.
+    assert noted(4, 36, now=8) == [4]
+    assert noted(8, 50, now=4) == [4, 8]
 
 
 @pytest.mark.parametrize(

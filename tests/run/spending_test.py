@@ -95,7 +95,7 @@ def test_what_was_spent_by_other_rules_stays_spent(tmp_path):
     first = meter(tmp_path, sam.sam.build(), Cadence(start=10))
     first.validated(record(1), 10, 1.0)
     before = lengths.Before(3, step=15, gradients=first.total_gradients(15))
-    lengths.add(str(tmp_path), before, 6)
+    lengths.add(str(tmp_path), before)
     longer = meter(tmp_path, sam.sam.build(), Cadence(start=20))
     assert longer.total_gradients(10) == 10
     longer.validated(record(2), 20, 2.0)

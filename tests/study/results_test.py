@@ -17,12 +17,14 @@ PAGES = {
     "digits80": "digits_noise.py:80",
     "digits_family": "digits_family.py",
     "digits_strong": "digits_strong.py",
+    "wrn16_4": "wrn16_4.py",
 }
 
 
 def drawn(folder):
-    """Return the picture without how it looks."""
-    return (folder / "curve.svg").read_text().partition("</style>")[2]
+    """Return the picture without how it looks; None of runs that validate on nothing."""
+    path = folder / "curve.svg"
+    return path.read_text().partition("</style>")[2] if path.exists() else None
 
 
 @pytest.mark.parametrize("name", PAGES)

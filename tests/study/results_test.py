@@ -22,7 +22,7 @@ PAGES = {
 
 
 def drawn(folder):
-    """Return the picture without how it looks; None of runs that validate on nothing."""
+    """Return the picture without how it looks; None where nothing was validated."""
     path = folder / "curve.svg"
     return path.read_text().partition("</style>")[2] if path.exists() else None
 

@@ -43,10 +43,12 @@ case " $* " in
   install_extra tensorflow_datasets sam_pod/data/sources/tfds.lock
   ;;
 esac
-# As many as cores, and at most four. Replicas in a process wait for each other, and a test
-# for the processes that it starts, so that cores wait at times; but more processes take
-# more CPU time for the same tests: on two cores four took 1.3 times that of two.
-workers=$(.venv/bin/python -c 'import os; print(min(4, os.cpu_count() or 1))')
+# One more than cores, and at most four: replicas in a process wait for each other, and a
+# test for the processes that it starts. But more processes take more CPU time for the same
+# tests (on two cores four took 1.3 times that of two), and slow ones keep cores busy.
+more=1
+[ "$*" != --slow ] || more=0
+workers=$(.venv/bin/python -c "import os; print(min(4, (os.cpu_count() or 1) + $more))")
 case "$*" in
 "" | --slow)
   # In the order of tests/conftest.py, not by the number of tests.

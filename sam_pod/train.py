@@ -30,10 +30,10 @@ from sam_pod.run import (
     pace,
     restoring,
     result,
+    result_file,
 )
 from sam_pod.run import saver as saver_lib
 from sam_pod.run import session as session_lib
-from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import metrics, progress
 
 
@@ -193,7 +193,7 @@ def test(session: session_lib.Session) -> dict[str, Any]:
         summary |= result.spent(session.meter, steps) | result.tested(by_weights)
         summary |= continuing.spread_of(session.workdir) | lengths.of(session.workdir)
         summary |= result.labels(session.label_noise)
-        workdir_lib.write_result(session.workdir, summary)
+        result_file.write(session.workdir, summary)
     saver_lib.wait_for_all(session)
     return summary
 

@@ -133,8 +133,7 @@ def points(workdir: str, moments: list[str]) -> list[Point]:
 
 
 def _points(directory: str, moment: str) -> Iterator[Point]:
-    of = checkpoint_folder.best_paths if moment == "best" else checkpoint_folder.paths
-    paths = of(directory)
+    paths = checkpoint_folder.paths_of(directory, moment)
     if not paths:
         raise errors.UserError(
             f"--at={moment}: {directory} has no such checkpoint; it has "

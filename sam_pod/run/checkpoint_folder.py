@@ -52,6 +52,15 @@ def best_paths(directory: str) -> list[str]:
     return _known(best, _epochs(newest[0])) if newest else best
 
 
+def paths_of(directory: str, which: str) -> list[str]:
+    """Return `best_paths` where `which` is 'best', else `paths`.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    return best_paths(directory) if which == BEST else paths(directory)
+
+
 def add(
     directory: str, name: str, write: Callable[[str], object], *, keep: int
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import ml_collections
 
 from sam_pod import errors
-from sam_pod.run import checkpoint_folder
+from sam_pod.run import checkpoint_folder, result_file
 from sam_pod.run import spread as spread_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.storage import faults, files
@@ -32,7 +32,7 @@ def finished(workdir: str, config: ml_collections.ConfigDict) -> dict[str, Any] 
 
     A result stays in its place until that of a longer run replaces it.
     """
-    result = workdir_lib.read_result(workdir)
+    result = result_file.read(workdir)
     if result is None or "epochs" not in result:
         return result
     whole = result["epochs"] >= config.num_epochs

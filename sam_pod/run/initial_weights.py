@@ -93,8 +93,7 @@ def _has_begun(workdir: str) -> bool:
 
 def _of_run(path: str, which: str) -> Source:
     directory = os.path.join(path, workdir_lib.CHECKPOINTS)
-    of = checkpoint_folder.best_paths if which == "best" else checkpoint_folder.paths
-    found = of(directory)
+    found = checkpoint_folder.paths_of(directory, which)
     if not found:
         raise errors.UserError(
             f"`{KEY}` is {path!r}, a run that has no {which} checkpoint: train it "

@@ -6,7 +6,13 @@ from typing import NamedTuple
 from sam_pod.machines.runtime import Runtime
 from sam_pod.machines.workers import Workers
 from sam_pod.models import transfer
-from sam_pod.run import checkpoint_folder, curve, event_files, initial_weights
+from sam_pod.run import (
+    checkpoint_folder,
+    curve,
+    event_files,
+    initial_weights,
+    result_file,
+)
 from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import state as state_lib
@@ -71,7 +77,7 @@ def cut(workdir: str, restored: Restored, epoch_steps: int) -> None:
     last = event_files.limits(
         int(restored.state.step.numpy()),
         epochs * epoch_steps,
-        workdir_lib.read_result(workdir),
+        result_file.read(workdir),
     )
     event_files.cut(workdir, last if restored.is_old else event_files.NOTHING)
     curve.cut(workdir, epochs)

@@ -13,7 +13,7 @@ from sam_pod import errors
 from sam_pod.config import rules
 from sam_pod.data.input import dataset
 from sam_pod.data.stored import manifest as manifest_lib
-from sam_pod.run import build, checkpoint_folder, digests
+from sam_pod.run import build, checkpoint_folder, digests, result_file
 from sam_pod.run import checkpoints as checkpoints_lib
 from sam_pod.run import workdir as workdir_lib
 from sam_pod.step import averaging
@@ -81,7 +81,7 @@ def read(workdir: str, which: str, data_dir: str = "") -> Trained:
     if data_dir:
         config.data.dir = data_dir
     directory = os.path.join(workdir, workdir_lib.CHECKPOINTS)
-    if not _paths(directory, which):
+    if not checkpoint_folder.paths_of(directory, which):
         if which == "best" and config.data.validation == "none":
             raise errors.UserError(
                 f"{workdir} has no best checkpoint and never will, for its "
@@ -113,7 +113,7 @@ def in_words(workdir: str, trained: Trained) -> str:
         trained: As returned by `read`.
     """
     checkpoint = trained.checkpoint
-    result = workdir_lib.read_result(workdir) or {}
+    result = result_file.read(workdir) or {}
     line = f"The {checkpoint.which} checkpoint is {checkpoint.name}"
     scores = _scores(checkpoint, result)
     if not scores:
@@ -134,20 +134,14 @@ def _scores(checkpoint: Checkpoint, result: Mapping[str, Any]) -> Mapping[str, f
     """Return what a result has of a checkpoint; {} where it is of another one."""
     if "test_with" not in result:
         return {}
-    steps, weights = result["steps"], "last"
-    if checkpoint.which == "best":
-        steps, weights = steps * result["best_epoch"] // result["epochs"], "best"
-    return result["test_with"].get(weights, {}) if checkpoint.step == steps else {}
+    weights = "best" if checkpoint.which == "best" else "last"
+    is_one = checkpoint.step == result_file.steps_of(result).get(weights)
+    return result["test_with"].get(weights, {}) if is_one else {}
 
 
 def _name_layers_from_the_start() -> None:
     """Let Keras give the layers of a model the names that the run gave them."""
     keras.utils.clear_session()
-
-
-def _paths(directory: str, which: str) -> list[str]:
-    of = checkpoint_folder.best_paths if which == "best" else checkpoint_folder.paths
-    return of(directory)
 
 
 def _restore(directory: str, which: str, recipe: Recipe) -> Checkpoint:
@@ -158,7 +152,7 @@ def _restore(directory: str, which: str, recipe: Recipe) -> Checkpoint:
     checkpoints = checkpoints_lib.Checkpoints(directory, state, enabled=False)
     if which == "best":
         checkpoints.restore_best()
-        name = os.path.basename(_paths(directory, which)[-1])
+        name = os.path.basename(checkpoint_folder.paths_of(directory, which)[-1])
     else:
         checkpoints.restore_latest()
         epochs = int(state.read_progress().validated_epochs)

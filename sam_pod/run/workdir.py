@@ -265,33 +265,6 @@ def _lock(workdir: str) -> IO:
     return lock
 
 
-def read_result(workdir: str) -> dict[str, Any] | None:
-    """Return the result of a finished run, or None."""
-    path = os.path.join(workdir, RESULT)
-    found = read_json(path)
-    if found is None:
-        return None
-    asked = {"epochs", "best_epoch"} & found.keys()  # Older versions lack some.
-    for key in ("test_accuracy", "test_loss", *sorted(asked)):
-        if type(found.get(key)) not in (int, float):
-            raise errors.UserError(
-                f"{path} is not as it was written, for `{key}` in it is "
-                f"{str(found.get(key, 'missing'))[:40]}: delete it, and the same "
-                "command tests the run again."
-            )
-    return found
-
-
-def write_result(workdir: str, result: dict[str, Any]) -> None:
-    """Write the result, which ends a run.
-
-    Raises:
-        UserError: the disk is full.
-    """
-    with faults.explained(workdir):
-        files.write(os.path.join(workdir, RESULT), json.dumps(result, indent=2) + "\n")
-
-
 def read_json(path: str) -> dict[str, Any] | None:
     """Return the object in a file of a workdir; None where there is no file.
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sam_pod.run import result_file
 from sam_pod.study import found as found_lib
 from sam_pod.study import statistics
 
@@ -76,24 +77,13 @@ def notes(runs: Sequence[found_lib.Found]) -> list[str]:
 def _early(runs: Sequence[found_lib.Found]) -> Iterator[str]:
     """Yield a line for each checkpoint of a run that is another one by now."""
     for found in runs:
-        for name, step in _steps(found.result).items():
+        for name, step in result_file.steps_of(found.result).items():
             at = found.sharpness.get("points", {}).get(name, {}).get("step")
             if at is not None and at != step:
                 yield (
                     f"Sharpness of {found.run.name}, {name}, is that of step {at}, and "
                     f"its {name} weights are those of step {step}: measure it again."
                 )
-
-
-def _steps(result: Mapping[str, Any]) -> dict[str, int]:
-    """Return after how many steps a run has its last weights, and had its best."""
-    steps, epochs = result.get("steps"), result.get("epochs")
-    if steps is None:
-        return {}
-    best = result.get("best_epoch")
-    return {"last": steps} | (
-        {"best": steps * best // epochs} if best and epochs else {}
-    )
 
 
 def _unlike(runs: Sequence[found_lib.Found]) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from sam_pod import errors, main
 from sam_pod.config import command_line
 from sam_pod.config import keys as config_lib
-from sam_pod.run import continuing, spread, workdir
+from sam_pod.run import continuing, result_file, spread, workdir
 
 NONE = frozenset()
 
@@ -131,7 +131,7 @@ def test_a_spread_by_which_no_step_was_taken_is_not_noted(tmp_path):
 def write_result(folder, epochs, best_epoch):
     scores = {"test_accuracy": 0.5, "test_loss": 1.0}
     epochs = {"epochs": epochs, "best_epoch": best_epoch}
-    workdir.write_result(folder, {**scores, **epochs})
+    result_file.write(folder, {**scores, **epochs})
 
 
 def test_a_finished_run_is_trained_for_longer_with_consent(tmp_path):

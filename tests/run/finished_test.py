@@ -11,7 +11,7 @@ from sam_pod import errors
 from sam_pod.config import keys as config_lib
 from sam_pod.data.input import dataset
 from sam_pod.data.stored import manifest
-from sam_pod.run import digests, finished, workdir
+from sam_pod.run import digests, finished, result_file, workdir
 from tests import fixtures, runs
 from tests.data import sets
 
@@ -32,7 +32,7 @@ def run(tmp_path):
     folder = str(tmp_path / "run")
     data = manifest.read(config.data.dir).digest()
     workdir.begin(folder, config, digests.of_inputs(config, data)).close()
-    workdir.write_result(folder, RESULT)
+    result_file.write(folder, RESULT)
     return config, folder
 
 

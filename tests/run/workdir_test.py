@@ -9,7 +9,7 @@ import pytest
 
 from sam_pod import errors
 from sam_pod.config import keys as config_lib
-from sam_pod.run import workdir
+from sam_pod.run import result_file, workdir
 from sam_pod.storage import files
 
 
@@ -113,9 +113,9 @@ def test_a_folder_in_a_bucket(request):
     assert files.read(f"{path}/config.json") == config_lib.to_json(config)
     with pytest.raises(errors.UserError, match=r"another content of `data\.dir`"):
         workdir.begin(path, config, {"data.dir": "b"})
-    assert workdir.read_result(path) is None
-    workdir.write_result(path, {"test_accuracy": 0.5, "test_loss": 2.0})
-    assert workdir.read_result(path) == {"test_accuracy": 0.5, "test_loss": 2.0}
+    assert result_file.read(path) is None
+    result_file.write(path, {"test_accuracy": 0.5, "test_loss": 2.0})
+    assert result_file.read(path) == {"test_accuracy": 0.5, "test_loss": 2.0}
     config.seed = 3
     with pytest.raises(errors.UserError, match="`seed` was 0, is 3"):
         workdir.check(path, config)
@@ -156,26 +156,9 @@ def test_runs_that_start_in_one_second_have_folders_of_their_own(tmp_path):
         made = list(pool.map(workdir.make_new, [name] * 8))
     assert sorted(made) == [name, *(f"{name}-{number}" for number in range(2, 9))]
     assert all(os.path.isdir(path) for path in made)
-    workdir.write_result(made[0], {"test_accuracy": 0.5, "test_loss": 2.0})
+    result_file.write(made[0], {"test_accuracy": 0.5, "test_loss": 2.0})
     for path in made:
         workdir.drop_empty(path)
     assert os.listdir(tmp_path / "runs") == [os.path.basename(made[0])]
     with pytest.raises(errors.UserError, match="Cannot write under"):
         workdir.make_new(f"{made[0]}/result.json/x")
-
-
-def test_result(tmp_path):
-    assert workdir.read_result(str(tmp_path)) is None
-    result = {"test_accuracy": 0.5, "test_loss": 2.0}
-    workdir.write_result(str(tmp_path), result)
-    assert workdir.read_result(str(tmp_path)) == result
-    assert json.loads((tmp_path / "result.json").read_text()) == result
-
-
-def test_a_result_without_its_keys_says_how_to_have_it_again(tmp_path):
-    for result in ({}, {"test_accuracy": "x", "test_loss": 1}, {"test_accuracy": 1.0}):
-        workdir.write_result(str(tmp_path), result)
-        with pytest.raises(
-            errors.UserError, match=r"`test_\w+` in it is .*: delete it"
-        ):
-            workdir.read_result(str(tmp_path))

@@ -114,12 +114,8 @@ def _find(folder: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in paths:
         below = os.path.relpath(path, folder)
-        found.setdefault(
-            split_names.group_of_file(below) or numbered_files.stem(below), []
-        )
-        found[split_names.group_of_file(below) or numbered_files.stem(below)].append(
-            path
-        )
+        group = split_names.group_of_file(below) or numbered_files.stem(below)
+        found.setdefault(group, []).append(path)
     return found
 
 

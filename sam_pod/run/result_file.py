@@ -43,12 +43,10 @@ def write(workdir: str, result: dict[str, Any]) -> None:
 def steps_of(result: Mapping[str, Any]) -> dict[str, int]:
     """Return after how many steps a run has its 'last' weights, and had its 'best'.
 
-    Older versions wrote no steps, and what validates on nothing has no best weights.
+    What a result does not say is left out; a run that validates on nothing has no best.
     """
     steps, epochs = result.get("steps"), result.get("epochs")
-    if steps is None:
-        return {}
-    best = result.get("best_epoch")
-    return {"last": steps} | (
-        {"best": steps * best // epochs} if best and epochs else {}
-    )
+    found = {} if steps is None else {"last": steps}
+    if found and epochs and result.get("best_epoch"):
+        found["best"] = steps * result["best_epoch"] // epochs
+    return found

@@ -68,12 +68,24 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="takes minutes: --slow runs it"))
 
 
-def pytest_collection_finish(session):
-    """Let garbage collection look through nothing that stays: it took a tenth."""
-    del session
+def _freeze():
+    """Let garbage collection look through nothing that stays."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_finish(session):
+    del session
+    _freeze()
     gc.enable()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Freeze what a file leaves: late in a slow run it took a quarter."""
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        _freeze()
 
 
 def pytest_configure(config):

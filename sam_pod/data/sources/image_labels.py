@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from sam_pod import errors, wording
 from sam_pod.data.sources import (
@@ -69,9 +69,12 @@ class Labels:
         elif group.by_class and self._asked.labels != FOLDERS:
             self._compare(group, groups)
         if not self.classes:
-            by_table = group.name in self.said
-            order = label_table.in_order if by_table else sorted
-            self.classes = tuple(order(group.by_class))
+            by_value = label_table.in_order(group.by_class)
+            if group.name in self.said:
+                self.classes = tuple(by_value)
+            else:
+                self.classes = tuple(sorted(group.by_class))
+                self._decisions += _as_text(self.classes, by_value)
         return bool(group.by_class)
 
     def read(
@@ -243,3 +246,19 @@ class Labels:
         for files in self._tree.folders.values():
             whole.flat.extend(files)
         return flat_labels.names_of(self._tree, [whole])
+
+
+def _as_text(classes: Sequence[str], by_value: Sequence[str]) -> Iterator[str]:
+    """Yield a line where folders whose names are numbers are not in their order.
+
+    They are in that of torchvision and Keras, whose heads are to fit; a table's classes
+    are in that of their values.
+    """
+    for place, (text, value) in enumerate(zip(classes, by_value, strict=True)):
+        if text != value:
+            yield (
+                "Class folders are in the order of their names as text, as in "
+                f"torchvision and Keras: {text!r} is class {place}, which by value "
+                f"{value!r} would be."
+            )
+            return

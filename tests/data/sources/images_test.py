@@ -4,6 +4,7 @@ import pathlib
 import shutil
 import struct
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -144,6 +145,46 @@ def test_a_gif_is_decoded(tmp_path, data, color):
         (tmp_path / split / "dot" / "a.gif").write_bytes(gif)
     (image,) = pixels(images.read(str(tmp_path)))
     assert (tuple(image[0, 0]), image.shape) == (color, (1, 1, 3))
+
+
+@pytest.mark.parametrize(
+    "names, line",
+    [
+        ("0 1 2 3 4 5 6 7 8 9 10 11", "'10' is class 2, which by value '2' would be."),
+        ("-1 -2", "'-1' is class 0, which by value '-2' would be."),
+        ("0 1 2 3 4 5 6 7 8 9", ""),
+        ("01 02 10", ""),
+        ("n1 n10 n2", ""),
+    ],
+)
+def test_folders_that_are_numbers_are_ordered_as_text_which_is_said(
+    tmp_path, names, line
+):
+    names = sorted(names.split())
+    table = ["file,label"]
+    for name in names:
+        for split in ("train", "test"):
+            folder = tmp_path / "folders" / split / name
+            folder.mkdir(parents=True)
+            (folder / "a.png").write_bytes(made.png(made.image(1)))
+        table.append(f"{name}.png,{name}")
+    source = images.read(str(tmp_path / "folders"))
+    keras_order = keras.utils.image_dataset_from_directory(
+        str(tmp_path / "folders/train"), verbose=False
+    ).class_names
+    assert list(source.classes) == keras_order == names
+    said = [text for text in source.decisions if "as text" in text]
+    assert [text.endswith(line) for text in said] == [True] * bool(line)
+    # A table of the same classes has them by value.
+    for split in ("train", "test"):
+        (tmp_path / "table" / split).mkdir(parents=True)
+        for name in names:
+            path = tmp_path / "table" / split / f"{name}.png"
+            path.write_bytes(made.png(made.image(1)))
+        (tmp_path / "table" / f"{split}.csv").write_text("\n".join(table))
+    source = images.read(str(tmp_path / "table"))
+    assert (list(source.classes) == names) == (not line)
+    assert not [text for text in source.decisions if "as text" in text]
 
 
 @pytest.mark.slow

@@ -67,7 +67,7 @@ def _names(
     if label not in there:
         asked = example_fields.Fields(image, example_fields.LABEL)
         try:
-            label = example_fields.choose(there, "", asked).label
+            label = example_fields.choose([there], "", asked).label
         except errors.UserError:
             label = _UNKNOWN_NAME
     return features.Features(image, label)

@@ -63,6 +63,11 @@ class Found:
         """Whether there is no label: each is null or -1."""
         return self.counts.keys() <= {-1} and self.faults.keys() <= {_NULL}
 
+    @property
+    def may_be_labels(self) -> bool:
+        """Whether some are labels, and all others merely lack."""
+        return bool(self.counts) and self.faults.keys() <= {_NULL, _EMPTY, _NAN}
+
     def add(
         self, values: np.ndarray | Sequence, counts: Iterable[int] | None = None
     ) -> None:

@@ -131,7 +131,8 @@ def _columns(
         texts = [field.name for field in schema if "string" in str(field.type)]
         rows = next(file.iter_batches(1, columns=texts), None) if texts else None
     row = rows.to_pylist()[0] if rows is not None and len(rows) else {}
-    return schema, parquet_columns.choose(schema, row, path, asked)
+    look = functools.partial(parquet_labels.hold_labels, path)
+    return schema, parquet_columns.choose(schema, row, path, asked, look)
 
 
 def _class_names(schema: "pyarrow.Schema", label: str) -> tuple[str, ...]:

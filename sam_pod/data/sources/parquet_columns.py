@@ -1,18 +1,19 @@
 """Which columns of a Parquet file are the images and the labels, and what they hold."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sam_pod import errors
+from sam_pod.data.stored import label_names
 from sam_pod.storage import files
 
 if TYPE_CHECKING:
     import pyarrow
 
-IMAGE, LABEL = "image", "label"  # The names that need no flag.
+IMAGE, LABEL = "image", label_names.LABEL  # The names that need no flag.
 
 _FLAGS = "Pass --image_column and --label_column."
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -106,7 +107,11 @@ def fields(schema: "pyarrow.Schema") -> Mapping[str, dict]:
 
 
 def choose(
-    schema: "pyarrow.Schema", first: Mapping[str, object], path: str, asked: Columns
+    schema: "pyarrow.Schema",
+    first: Mapping[str, object],
+    path: str,
+    asked: Columns,
+    look: Callable[[Sequence[str]], Collection[str]],
 ) -> Columns:
     """Return which columns are the images and the labels.
 
@@ -116,6 +121,8 @@ def choose(
         path: The file's path.
         asked: The names in the flags. If one is the default and no column has it, the
             only column that fits is taken.
+        look: A function that returns which of some columns hold labels, called where
+            their types do not say.
 
     Raises:
         UserError: there is none, or several could be.
@@ -126,7 +133,7 @@ def choose(
         image = _only(_images(schema, told, first), image, IMAGE, schema, path)
         decisions.append(f"Column {image!r} is taken for the images.")
     if label not in schema.names:
-        found = _labels(schema, told, image)
+        found = _labels(schema, told, image, look)
         label = _only(found, label, LABEL, schema, path)
         decisions.append(f"Column {label!r} is taken for the labels.")
     kind = schema.field(image).type
@@ -167,23 +174,51 @@ def _images(
 
 
 def _labels(
-    schema: "pyarrow.Schema", told: Mapping[str, dict], image: str
+    schema: "pyarrow.Schema",
+    told: Mapping[str, dict],
+    image: str,
+    look: Callable[[Sequence[str]], Collection[str]],
 ) -> list[str]:
-    """Return the columns that the metadata call classes, else those that may be."""
+    """Return the columns that may be labels.
+
+    The metadata's classes come first, then what has a usual name, whatever it holds:
+    where that is no label, another column is none all the more.
+    """
+    kinds = {field.name: field.type for field in schema if field.name != image}
+    named = _of_type(told, "ClassLabel", schema) or [
+        name
+        for name in label_names.usual(schema.names, image)
+        if image_kind(kinds[name]) in ("", "path")
+    ]
+    if named:
+        return named
+    sure = {name for name, kind in kinds.items() if _is_label(kind)}
+    unsure = [n for n, k in kinds.items() if n not in sure and _may_be_label(k)]
+    found = sure.union(look(unsure)) if unsure else sure
+    return [name for name in kinds if name in found]
+
+
+def _is_label(kind: "pyarrow.DataType") -> bool:
     from pyarrow import types
 
-    named = _of_type(told, "ClassLabel", schema)
-    return named or [
-        field.name
-        for field in schema
-        if field.name != image
-        and (
-            types.is_integer(field.type)
-            or types.is_boolean(field.type)
-            or types.is_dictionary(field.type)
-            or _is_text(field.type)
-        )
-    ]
+    return (
+        types.is_integer(kind)
+        or types.is_boolean(kind)
+        or types.is_dictionary(kind)
+        or _is_text(kind)
+    )
+
+
+def _may_be_label(kind: "pyarrow.DataType") -> bool:
+    """Return whether a type may hold whole numbers, one-hot rows or plain texts."""
+    from pyarrow import types
+
+    return (
+        types.is_floating(kind)
+        or types.is_decimal(kind)
+        or _is_binary(kind)
+        or (is_list(kind) and not is_list(kind.value_type))
+    )
 
 
 def _of_type(

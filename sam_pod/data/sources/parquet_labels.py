@@ -10,8 +10,11 @@ from pyarrow import types
 
 from sam_pod import errors
 from sam_pod.data.sources import archives, label_values, labels, parquet_columns
+from sam_pod.data.stored import label_names
 
 _ROWS = 1 << 16  # In memory at a time.
+_LOOK = 256  # Rows that show what a column holds,
+_LOOK_BYTES = 1 << 22  # or less of them.
 
 
 def found(paths: Sequence[str], column: str) -> label_values.Found | None:
@@ -36,6 +39,48 @@ def found(paths: Sequence[str], column: str) -> label_values.Found | None:
             f"{lacking[0]} has no column {column!r}, which other files beside it have."
         )
     return there
+
+
+def hold_labels(path: str, columns: Sequence[str]) -> list[str]:
+    """Return which columns of a file hold labels, as far as its first rows show.
+
+    Args:
+        path: The file's path.
+        columns: The names of some of its columns.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    there = []
+    with opened(path) as file, archives.readable(path, pyarrow.ArrowException):
+        for column in columns:
+            count = _looked_at(file.metadata, column)
+            batch = next(file.iter_batches(count, columns=[column]), None)
+            if batch is not None and _may_be_labels(values(batch.column(column))):
+                there.append(column)
+    return there
+
+
+def _looked_at(meta: "pyarrow.parquet.FileMetaData", column: str) -> int:
+    """Return how many rows of a column are looked at: fewer where each is large."""
+    if not meta.num_row_groups:
+        return 1
+    group = meta.row_group(0)
+    size = sum(
+        chunk.total_uncompressed_size
+        for chunk in map(group.column, range(group.num_columns))
+        if f"{chunk.path_in_schema}.".startswith(f"{column}.")
+    )
+    return max(1, min(_LOOK, _LOOK_BYTES * group.num_rows // max(1, size)))
+
+
+def _may_be_labels(some: np.ndarray) -> bool:
+    contents = some[:0] if some.dtype != object else some
+    if any(isinstance(c, bytes) and not label_names.is_text(c) for c in contents):
+        return False
+    found = label_values.Found()
+    found.add(some)
+    return found.may_be_labels
 
 
 def _batches(

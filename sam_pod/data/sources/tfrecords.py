@@ -23,9 +23,11 @@ from sam_pod.data.sources import (
     split_names,
     tfrecord_files,
 )
-from sam_pod.data.stored import example_fields, framing, offsets, records
+from sam_pod.data.stored import example_fields, framing, offsets, records, untuned
 
 _LABELS = 1 << 12  # Labels in memory at a time.
+_LOOK = 64  # Examples that show what a feature holds,
+_LOOK_BYTES = 1 << 24  # or less of them.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,15 +107,34 @@ def read(
 def _fields(
     folder: str, groups: dict[str, list[_File]], asked: example_fields.Fields
 ) -> example_fields.Fields:
-    """Return which features are read, by the first example to train on."""
+    """Return which features are read, by the first examples to train on."""
     roles = split_names.roles(groups)
     group = next((name for name in groups if roles[name] == "train"), min(groups))
     for file in groups[group]:
-        first = tf.data.TFRecordDataset(file.path).take(1)
-        for serialized in first.as_numpy_iterator():
-            where = f"Example 0 of {os.path.join(folder, file.name)}"
-            return example_fields.choose(_features(serialized, where), where, asked)
+        path = os.path.join(folder, file.name)
+        if few := _first(path, file.path):
+            return example_fields.choose(few, f"Example 0 of {path}", asked)
     raise errors.UserError(f"The files of {group!r} in {folder} hold no examples.")
+
+
+def _first(path: str, unpacked: str) -> list[example_fields.Features]:
+    """Return the first examples of a file, which show what its features hold.
+
+    Raises:
+        UserError: there is one, and it cannot be read.
+    """
+    few, num_bytes = [], 0
+    dataset = untuned.untuned(tf.data.TFRecordDataset(unpacked).take(_LOOK))
+    try:
+        for index, serialized in enumerate(dataset.as_numpy_iterator()):
+            few.append(_features(serialized, f"Example {index} of {path}"))
+            num_bytes += len(serialized)
+            if num_bytes >= _LOOK_BYTES:
+                break
+    except tf.errors.DataLossError as error:
+        if not few:  # Else the scan says where.
+            raise archives.unreadable(path, error) from error
+    return few
 
 
 def _features(serialized: bytes, where: str) -> example_fields.Features:

@@ -5,16 +5,16 @@ beside it or in a flag. The label has any kind that `label_values` takes.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.data.stored import raw_pixels
+from sam_pod.data.stored import label_names, raw_pixels
 
-IMAGE, LABEL = "image", "label"  # The names that need no flag.
+IMAGE, LABEL = "image", label_names.LABEL  # The names that need no flag.
 
 # The first bytes of image files.
 _MAGIC = (
@@ -38,8 +38,11 @@ _SIZES = (
     ("h", "w", "c"),
     ("rows", "cols", "depth"),
 )
-# Other names of labels.
-_LABELS = ("image/class/label", "class", "labels", "target", "class_id", "category")
+# Last parts of names of texts that come with an image and are no labels.
+_ABOUT = frozenset(
+    {"format", "encoding", "colorspace", "filename", "file_name", "image_name", "path"}
+    | {"image_path", "file_path", "sha256", "md5", "key", "id", "image_id", "source_id"}
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,18 +68,19 @@ def value(feature: tf.train.Feature) -> Any:
     return np.array(feature.float_list.value, np.float32)
 
 
-def choose(first: Features, where: str, asked: Fields) -> Fields:
-    """Return which features are the image and the label, by the first example.
+def choose(few: Sequence[Features], where: str, asked: Fields) -> Fields:
+    """Return which features are the image and the label, by the first examples.
 
     Args:
-        first: The features of the first example.
-        where: The example's place, for an error.
+        few: The features of the first examples, one at least.
+        where: The place of the first, for an error.
         asked: The names in the flags. If one is the default and there is no such
             feature, the only one that fits is taken.
 
     Raises:
         UserError: there is none, or several could be.
     """
+    first = few[0]
     image, label, decisions = asked.image, asked.label, []
     if image not in first:
         images = [name for name in first if _is_image(first[name])] or [
@@ -85,18 +89,44 @@ def choose(first: Features, where: str, asked: Fields) -> Fields:
         image = _only(images, image, IMAGE, first, where)
         decisions.append(f"Feature {image!r} is taken for the images.")
     if label not in first:
-        labels = [name for name in _LABELS if name in first][:1] or [
+        labels = [
             name
-            for name in first
-            if first[name].WhichOneof("kind") == "int64_list"
-            and len(first[name].int64_list.value) == 1
-            and not any(name in sizes for sizes in _SIZES)
-        ]
+            for name in label_names.usual(first, image)
+            if not _is_image(first[name])
+        ] or [name for name in first if name != image and _may_be_labels(few, name)]
         label = _only(labels, label, LABEL, first, where)
         decisions.append(f"Feature {label!r} is taken for the labels.")
     return dataclasses.replace(
         asked, image=image, label=label, decisions=tuple(decisions)
     )
+
+
+def _may_be_labels(few: Sequence[Features], name: str) -> bool:
+    """Return whether all examples that have something in a feature have a label."""
+    if any(name in sizes for sizes in _SIZES):
+        return False
+    found = [value(features[name]) for features in few if name in features]
+    found = [some for some in found if not _is_none(some)]
+    if isinstance(next(iter(found), None), list):
+        end = name.lower().replace(".", "/").rpartition("/")[2]
+        return end not in _ABOUT and all(map(_is_label, found))
+    return bool(found) and all(map(_is_label, found))
+
+
+def _is_none(found: list[bytes] | np.ndarray) -> bool:
+    if isinstance(found, list):
+        return not any(found)
+    return bool(np.isnan(found).all())  # Of no values as well.
+
+
+def _is_label(found: list[bytes] | np.ndarray) -> bool:
+    """Return whether some values are a text, a whole number or one-hot."""
+    if isinstance(found, list):
+        (content, *others) = found
+        return not others and not is_file(content) and label_names.is_text(content)
+    if len(found) == 1:
+        return bool(np.isfinite(found[0]) and found[0] == np.floor(found[0]))
+    return np.count_nonzero(found) == 1 == np.count_nonzero(found == 1)
 
 
 def _is_image(feature: tf.train.Feature) -> bool:
@@ -140,7 +170,7 @@ def _is_pixels(features: Features, name: str, shape: tuple[int, ...]) -> bool:
 def _only(found: list, asked: str, default: str, first: Features, where: str) -> str:
     if asked == default and len(found) == 1:
         return found[0]
-    several = f"; {' and '.join(found)} may be it" if len(found) > 1 else ""
+    several = f"; {' and '.join(sorted(found))} may be it" if len(found) > 1 else ""
     raise errors.UserError(
         f"{where} has no feature {asked!r}; it has {listed(first)}{several}. Pass "
         "--image_column and --label_column."

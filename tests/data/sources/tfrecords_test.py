@@ -168,6 +168,58 @@ def test_features_of_other_names_are_found_and_said(tmp_path):
     assert "'image/class/label' is taken for the labels" in said
 
 
+HALF = (1.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    "features, expected",
+    [
+        # Each has its value in an even and in an odd example.
+        ({"species": (b"a", b"b"), "camera": (0, 1)}, ("camera", "species")),
+        ({"grade": (0.0, 1.0), "camera": (0, 1)}, ("camera", "grade")),
+        ({"grade": ([0, 1], [1, 0]), "camera": (0, 1)}, ("camera", "grade")),
+        ({"grade": ([0.0, 1.0], [1.0, 0.0]), "n": (0, 1)}, ("grade", "n")),
+        ({"class": (0, 1), "target": (b"a", b"b")}, ("class", "target")),
+        ({"target": (0.0, 1.0), "camera": (0, 1)}, "target"),
+        ({"y": (b"a", b"b"), "camera": (0, 1)}, "y"),
+        ({"class": (0, 1), "x": (3, 4), "y": (3, 5)}, "class"),
+        ({"species": (b"a", b"b"), "filename": (b"x", b"y"), "image/id": (b"1", b"2")},
+         "species"),
+        ({"grade": (1.0, 0.0)}, "grade"),
+        ({"score": HALF, "camera": (0, 1)}, "camera"),
+        ({"score": (float("nan"), 1.0), "camera": (0, 1)}, ("camera", "score")),
+        ({"box": ([1, 2], [3, 4]), "camera": (0, 1)}, "camera"),
+        ({"raw": (b"\xff\0", b"\1a"), "none": (b"", b""), "n": (0, 1)}, "n"),
+        ({"height": (6.0, 6.0), "n": (0, 1)}, "n"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else " ".join(x),
+)  # fmt: skip
+def test_no_feature_is_taken_for_labels_where_another_may_be_them(
+    tmp_path, features, expected
+):
+    examples = [
+        {"img": made.png(made.image(i)), **{k: v[i % 2] for k, v in features.items()}}
+        for i in range(COUNT)
+    ]
+    folder = make(tmp_path, examples)
+    if isinstance(expected, str):
+        said = read(folder).decisions
+        assert f"Feature {expected!r} is taken for the labels." in said
+        return
+    names = " and ".join(expected)
+    with pytest.raises(errors.UserError, match=f"; {names} may be it. Pass --image_co"):
+        read(folder)
+
+
+def test_of_large_examples_few_are_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfrecords, "_LOOK_BYTES", 1)
+    examples = [
+        {"img": made.png(made.image(i)), "score": HALF[i % 2]} for i in range(COUNT)
+    ]
+    with pytest.raises(errors.UserError, match=r"'score' of .* no whole number"):
+        read(make(tmp_path, examples))
+
+
 @pytest.mark.parametrize("kind", ["", "GZIP"])
 def test_a_broken_file_is_named(tmp_path, kind):
     make(tmp_path, labelled(lambda i: i % 2), kind=kind)

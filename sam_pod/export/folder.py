@@ -16,13 +16,14 @@ from sam_pod.export import manifest as manifest_lib
 from sam_pod.lowering import programs as programs_lib
 from sam_pod.lowering import stablehlo
 from sam_pod.lowering.programs import Program
+from sam_pod.process import signals
 from sam_pod.run import trained as trained_lib
 from sam_pod.run.trained import Trained
-from sam_pod.storage import new_folder
+from sam_pod.storage import faults, new_folder
 
-# Errors for a model that has no such form: a UserError if it does not compile, others
-# of Keras for a layer that cannot be written.
-_NO_SUCH_FORM = (ValueError, TypeError, RuntimeError)
+# Errors whose text alone says why a model has no such form: a UserError if it does not
+# compile, others of Keras and TensorFlow for a layer that cannot be written.
+_SAY_IT = (ValueError, TypeError, RuntimeError, AssertionError)
 
 
 def write(
@@ -76,9 +77,21 @@ def _may_fail(file: str, not_made: dict[str, str]) -> Iterator[None]:
     """
     try:
         yield
-    except _NO_SUCH_FORM as error:
-        not_made[file] = errors.reason(error)
-        logging.warning("%s cannot be made: %s", file, not_made[file])
+    except Exception as error:
+        # A layer's own code raises what it likes, and TensorFlow of all kinds.
+        if not _is_of_the_model(error):
+            raise
+        reason = errors.reason(error)
+        if not isinstance(error, _SAY_IT) or not reason:
+            reason = f"{type(error).__name__}: {reason}".rstrip(": ")
+        not_made[file] = reason
+        logging.warning("%s cannot be made: %s", file, reason)
+
+
+def _is_of_the_model(error: Exception) -> bool:
+    """Return whether the fault is not a signal's, the disk's or the memory's."""
+    is_other = isinstance(error, OSError | signals.Interrupted | faults.StorageLost)
+    return not (is_other or faults.is_of_disk(error) or errors.is_out_of_memory(error))
 
 
 def _lower(
@@ -173,7 +186,7 @@ def _write_files(
     with _may_fail(keras_file, not_made):
         keras_models.write_keras_file(path(keras_file), recipe, values)
     for unfinished in not_made:
-        _remove(path(unfinished))
+        _remove(path(unfinished.partition("/")[0]))  # With the folder around it.
     if not programs and saved_model in not_made and keras_file in not_made:
         reasons = "; ".join(not_made.values())
         raise errors.UserError(f"Nothing can be made of this model: {reasons}")

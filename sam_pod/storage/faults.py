@@ -43,8 +43,8 @@ def explained(path: str, action: str = "write") -> Iterator[None]:
             if is_transient(error):
                 raise StorageLost(path, error, 0) from error
             raise
-        words = next((w for w in _STORAGE_TROUBLE if w in str(error)), None)
-        if words is None:
+        words = _disk_words(error)
+        if not words:
             raise
         raise errors.UserError(
             f"Cannot write under {path}: {words}. Fix that and run the same command "
@@ -67,6 +67,15 @@ def remote(path: str, error: Exception, action: str) -> str:
     else:
         remedy = "check the path and the permissions"
     return f"Cannot use {redaction.redact(path)} ({errors.reason(error)}): {remedy}."
+
+
+def is_of_disk(error: Exception) -> bool:
+    """Return whether an error is the local disk's, by the operating system's words."""
+    return bool(_disk_words(error))
+
+
+def _disk_words(error: Exception) -> str:
+    return next((words for words in _STORAGE_TROUBLE if words in str(error)), "")
 
 
 def is_refused(error: Exception) -> bool:

@@ -77,6 +77,8 @@ def _freeze():
 def pytest_collection_finish(session):
     del session
     _freeze()
+    # Tracing makes and keeps objects by the thousand: 700, the usual, cost a tenth.
+    gc.set_threshold(20_000, 20, 50)
     gc.enable()
 
 

@@ -123,11 +123,12 @@ def layer_by_layer(rule: str) -> Direct:
 
     def direct(gradient: Tensors, weights: Tensors, memory, keys) -> Direction:  # noqa: ANN001
         del memory, keys
-        tensors = []
-        for g, w in zip(gradient, weights, strict=True):
+        tensors, squares = [], [gradients.squared_norm([g]) for g in gradient]
+        for g, w, square in zip(gradient, weights, squares, strict=True):
             scale = gradients.norm([w]) if rule == "trust" else tf.ones([], g.dtype)
-            tensors.append(scale / (gradients.norm([g]) + NORM_EPSILON) * g)
-        return Direction(tensors, gradients.squared_norm(gradient), is_divided=False)
+            tensors.append(scale / (tf.sqrt(square) + NORM_EPSILON) * g)
+        total = gradients.sum_in_order(squares)
+        return Direction(tensors, total, is_divided=False)
 
     return direct
 

@@ -64,6 +64,20 @@ def select(tensors: Sequence[tf.Tensor], mask: Mask) -> Tensors:
     return [t for t, is_named in zip(tensors, mask, strict=True) if is_named]
 
 
+def sum_in_order(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return the sum of tensors that others read, too, in the same bits each time.
+
+    On a CPU tf.add_n begins with a tensor that nobody else reads just then, in any
+    order, so that rounding differs between runs and between replicas; and TensorFlow's
+    optimizer makes add_n of every chain of + (findings/order_of_a_sum.sh). It leaves
+    differences alone.
+    """
+    total = tensors[0]
+    for tensor in tensors[1:]:
+        total = total - tensor * tf.cast(-1, tensor.dtype)
+    return total
+
+
 def squared_norm(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     """Return ||t||_2^2 over all the tensors as one vector, a scalar."""
     return tf.add_n([tf.reduce_sum(tf.square(t)) for t in tensors])

@@ -16,7 +16,7 @@ from sam_pod.machines.groups import Groups
 from sam_pod.sam import directions
 from sam_pod.sam.gradients import Mask, Tensors
 from sam_pod.sam.variant import Descent, Finished, Variant
-from sam_pod.step import passes
+from sam_pod.step import means, passes
 from sam_pod.step import state as state_lib
 from sam_pod.step.clipping import Clip
 from sam_pod.step.recipe import Recipe
@@ -120,7 +120,7 @@ def ascents(
     ]
     squares = [direction.squared_norm for direction in found]
     if _shares_norm(variant, recipe.groups):
-        square = _mean_of("norm", _mean(squares), [], recipe, variant)
+        square = _mean_of("norm", means.of(squares), [], recipe, variant)
         squares = [square] * len(squares)
     norms = [tf.sqrt(square) for square in squares]
     steps = [
@@ -157,28 +157,28 @@ def descent(
             gradients = _mean_of("group", gradients, gradients, recipe, variant)
         gradients, more = _descend(variant, ascended.gradients, gradients)
         metrics = [(*a, *b) for a, b in zip(metrics, more, strict=True)]
-    sent = gradients if is_late else [_mean_each(gradients)]
+    sent = gradients if is_late else [means.of_each(gradients)]
     sends_clean = variant.needs_clean_mean and not is_global
     if sends_clean:
-        sent = [*sent, _mean_each([part.gradient for part in clean])]
+        sent = [*sent, means.of_each([part.gradient for part in clean])]
 
     moved = passes.moved([part.stats for part in clean], values.stats)
     bucket = _Bucket(
         gradients=sent,
-        stats=[_mean([part.stats[i] for part in clean]) for i in moved],
-        loss=_mean([part.loss for part in clean]),
-        perturbed_loss=_mean([part.loss for part in perturbed]),
-        accuracy=_mean([part.accuracy for part in clean]),
-        norms=[_mean(ascended.norms)] if ascended else [],
-        metrics=_mean_each(metrics) if metrics else [],
+        stats=[means.of([part.stats[i] for part in clean]) for i in moved],
+        loss=means.of([part.loss for part in clean]),
+        perturbed_loss=means.of([part.loss for part in perturbed]),
+        accuracy=means.of([part.accuracy for part in clean]),
+        norms=[means.of(ascended.norms)] if ascended else [],
+        metrics=means.of_each(metrics) if metrics else [],
     )
     bucket = _mean_of("descent", bucket, sent, recipe, variant)
     if is_late:
         found, more = _descend(variant, ascended.gradients, bucket.gradients)
-        metrics = [*bucket.metrics, *_mean_each(more)]
-        bucket = bucket._replace(gradients=[_mean_each(found)], metrics=metrics)
+        metrics = [*bucket.metrics, *means.of_each(more)]
+        bucket = bucket._replace(gradients=[means.of_each(found)], metrics=metrics)
     if not sends_clean and ascended and variant.needs_clean_mean:
-        known = [*bucket.gradients, _mean_each(ascended.gradients)]
+        known = [*bucket.gradients, means.of_each(ascended.gradients)]
         bucket = bucket._replace(gradients=known)
     stats = list(clean[-1].stats)
     for i, value in zip(moved, bucket.stats, strict=True):
@@ -258,12 +258,3 @@ def _mean_of(
         exchange = declared[scope]
         assert len(gradients) == exchange.gradients, (scope, len(gradients))
         return replicas.group_mean(tensors, exchange.replicas)
-
-
-def _mean_each(parts: Sequence[Sequence[tf.Tensor]]) -> Tensors:
-    """Return the mean over parts of each of their tensors."""
-    return [_mean(tensors) for tensors in zip(*parts, strict=True)]
-
-
-def _mean(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    return tensors[0] if len(tensors) == 1 else tf.add_n(tensors) / len(tensors)

@@ -45,13 +45,15 @@ class Cluster:
 def read() -> Cluster:
     """Return the cluster that TF_CONFIG describes; of one process when it is not set.
 
-    A `chief` counts as the first worker. Nothing is contacted.
+    A `chief` counts as the first worker. Nothing is contacted. An empty TF_CONFIG is
+    taken out of the environment, for TensorFlow would parse it.
 
     Raises:
         UserError: it does not parse, or does not name this process exactly once.
     """
     text = os.environ.get("TF_CONFIG", "")
     if not text.strip():
+        os.environ.pop("TF_CONFIG", None)
         return Cluster()
     try:
         content = json.loads(text)

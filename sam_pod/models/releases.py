@@ -5,6 +5,7 @@ by which nothing changes. A key is left out where it has that value, and only th
 """
 
 import ast
+import contextlib
 import os
 import re
 import tempfile
@@ -16,6 +17,7 @@ from absl import logging
 
 from sam_pod import errors
 from sam_pod.models import keras2, keras2_weights, model_file, own_code, saved_config
+from sam_pod.storage import faults
 
 # Keys that Keras 3.12 does not know, by class, and the value that other releases give
 # them where nothing else is asked for: with it a layer does what it does without. From
@@ -74,6 +76,8 @@ def load(file: model_file.ModelFile, trusted_modules: str = "") -> keras.Model:
     while True:
         try:
             model = _load(file.kind, content, custom, is_safe)
+        except errors.UserError:
+            raise  # The disk's.
         except Exception as error:
             unknown = _unknown_keys(_cause(error))
             if not unknown or len(dropped) >= _MOST_KEYS:
@@ -132,11 +136,14 @@ def _check_order(
 def _load(
     kind: str, content: bytes, custom: dict[str, Any], is_safe: bool
 ) -> keras.Model:
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with contextlib.ExitStack() as stack:
+        with faults.explained(tempfile.gettempdir()):
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            path = os.path.join(folder, f"model.{kind}")
+            with open(path, "wb") as file:
+                file.write(content)
+        stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # Old files have old settings.
-        path = os.path.join(folder, f"model.{kind}")
-        with open(path, "wb") as file:
-            file.write(content)
         return keras.models.load_model(
             path, custom_objects=custom, compile=False, safe_mode=is_safe
         )

@@ -30,7 +30,8 @@ def batch_gradient(
             none of them the loss alone is computed.
 
     Raises:
-        ValueError: the loss depends on none of the weights whose gradient is wanted.
+        ValueError: the loss is no scalar, or depends on none of the weights whose
+            gradient is wanted.
     """
     weights = [tf.convert_to_tensor(weight) for weight in weights]
     watched = select(weights, mask)
@@ -40,6 +41,11 @@ def batch_gradient(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(watched)
         loss, aux = loss_fn(weights)
+    if loss.shape.rank not in (0, None):
+        raise ValueError(
+            f"the loss has the shape {loss.shape}, and its gradient would be that of "
+            "the sum: return a scalar, for the examples of a batch tf.reduce_mean(loss)"
+        )
     gradient = tape.gradient(loss, watched)
     if all(g is None for g in gradient):
         raise ValueError(

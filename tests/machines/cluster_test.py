@@ -1,6 +1,7 @@
 """TF_CONFIG: what it says, and what it may not."""
 
 import json
+import os
 import socket
 
 import pytest
@@ -103,3 +104,10 @@ def test_a_port_in_use_is_refused():
     cluster.check_port(cluster.Cluster((address, "b:2"), 0))
     with pytest.raises(errors.UserError, match="cannot be used"):
         cluster.check_port(cluster.Cluster(("a:99999",), 0))
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_one_is_none_for_tensorflow_either(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert cluster.read() == cluster.Cluster()
+    assert "TF_CONFIG" not in os.environ

@@ -5,8 +5,10 @@ import json
 import logging
 import os
 import pathlib
+import resource
 import subprocess
 import sys
+import tempfile
 import zipfile
 
 import h5py
@@ -252,3 +254,15 @@ def test_a_file_predicts_what_it_did_where_it_was_made(tmp_path, package):
             atol=1e-5,
             err_msg=path.name,
         )
+
+
+def test_a_disk_that_takes_no_more_is_not_the_models_fault(saved):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(errors.UserError, match="Cannot write ") as raised:
+            load(saved[1]["keras"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert tempfile.gettempdir() in str(raised.value)
+    assert "save it again" not in str(raised.value)

@@ -117,6 +117,14 @@ def test_a_loss_that_depends_on_no_weight_is_refused():
     assert np.abs(found.gradient[0]).max() > 0
 
 
+def test_a_loss_of_each_example_is_refused():
+    def each(weights):
+        return tf.stack([tf.reduce_sum(weights[0] ** 2)] * 4), None
+
+    with pytest.raises(ValueError, match=r"shape \(4,\).*tf\.reduce_mean"):
+        sam.gradient(each, [tf.ones([3])])
+
+
 def test_rho_may_be_a_tensor_of_a_compiled_loop():
     a, w = random_quadratic()
     loss_fn, weights = quadratic(tf.constant(a)), [tf.constant(w)]

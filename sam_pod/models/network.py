@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from sam_pod.models import (
     activity,
+    calls,
     dropout,
     normalization,
     recompute,
@@ -154,17 +155,16 @@ class Network:
         elif gates is None:
             shape = [tf.shape(images)[0], self.num_gates]
             gates = gates_lib.draw(shape, _of_batch(key, rows))
+        training = key is not None
         around = functools.partial(
-            self._given, rows, gates, non_trainable, examples_per_example
+            *(self._given, rows, gates, non_trainable, examples_per_example, training)
         )
-        if key is not None and self.blocks:
+        if training and self.blocks:
             logits, new, losses = self.blocks(weights, non_trainable, images, around)
         else:
             with around():
-                logits, new, losses = self.model.stateless_call(
-                    *(weights, non_trainable, images),
-                    training=key is not None,
-                    return_losses=True,
+                logits, new, losses = self._call(
+                    weights, non_trainable, images, training
                 )
         return Outputs(
             logits=tf.cast(logits, tf.float32),
@@ -178,6 +178,21 @@ class Network:
             penalty=tf.add_n([tf.cast(loss, tf.float32) for loss in losses])
             if losses
             else tf.zeros([]),
+        )
+
+    def _call(
+        self,
+        weights: list[tf.Tensor],
+        non_trainable: list[tf.Tensor],
+        images: tf.Tensor,
+        training: bool,
+    ) -> recompute.Called:
+        given = calls.values(self.model, weights, non_trainable)
+        with keras.StatelessScope(given, collect_losses=True) as scope:
+            logits = self.model.call(images, training=training)
+        new = [scope.get_current_value(v) for v in self.model.non_trainable_variables]
+        return recompute.Called(
+            logits, new, scope.losses + calls.penalties(self.model, given)
         )
 
     def _non_trainable(
@@ -207,9 +222,11 @@ class Network:
         gates: gates_lib.Drawn | None,
         non_trainable: list[tf.Tensor],
         examples_per_example: float,
+        training: bool,
     ) -> Iterator[None]:
         """Give layers what they do not take as arguments, while the model is called."""
         with (
+            calls.within_one(self.model, training=training),
             dropout.given(rows if self._draws_by_row else None),
             gates_lib.given(self._gates, gates),
             self._normalizations.given(non_trainable),

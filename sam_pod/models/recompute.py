@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.machines import tracing
-from sam_pod.models import graph_blocks
+from sam_pod.models import calls, graph_blocks
 
 Tensors = list[tf.Tensor]
 
@@ -71,14 +71,8 @@ class Blocks:
             around: A function that gives a context to call layers in, also when a
                 block is computed again.
         """
-        values = {
-            id(variable): tensor
-            for variables, tensors in (
-                (self._model.trainable_variables, trainable),
-                (self._model.non_trainable_variables, non_trainable),
-            )
-            for variable, tensor in zip(variables, tensors, strict=True)
-        }
+        given = calls.values(self._model, trainable, non_trainable)
+        values = {id(variable): tensor for variable, tensor in given}
         tensors = {self._parts.image: tf.cast(images, self._model.inputs[0].dtype)}
         losses = []
         for part in self._parts.parts:
@@ -89,14 +83,8 @@ class Blocks:
         return Called(
             tensors[self._parts.output],
             [values[id(v)] for v in self._model.non_trainable_variables],
-            losses + self._penalties(values),
+            losses + calls.penalties(self._model, given),
         )
-
-    def _penalties(self, values: dict[int, tf.Tensor]) -> Tensors:
-        """Return the regularizers' losses."""
-        mapping = [(v, values[id(v)]) for v in self._model.variables]
-        with keras.StatelessScope(mapping, collect_losses=True):
-            return self._model.losses
 
 
 def _run_part(

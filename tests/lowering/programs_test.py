@@ -118,7 +118,7 @@ def test_an_operation_is_traced_to_its_line(lowered):
     path, _, line = program.source_line(names[0]).rpartition(":")
     assert path.endswith("sam_pod/models/network.py")
     source = pathlib.Path(path).read_text().splitlines()[int(line) - 1]
-    assert "stateless_call" in source
+    assert "self.model.call(images" in source
     assert program.source_line("no/such/operation") == ""
 
 

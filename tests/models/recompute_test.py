@@ -55,7 +55,7 @@ def twice():
     keras.utils.set_random_seed(0)
     inner = keras.Input((8, 8, 3))
     y = keras.layers.BatchNormalization()(inner)
-    y = keras.layers.Conv2D(3, 3, padding="same")(y)
+    y = keras.layers.Conv2D(3, 3, padding="same", activity_regularizer="l2")(y)
     inner = keras.Model(inner, keras.layers.Add()([inner, y]), name="inner")
     images = keras.Input(SHAPE)
     x = keras.layers.Flatten()(inner(inner(images)))

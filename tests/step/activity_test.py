@@ -12,9 +12,7 @@ from tests import fixtures
 BATCH = 8
 
 
-@pytest.fixture(scope="module")
-def net():
-    keras.utils.set_random_seed(0)
+def once():
     images = keras.Input((6, 6, 3))
     hidden = keras.layers.Dense(
         7,
@@ -23,7 +21,29 @@ def net():
         kernel_regularizer=keras.regularizers.L2(0.01),
     )
     x = hidden(keras.layers.Flatten()(images))
-    return network.Network(keras.Model(images, keras.layers.Dense(5)(x)))
+    return keras.Model(images, keras.layers.Dense(5)(x))
+
+
+def often():
+    """Return a model that calls a layer twice, in a part of it that it calls twice.
+
+    A layer before them regularizes as well, and its like, which is called in between.
+    """
+    regularizer = keras.regularizers.L2(0.05)
+    inner = keras.Input((7,))
+    shared = keras.layers.Dense(7, "tanh", activity_regularizer=regularizer)
+    part = keras.Model(inner, shared(shared(inner)))
+    images = keras.Input((6, 6, 3))
+    x = keras.layers.Flatten()(images)
+    x = keras.layers.Dense(7, activity_regularizer=regularizer)(x)
+    x = keras.layers.ActivityRegularization(l1=0.01)(part(x))
+    return keras.Model(images, keras.layers.Dense(5)(part(x)))
+
+
+@pytest.fixture(scope="module", params=[once, often], ids=["once", "often"])
+def net(request):
+    keras.utils.set_random_seed(0)
+    return network.Network(request.param())
 
 
 def trained(net, count, rho, **more):
@@ -61,8 +81,8 @@ def test_a_step_is_that_of_keras_on_the_global_batch(net, count, more):
         trained(net, count, 0.0, **more), by_keras(net), strict=True
     ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-    (hidden,) = [x for x in net.model.layers if x.activity_regularizer is not None]
-    assert isinstance(hidden.activity_regularizer, keras.regularizers.L2)
+    hidden = [x for x in net.model.layers if x.activity_regularizer is not None]
+    assert isinstance(hidden[0].activity_regularizer, keras.regularizers.L2)
 
 
 def test_replicas_that_ascend_together_are_one(net):

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from sam_pod import errors
 from sam_pod.machines import tracing
 
 # From some tensors of this replica to their means over the replicas that share one
@@ -115,7 +116,11 @@ def share_batches(
         average: The mean over the replicas that share a batch.
         over_all_replicas: Whether all replicas share one, which Keras' own layer can do
             by itself.
+
+    Raises:
+        UserError: a layer gets a mask.
     """
+    _check_no_mask(model)
     for layer in _layers(model):
         if isinstance(layer, FusedBatchNormalization) and layer.axis in _LAST_AXIS:
             layer.average = average
@@ -133,6 +138,22 @@ def _layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     ]
 
 
+def _check_no_mask(model: keras.Model) -> None:
+    """Refuse masks of layers that normalize by a batch, and of models with such."""
+    for layer in model._flatten_layers(include_self=False):
+        inputs = [t for node in layer._inbound_nodes for t in node.input_tensors]
+        masked = any(getattr(t, "_keras_mask", None) is not None for t in inputs)
+        inside = layer._flatten_layers()
+        if masked and any(
+            isinstance(x, keras.layers.BatchNormalization) for x in inside
+        ):
+            raise errors.UserError(
+                f"The model's layer {layer.name!r} gets a mask, with which a batch of "
+                "several replicas has no moments here: set `model.batch_norm` to "
+                "'replica'."
+            )
+
+
 def _moments_of_some(
     layer: keras.layers.BatchNormalization,
     average: Average,
@@ -140,11 +161,7 @@ def _moments_of_some(
     mask: tf.Tensor | None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the moments that Keras' own layer normalizes with when it trains."""
-    if mask is not None:
-        raise ValueError(
-            f"{layer.name} gets a mask, with which a batch of several replicas has no "
-            "moments here: set `model.batch_norm` to 'replica'"
-        )
+    del mask  # There is none.
     near = tf.cast(layer.moving_mean, inputs.dtype)
     return _shared_moments(inputs, near, average, layer._reduction_axes)
 

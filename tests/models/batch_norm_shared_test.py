@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sam_pod import errors
 from sam_pod.machines import replicas
 from sam_pod.models import batch_norm, table
 from tests import fixtures
@@ -24,6 +25,25 @@ def test_sharing_reaches_keras_own_layer():
     assert model.get_layer("bn").synchronized
     assert batch_norm.keep_batches_apart(model) == ["bn"]
     assert not model.get_layer("bn").synchronized
+
+
+def masked(norm):
+    images = keras.Input((6, 6, 3))
+    rows = keras.layers.Masking()(keras.layers.Reshape((6, 18))(images))
+    return keras.Model(images, norm(rows))
+
+
+def masked_within(norm):
+    rows = keras.Input((6, 18))
+    return masked(keras.Model(rows, norm(keras.layers.Dense(4)(rows)), name="bn"))
+
+
+@pytest.mark.parametrize("over_all", [True, False])
+@pytest.mark.parametrize("make", [masked, masked_within])
+def test_a_mask_is_refused_where_replicas_share_a_batch(make, over_all):
+    model = make(keras.layers.BatchNormalization(name="bn"))
+    with pytest.raises(errors.UserError, match=r"layer 'bn' gets a mask, .*'replica'"):
+        batch_norm.share_batches(model, list, over_all_replicas=over_all)
 
 
 @pytest.mark.parametrize("axis", [-1, 1])

@@ -116,15 +116,29 @@ def _stripped(tensor: keras.KerasTensor) -> keras.KerasTensor:
     kind, activation = type(operation).__name__, getattr(operation, "activation", None)
     last = (-1, len(tensor.shape) - 1)
     if kind in ("Softmax", "LogSoftmax") and operation.axis in last:
+        _check_unregularized(operation)
         return given
     if activation in (keras.activations.softmax, keras.activations.log_softmax):
+        _check_unregularized(operation)
         operation.activation = keras.activations.linear
     if kind in ("Identity", "Flatten", "Reshape") or (
         kind == "Activation" and activation is keras.activations.linear
     ):
         before = _stripped(given) if given.shape[-1] == tensor.shape[-1] else given
-        return tensor if before is given else operation(before)
+        if before is given:
+            return tensor
+        _check_unregularized(operation)
+        return operation(before)
     return tensor
+
+
+def _check_unregularized(operation: keras.Operation) -> None:
+    if getattr(operation, "activity_regularizer", None) is not None:
+        raise errors.UserError(
+            f"The model's layer {operation.name!r} regularizes probabilities "
+            "(activity_regularizer), and the loss takes logits, without the softmax: "
+            "save the model without that regularizer."
+        )
 
 
 def check_logits(name: str, network: Network, num_classes: int, *, begun: bool) -> None:

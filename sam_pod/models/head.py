@@ -12,17 +12,26 @@ def of(model: keras.Model) -> keras.Layer | None:
 
     Layers without weights behind it, such as an activation, are passed by.
     """
+    *_, last = from_the_end(model)
+    return last if front.has_weights(last) else None
+
+
+def from_the_end(model: keras.Model) -> list[Any]:
+    """Return what makes the output, the last first: up to the last layer with weights.
+
+    It ends before it where an operation takes several tensors.
+    """
     graph: Any = getattr(model, "_functional", None) or model
     tensor = graph.outputs[0]
+    found = []
     while True:
         operation, node_index, _ = tensor._keras_history
         if front.is_model(operation):
-            return of(operation)
-        if front.has_weights(operation):
-            return operation
+            return found + from_the_end(operation)
+        found.append(operation)
         inputs = operation._inbound_nodes[node_index].input_tensors
-        if len(inputs) != 1:
-            return None
+        if front.has_weights(operation) or len(inputs) != 1:
+            return found
         tensor = inputs[0]
 
 

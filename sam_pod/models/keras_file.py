@@ -7,7 +7,15 @@ import tensorflow as tf
 from absl import logging
 
 from sam_pod import errors
-from sam_pod.models import batch_norm, ends, image_layers, model_file, releases
+from sam_pod.models import (
+    batch_norm,
+    ends,
+    head,
+    image_layers,
+    model_file,
+    own_effects,
+    releases,
+)
 from sam_pod.models.network import Network
 
 # What TensorFlow takes for the name of a scope.
@@ -49,6 +57,7 @@ def load(
     set_policy(model, dtype_policy)
     network = Network(model)
     _check_call(path, network, image_shape, num_classes)
+    own_effects.check(path, model, image_shape)
     return network
 
 
@@ -85,11 +94,14 @@ def _check_trainable(path: str, model: keras.Model) -> None:
 
 
 def set_policy(model: keras.Model, dtype_policy: str) -> None:
-    """Give every layer a policy, and the last one float32."""
-    last = model.outputs[0]._keras_history.operation
+    """Give every layer a policy, and float32 to the one of the logits.
+
+    So to those behind it, and where the logits are of several to the last one alone.
+    """
+    last = [id(operation) for operation in head.from_the_end(model)]
     for layer in _layers(model):
         if not isinstance(layer, keras.layers.InputLayer):
-            policy = "float32" if layer is last else dtype_policy
+            policy = "float32" if id(layer) in last else dtype_policy
             layer.dtype_policy = keras.DTypePolicy(policy)
 
 

@@ -125,6 +125,25 @@ def no_weights():
     return keras.Model(inputs, keras.layers.Concatenate()([x, x[:, :2]]))
 
 
+def spectral():
+    inputs = keras.Input(SHAPE)
+    layer = keras.layers.SpectralNormalization(keras.layers.Dense(5))
+    return keras.Model(inputs, layer(keras.layers.Flatten()(inputs)))
+
+
+def regularized_softmax(end=None):
+    inputs, outputs = dense()
+    end = end or keras.layers.Softmax(activity_regularizer="l2", name="end")
+    return keras.Model(inputs, end(outputs))
+
+
+def regularized_within():
+    """Return a model whose head is a model, with an activation that regularizes."""
+    end = keras.layers.Activation("softmax", activity_regularizer="l2", name="end")
+    head = keras.Sequential([keras.Input((5,)), keras.layers.Dense(5), end])
+    return regularized_softmax(head)
+
+
 def quantized():
     model = keras.Model(*dense())
     model.quantize("int8")
@@ -142,6 +161,15 @@ def quantized():
         (integer_input, r"inputs of type uint8.*keras\.Input\(\(\d+, \d+, 3\)\)"),
         (no_weights, "no trainable weights"),
         (quantized, "quantized|float32"),
+        (spectral, "writes its weight .*/kernel .* divides by the norm"),
+        (regularized_softmax, "layer 'end' regularizes probabilities .*save the model"),
+        (regularized_within, "layer 'end' regularizes probabilities"),
+        (
+            lambda: keras.Model(
+                *dense(activation="softmax", activity_regularizer="l1")
+            ),
+            "regularizes probabilities",
+        ),
         (lambda: keras.Model(*dense(dtype="float16")), "weights of type float16"),
         (lambda: keras.Model(*dense(kernel_constraint="max_norm")), "a constraint on"),
     ],
@@ -206,9 +234,34 @@ def test_a_damaged_file_is_refused(tmp_path):
 
 def test_statistics_keep_their_type_in_bfloat16(tmp_path):
     inputs = keras.Input(SHAPE)
-    layer = keras.layers.SpectralNormalization(keras.layers.Dense(5))
-    model = keras.Model(inputs, layer(keras.layers.Flatten()(inputs)))
+    layer = keras.layers.SpectralNormalization(keras.layers.Dense(6))
+    x = layer(keras.layers.Flatten()(inputs))
+    layer.trainable = False  # What it writes is a statistic then.
+    model = keras.Model(inputs, keras.layers.Dense(5)(x))
     net = build(tmp_path, model, dtype="bfloat16")
     outputs = network_test.call(net, network_test.images(), key=tf.constant([0, 1]))
     for new, old in zip(outputs.stats, net.initial_stats().values(), strict=True):
         assert new.dtype == old.dtype
+
+
+def ends_in_a_model():
+    head = keras.Sequential(
+        [keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(5, name="h")]
+    )
+    images = keras.Input(SHAPE)
+    return keras.Model(images, head(keras.layers.Conv2D(3, 1, name="body")(images)))
+
+
+def ends_behind_its_logits():
+    images = keras.Input(SHAPE)
+    x = keras.layers.Conv2D(3, 1, name="body")(images)
+    x = keras.layers.Conv2D(5, 1, name="h")(x)
+    return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x) / 2.0)
+
+
+@pytest.mark.parametrize("make", [ends_in_a_model, ends_behind_its_logits])
+def test_the_layer_of_the_logits_is_float32_wherever_it_stands(make, tmp_path):
+    net = build(tmp_path, make(), dtype="bfloat16")
+    types = {x.name: x.compute_dtype for x in net.model._flatten_layers()}
+    assert (types["body"], types["h"]) == ("bfloat16", "float32")
+    assert net.model(network_test.images()).dtype == tf.float32

@@ -195,3 +195,55 @@ def test_a_model_of_an_own_class_is_refused_with_the_way_that_works(
     weights = list(map(tf.constant, net.initial_weights().values()))
     found = net.apply(weights, [], tf.constant(images)).logits
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+EFFECTS = """
+import keras, tensorflow as tf
+
+class Kept(keras.layers.Layer):
+    def build(self, shape):
+        self.seeds = keras.random.SeedGenerator(1)
+        self.calls = self.add_weight(shape=(), trainable=False)
+
+class {name}(Kept):
+    def call(self, x, training=False):
+        {body}
+"""
+# What a layer does when it trains, and what is said of it.
+EFFECTS_SAID = {
+    "Drawn": ("x += tf.random.normal(tf.shape(x))", r"random_normal/.*SeedGenerator"),
+    "Always": ("training = True; x += tf.random.uniform(tf.shape(x))", "two gradients"),
+    "Unseeded": ("x += keras.random.normal(x.shape)", "seed of Keras .*SeedGenerator"),
+    "Outside": ("OUTSIDE.assign(1.0)", r"outside, which is none of .*add_weight"),
+    "Written": ("self.w.assign(self.w / 2.0)", r"writes its weight .*/w when"),
+    "Seeded": ("x += keras.random.normal(x.shape, seed=self.seeds)", None),
+    "Counting": ("self.calls.assign(self.calls + 1.0)", None),
+}
+
+
+@pytest.mark.parametrize("name", EFFECTS_SAID)
+def test_a_layer_that_writes_or_draws_where_a_step_does_not_look(name, tmp_path):
+    body, said = EFFECTS_SAID[name]
+    lines = f"if training or {name == 'Always'}: {body}", "return x"
+    source = EFFECTS.format(name=name, body="\n        ".join(lines))
+    source = source.replace(
+        "class Kept", "OUTSIDE = keras.Variable(0.0, name='outside')\nclass Kept"
+    )
+    source = source.replace(
+        "trainable=False)",
+        "trainable=False)\n        self.w = self.add_weight(name='w')",
+    )
+    path = tmp_path / f"own_{name.lower()}.py"
+    path.write_text(source)
+    model = save(tmp_path, own_code.load(str(path))[name]())
+    as_new()
+
+    def build():
+        return table.build(model, SHAPE, 5, trusted_modules=str(path))
+
+    if said is None:
+        assert build()
+    else:
+        with pytest.raises(errors.UserError, match=said) as raised:
+            build()
+        assert "\n" not in str(raised.value)

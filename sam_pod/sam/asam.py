@@ -56,6 +56,11 @@ def scale(
     """
 
     def scales(weights: Tensors) -> list[tf.Tensor | None]:
+        if len(weights) != len(roles):
+            raise ValueError(
+                f"the member was built for {len(roles)} weights, and is given "
+                f"{len(weights)}: build it with roles.of(model) as the model is now"
+            )
         return [
             None
             if role not in _SCALED

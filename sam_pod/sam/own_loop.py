@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from sam_pod.sam import directions, gradients
+from sam_pod.sam import allowed, directions, gradients
 from sam_pod.sam.gradients import LossFn, Tensors
 from sam_pod.sam.variant import Finished, Memory, Variant, identity
 
@@ -66,7 +66,8 @@ def gradient(
 
     Raises:
         ValueError: the member needs what is not given, or the loss of each example; the
-            weights are float16; or the loss depends on none of them.
+            weights are float16 or of several types, or others than it was built for;
+            rho is below 0; the loss is no scalar, or depends on none of the weights.
     """
     weights = [tf.convert_to_tensor(weight) for weight in weights]
     memory = memory or {}
@@ -114,6 +115,13 @@ def _check(
             "weights in float16 cannot be ascended: squares of their gradients vanish; "
             "keep them in float32, as Keras' mixed_float16 does"
         )
+    if len(types := {weight.dtype.name for weight in weights}) > 1:
+        raise ValueError(
+            f"the weights are of types {' and '.join(sorted(types))}, whose norm has "
+            "none: keep them all in one, with a Keras model by a mixed policy"
+        )
+    if not tf.is_tensor(rho):
+        allowed.check_at_least("rho", rho, 0)
     if member.part < 1:
         raise ValueError(
             "esam with gamma below 1 needs the loss of each example, which loss_fn "

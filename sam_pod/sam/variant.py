@@ -128,7 +128,16 @@ class Variant:
             step: The number of steps made before.
             memory: What the step before returned, where one's loop begins elsewhere
                 than at 0: one that is not filled yet is refreshed first.
+
+        Raises:
+            ValueError: it is called within a tf.function, which is traced once.
         """
+        known = [step, *(memory or {}).get(FILLED, ())]
+        if any(map(tf.is_symbolic_tensor, known)):
+            raise ValueError(
+                f"{self.name} is asked within a tf.function which member takes a step: "
+                "ask before, and give the function a member for each answer"
+            )
         if self.between is None or step % self.period == 0:
             return self
         is_new = memory is not None and not np.any(memory[FILLED][0])

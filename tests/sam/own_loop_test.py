@@ -164,6 +164,49 @@ def test_a_value_that_no_member_can_have_is_refused(build, said):
         build()
 
 
+def square(weights):
+    return tf.add_n([tf.cast(tf.reduce_sum(w**2), tf.float32) for w in weights]), None
+
+
+def at_in_a_function():
+    member = sam.looksam.build(k=2)
+    tf.function(lambda step: member.at(step).name)(tf.constant(1))
+
+
+def at_with_a_traced_memory():
+    member = sam.looksam.build(k=2)
+    memory = {k: list(map(tf.constant, v)) for k, v in member.start([ONE]).items()}
+    tf.function(lambda memory: member.at(1, memory).name)(memory)
+
+
+ONE = tf.ones(2)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda: sam.gradient(square, [ONE], -0.1),
+            r"rho is -0\.1; it must be at least",
+        ),
+        (lambda: sam.gradient(square, [ONE], float("nan")), "rho is nan"),
+        (
+            lambda: sam.gradient(square, [ONE, tf.ones(2, tf.float64)]),
+            "types float32 and float64, .*: keep them all in one",
+        ),
+        (
+            lambda: sam.gradient(square, [ONE], 0.1, sam.asam.build(["kernel"] * 2)),
+            r"built for 2 weights, and is given 1: .*roles\.of",
+        ),
+        (at_in_a_function, r"looksam is asked within a tf\.function"),
+        (at_with_a_traced_memory, r"looksam is asked within a tf\.function"),
+    ],
+)
+def test_what_a_loop_cannot_give_is_refused(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
 def test_the_memory_of_another_member_is_refused():
     memory = sam.looksam.build().start([tf.ones(2)])
     with pytest.raises(ValueError, match="friendly needs a memory of its own"):

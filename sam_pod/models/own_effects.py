@@ -47,12 +47,18 @@ def check(path: str, model: keras.Model, image_shape: tuple[int, int, int]) -> N
 
     Raises:
         UserError: a layer writes a weight that trains or a variable that is not the
-            model's, or draws random numbers that are no function of its own seed.
+            model's, draws random numbers that are no function of its own seed, or does
+            not compile.
     """
     if not any(_is_own(layer) for layer in model._flatten_layers(include_self=False)):
         return
     for training in (True, False):
-        written, nodes = _traced(model, image_shape, training)
+        try:
+            written, nodes = _traced(model, image_shape, training)
+        except Exception as error:
+            raise errors.UserError(
+                f"{path} cannot be compiled, as a step is: {errors.reason(error)}"
+            ) from error
         for variable, place in written:
             _check_written(path, model, variable, place)
         for node in nodes:

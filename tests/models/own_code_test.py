@@ -216,6 +216,10 @@ EFFECTS_SAID = {
     "Unseeded": ("x += keras.random.normal(x.shape)", "seed of Keras .*SeedGenerator"),
     "Outside": ("OUTSIDE.assign(1.0)", r"outside, which is none of .*add_weight"),
     "Written": ("self.w.assign(self.w / 2.0)", r"writes its weight .*/w when"),
+    "Asking": (
+        "x = x if bool(tf.size(x) > 0) else -x",
+        "cannot be compiled, as a step",
+    ),
     "Seeded": ("x += keras.random.normal(x.shape, seed=self.seeds)", None),
     "Counting": ("self.calls.assign(self.calls + 1.0)", None),
 }

@@ -1,7 +1,7 @@
 """What compiles the loops of a run for JAX, and keeps its state on the devices."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 from jax.sharding import Mesh
@@ -91,11 +91,15 @@ class Executor:
         """Have the devices take the variables of the state as they are now."""
         self._of(state).reload()
 
-    def traced(self, folder: str) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def traced(self, folder: str) -> Iterator[None]:
         """Trace the host and the devices, by XLA's profiler."""
         options = jax.profiler.ProfileOptions()
         options.python_tracer_level = 0  # Each call of Python would be an event.
-        return jax.profiler.trace(folder, profiler_options=options)
+        with jax.profiler.trace(folder, profiler_options=options):
+            yield
+            if self._resident:
+                self._resident.wait()  # Else a device's last operations are not in it.
 
     def _of(self, state: state_lib.TrainState) -> Resident:
         """Return the one resident of a state, which all loops share."""

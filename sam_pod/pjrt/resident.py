@@ -55,6 +55,10 @@ class Resident:
         if self._filled is not None:
             self.state.memory[FILLED][0].assign(np.asarray(self._arrays[self._filled]))
 
+    def wait(self) -> None:
+        """Return once every device has made its copy; `end` waits for one of them."""
+        jax.block_until_ready(self._arrays)
+
     def settle(self) -> None:
         """Bring all variables up to date."""
         if self._is_ahead:

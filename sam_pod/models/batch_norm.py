@@ -161,7 +161,11 @@ def _moments_of_some(
     mask: tf.Tensor | None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the moments that Keras' own layer normalizes with when it trains."""
-    del mask  # There is none.
+    if mask is not None:  # Of a layer within a layer, which no graph shows.
+        raise ValueError(
+            f"{layer.name} gets a mask, with which a batch of several replicas has no "
+            "moments here: set `model.batch_norm` to 'replica'"
+        )
     near = tf.cast(layer.moving_mean, inputs.dtype)
     return _shared_moments(inputs, near, average, layer._reduction_axes)
 

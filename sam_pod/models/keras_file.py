@@ -9,11 +9,13 @@ from absl import logging
 from sam_pod import errors
 from sam_pod.models import (
     batch_norm,
+    coupling,
     ends,
     head,
     image_layers,
     model_file,
     own_effects,
+    own_state,
     releases,
 )
 from sam_pod.models.network import Network
@@ -53,12 +55,21 @@ def load(
     ends.check(path, model, image_shape, num_classes)
     _check_names(path, model)
     _check_trainable(path, model)
+    own_state.check(
+        path,
+        model,
+        image_shape,
+        lambda content: releases.load(
+            model_file.ModelFile(path, model_file.KERAS, content), trusted_modules
+        ),
+    )
     model = ends.without_softmax(ends.with_plain_output(model))
     set_policy(model, dtype_policy)
     network = Network(model)
     _check_call(path, network, image_shape, num_classes)
     own_effects.check(path, model, image_shape)
-    return network
+    couples = coupling.of_own_layers(model, image_shape)
+    return Network(model, couples_examples=couples)
 
 
 def _check_names(path: str, model: keras.Model) -> None:

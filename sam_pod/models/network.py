@@ -37,13 +37,26 @@ class Network:
     training step reads or writes them, so none of them lives on an accelerator.
     """
 
-    def __init__(self, model: keras.Model, *, recomputes: bool = False) -> None:
-        """Take a model, and whether its blocks compute again what gradients need.
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        recomputes: bool = False,
+        couples_examples: bool = False,
+    ) -> None:
+        """Take a model.
+
+        Args:
+            model: The model.
+            recomputes: Whether its blocks compute again what gradients need.
+            couples_examples: Whether a layer that is not Keras' own lets the examples
+                of a batch see each other.
 
         Raises:
-            UserError: they should, and it has none.
+            UserError: it should compute again, and has no blocks.
         """
         self.model = model
+        self.couples_examples = couples_examples
         self.blocks = recompute.Blocks(model) if recomputes else None
         self._is_seed = [is_seed(v) for v in model.non_trainable_variables]
         self._stats = [
@@ -59,6 +72,16 @@ class Network:
         self._gates = gates_lib.of(model)
         self._normalizations = normalization.Normalizations(model)
         self._activities = activity.Activities(model)
+
+    def again(self, *, recomputes: bool) -> "Network":
+        """Return a network of the model as it is now.
+
+        Raises:
+            UserError: it should compute again, and has no blocks.
+        """
+        return Network(
+            self.model, recomputes=recomputes, couples_examples=self.couples_examples
+        )
 
     @property
     def num_gates(self) -> int:
@@ -91,8 +114,8 @@ class Network:
 
     @property
     def has_batch_norm(self) -> bool:
-        """Whether a layer normalizes by its batch when it trains."""
-        return any(
+        """Whether a layer normalizes by its batch, or sees it, when it trains."""
+        return self.couples_examples or any(
             isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
             for layer in self.model._flatten_layers()
         )

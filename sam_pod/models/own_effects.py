@@ -1,8 +1,8 @@
 """What layers of a user's own do besides giving outputs, where training would lose it.
 
-A step calls a model twice with values in place of its variables. What a layer writes
-elsewhere is lost, and what it draws elsewhere is neither equal in both calls nor in a
-run that continues.
+A step calls a model twice with values in place of its variables. What a layer reads
+elsewhere does not train and is not saved, what it writes there is lost, and what it
+draws there is neither equal in both calls nor in a run that continues.
 """
 
 import keras
@@ -18,7 +18,12 @@ _LAYERS = (
     keras.layers.Lambda,
     keras.layers.TFSMLayer,
 )
-_RANDOM = ("Random", "TruncatedNormal", "ParameterizedTruncated", "Multinomial")
+_RANDOM = (
+    *("Random", "TruncatedNormal", "ParameterizedTruncated", "Multinomial"),
+    *("Rng", "StatefulRandom", "StatefulStandard", "StatefulTruncated"),
+    *("StatefulUniform", "Timestamp"),
+)
+_PYTHON = ("PyFunc", "EagerPyFunc")
 _SEED = (
     "give the layer a keras.random.SeedGenerator as an attribute, and its numbers from "
     "keras.random with seed= that"
@@ -46,28 +51,54 @@ def check(path: str, model: keras.Model, image_shape: tuple[int, int, int]) -> N
         image_shape: (H, W, C) of its images.
 
     Raises:
-        UserError: a layer writes a weight that trains or a variable that is not the
-            model's, draws random numbers that are no function of its own seed, or does
-            not compile.
+        UserError: a layer reads or writes a variable that is not the model's, writes a
+            weight that trains, draws random numbers that are no function of its own
+            seed, computes in Python when it is called, or does not compile.
     """
-    if not any(_is_own(layer) for layer in model._flatten_layers(include_self=False)):
+    if not has_own_layers(model):
         return
     for training in (True, False):
         try:
-            written, nodes = _traced(model, image_shape, training)
+            written, read, nodes = _traced(model, image_shape, training)
         except Exception as error:
             raise errors.UserError(
                 f"{path} cannot be compiled, as a step is: {errors.reason(error)}"
             ) from error
         for variable, place in written:
             _check_written(path, model, variable, place)
+        _check_read(path, model, read)
+        if _constants(nodes) != _constants(_traced(model, image_shape, training)[2]):
+            raise errors.UserError(
+                f"{path} makes values in Python, such as by np.random, when it is "
+                "called, which are constants of a step and others in a run that "
+                f"continues: for random numbers {_SEED}; keep a count in a weight."
+            )
         for node in nodes:
+            if node.op.startswith(_PYTHON):
+                raise errors.UserError(
+                    f"{path} runs Python code ({node.name}) whenever it is called, "
+                    "which no TPU does and no checkpoint holds: write it in keras.ops "
+                    "or TensorFlow's operations, and save the model again."
+                )
             if node.op.startswith(_RANDOM):
                 raise errors.UserError(
                     f"{path} draws random numbers ({node.name}) that differ between "
                     "the two gradients of a step, and in a run that continues: "
                     f"{_SEED}, and save the model again."
                 )
+
+
+def _constants(nodes: list[node_def_pb2.NodeDef]) -> list[bytes]:
+    return sorted(
+        node.attr["value"].tensor.SerializeToString(deterministic=True)
+        for node in nodes
+        if node.op == "Const"
+    )
+
+
+def has_own_layers(model: keras.Model) -> bool:
+    """Return whether there is code in it that is neither Keras' nor of this package."""
+    return any(map(_is_own, model._flatten_layers(include_self=False)))
 
 
 def _is_own(layer: keras.Layer) -> bool:
@@ -97,10 +128,25 @@ def _check_written(
     )
 
 
+def _check_read(path: str, model: keras.Model, read: list[tf.Variable]) -> None:
+    known = {id(own.value) for own in model.variables}
+    for variable in read:
+        if id(variable) not in known:
+            name = variable.name.partition(":")[0]
+            raise errors.UserError(
+                f"{path} uses the variable {name} of shape {tuple(variable.shape)}, "
+                "which is none of the model's, so it would neither train nor be saved: "
+                "make it one by add_weight of its layer, whose inner layers and "
+                "keras.random.SeedGenerator are its attributes, and save it again."
+            )
+
+
 def _traced(
     model: keras.Model, image_shape: tuple[int, int, int], training: bool
-) -> tuple[list[tuple[keras.Variable, str]], list[node_def_pb2.NodeDef]]:
-    """Return what a call writes, by whose operation, and its operations."""
+) -> tuple[
+    list[tuple[keras.Variable, str]], list[tf.Variable], list[node_def_pb2.NodeDef]
+]:
+    """Return what a call writes, by whose operation, what it reads, its operations."""
     written = []
 
     def call(images: tf.Tensor) -> tf.Tensor:
@@ -118,4 +164,5 @@ def _traced(
     traced = tf.function(call, autograph=False).get_concrete_function(images)
     graph = traced.graph.as_graph_def()
     nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
-    return [(variable, tf.convert_to_tensor(v).name) for variable, v in written], nodes
+    named = [(variable, tf.convert_to_tensor(v).name) for variable, v in written]
+    return named, list(traced.graph.variables), nodes

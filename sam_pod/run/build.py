@@ -171,7 +171,7 @@ def _network(
     recomputes = config.model.remat == "blocks"
     if not patterns and not norms:
         if recomputes:
-            return network_lib.Network(network.model, recomputes=True)
+            return network.again(recomputes=True)
         return network
     every = len(network.initial_weights())
     count = freezing.freeze(
@@ -180,7 +180,7 @@ def _network(
         batch_norm=norms,
         is_of_file=model_file.is_path(config.model.name),
     )
-    frozen = network_lib.Network(network.model, recomputes=recomputes)
+    frozen = network.again(recomputes=recomputes)
     logging.info(
         "%s frozen; %d of %d variables train.",
         wording.counted(count, "layer is", "layers are"),

@@ -10,8 +10,10 @@ import tensorflow as tf
 
 from sam_pod import errors
 from sam_pod.models import model_file, own_code, table
+from tests.models.own_layers import SHAPE, as_new, forget, save
 
-SHAPE = (8, 8, 3)
+__all__ = ["forget"]  # A fixture of every test here.
+
 L = keras.layers
 SOURCE = """
 import keras
@@ -34,33 +36,6 @@ def write(folder, module, name, package="mine", registered=True):
         text = text.replace("@keras.saving", "# @keras.saving")
     (folder / f"{module}.py").write_text(text)
     return str(folder / f"{module}.py")
-
-
-def save(folder, layer, name="m.keras"):
-    images = keras.Input(SHAPE)
-    x = L.Dense(5)(L.GlobalAveragePooling2D()(layer(images)))
-    path = str(folder / name)
-    keras.Model(images, x).save(path)
-    return path
-
-
-@pytest.fixture(autouse=True)
-def forget():
-    """Let each test begin as a new process does, which has imported nothing."""
-    before, registered = set(sys.modules), dict(keras.saving.get_custom_objects())
-    yield
-    for name in set(sys.modules) - before:
-        if name.startswith("own_"):
-            del sys.modules[name]
-    keras.saving.get_custom_objects().clear()
-    keras.saving.get_custom_objects().update(registered)
-
-
-def as_new():
-    for name in [n for n in sys.modules if n.startswith("own_")]:
-        del sys.modules[name]
-    for key in [k for k in keras.saving.get_custom_objects() if "Own" in k]:
-        del keras.saving.get_custom_objects()[key]
 
 
 @pytest.mark.parametrize("registered", [True, False])
@@ -195,59 +170,3 @@ def test_a_model_of_an_own_class_is_refused_with_the_way_that_works(
     weights = list(map(tf.constant, net.initial_weights().values()))
     found = net.apply(weights, [], tf.constant(images)).logits
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-
-
-EFFECTS = """
-import keras, tensorflow as tf
-
-class Kept(keras.layers.Layer):
-    def build(self, shape):
-        self.seeds = keras.random.SeedGenerator(1)
-        self.calls = self.add_weight(shape=(), trainable=False)
-
-class {name}(Kept):
-    def call(self, x, training=False):
-        {body}
-"""
-# What a layer does when it trains, and what is said of it.
-EFFECTS_SAID = {
-    "Drawn": ("x += tf.random.normal(tf.shape(x))", r"random_normal/.*SeedGenerator"),
-    "Always": ("training = True; x += tf.random.uniform(tf.shape(x))", "two gradients"),
-    "Unseeded": ("x += keras.random.normal(x.shape)", "seed of Keras .*SeedGenerator"),
-    "Outside": ("OUTSIDE.assign(1.0)", r"outside, which is none of .*add_weight"),
-    "Written": ("self.w.assign(self.w / 2.0)", r"writes its weight .*/w when"),
-    "Asking": (
-        "x = x if bool(tf.size(x) > 0) else -x",
-        "cannot be compiled, as a step",
-    ),
-    "Seeded": ("x += keras.random.normal(x.shape, seed=self.seeds)", None),
-    "Counting": ("self.calls.assign(self.calls + 1.0)", None),
-}
-
-
-@pytest.mark.parametrize("name", EFFECTS_SAID)
-def test_a_layer_that_writes_or_draws_where_a_step_does_not_look(name, tmp_path):
-    body, said = EFFECTS_SAID[name]
-    lines = f"if training or {name == 'Always'}: {body}", "return x"
-    source = EFFECTS.format(name=name, body="\n        ".join(lines))
-    source = source.replace(
-        "class Kept", "OUTSIDE = keras.Variable(0.0, name='outside')\nclass Kept"
-    )
-    source = source.replace(
-        "trainable=False)",
-        "trainable=False)\n        self.w = self.add_weight(name='w')",
-    )
-    path = tmp_path / f"own_{name.lower()}.py"
-    path.write_text(source)
-    model = save(tmp_path, own_code.load(str(path))[name]())
-    as_new()
-
-    def build():
-        return table.build(model, SHAPE, 5, trusted_modules=str(path))
-
-    if said is None:
-        assert build()
-    else:
-        with pytest.raises(errors.UserError, match=said) as raised:
-            build()
-        assert "\n" not in str(raised.value)

@@ -30,6 +30,14 @@ class SamGradient:
     # To subtract, times the learning rate, after the optimizer; WSAM's, else None.
     correction: Tensors | None = None
 
+    def __tf_flatten__(self) -> tuple[tuple, tuple]:  # So a tf.function can return it.
+        return (), tuple(getattr(self, f.name) for f in dataclasses.fields(self))
+
+    @classmethod
+    def __tf_unflatten__(cls, metadata: tuple, components: tuple) -> "SamGradient":
+        del metadata
+        return cls(*components)
+
 
 class _Passes(NamedTuple):
     """What is measured in a step's passes, in the order of SamGradient's fields."""
@@ -115,7 +123,8 @@ def _check(
             "weights in float16 cannot be ascended: squares of their gradients vanish; "
             "keep them in float32, as Keras' mixed_float16 does"
         )
-    if len(types := {weight.dtype.name for weight in weights}) > 1:
+    types = {weight.dtype.name for weight in weights}  # AutoGraph knows no `:=`.
+    if len(types) > 1:
         raise ValueError(
             f"the weights are of types {' and '.join(sorted(types))}, whose norm has "
             "none: keep them all in one, with a Keras model by a mixed policy"

@@ -22,7 +22,13 @@ from collections.abc import (
 )
 
 from sam_pod import errors, wording
-from sam_pod.data.sources import image_names, split_names, table_columns, table_lines
+from sam_pod.data.sources import (
+    image_names,
+    split_names,
+    table_columns,
+    table_lines,
+    table_splits,
+)
 
 _WHOLE, _FRACTION = re.compile(r"-?\d+(\.0*)?"), re.compile(r"-?\d*\.\d*[1-9]\d*")
 _NULLS = frozenset({"nan", "null", "<na>", "#n/a"})  # Tools write these for none.
@@ -161,7 +167,7 @@ class Table:
         bare: dict[int, str] = {}
         doubtful: dict[int, str] = {}
         faults: list[str] = []
-        split = table_columns.splits(header)
+        split, by = table_splits.reader(header, body, image) or (None, "")
         unused = 0
         for number, row in enumerate(body, 2 if header else 1):
             found = images.find(row[image]) if image < len(row) else []
@@ -185,8 +191,8 @@ class Table:
                 )
             elif label.casefold() in _DOUBTFUL:
                 doubtful[found[0]] = no_class
-            if len(split) == 1 and split[0] != image and split[0] < len(row):
-                splits[found[0]] = row[split[0]].strip()
+            if split:
+                splits[found[0]] = split(row)
         certain = [y for image, y in labels.items() if image not in doubtful]
         if certain and all(map(_WHOLE.fullmatch, certain)):
             bare |= doubtful
@@ -194,7 +200,8 @@ class Table:
         labels = _whole(labels)
         faults += self._broken(labels.values())
         name = repr(header[image]) if header else str(image + 1)
-        rest = f"; {unused:,} rows name no image" if unused else ""
+        rest = f"; the split is in {by}" if by else ""
+        rest += f"; {unused:,} rows name no image" if unused else ""
         if self._comments:
             rest += f"; lines left out that begin with #: {self._comments:,}"
         decision = f"in {said} of {self.path}, by the names in column {name}{rest}"

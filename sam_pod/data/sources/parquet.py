@@ -9,7 +9,7 @@ is.
 import functools
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sam_pod import errors
@@ -24,6 +24,7 @@ from sam_pod.data.sources import (
     parquet_labels,
     parquet_rows,
     split_names,
+    table_splits,
 )
 from sam_pod.data.stored import records
 
@@ -66,6 +67,7 @@ def read(
     )
     classes = chosen.classes
     paths = {split: groups[name] for split, name in chosen.names.items()}
+    _check_names(itertools.chain(*paths.values()), columns.label)
     splits, held = held_out.with_test(
         {
             split: _split(folder, some, columns, classes)
@@ -85,6 +87,7 @@ def read(
         decisions=(
             *columns.decisions,
             *chosen.decisions,
+            *(_unread(first, columns) if chosen.test_share else ()),
             *numbered_files.missing(folder, itertools.chain(*paths.values())),
             *(line for some in paths.values() for line in _spread(folder, some)),
             *classes.decisions,
@@ -139,6 +142,40 @@ def _class_names(schema: "pyarrow.Schema", label: str) -> tuple[str, ...]:
     """Return the names of the classes in the metadata, nothing without them."""
     names = parquet_columns.fields(schema).get(label, {}).get("names")
     return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def _unread(
+    schema: "pyarrow.Schema", columns: parquet_columns.Columns
+) -> Iterator[str]:
+    """Yield a line for each column that may say splits, which files say here."""
+    for index in table_splits.columns(schema.names):
+        if (name := schema.names[index]) not in columns.names:
+            yield (
+                f"Column {name!r} is not read: where it says which rows are the test, "
+                "write them to a file of their own, such as test.parquet."
+            )
+
+
+def _check_names(paths: Iterable[str], label: str) -> None:
+    """Refuse files whose integers mean other classes than those of the first."""
+    named: dict[str, tuple[str, ...]] = {}
+    for path in paths:
+        with parquet_labels.opened(path) as file:
+            if names := _class_names(file.schema_arrow, label):
+                named[path] = names
+    if len(set(named.values())) < 2:
+        return
+    (first, names), *rest = named.items()
+    other, others = next(each for each in rest if each[1] != names)
+    raise errors.UserError(
+        f"Column {label!r} names its classes {_some(names)} in {first} and "
+        f"{_some(others)} in {other}, so that its numbers mean others there: cast both "
+        "to one ClassLabel (`cast_column` of datasets), or write the names as texts."
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _spread(folder: str, paths: Sequence[str]) -> Iterator[str]:

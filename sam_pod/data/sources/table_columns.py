@@ -1,19 +1,15 @@
 """Which columns of a table hold the names of images, their classes and splits."""
 
 import dataclasses
-import re
 from collections.abc import Callable, Sequence
 
 from sam_pod import errors
-from sam_pod.data.sources import image_names
+from sam_pod.data.sources import image_names, table_splits
 
 # Usual names of columns; the words of a name are joined by nothing.
 LABELS = frozenset(
     {"label", "labels", "class", "classes", "classname", "category", "target", "y"}
     | {"classid", "categoryid", "labelid", "wnid", "predictionstring", "diagnosis"}
-)
-_SPLITS = frozenset(
-    {"split", "splits", "set", "dataset", "subset", "partition", "usage", "phase"}
 )
 _LOOKED_AT = 200  # Rows that show what the columns hold.
 
@@ -43,7 +39,7 @@ def image(
     header = rows[0] if rows else []
     if wanted and wanted in header:
         return header.index(wanted)
-    found = image_names.columns(rows, names, LABELS | _SPLITS)
+    found = image_names.columns(rows, names, LABELS | table_splits.NAMES)
     if found and wanted not in ("", "image"):
         raise errors.UserError(
             f"{path} has no column {wanted!r}, which --image_column names; "
@@ -82,6 +78,7 @@ def label(
         UserError: there is no such column, or it is not clear which.
     """
     width = min((len(row) for row in body), default=0)
+    splits = table_splits.columns(header)
     others = [column for column in range(width) if column != image]
     if wanted and wanted in header:
         return _taker(header.index(wanted)), f"column {wanted!r}"
@@ -91,12 +88,13 @@ def label(
             f"{path} has no column {wanted!r}, which --label_column names; "
             f"its columns are {names}."
         )
-    usual = [c for c in others if header and _plain(header[c]) in LABELS]
+    usual = [c for c in others if header and table_splits.plain(header[c]) in LABELS]
     if len(usual) != 1:
-        taker = _one_hot(body, header, others, "" if known else path)
+        marks = [column for column in others if column not in splits]
+        taker = _one_hot(body, header, marks, "" if known else path)
         if taker and (not known or known.issuperset(map(taker, body))):
             return taker, "the column that is 1"
-    fits = usual or [c for c in others if c not in splits(header)]
+    fits = usual or [c for c in others if c not in splits]
     if known:  # A table of other things, or without a header.
         fits = [c for c in fits if _has_known(body, c, known)]
     return _only(path, fits, header, must=not known)
@@ -122,15 +120,6 @@ def _only(
         f"Which column of {path} holds the classes cannot be told; it has "
         f"{names[:200]}. Pass --label_column=NAME."
     )
-
-
-def splits(header: Sequence[str]) -> list[int]:
-    """Return the columns that say splits, by their names."""
-    return [c for c, name in enumerate(header) if _plain(name) in _SPLITS]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name).lower()
 
 
 def _class(value: str) -> str:

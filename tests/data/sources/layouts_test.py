@@ -82,6 +82,36 @@ def test_a_split_without_labels_in_a_table_needs_a_test_or_a_share(tmp_path):
         images.read(str(root), asked=asked)
 
 
+# The header behind file and class, and what it says of six images.
+MARKED = {
+    "is_valid,is_test": ["0,0", "0,0", "1,0", "1,0", "0,1", "0,1"],
+    "is_test": ["False"] * 4 + ["True"] * 2,
+    "istrain": ["1.0"] * 4 + ["0.0"] * 2,
+}
+
+
+@pytest.mark.parametrize("head", MARKED)
+def test_columns_that_mark_a_split(tmp_path, head):
+    rows = [f"{i},{'ab'[i % 2]},{value}" for i, value in enumerate(MARKED[head])]
+    tables = {"labels.csv": table(f"file,class,{head}", rows)}
+    root = write(tmp_path / "source", with_tables(numbered("pictures", 6), tables))
+    source = images.read(str(root))
+    expected = {"train": both(2), "test": both(1)}
+    if "," in head:
+        expected = {split: both(1) for split in ("train", "validation", "test")}
+    assert counts(source) == expected
+    assert any("; the split is in 'is" in line.lower() for line in source.decisions)
+
+
+def test_a_column_is_valid_alone_asks_for_a_test(tmp_path):
+    rows = [f"{i},{'ab'[i % 2]},{i > 3}" for i in range(6)]  # As fastai reads it.
+    tables = {"labels.csv": table("file,class,is_valid", rows)}
+    root = write(tmp_path / "source", with_tables(numbered("pictures", 6), tables))
+    asked = images.Asked(splits=split_names.Wish(test_share=0.5))
+    source = images.read(str(root), asked=asked)
+    assert counts(source) == {"train": both(1), "validation": both(1), "test": both(1)}
+
+
 @pytest.mark.parametrize("name", ASKED)
 def test_flags_say_what_the_layout_does_not(tmp_path, name):
     layout, wish, expected = ASKED[name]

@@ -25,7 +25,7 @@ def rows(first, count):
     ]
 
 
-def write(path, images, labels, *, named=True, kind=IMAGE, **columns):
+def write(path, images, labels, *, named=CLASSES, kind=IMAGE, **columns):
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pyarrow.table(
         {
@@ -35,7 +35,7 @@ def write(path, images, labels, *, named=True, kind=IMAGE, **columns):
         }
     )
     if named:
-        feature = {"names": list(CLASSES), "_type": "ClassLabel"}
+        feature = {"names": list(named), "_type": "ClassLabel"}
         info = {"info": {"features": {"image": {"_type": "Image"}, "label": feature}}}
         table = table.replace_schema_metadata({"huggingface": json.dumps(info)})
     parquet.write_table(table, path, row_group_size=4)
@@ -70,7 +70,7 @@ def write_splits(folder, labels, names=("train", "test"), images=None, **options
     images = rows(0, len(labels)) if images is None else images
     for name in names:
         path = folder / f"{name}-00000-of-00001.parquet"
-        write(path, images, labels, named=False, **options)
+        write(path, images, labels, named=(), **options)
     return folder
 
 

@@ -147,3 +147,15 @@ def test_an_address_is_no_image(tmp_path):
     images = pyarrow.array(["https://example.invalid/1.png"] * 2)
     write_splits(tmp_path, [0, 1], images=images, kind=images.type)
     assert "download the images first" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("other", ["train-00001-of-00002", "test-00000-of-00001"])
+def test_files_whose_numbers_mean_other_classes(tmp_path, other):
+    names = ["train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"]
+    for name in names:
+        classes = ("bee", "ant", "cow") if name == other else ("ant", "bee", "cow")
+        write(tmp_path / f"{name}.parquet", rows(0, 3), [0, 1, 2], named=classes)
+    message = refusal(tmp_path)
+    assert "names its classes ant, bee, cow in " in message
+    assert f"and bee, ant, cow in {tmp_path / other}" in message
+    assert "`cast_column` of datasets" in message

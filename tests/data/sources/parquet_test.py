@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sam_pod.data.prepare import shards
+from sam_pod.data.sources import split_names
 from sam_pod.data.stored import manifest, verify
 from tests.data import made
 from tests.data.sources.parquet_files import (
@@ -67,7 +68,7 @@ def test_it_is_prepared_by_several_processes(tmp_path):
 
 
 def test_classes_without_names_are_numbered(tmp_path):
-    source = source_lib.read(str(make(tmp_path / "source", named=False)))
+    source = source_lib.read(str(make(tmp_path / "source", named=())))
     assert source.classes == ("0", "1", "2")
 
 
@@ -236,7 +237,7 @@ def test_a_test_split_without_labels_leaves_the_validation_as_test(tmp_path, lab
     if labels is None:
         parquet.write_table(pyarrow.table({"image": rows(0, 4)}), path)
     else:
-        write(path, rows(0, 4), labels, named=False)
+        write(path, rows(0, 4), labels, named=())
     source = source_lib.read(str(tmp_path))
     assert {item.label for item in made.items(source, "test")} == {0, 1}
     said = " ".join(source.decisions)
@@ -249,3 +250,11 @@ def test_files_of_a_split_in_several_folders_are_said(tmp_path):
     source = source_lib.read(str(tmp_path))
     assert source.splits["train"].num_examples == 4
     assert "'train' lie in 2 folders (full, mini)" in " ".join(source.decisions)
+
+
+def test_a_column_of_splits_is_said_not_to_be_read(tmp_path):
+    write(tmp_path / "all.parquet", rows(0, 8), [0, 1] * 4, is_test=[0, 1] * 4)
+    wish = split_names.Wish(test_share=0.5)
+    said = source_lib.read(str(tmp_path), wish=wish).decisions
+    (line,) = [each for each in said if "'is_test'" in each]
+    assert "is not read" in line and "test.parquet" in line

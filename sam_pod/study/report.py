@@ -1,6 +1,7 @@
 """The report of a study: report.md, and report.html that needs no network."""
 
 import os
+import re
 from collections.abc import Iterator
 
 from sam_pod.pages.markup import Markup, tag
@@ -36,7 +37,8 @@ def markdown(found: summary.Summary) -> str:
     for table in tables.of(found):
         parts += [f"## {table.title}", _markdown_table(table)]
         parts += [table.caption] if table.caption else []
-    return "\n\n".join(parts) + "\n"
+    # A name such as '<none>' is no tag.
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", "\n\n".join(parts)) + "\n"
 
 
 def _introduction(found: summary.Summary) -> Iterator[str]:

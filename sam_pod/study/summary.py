@@ -215,11 +215,11 @@ def _notes(arms: Sequence[Arm], sweeps: Sequence[choice.Arm]) -> list[str]:
         if sweep.chosen is None:
             notes.append(f"{sweep.name}: {_why_none(sweep)}, so nothing is tested.")
         elif not all(tried.is_whole for tried in sweep.tried):
-            notes.append(f"{sweep.name}: not all values could be tried.")
+            notes.append(f"{sweep.name}: not all values were trained to their end.")
     return notes
 
 
 def _why_none(sweep: choice.Arm) -> str:
     ended = (found_lib.DIVERGED, found_lib.FAILED, found_lib.OTHER)
     has_lost = [any(f.state in ended for f in tried.runs) for tried in sweep.tried]
-    return "no value could be tried" if all(has_lost) else "no value is chosen yet"
+    return "no value was trained to its end" if all(has_lost) else "no value is chosen yet"

@@ -155,7 +155,7 @@ def _arms(found: summary.Summary) -> Table:
     rows = []
     for arm in found.arms:
         if arm.trial is None:
-            rows.append((arm.name, _NOTHING, "not chosen yet"))
+            rows.append((arm.name, _NOTHING, "not chosen"))
             continue
         recipe = arm.trial.recipe.replace("\\", "/").rpartition("/")[2]
         keys = ", ".join(f"{k}={v}" for k, v in arm.trial.overrides.items())

@@ -45,6 +45,12 @@ def test_the_page_is_whole_and_needs_no_network(summary):
     assert "69.50 ± 6.35 %" in cells
 
 
+def test_a_name_in_angles_is_no_tag(summary):
+    made = dataclasses.replace(summary.study, title="a <b> of 1<2, <none>")
+    text = report.markdown(dataclasses.replace(summary, study=made))
+    assert text.startswith("# a &lt;b> of 1<2, &lt;none>\n")
+
+
 def test_curves_end_where_their_runs_do(summary):
     _, tree = parts(summary)
     pictures = list(tree.iter("svg"))
@@ -131,7 +137,7 @@ def test_a_page_says_that_validation_is_held_out_only_where_it_is(summary):
 @pytest.mark.parametrize(
     ("states", "words"),
     [
-        ((found.DIVERGED, found.OTHER), "no value could be tried"),
+        ((found.DIVERGED, found.OTHER), "no value was trained to its end"),
         ((found.DIVERGED, found.UNFINISHED), "no value is chosen yet"),
     ],
 )

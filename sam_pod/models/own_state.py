@@ -1,8 +1,9 @@
 """What the file of a model with layers of a user's own does not hold of them.
 
 Keras saves the variables of the layers that it finds as attributes of a layer, and in
-lists and dicts there, but not in lists within lists. What it does not save would begin
-with new values in each process, and be missing in the file of the trained model.
+lists and dicts there, but to 3.12 not in lists within lists
+(findings/layers_in_nested_lists.sh). What it does not save would begin with new values
+in each process, and be missing in the file of the trained model.
 """
 
 import os

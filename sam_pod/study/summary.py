@@ -222,4 +222,6 @@ def _notes(arms: Sequence[Arm], sweeps: Sequence[choice.Arm]) -> list[str]:
 def _why_none(sweep: choice.Arm) -> str:
     ended = (found_lib.DIVERGED, found_lib.FAILED, found_lib.OTHER)
     has_lost = [any(f.state in ended for f in tried.runs) for tried in sweep.tried]
-    return "no value was trained to its end" if all(has_lost) else "no value is chosen yet"
+    return (
+        "no value was trained to its end" if all(has_lost) else "no value is chosen yet"
+    )

@@ -1,9 +1,15 @@
-"""Whether layers of a user's own let the examples of a batch see each other."""
+"""What layers of a user's own do by the batch that they are called with.
+
+They may let its examples see each other, and keep what they have seen. Replicas have
+other examples each.
+"""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from sam_pod.models import own_effects
+from sam_pod import errors
+from sam_pod.models import network, own_effects
 
 _EXAMPLES = 3
 
@@ -37,3 +43,40 @@ def of_own_layers(model: keras.Model, image_shape: tuple[int, int, int]) -> bool
         for layer in known:
             layer.trainable = True
     return seen is not None and bool(tf.reduce_any(seen[1:] != 0.0))
+
+
+def check_kept(
+    path: str, model: keras.Model, image_shape: tuple[int, int, int]
+) -> None:
+    """Refuse a model that keeps in integers or booleans what depends on its batch.
+
+    Floating statistics are averaged over replicas; these have no mean.
+
+    Args:
+        path: The name of its file.
+        model: The model.
+        image_shape: (H, W, C) of its images.
+
+    Raises:
+        UserError: it does.
+    """
+    if not own_effects.has_own_layers(model):
+        return
+    kept = [
+        variable
+        for variable in model.non_trainable_variables
+        if not tf.as_dtype(variable.dtype).is_floating and not network.is_seed(variable)
+    ]
+    calls = []
+    for seed, examples in enumerate((2, 2, 3) if kept else ()):
+        images = tf.random.stateless_uniform([examples, *image_shape], [0, seed])
+        with keras.StatelessScope():
+            model.call(images, training=True)
+            calls.append([variable.numpy() for variable in kept])
+    for variable, *found in zip(kept, *calls, strict=True):
+        if not all(np.array_equal(found[0], other) for other in found):
+            raise errors.UserError(
+                f"{path} keeps in {variable.path}, which is {variable.dtype}, what "
+                "depends on its batch, and that of replicas has no mean: keep it in a "
+                "floating weight, which is averaged over them, and save it again."
+            )

@@ -20,6 +20,8 @@ from sam_pod.models import (
 )
 from sam_pod.models.network import Network
 
+# What a class of a user's own may do in other ways than Keras' models.
+_NOT_CALLED = ("train_step", "compute_loss")
 # What TensorFlow takes for the name of a scope.
 _SCOPE = re.compile(r"[A-Za-z0-9_.\\/>-]*")
 
@@ -53,6 +55,12 @@ def load(
             ", ".join(layers),
         )
     ends.check(path, model, image_shape, num_classes)
+    for method in _NOT_CALLED:
+        if getattr(type(model), method) is not getattr(keras.Model, method):
+            logging.warning(
+                "%s: `%s` of its %s is not called; it trains on cross-entropy.",
+                *(path, method, type(model).__name__),
+            )
     _check_names(path, model)
     _check_trainable(path, model)
     own_state.check(
@@ -68,6 +76,7 @@ def load(
     network = Network(model)
     _check_call(path, network, image_shape, num_classes)
     own_effects.check(path, model, image_shape)
+    coupling.check_kept(path, model, image_shape)
     couples = coupling.of_own_layers(model, image_shape)
     return Network(model, couples_examples=couples)
 

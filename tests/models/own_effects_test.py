@@ -134,6 +134,29 @@ def test_what_a_step_or_a_file_would_lose_is_refused(name, tmp_path):
     assert "\n" not in str(raised.value)
 
 
+TRAINS = """
+import keras
+
+@keras.saving.register_keras_serializable("mine")
+class OwnTrains(keras.Model):
+    def {method}(self, *arguments, **others):
+        raise AssertionError
+"""
+
+
+@pytest.mark.parametrize("method", ["train_step", "compute_loss", "summary"])
+def test_a_models_own_way_to_train_is_said_not_to_be_used(method, tmp_path, caplog):
+    path = tmp_path / "own_trains.py"
+    path.write_text(TRAINS.format(method=method))
+    images = keras.Input(SHAPE)
+    x = keras.layers.Dense(5)(keras.layers.Flatten()(images))
+    own_code.load(str(path))["OwnTrains"](images, x).save(tmp_path / "m.keras")
+    as_new()
+    table.build(str(tmp_path / "m.keras"), SHAPE, 5, trusted_modules=str(path))
+    said = f"`{method}` of its OwnTrains is not called"
+    assert (said in caplog.text) == (method != "summary")
+
+
 COUPLED = """
 import keras
 
@@ -171,3 +194,36 @@ def test_a_layer_that_sees_the_batch_counts_as_one_that_normalizes(
             build(batch_norm_average=lambda values: values)
     else:
         assert build(batch_norm_average=lambda values: values)
+
+
+KEPT = """
+import keras, tensorflow as tf
+
+class {name}(keras.layers.Layer):
+    def build(self, shape):
+        self.kept = self.add_weight(shape=(), dtype="{kind}", trainable=False)
+    def call(self, x, training=None):
+        if training:
+            self.kept.assign({value})
+        return x
+"""
+KEPT_SAID = {
+    "Calls": ("int32", "self.kept + 1", True),
+    "Bright": ("bool", "keras.ops.mean(x) > 0.4999", False),
+    "Examples": ("int64", "self.kept + keras.ops.cast(tf.shape(x)[0], 'int64')", False),
+    "Mean": ("float32", "keras.ops.mean(x)", True),
+}
+
+
+@pytest.mark.parametrize("name", KEPT_SAID)
+def test_what_depends_on_the_batch_is_kept_in_floating_weights(name, tmp_path):
+    kind, value, is_right = KEPT_SAID[name]
+    path = tmp_path / "own_kept.py"
+    path.write_text(KEPT.format(name=name, kind=kind, value=value))
+    model = save(tmp_path, own_code.load(str(path))[name]())
+    as_new()
+    if is_right:
+        assert table.build(model, SHAPE, 5, trusted_modules=str(path))
+        return
+    with pytest.raises(errors.UserError, match=rf"/variable\S*, which is {kind}, what"):
+        table.build(model, SHAPE, 5, trusted_modules=str(path))

@@ -201,7 +201,7 @@ class Table:
         faults += self._broken(labels.values())
         name = repr(header[image]) if header else str(image + 1)
         rest = f"; the split is in {by}" if by else ""
-        rest += f"; {unused:,} rows name no image" if unused else ""
+        rest += _unused(unused)
         if self._comments:
             rest += f"; lines left out that begin with #: {self._comments:,}"
         decision = f"in {said} of {self.path}, by the names in column {name}{rest}"
@@ -217,6 +217,12 @@ class Table:
             f"labels of {self.path} are numbers such as {broken[0]}, and no classes"
         )
         return [wording.counted(len(broken), one, several)]
+
+
+def _unused(count: int) -> str:
+    if not count:
+        return ""
+    return f"; {wording.counted(count, 'row names', 'rows name')} no image"
 
 
 def _whole(labels: dict[int, str]) -> dict[int, str]:

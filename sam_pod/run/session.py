@@ -19,22 +19,18 @@ from sam_pod.config import batch
 from sam_pod.data.input import pipeline
 from sam_pod.machines import groups, tpu
 from sam_pod.machines.runtime import Runtime
-from sam_pod.models import model_file
 from sam_pod.process import watchdog
 from sam_pod.run import (
     build,
-    continuing,
+    claim,
     digests,
     execution,
     first_page,
     identity,
     initial_weights,
     loading,
-    longer,
     restoring,
     spending,
-    spread,
-    surroundings,
     writers,
 )
 from sam_pod.run import checkpoints as checkpoints_lib
@@ -80,24 +76,6 @@ class Session:
         return watchdog.limit(seconds, what, "watchdog.loop_seconds")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Asked:
-    """The user's request: the config, and where it runs."""
-
-    config: ml_collections.ConfigDict
-    workdir: str
-    runtime: Runtime
-    accepted: frozenset[str]
-
-    @property
-    def num_replicas(self) -> int:
-        return self.runtime.strategy.num_replicas_in_sync
-
-    def bounded(self, what: str) -> contextlib.AbstractContextManager:
-        seconds = self.config.watchdog.connect_seconds
-        return watchdog.limit(seconds, what, "watchdog.connect_seconds")
-
-
 def set_up(
     config: ml_collections.ConfigDict,
     workdir: str,
@@ -106,7 +84,7 @@ def set_up(
     accepted: frozenset[str] = frozenset(),
 ) -> Session:
     """Check everything, then make the workdir, and restore what it holds."""
-    asked = _Asked(config, workdir, runtime, accepted)
+    asked = claim.Asked(config, workdir, runtime, accepted)
     # First, so that the checks that follow refuse a config on all workers or on none.
     with asked.bounded("Comparing the workers"):
         located = workdir_lib.locate(workdir, config)
@@ -118,9 +96,10 @@ def set_up(
         inputs_lib.prepare_missing(config, runtime.workers, stop)
     # Even what happens on this machine may wait for one that does not answer.
     with asked.bounded("Setting up"):
-        loaded = loading.load(located, _stored_decisions(asked), runtime)
+        decided = _stored_decisions(asked)
+        loaded = loading.load(located, decided, runtime)
         _check_loaded(asked, loaded)
-        lock, changes = _hold(asked, loaded, source)
+        lock, changes = claim.hold(asked, loaded, source, decided)
         restored = restoring.restore(workdir, runtime, loaded.recipe)
         for line in changes:  # Now that nothing refuses them any more.
             logging.info(line)
@@ -137,7 +116,7 @@ def _model_digests(config: ml_collections.ConfigDict) -> dict[str, str]:
         return {"model.name": str(error)}
 
 
-def _check(asked: _Asked, located: ml_collections.ConfigDict) -> None:
+def _check(asked: claim.Asked, located: ml_collections.ConfigDict) -> None:
     """Refuse what can be refused without the data."""
     batch.per_replica_batch_size(
         located.global_batch_size,
@@ -147,14 +126,14 @@ def _check(asked: _Asked, located: ml_collections.ConfigDict) -> None:
     build.check_names(located, asked.num_replicas)
 
 
-def _stored_decisions(asked: _Asked) -> dict[str, Any] | None:
+def _stored_decisions(asked: claim.Asked) -> dict[str, Any] | None:
     """Return what the run decided when it began, which its chief can read."""
     workers = asked.runtime.workers
     own = workdir_lib.read_decisions(asked.workdir) if workers.is_chief else None
     return json.loads(workers.chiefs_bytes(json.dumps(own).encode()))
 
 
-def _check_loaded(asked: _Asked, loaded: loading.Loaded) -> None:
+def _check_loaded(asked: claim.Asked, loaded: loading.Loaded) -> None:
     """Refuse workers or machines that have other inputs."""
     own = identity.of(asked.config, {**loaded.inputs, **loaded.decisions})
     identity.check(own, asked.runtime.workers)
@@ -173,45 +152,8 @@ def _check_neighbours(sync: str, runtime: Runtime) -> None:
         )
 
 
-def _hold(
-    asked: _Asked, loaded: loading.Loaded, source: initial_weights.Source | None
-) -> tuple[IO | None, list[str]]:
-    """Take the workdir; return its lock, and a line for each change of the run."""
-    if not asked.runtime.workers.is_chief:
-        return None, []
-    config, workdir, name = asked.config, asked.workdir, loaded.located.model.name
-    now = spread.of(
-        config,
-        asked.num_replicas,
-        asked.runtime.workers.count,
-        groups.size(config.sam.sync, asked.num_replicas),
-        has_batch_norm=loaded.recipe.network.has_batch_norm,
-        ascends=loaded.recipe.variant.ascends,
-        executed_by=asked.runtime.name,
-    )
-    changes = [
-        continuing.check_spread(
-            *(workdir, config, now, asked.accepted),
-            draws_by_batch=loaded.recipe.network.draws_by_batch,
-        ),
-        longer.change(workdir, config, loaded.epoch_steps),
-    ]
-    taken = source and loaded.taken_of(source)
-    model = model_file.read(name) if model_file.is_path(name) else None
-    length = (workdir, config, loaded.recipe, loaded.epoch_steps)
-    lock = workdir_lib.begin(
-        *(workdir, config, loaded.inputs, model, loaded.decisions),
-        note_old=functools.partial(longer.note, *length),
-    )
-    if taken:
-        initial_weights.keep(workdir, source, taken)
-    continuing.note_spread(workdir, now)
-    surroundings.note(workdir, asked.runtime.versions)
-    return lock, [line for line in changes if line]
-
-
 def _session(
-    asked: _Asked,
+    asked: claim.Asked,
     loaded: loading.Loaded,
     restored: restoring.Restored,
     lock: IO | None,
@@ -261,7 +203,7 @@ def _session(
     )
 
 
-def _in_float32(asked: _Asked, loaded: loading.Loaded) -> Recipe:
+def _in_float32(asked: claim.Asked, loaded: loading.Loaded) -> Recipe:
     if asked.config.dtype == "float32":
         return loaded.recipe
     config = loaded.located.copy_and_resolve_references()

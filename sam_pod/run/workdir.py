@@ -1,7 +1,4 @@
-"""The folder of a run: what is in it, and when it may be continued.
-
-It may be in a bucket. There no lock keeps a second process out of it.
-"""
+"""The folder of a run: what is in it, and when it may be continued."""
 
 import contextlib
 import itertools
@@ -218,13 +215,13 @@ def begin(
     inputs: dict[str, str],
     model: model_file.ModelFile | None = None,
     decisions: dict[str, Any] | None = None,
-    note_old: Callable[[], None] = lambda: None,
+    first: Callable[[], None] = lambda: None,
 ) -> IO:
     """Make the folder, note the config and its inputs in it, and return its lock.
 
-    The lock is a file: close it and another process may use the folder. The system
-    closes it at any death of this one. In a bucket there is no lock, and two processes
-    of one run would disturb each other.
+    Close the lock, a file, and another process may use the folder; the system does at
+    any death of this one. In a bucket there is none, and two processes of one run would
+    disturb each other.
 
     Args:
         workdir: A folder that may hold a run already, with the same config.
@@ -232,8 +229,9 @@ def begin(
         inputs: The digest of what a config key names, by key.
         model: The model's file, of which the run keeps a copy.
         decisions: The decisions where the config leaves them open, by config key.
-        note_old: A function that notes what the config replaces: called once nothing
-            refuses, and before, so that a kill in between loses nothing.
+        first: A function that refuses what another process may have made of the
+            folder, and notes what the config replaces: called with the lock, before
+            anything is written, so that a kill in between loses nothing.
 
     Raises:
         UserError: the folder cannot be written, another process uses it, or an input
@@ -243,16 +241,30 @@ def begin(
         files.make_folders(workdir)
         files.check_rights(workdir)
         lock = _lock(workdir)
-        check_inputs(workdir, config, inputs)
-        note_old()
-        if decisions:
-            text = json.dumps(decisions, indent=2, sort_keys=True) + "\n"
-            files.write(os.path.join(workdir, DECISIONS), text)
-        if model:
-            model_copy.write(workdir, model)
-        files.write(os.path.join(workdir, INPUTS), json.dumps(inputs, indent=2) + "\n")
-        files.write(os.path.join(workdir, CONFIG), config_lib.to_json(config))
+        try:
+            check_inputs(workdir, config, inputs)
+            first()
+            _note(workdir, config, inputs, model, decisions)
+        except BaseException:
+            lock.close()
+            raise
     return lock
+
+
+def _note(
+    workdir: str,
+    config: ml_collections.ConfigDict,
+    inputs: dict[str, str],
+    model: model_file.ModelFile | None,
+    decisions: dict[str, Any] | None,
+) -> None:
+    if decisions:
+        text = json.dumps(decisions, indent=2, sort_keys=True) + "\n"
+        files.write(os.path.join(workdir, DECISIONS), text)
+    if model:
+        model_copy.write(workdir, model)
+    files.write(os.path.join(workdir, INPUTS), json.dumps(inputs, indent=2) + "\n")
+    files.write(os.path.join(workdir, CONFIG), config_lib.to_json(config))
 
 
 def _lock(workdir: str) -> IO:

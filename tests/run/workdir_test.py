@@ -89,7 +89,7 @@ def test_who_is_refused_notes_nothing_of_the_run_that_is_there(tmp_path):
     config, notes = config_lib.defaults(), []
     begin = functools.partial(
         *(workdir.begin, str(tmp_path), config),
-        note_old=lambda: notes.append((tmp_path / "config.json").exists()),
+        first=lambda: notes.append((tmp_path / "config.json").exists()),
     )
     lock = begin({"data.dir": "a"})
     with pytest.raises(errors.UserError, match="Another process is running in"):

@@ -1,5 +1,6 @@
 """The loops that README and docs/family.md show, as they stand there."""
 
+import functools
 import re
 
 import keras
@@ -47,7 +48,7 @@ def trained(member):
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return tf.reduce_mean(losses), None
 
-    loop, _ = shown("docs/family.md")
+    loop, *_ = shown("docs/family.md")
     code, count = re.subn(r"member = .*", "member = given", loop)
     assert count == 1
     names = {
@@ -122,6 +123,66 @@ def test_the_docs_loss_of_a_keras_model_trains_it():
     # By one pass a step, at its momentum of 0.99.
     mean = (1 - 0.99**60) * images.mean(0)
     np.testing.assert_allclose(model.layers[0].moving_mean, mean, rtol=1e-3)
+
+
+def net_of_replicas():
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((4,)), keras.layers.BatchNormalization()]
+    return keras.Sequential([*layers, keras.layers.Dense(3)])
+
+
+@pytest.mark.parametrize("member", [sam.sam.build(), sam.vasso.build()])
+def test_the_docs_loop_on_replicas_is_the_mean_of_two_alone(member):
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(5, 8, 4)).astype("float32")
+    labels = images[..., :3].argmax(-1)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    _, of_loss, code = shown("docs/family.md")
+    of_loss, _ = of_loss.split("\n\n\n")
+
+    def names(net, **more):
+        known = {"model": net, "loss": loss, "sam": sam, "member": member, **more}
+        exec(of_loss, known)
+        return known
+
+    strategy = fixtures.mirrored(2)
+    with strategy.scope():
+        net = net_of_replicas()
+        optimizer = keras.optimizers.SGD(RATE, momentum=0.9)
+    flat = images.reshape(-1, 4), labels.reshape(-1)
+    batches = tf.data.Dataset.from_tensor_slices(flat).batch(8)
+    of_replicas = names(
+        net, tf=tf, strategy=strategy, batches=batches, optimizer=optimizer
+    )
+    exec(code, of_replicas)
+
+    alone = net_of_replicas()
+    loss_fn = names(alone)["loss_fn"]
+    optimizer = keras.optimizers.SGD(RATE, momentum=0.9)
+    memories = [member.start(alone.trainable_variables)] * 2
+    for image, label in zip(images, labels, strict=True):
+        halves = zip(np.split(image, 2), np.split(label, 2), memories, strict=True)
+        found = [
+            sam.gradient(
+                functools.partial(loss_fn, images=x, labels=y),
+                alone.trainable_variables,
+                0.05,
+                member,
+                memory,
+            )
+            for x, y, memory in halves
+        ]
+        mean = [sum(g) / 2 for g in zip(*(f.gradient for f in found), strict=True)]
+        optimizer.apply(mean, alone.trainable_variables)
+        moved = [sum(value) / 2 for value in zip(*(f.aux for f in found), strict=True)]
+        for variable, value in zip(alone.non_trainable_variables, moved, strict=True):
+            variable.assign(value)
+        memories = [f.memory for f in found]
+    for variable, expected in zip(net.variables, alone.variables, strict=True):
+        for value in strategy.experimental_local_results(variable.value):
+            np.testing.assert_allclose(
+                value, expected, rtol=1e-4, atol=1e-6, err_msg=variable.path
+            )
 
 
 def test_what_its_loss_cannot_give_is_refused_with_the_way_on():

@@ -38,8 +38,8 @@ def walk(
     Args:
         model: A Functional or Sequential model with one input, nested or not.
         images: Images, float32 `[B, H, W, C]`.
-        key: The int32 `[2]` key that `Network.apply` takes. With one the model trains,
-            and draws what it would draw there.
+        key: An int32 `[2]`: with one the model trains, and its layers draw by it,
+            though not the numbers that they do in a step.
     """
     front = Front([], [])
     with keras.StatelessScope(state_mapping=_seeds(model, key)):

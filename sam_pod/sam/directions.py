@@ -102,7 +102,11 @@ def largest(gradient: Tensors, weights: Tensors, memory, keys) -> Direction:  # 
     Of equal ones the first moves, in the order of the weights.
     """
     del weights, memory, keys
-    flat = [tf.reshape(g, [-1]) for g in gradient]
+    empty = [g.shape.num_elements() == 0 for g in gradient]
+    flat = [
+        tf.zeros([1], g.dtype) if is_empty else tf.reshape(g, [-1])
+        for g, is_empty in zip(gradient, empty, strict=True)
+    ]
     places = [tf.argmax(tf.abs(g), output_type=tf.int32) for g in flat]
     maxima = [tf.abs(g)[place] for g, place in zip(flat, places, strict=True)]
     chosen = tf.argmax(tf.stack(maxima), output_type=tf.int32)
@@ -110,7 +114,7 @@ def largest(gradient: Tensors, weights: Tensors, memory, keys) -> Direction:  # 
     for i, (g, place) in enumerate(zip(flat, places, strict=True)):
         is_it = (tf.range(g.shape[0]) == place) & (chosen == i)
         one = tf.where(is_it, tf.sign(g), tf.zeros([], g.dtype))
-        tensors.append(tf.reshape(one, gradient[i].shape))
+        tensors.append(gradient[i] if empty[i] else tf.reshape(one, gradient[i].shape))
     return Direction(tensors, gradients.squared_norm(gradient), is_divided=False)
 
 

@@ -209,3 +209,16 @@ def test_the_metrics_of_a_member_are_known(name):
 def test_what_a_member_needs_is_asked_for(member, message):
     with pytest.raises(ValueError, match=message):
         sam.gradient(loss_fn, start(), RHO, member)
+
+
+@pytest.mark.parametrize("norm", ["2", "inf", "1"])
+def test_a_weight_without_elements_changes_nothing(norm):
+    """Such as a layer's of no units."""
+    member = sam.sam.build(norm)
+    for place in (0, 1):
+        weights = [*start()]
+        weights.insert(place, tf.zeros([0], tf.float64))
+        found = sam.gradient(loss_fn, weights, RHO, member)
+        assert found.gradient[place].shape == (0,)
+        expected = sam.gradient(loss_fn, start(), RHO, member)
+        np.testing.assert_array_equal(flat(found.gradient), flat(expected.gradient))

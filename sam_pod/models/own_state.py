@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.models import network, own_effects
+from sam_pod.models import network, normalization, own_effects
 from sam_pod.storage import faults
 
 
@@ -60,6 +60,7 @@ def check(
                 "model again."
             )
     _assign(again, values)
+    normalization.Normalizations(again).finalize()
     images = tf.random.stateless_uniform([2, *image_shape], [0, 0])
     _check_answers(path, images, model, again)
 
@@ -77,15 +78,18 @@ def _file(model: keras.Model) -> bytes:
             return file.read()
 
 
+def _answer(model: keras.Model, images: tf.Tensor) -> np.ndarray:
+    with keras.StatelessScope():  # What it writes is not kept.
+        outputs = tf.nest.flatten(model.call(images, training=False))
+    return np.concatenate([np.ravel(tf.cast(each, tf.float32)) for each in outputs])
+
+
 def _check_answers(
     path: str, images: tf.Tensor, model: keras.Model, again: keras.Model
 ) -> None:
     """Compare what the two, which have the same values, make of images."""
     try:
-        one, twice, other = (
-            np.concatenate([np.ravel(x) for x in tf.nest.flatten(each(images))])
-            for each in (model, model, again)
-        )
+        one, twice, other = (_answer(each, images) for each in (model, model, again))
     except Exception:
         return  # What is wrong is said where it is called as training does.
     if not np.array_equal(one, twice):

@@ -93,6 +93,7 @@ def test_augmentation_and_dropout_are_those_of_the_step(tmp_path):
         np.testing.assert_allclose(mine, expected.numpy(), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_manifest_tells_how_to_call_what_is_there(finished):
     config, _, folder = finished
     manifest = json.loads((folder / "manifest.json").read_text())

@@ -88,6 +88,7 @@ def test_two_replicas_measure_what_one_does(workdir, alone, tmp_path):
                 assert other[key] == pytest.approx(one[key], rel=2e-3, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_that_evaluates_its_average_is_measured_without_and_that_is_said(alone):
     config = keys.defaults()
     assert job.of_the_average(config) == {} and job.AVERAGE not in alone

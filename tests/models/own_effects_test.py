@@ -1,6 +1,7 @@
 """Layers of a user's own: what a step or a file would lose of them is refused."""
 
 import keras
+import numpy as np
 import pytest
 
 from sam_pod import errors
@@ -167,11 +168,16 @@ class Apart(keras.layers.Layer):
 class Centred(keras.layers.Layer):
     def call(self, x, training=None):
         return x - keras.ops.mean(x, axis=0) if training else x
+
+class Stopped(keras.layers.Layer):
+    def call(self, x, training=None):
+        mean = keras.ops.stop_gradient(keras.ops.mean(x, axis=0))
+        return x - mean if training else x
 """
 
 
 @pytest.mark.parametrize("norms", [False, True])
-@pytest.mark.parametrize("name", ["Apart", "Centred"])
+@pytest.mark.parametrize("name", ["Apart", "Centred", "Stopped"])
 def test_a_layer_that_sees_the_batch_counts_as_one_that_normalizes(
     name, norms, tmp_path
 ):
@@ -186,10 +192,10 @@ def test_a_layer_that_sees_the_batch_counts_as_one_that_normalizes(
         return table.build(model, SHAPE, 5, trusted_modules=str(path), **arguments)
 
     net = build()
-    assert net.couples_examples == (name == "Centred")
-    assert net.has_batch_norm == (norms or name == "Centred")
+    assert net.couples_examples == (name != "Apart")
+    assert net.has_batch_norm == (norms or name != "Apart")
     assert net.again(recomputes=False).has_batch_norm == net.has_batch_norm
-    if name == "Centred":
+    if name != "Apart":
         with pytest.raises(errors.UserError, match="lets the examples of a batch see"):
             build(batch_norm_average=lambda values: values)
     else:
@@ -227,3 +233,56 @@ def test_what_depends_on_the_batch_is_kept_in_floating_weights(name, tmp_path):
         return
     with pytest.raises(errors.UserError, match=rf"/variable\S*, which is {kind}, what"):
         table.build(model, SHAPE, 5, trusted_modules=str(path))
+
+
+VALID = """
+import keras, tensorflow as tf
+
+@keras.saving.register_keras_serializable("mine")
+class OwnValid(keras.layers.Layer):
+    def build(self, shape):
+        self.seen = self.add_weight(shape=(), name="seen", trainable=False)
+    def call(self, x, training=None):
+        self.seen.assign(0.5 * self.seen + 0.5)  # Where it is used as well.
+        {lines}
+        return x
+"""
+
+
+def adapted(own):
+    norm = keras.layers.Normalization()
+    norm.adapt(np.arange(1000.0).reshape(10, 10, 10, 1).repeat(3, -1))
+    return lambda x: own(norm(x))
+
+
+def in_bfloat16(own):
+    own.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+    return lambda x: keras.layers.Conv2D(4, 3, dtype="mixed_bfloat16")(own(x))
+
+
+@pytest.mark.parametrize(
+    ("lines", "around"),
+    [
+        ("pass", adapted),
+        ("pass", in_bfloat16),
+        # Has no gradient, and needs none before the first weights.
+        ("x = tf.image.resize(x, (4, 4), method='area')", lambda own: own),
+        ("x = keras.ops.matmul(x, self.seen * keras.ops.eye(3))", lambda own: own),
+    ],
+)
+def test_a_model_that_loses_nothing_is_trained_from_its_values(lines, around, tmp_path):
+    path = tmp_path / "own_valid.py"
+    path.write_text(VALID.format(lines=lines))
+    own = own_code.load(str(path))["OwnValid"]()
+    policy = "mixed_bfloat16" if around is in_bfloat16 else "float32"
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = save(tmp_path, around(own))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    saved = [v.numpy() for v in keras.models.load_model(model).variables]
+    as_new()
+    for dtype in ("float32", "bfloat16"):
+        net = table.build(model, SHAPE, 5, dtype=dtype, trusted_modules=str(path))
+        for variable, value in zip(net.model.variables, saved, strict=True):
+            np.testing.assert_array_equal(variable, value)

@@ -86,15 +86,20 @@ def _varying(nodes, ends):
                 yield node.name
 
 
+def slow(*values):
+    """Mark what the others show in part."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("variant", "micro_batches", "sync", "more"),
     [
-        (sam.gsam.build(), 2, "global", {}),
+        slow(sam.gsam.build(), 2, "global", {}),
         (sam.gsam.build(minimizes="clean"), 4, "replica", {}),
-        (sam.friendly.build(), 4, "replica", {}),
-        (sam.sam.build(), 4, "norm", {"clip_norm": 1.0, "weight_decay": 1e-3}),
+        slow(sam.friendly.build(), 4, "replica", {}),
+        slow(sam.sam.build(), 4, "norm", {"clip_norm": 1.0, "weight_decay": 1e-3}),
         (sam.looksam.build(2, layerwise="trust"), 4, "global", {}),
-        (sam.sam.build(), 2, "replica", {"optimizer": LAMB, "clip_norm": 1.0}),
+        slow(sam.sam.build(), 2, "replica", {"optimizer": LAMB, "clip_norm": 1.0}),
         (sam.sam.build(), 1, "global", {"optimizer": LARS}),
     ],
     ids=lambda value: getattr(value, "name", None),

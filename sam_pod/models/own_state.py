@@ -45,8 +45,18 @@ def check(
     try:
         _assign(model, changed)
         again = load(_file(model))
+    except (errors.UserError, faults.StorageLost):
+        raise
+    except Exception:
+        return  # It cannot be saved again, which its training does not need.
     finally:
         _assign(model, values)
+    if (count := len(again.variables)) != len(values):
+        raise errors.UserError(
+            f"{path} has {len(values)} variables, and {count} when it is saved and "
+            "read again: let its layers make theirs in __init__ or build, and save it "
+            "again."
+        )
     for variable, value, found in zip(
         model.variables, changed, again.variables, strict=True
     ):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sam_pod import errors
-from sam_pod.models import own_code, table
+from sam_pod.models import own_code, own_state, table
 from tests.models.own_layers import SHAPE, as_new, forget, save
 
 __all__ = ["forget"]  # A fixture of every test here.
@@ -258,6 +258,28 @@ def adapted(own):
 def in_bfloat16(own):
     own.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
     return lambda x: keras.layers.Conv2D(4, 3, dtype="mixed_bfloat16")(own(x))
+
+
+def test_a_model_that_cannot_be_saved_again_is_trained(tmp_path):
+    path = tmp_path / "own_valid.py"
+    path.write_text(VALID.format(lines="pass"))
+    model = save(tmp_path, own_code.load(str(path))["OwnValid"]())
+    as_new()
+    once = "def get_config(self):\n        raise NotImplementedError('once')"
+    path.write_text(path.read_text() + f"    {once}\n")
+    assert table.build(model, SHAPE, 5, trusted_modules=str(path))
+
+
+def test_a_model_that_comes_back_with_other_variables_is_refused(tmp_path):
+    path = tmp_path / "own_valid.py"
+    path.write_text(VALID.format(lines="pass"))
+    own = own_code.load(str(path))["OwnValid"]()
+    model = keras.models.load_model(save(tmp_path, own))
+    with pytest.raises(errors.UserError, match="has 3 variables, and 2 when it is"):
+        own_state.check(
+            *("m.keras", model, SHAPE),
+            lambda content: keras.Sequential([keras.Input((3,)), model.layers[-1]]),
+        )
 
 
 @pytest.mark.parametrize(

@@ -43,3 +43,17 @@ def penalties(
     """Return the losses of the regularizers of a model's weights."""
     with keras.StatelessScope(given, collect_losses=True):
         return model.losses
+
+
+def moved(model: keras.Model) -> list[tuple[keras.Variable, tf.Tensor]]:
+    """Return a model's floating variables, each with other values near its own.
+
+    What weights of 0 hide is seen with these.
+    """
+    pairs = []
+    for number, variable in enumerate(model.variables):
+        value = tf.convert_to_tensor(variable)
+        if value.dtype.is_floating:
+            noise = tf.random.stateless_uniform(value.shape, [1, number])
+            pairs.append((variable, value + tf.cast(0.1 * noise, value.dtype)))
+    return pairs

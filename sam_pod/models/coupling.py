@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from sam_pod import errors
-from sam_pod.models import network, own_effects
+from sam_pod.models import calls, network
 
 
 def of_own_layers(model: keras.Model, image_shape: tuple[int, int, int]) -> bool:
@@ -21,8 +21,6 @@ def of_own_layers(model: keras.Model, image_shape: tuple[int, int, int]) -> bool
         model: The model.
         image_shape: (H, W, C) of its images.
     """
-    if not own_effects.has_own_layers(model):
-        return False
     known = [
         layer
         for layer in model._flatten_layers(include_self=False)
@@ -43,7 +41,7 @@ def of_own_layers(model: keras.Model, image_shape: tuple[int, int, int]) -> bool
 
 
 def _first_outputs(model: keras.Model, images: tf.Tensor) -> np.ndarray:
-    with keras.StatelessScope():  # What it writes is not kept.
+    with keras.StatelessScope(calls.moved(model)):  # What it writes is not kept.
         outputs = tf.nest.flatten(model.call(images, training=True))
     return np.concatenate([np.ravel(tf.cast(y[0], tf.float32)) for y in outputs])
 
@@ -63,8 +61,6 @@ def check_kept(
     Raises:
         UserError: it does.
     """
-    if not own_effects.has_own_layers(model):
-        return
     kept = [
         variable
         for variable in model.non_trainable_variables

@@ -63,18 +63,22 @@ def load(
             )
     _check_names(path, model)
     _check_trainable(path, model)
-    own_state.check(
-        path,
-        model,
-        image_shape,
-        lambda content: releases.load(
-            model_file.ModelFile(path, model_file.KERAS, content), trusted_modules
-        ),
-    )
+    has_own_code = own_effects.may_be(model, trusted_modules)
+    if has_own_code:
+        own_state.check(
+            path,
+            model,
+            image_shape,
+            lambda content: releases.load(
+                model_file.ModelFile(path, model_file.KERAS, content), trusted_modules
+            ),
+        )
     model = ends.without_softmax(ends.with_plain_output(model))
     set_policy(model, dtype_policy)
     network = Network(model)
     _check_call(path, network, image_shape, num_classes)
+    if not has_own_code:
+        return network
     own_effects.check(path, model, image_shape)
     coupling.check_kept(path, model, image_shape)
     couples = coupling.of_own_layers(model, image_shape)

@@ -5,6 +5,8 @@ elsewhere does not train and is not saved, what it writes there is lost, and wha
 draws there is neither equal in both calls nor in a run that continues.
 """
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from tensorflow.core.framework import node_def_pb2
@@ -55,8 +57,6 @@ def check(path: str, model: keras.Model, image_shape: tuple[int, int, int]) -> N
             weight that trains, draws random numbers that are no function of its own
             seed, computes in Python when it is called, or does not compile.
     """
-    if not has_own_layers(model):
-        return
     for training in (True, False):
         try:
             written, read, nodes = _traced(model, image_shape, training)
@@ -96,9 +96,17 @@ def _constants(nodes: list[node_def_pb2.NodeDef]) -> list[bytes]:
     )
 
 
-def has_own_layers(model: keras.Model) -> bool:
-    """Return whether there is code in it that is neither Keras' nor of this package."""
-    return any(map(_is_own, model._flatten_layers(include_self=False)))
+def may_be(model: keras.Model, trusted_modules: str) -> bool:
+    """Return whether a model may run code that is neither Keras' nor this package's.
+
+    Args:
+        model: The model.
+        trusted_modules: The value of `model.trusted_modules`, without which no layer,
+            function or class of a user's own is read.
+    """
+    return bool(trusted_modules.strip()) or any(
+        map(_is_own, model._flatten_layers(include_self=False))
+    )
 
 
 def _is_own(layer: keras.Layer) -> bool:
@@ -149,7 +157,7 @@ def _traced(
     """Return what a call writes, by whose operation, what it reads, its operations."""
     written = []
 
-    def call(images: tf.Tensor) -> tf.Tensor:
+    def call(images: tf.Tensor) -> Any:
         values = [
             [tf.convert_to_tensor(v) for v in variables]
             for variables in (model.trainable_variables, model.non_trainable_variables)
@@ -157,8 +165,9 @@ def _traced(
         given = calls.values(model, *values)
         with calls.within_one(model, training=training), _Scope(given) as scope:
             outputs = model.call(images, training=training)
+        penalties = calls.penalties(model, given)
         written.extend(scope.written)
-        return outputs
+        return outputs, penalties
 
     images = tf.TensorSpec([4, *image_shape], tf.float32)
     traced = tf.function(call, autograph=False).get_concrete_function(images)

@@ -125,7 +125,8 @@ def test_what_a_step_or_a_file_would_lose_is_refused(name, tmp_path):
     made, given, said = ELSEWHERE_SAID[name]
     path = tmp_path / f"own_{name.lower()}.py"
     path.write_text(ELSEWHERE.format(name=name, made=made, given=given))
-    model = save(tmp_path, own_code.load(str(path))[name]())
+    # A head of zeros, as for another task, hides nothing.
+    model = save(tmp_path, own_code.load(str(path))[name](), head="zeros")
     as_new()
     if said is None:
         assert table.build(model, SHAPE, 5, trusted_modules=str(path))
@@ -133,6 +134,70 @@ def test_what_a_step_or_a_file_would_lose_is_refused(name, tmp_path):
     with pytest.raises(errors.UserError, match=said) as raised:
         table.build(model, SHAPE, 5, trusted_modules=str(path))
     assert "\n" not in str(raised.value)
+
+
+FUNCTIONS = """
+import keras, numpy as np, tensorflow as tf
+
+@keras.saving.register_keras_serializable("mine")
+def activation(x):
+    return x {does}
+
+@keras.saving.register_keras_serializable("mine")
+class Penalty(keras.regularizers.Regularizer):
+    def __call__(self, x):
+        return keras.ops.sum(keras.ops.square(x {does}))
+    def get_config(self):
+        return {{}}
+
+@keras.saving.register_keras_serializable("mine")
+class OwnModel(keras.Model):
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs {does}, training=training, mask=mask)
+"""
+
+
+@pytest.mark.parametrize("where", ["activation", "regularizer", "model"])
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("+ tf.random.normal(tf.shape({x}))", "two gradients"),
+        ("+ np.random.normal()", "values in Python"),
+        ("* 2.0", None),
+    ],
+)
+def test_functions_and_models_of_ones_own_are_looked_at_too(
+    where, does, said, tmp_path
+):
+    path = tmp_path / "own_functions.py"
+    name = {"activation": "x", "regularizer": "x", "model": "inputs"}[where]
+    lines = FUNCTIONS.split("{does}")
+    mine = ["activation", "regularizer", "model"].index(where)
+    parts = [does.replace("{x}", name) if i == mine else "" for i in range(3)]
+    text = "".join(a + b for a, b in zip(lines, [*parts, ""], strict=True))
+    path.write_text(text.replace("{{}}", "{}"))
+    module = own_code.load(str(path))
+    images = keras.Input(SHAPE)
+    layer = keras.layers.Dense(
+        5,
+        activation=module["activation"] if where == "activation" else None,
+        kernel_regularizer=module["Penalty"]() if where == "regularizer" else None,
+    )
+    outputs = keras.layers.Dense(5)(layer(keras.layers.Flatten()(images)))
+    of = module["OwnModel"] if where == "model" else keras.Model
+    of(images, outputs).save(tmp_path / "m.keras")
+    as_new()
+
+    def build():
+        return table.build(
+            str(tmp_path / "m.keras"), SHAPE, 5, trusted_modules=str(path)
+        )
+
+    if said is None:
+        assert build()
+    else:
+        with pytest.raises(errors.UserError, match=said):
+            build()
 
 
 TRAINS = """
@@ -176,16 +241,18 @@ class Stopped(keras.layers.Layer):
 """
 
 
-@pytest.mark.parametrize("norms", [False, True])
+@pytest.mark.parametrize(
+    ("norms", "head"), [(False, "zeros"), (True, "glorot_uniform")]
+)
 @pytest.mark.parametrize("name", ["Apart", "Centred", "Stopped"])
 def test_a_layer_that_sees_the_batch_counts_as_one_that_normalizes(
-    name, norms, tmp_path
+    name, norms, head, tmp_path
 ):
     path = tmp_path / "own_coupled.py"
     path.write_text(COUPLED)
     own = own_code.load(str(path))[name]()
     norm = keras.layers.BatchNormalization()
-    model = save(tmp_path, (lambda x: norm(own(x))) if norms else own)
+    model = save(tmp_path, (lambda x: norm(own(x))) if norms else own, head=head)
     as_new()
 
     def build(**arguments):

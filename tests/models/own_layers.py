@@ -9,9 +9,10 @@ SHAPE = (8, 8, 3)
 L = keras.layers
 
 
-def save(folder, layer, name="m.keras"):
+def save(folder, layer, name="m.keras", head="glorot_uniform"):
     images = keras.Input(SHAPE)
-    x = L.Dense(5)(L.GlobalAveragePooling2D()(layer(images)))
+    x = L.GlobalAveragePooling2D()(layer(images))
+    x = L.Dense(5, kernel_initializer=head)(x)
     path = str(folder / name)
     keras.Model(images, x).save(path)
     return path

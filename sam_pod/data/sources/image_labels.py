@@ -88,6 +88,8 @@ class Labels:
             if image in found.labels:
                 label = found.labels[image]
                 group.by_class.setdefault(label, array.array("q")).append(image)
+        if group.name != image_tree.WHOLE:
+            self._tell_unread_splits(group, found)
         known: set[int] = set(found.labels)
         if group.name == image_tree.WHOLE:  # They become a split of their own.
             known |= found.unlabelled.keys()
@@ -105,6 +107,17 @@ class Labels:
                 group.faults.append(f"{line}: {found.path} must have one for each")
         self._checksum.update("\n".join(found.labels.values()).encode())
         return found
+
+    def _tell_unread_splits(
+        self, group: image_tree.Group, found: label_table.TableLabels
+    ) -> None:
+        values = {found.splits[image] for image in group.flat if image in found.splits}
+        if len(values) > 1:
+            self._decisions.append(
+                f"{found.path} says splits in {found.by} as well "
+                f"({', '.join(map(repr, sorted(values)[:3]))} within {group.name!r}): "
+                "those of the folders count."
+            )
 
     def _compare(
         self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]

@@ -210,6 +210,8 @@ class _Source:
         for name, group in made.items():
             group.faults += whole.faults
             self._labels.said[name] = self._labels.said[image_tree.WHOLE]
+        if found.by:
+            self._decisions.append(f"The splits are in {found.by} of {found.path}.")
         return made
 
     def _with_published_splits(

@@ -48,6 +48,7 @@ class TableLabels:
     bare: Mapping[int, str] = dataclasses.field(default_factory=dict)  # Without label.
     # The images of a split of which none has a label, and the split of each.
     unlabelled: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    by: str = ""  # The columns that say the splits.
 
     def within(self, images: Container[int]) -> "TableLabels | None":
         """Return what it says about some images; None where that is nothing.
@@ -167,7 +168,7 @@ class Table:
         bare: dict[int, str] = {}
         doubtful: dict[int, str] = {}
         faults: list[str] = []
-        split, by = table_splits.reader(header, body, image) or (None, "")
+        split = table_splits.of(header, body, image)
         unused = 0
         for number, row in enumerate(body, 2 if header else 1):
             found = images.find(row[image]) if image < len(row) else []
@@ -191,8 +192,15 @@ class Table:
                 )
             elif label.casefold() in _DOUBTFUL:
                 doubtful[found[0]] = no_class
-            if split:
-                splits[found[0]] = split(row)
+            if (
+                split.read
+                and splits.setdefault(found[0], said_split := split.read(row))
+                != said_split
+            ):
+                faults.append(
+                    f"row {number} of {self.path} puts {row[image]!r} into a second "
+                    "split"
+                )
         certain = [y for image, y in labels.items() if image not in doubtful]
         if certain and all(map(_WHOLE.fullmatch, certain)):
             bare |= doubtful
@@ -200,12 +208,13 @@ class Table:
         labels = _whole(labels)
         faults += self._broken(labels.values())
         name = repr(header[image]) if header else str(image + 1)
-        rest = f"; the split is in {by}" if by else ""
+        rest = f"; {split.note}" if split.note else ""
         rest += _unused(unused)
         if self._comments:
             rest += f"; lines left out that begin with #: {self._comments:,}"
         decision = f"in {said} of {self.path}, by the names in column {name}{rest}"
-        return TableLabels(self.path, labels, splits, decision, faults, bare)
+        by = split.columns
+        return TableLabels(self.path, labels, splits, decision, faults, bare, by=by)
 
     def _broken(self, labels: Iterable[str]) -> list[str]:
         """Return the fault of labels that measure something; [] without one."""

@@ -100,7 +100,7 @@ def test_columns_that_mark_a_split(tmp_path, head):
     if "," in head:
         expected = {split: both(1) for split in ("train", "validation", "test")}
     assert counts(source) == expected
-    assert any("; the split is in 'is" in line.lower() for line in source.decisions)
+    assert any("splits are in 'is" in line.lower() for line in source.decisions)
 
 
 def test_a_column_is_valid_alone_asks_for_a_test(tmp_path):
@@ -110,6 +110,60 @@ def test_a_column_is_valid_alone_asks_for_a_test(tmp_path):
     asked = images.Asked(splits=split_names.Wish(test_share=0.5))
     source = images.read(str(root), asked=asked)
     assert counts(source) == {"train": both(1), "validation": both(1), "test": both(1)}
+
+
+# Columns behind file and class, their values for six images, and what is said of it.
+UNREAD = {
+    "dataset,split": ([*["isic,train"] * 3, *["kaggle,test"] * 3], "in 'split' of"),
+    "split,is_valid": (
+        ["train,0"] * 3 + ["test,0"] * 3,
+        "'is_valid' is not read for splits",
+    ),
+    "split,phase": (["train,test", "test,train"] * 3, "each may say the split"),
+    "is_valid": (["True", "3.5"] * 3, "not read for splits: '3.5' is neither"),
+}
+
+
+@pytest.mark.parametrize("head", UNREAD)
+def test_columns_of_splits_that_are_not_read_are_named(tmp_path, head):
+    values, said = UNREAD[head]
+    rows = [f"{i},{'ab'[i % 2]},{value}" for i, value in enumerate(values)]
+    tables = {"labels.csv": table(f"file,class,{head}", rows)}
+    root = write(tmp_path / "source", with_tables(numbered("pictures", 6), tables))
+    wish = split_names.Wish(test_share=0.5)
+    if said.startswith(("in", "'is_valid' is")):
+        wish = split_names.Wish()
+    source = images.read(str(root), asked=images.Asked(splits=wish))
+    assert said in " ".join(source.decisions)
+
+
+def test_an_image_in_two_splits_of_a_table_is_a_fault(tmp_path):
+    rows = [f"{i},{'ab'[i % 2]},{'train' if i < 4 else 'test'}" for i in range(6)]
+    tables = {"labels.csv": table("file,class,split", [*rows, "0,a,test"])}
+    root = write(tmp_path / "source", with_tables(numbered("pictures", 6), tables))
+    with pytest.raises(errors.UserError, match=r"puts '0' into a second split"):
+        images.read(str(root))
+
+
+def test_splits_of_a_table_that_folders_overrule_are_told(tmp_path):
+    rows = [f"{i},{'ab'[i % 2]},{i > 3}" for i in range(6)]
+    tables = {"labels.csv": table("file,class,is_valid", rows)}
+    layout = [*numbered("train", 6), *classes("test")]
+    root = write(tmp_path / "source", with_tables(layout, tables))
+    source = images.read(str(root))
+    assert counts(source)["train"] == both(3)
+    (line,) = [x for x in source.decisions if "those of the folders count" in x]
+    assert "says splits in 'is_valid' as well ('train', 'validation'" in line
+
+
+def test_what_is_in_no_split_or_in_two_is_not_trained_on(tmp_path):
+    marks = ["1,0", "1,0", "0,1", "0,1", "1,1", "0,0"]
+    rows = [f"{i},{'ab'[i % 2]},{mark}" for i, mark in enumerate(marks)]
+    tables = {"labels.csv": table("file,class,is_train,is_test", rows)}
+    root = write(tmp_path / "source", with_tables(numbered("pictures", 6), tables))
+    source = images.read(str(root))
+    assert counts(source) == {"train": both(1), "test": both(1)}
+    assert any("'test and train'" in line for line in source.decisions)
 
 
 @pytest.mark.parametrize("name", ASKED)

@@ -272,7 +272,8 @@ def _like(value: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
 
 def is_seed(variable: keras.Variable) -> bool:
     """Return whether a variable is the state of a layer that draws random numbers."""
-    return variable.name == "seed_generator_state"
+    is_float = tf.as_dtype(variable.dtype).is_floating
+    return variable.name == "seed_generator_state" and not is_float
 
 
 def layer_seed(key: tf.Tensor | None, number: int) -> tf.Tensor:

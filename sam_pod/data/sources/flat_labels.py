@@ -27,7 +27,7 @@ from sam_pod.data.sources import listing as listing_lib
 
 Names = Callable[[], Mapping[int, str]]
 
-_TABLES = (".csv", ".tsv", ".txt")
+_TABLES = (".csv", ".tsv", ".txt", ".jsonl")
 _SPEAK = frozenset(
     {"label", "labels", "annotation", "annotations", "metadata", "targets", "classes"}
 )

@@ -89,7 +89,7 @@ class Table:
         """Take the content of a file apart.
 
         Raises:
-            UserError: it is no text, or its rows differ in length.
+            UserError: it is no text, or not what its name says.
         """
         self.path = path
         self.sha256 = hashlib.sha256(content).hexdigest()
@@ -100,11 +100,14 @@ class Table:
                 f"Cannot read {path} ({error}): a table of labels must be a text in "
                 "UTF-8."
             ) from error
+        self._comments, self.tokens = 0, None  # The words of a text that is no table.
+        if text.lstrip().startswith("{"):  # Its path within an archive has another end.
+            self.rows = table_lines.of_json(path, text)
+            return
         lines, self._comments = table_lines.rows_of(text, table_columns.LABELS)
         self.rows = _rows(lines)
-        # The words of a text that is no table.
-        has_marks = bool(table_lines.delimiters(lines))
-        self.tokens = None if has_marks else "\n".join(lines).split()
+        if not table_lines.delimiters(lines):
+            self.tokens = "\n".join(lines).split()
 
     def look(
         self,

@@ -1,7 +1,11 @@
 """The lines of a text that is a table: which are rows, and what separates values."""
 
+import json
 import re
 from collections.abc import Sequence
+from typing import Any
+
+from sam_pod import errors
 
 _MARKS = "\t,;|"
 
@@ -42,3 +46,31 @@ def rows_of(text: str, titles: frozenset[str]) -> tuple[list[str], int]:
         else:
             comments += 1
     return kept, comments
+
+
+def of_json(path: str, text: str) -> list[list[str]]:
+    """Return the rows of a text with a JSON object in each line, below their keys.
+
+    Raises:
+        UserError: a line holds something else.
+    """
+    objects = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            found = json.loads(line) if line.strip() else {}
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise errors.UserError(
+                f"Line {number} of {path} is no JSON object, such as "
+                '{"file_name": "1.png", "label": "cat"}.'
+            )
+        objects += [found] if found else []
+    header = list(dict.fromkeys(key for each in objects for key in each))
+    return [header, *([_text(each.get(key)) for key in header] for each in objects)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    return "" if value is None else json.dumps(value)

@@ -213,3 +213,12 @@ def test_a_table_of_labelled_folders_that_names_no_image_is_quoted(tmp_path):
     asked = images.Asked(labels=str(root / "other.csv"))
     with pytest.raises(errors.UserError, match=r"names 'x.png', 'y.png', and none is"):
         images.read(str(root), asked=asked)
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", '{"file_name": "1.png"', "1.png,b"])
+def test_a_line_that_is_no_json_object_is_named(tmp_path, line):
+    lines = '{"file_name": "0.png", "label": "a"}\n' + line
+    layout = with_tables(numbered("pictures", 2), {"labels.jsonl": lines})
+    root = write(tmp_path / "source", layout)
+    with pytest.raises(errors.UserError, match=r"Line 2 of .*jsonl is no JSON object"):
+        images.read(str(root))

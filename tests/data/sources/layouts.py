@@ -1,6 +1,7 @@
 """Folders of images as people have them, written for tests."""
 
 import collections
+import json
 
 from tests.data import made
 
@@ -89,7 +90,17 @@ FISH = {"train": dict.fromkeys(WNIDS, 2), "test": {WNIDS[0]: 2, WNIDS[1]: 1}}
 SPLITS = ["train"] * 4 + ["TEST"] * 2 + ["valid"] * 2
 FOUR = [f"{i},{'ab'[i % 2]}" for i in range(4)]
 
+
 # What lies there, and how many examples of each class there are then by split.
+def json_lines(count, **more):
+    """Return lines of objects, whose keys are not in one order."""
+    rows = [
+        {"file_name": f"{i}.png", "label": "ab"[i % 2], **more} for i in range(count)
+    ]
+    rows[1:] = [dict(reversed(row.items())) for row in rows[1:]]
+    return "\n".join(map(json.dumps, rows)) + "\n\n"
+
+
 LAYOUTS = {
     "plain": (classes("train", "test"), {"train": both(2), "test": both(2)}),
     "other names": (
@@ -152,6 +163,16 @@ LAYOUTS = {
             {"Test.csv": "Width,ClassId,Path\n9,1,Test/0.png\n9,2,Test/1.png"},
         ),
         {"train": {"1": 2, "2": 2}, "test": {"1": 1, "2": 1}},
+    ),
+    "a JSON object in each line, as of Hugging Face": (
+        with_tables(
+            numbered("train", 4) + numbered("test", 2),
+            {
+                "train/metadata.jsonl": json_lines(4),
+                "test/metadata.jsonl": json_lines(2, score=None),
+            },
+        ),
+        {"train": both(2), "test": both(1)},
     ),
     "a column of splits": (
         with_tables(

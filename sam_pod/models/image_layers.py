@@ -12,7 +12,6 @@ from sam_pod import errors
 _MIXING = {keras.layers.MixUp: "mixup", keras.layers.CutMix: "cutmix"}
 # What takes red, green and blue, all of it or some of its operations.
 _IN_COLOURS = (
-    keras.layers.AugMix,
     keras.layers.RandAugment,
     keras.layers.RandomColorDegeneration,
     keras.layers.RandomColorJitter,
@@ -23,7 +22,10 @@ _IN_COLOURS = (
 
 
 def check_mixing(path: str, model: keras.Model, *, begun: bool) -> None:
-    """Refuse layers that mix images of several examples, or warn of them.
+    """Refuse layers that do not augment here as they should, or warn of them.
+
+    They mix images of several examples, or draw once for all (AugMix:
+    findings/augmix_in_a_function.sh).
 
     Args:
         path: The path of the model's file.
@@ -31,19 +33,30 @@ def check_mixing(path: str, model: keras.Model, *, begun: bool) -> None:
         begun: Whether the run has begun already; then a warning replaces the refusal.
 
     Raises:
-        UserError: naming the layer, and the config that mixes the labels, too.
+        UserError: naming the layer, and the config that does it.
     """
+    for line in _lines(path, model):
+        if not begun:
+            raise errors.UserError(line)
+        logging.warning("%s", line)
+
+
+def _lines(path: str, model: keras.Model) -> Iterator[str]:
+    for layer in _layers(model, (keras.layers.AugMix,)):
+        yield (
+            f"{path} has the layer {layer.name!r} (AugMix), which draws its operations "
+            "when a step is compiled, so that all batches have the same and a run that "
+            "continues has others: save it without that layer, and set `data.augment`, "
+            "such as to 'randaugment'."
+        )
     for layer in _layers(model, tuple(_MIXING)):
         word = next(key for kind, key in _MIXING.items() if isinstance(layer, kind))
-        line = (
+        yield (
             f"{path} has the layer {layer.name!r} ({type(layer).__name__}), which in a "
             "model mixes the images of a batch and leaves their labels as they are: "
             f"save it without that layer, and set `data.augment` to {word!r}, which "
             f"mixes both, as `data.{word}_alpha` says."
         )
-        if not begun:
-            raise errors.UserError(line)
-        logging.warning("%s", line)
 
 
 def colours_only(path: str, model: keras.Model, channels: int, error: str) -> str:

@@ -47,9 +47,17 @@ def test_a_layer_that_mixes_images_and_not_labels_is_refused(make, name, word, c
     assert line in caplog.text
 
 
-@pytest.mark.parametrize(
-    "layer", [L.RandAugment(), L.AugMix(), L.RandomErasing(), L.RandomFlip()]
-)
+def test_augmix_is_refused_for_it_draws_once(caplog):
+    net = model(keras.Sequential([L.AugMix(name="mine")]))
+    with pytest.raises(
+        errors.UserError, match=r"'mine' \(AugMix\), which draws .*same"
+    ):
+        image_layers.check_mixing("m.keras", net, begun=False)
+    image_layers.check_mixing("m.keras", net, begun=True)
+    assert "'mine' (AugMix)" in caplog.text
+
+
+@pytest.mark.parametrize("layer", [L.RandAugment(), L.RandomErasing(), L.RandomFlip()])
 def test_layers_that_leave_labels_are_taken(layer):
     image_layers.check_mixing("m.keras", model(layer), begun=False)
 

@@ -66,13 +66,13 @@ def check_kept(
         for variable in model.non_trainable_variables
         if not tf.as_dtype(variable.dtype).is_floating and not network.is_seed(variable)
     ]
-    calls = []
+    seen = []
     for seed, examples in enumerate((4, 4, 8) if kept else ()):
         images = tf.random.stateless_uniform([examples, *image_shape], [0, seed])
         with keras.StatelessScope():
             model.call(images, training=True)
-            calls.append([variable.numpy() for variable in kept])
-    for variable, *found in zip(kept, *calls, strict=True):
+            seen.append([variable.numpy() for variable in kept])
+    for variable, *found in zip(kept, *seen, strict=True):
         if not all(np.array_equal(found[0], other) for other in found):
             raise errors.UserError(
                 f"{path} keeps in {variable.path}, which is {variable.dtype}, what "

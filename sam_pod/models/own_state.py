@@ -69,7 +69,7 @@ def check(
             )
     _assign(again, values)
     normalization.Normalizations(again).finalize()
-    images = tf.random.stateless_uniform([2, *image_shape], [0, 0])
+    images = tf.random.stateless_uniform([4, *image_shape], [0, 0])
     _check_answers(path, images, model, again)
 
 

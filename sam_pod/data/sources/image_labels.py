@@ -52,6 +52,7 @@ class Labels:
         self.said: dict[str, str] = {}  # By the group: how it got its labels.
         self.classes: tuple[str, ...] = ()  # The classes of train, once they are known.
         self.used: set[str] = set()  # Files of --labels that spoke.
+        self.overruled = ""  # A line on splits of a table that do not count.
         self._checksum = hashlib.sha256()
 
     @property
@@ -113,11 +114,12 @@ class Labels:
     ) -> None:
         values = {found.splits[image] for image in group.flat if image in found.splits}
         if len(values) > 1:
-            self._decisions.append(
+            self.overruled = (
                 f"{found.path} says splits in {found.by} as well "
                 f"({', '.join(map(repr, sorted(values)[:3]))} within {group.name!r}): "
-                "those of the folders count."
+                "those of the folders count, or give the folder another name."
             )
+            self._decisions.append(self.overruled)
 
     def _compare(
         self, group: image_tree.Group, groups: Mapping[str, image_tree.Group]

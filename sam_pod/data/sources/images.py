@@ -130,8 +130,8 @@ class _Source:
         except errors.UserError as error:
             image_tree.check(self._tree, list(groups.values()))
             bare = [name for name, group in groups.items() if group.flat]
-            if not bare and self._lists:
-                raise errors.UserError(f"{error} {self._lists}") from error
+            if not bare and (told := self._lists or self._labels.overruled):
+                raise errors.UserError(f"{error} {told}") from error
             if not bare:
                 raise
             is_own = not isinstance(error, split_names.NoChoice)

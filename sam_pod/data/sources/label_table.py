@@ -195,11 +195,8 @@ class Table:
                 )
             elif label.casefold() in _DOUBTFUL:
                 doubtful[found[0]] = no_class
-            if (
-                split.read
-                and splits.setdefault(found[0], said_split := split.read(row))
-                != said_split
-            ):
+            into = split.read(row) if split.read else ""
+            if split.read and splits.setdefault(found[0], into) != into:
                 faults.append(
                     f"row {number} of {self.path} puts {row[image]!r} into a second "
                     "split"

@@ -55,7 +55,7 @@ def of_json(path: str, text: str) -> list[list[str]]:
         UserError: a line holds something else.
     """
     objects = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         try:
             found = json.loads(line) if line.strip() else {}
         except ValueError:

@@ -157,6 +157,16 @@ def test_splits_of_a_table_that_folders_overrule_are_told(tmp_path):
     assert "says splits in 'is_valid' as well ('train', 'validation'" in line
 
 
+def test_a_refusal_says_that_a_table_has_splits_and_how_it_counts(tmp_path):
+    rows = [f"{i},{'ab'[i % 2]},{'train' if i < 4 else 'test'}" for i in range(6)]
+    tables = {"train.csv": table("file,class,split", rows)}
+    root = write(tmp_path / "source", with_tables(numbered("train", 6), tables))
+    with pytest.raises(errors.UserError, match=r"says splits in 'split' as well.*name"):
+        images.read(str(root))
+    (root / "train").rename(root / "pictures")
+    assert counts(images.read(str(root))) == {"train": both(2), "test": both(1)}
+
+
 def test_what_is_in_no_split_or_in_two_is_not_trained_on(tmp_path):
     marks = ["1,0", "1,0", "0,1", "0,1", "1,1", "0,0"]
     rows = [f"{i},{'ab'[i % 2]},{mark}" for i, mark in enumerate(marks)]

@@ -20,18 +20,23 @@ OWN = """
 import keras
 import tensorflow as tf
 
+class Held:
+    def __init__(self, table):
+        self.table = table
+
 @keras.saving.register_keras_serializable("tests")
 class Untracked(keras.layers.Layer):
     def build(self, shape):
-        self.scale = tf.Variable(tf.ones([shape[-1]]))
+        rows = tf.lookup.KeyValueTensorInitializer([0], [1.0])
+        self.held = Held(tf.lookup.StaticHashTable(rows, 0.0))
 
     def call(self, x):
-        return x * self.scale
+        return x * self.held.table.lookup(tf.constant(0))
 """
 
 
 @pytest.mark.slow
-def test_a_variable_that_is_no_weight_leaves_the_rest(tmp_path, caplog):
+def test_a_table_that_keras_does_not_find_leaves_the_rest(tmp_path, caplog):
     (tmp_path / "own_untracked.py").write_text(OWN)
     own = own_code.load(str(tmp_path / "own_untracked.py"))
     images = keras.Input((8, 8, 3))

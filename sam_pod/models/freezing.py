@@ -1,11 +1,10 @@
 """Layers that do not train: their weights become statistics that nothing moves."""
 
 import fnmatch
-from collections.abc import Sequence
 
 import keras
 
-from sam_pod import errors
+from sam_pod import errors, wording
 from sam_pod.models import head, layer_names
 
 KEY = "model.frozen"
@@ -92,7 +91,9 @@ def _matching(
         if not names:
             known = list(layers if is_of_file else counted.values())
             near = errors.nearest(pattern.strip("*"), known)
-            hint = f"the nearest is {near!r}" if near else f"it has {_some(known)}"
+            hint = (
+                f"the nearest is {near!r}" if near else f"it has {wording.some(known)}"
+            )
             raise errors.UserError(
                 f"`{KEY}` has {pattern!r}, which is no layer with weights of the "
                 f"model's; {hint}."
@@ -117,8 +118,3 @@ def _body(
         for layer in named
         if not any(id(variable) in kept for variable in layer.variables)
     ]
-
-
-def _some(layers: Sequence[str]) -> str:
-    shown = ", ".join(layers[:5])
-    return f"{shown}, …" if len(layers) > 5 else shown

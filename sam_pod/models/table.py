@@ -170,16 +170,20 @@ def build(
     else:
         network = _build_own(name, image_shape, num_classes, policy, settings or {})
     if batch_norm_average is not None:
-        if network.couples_examples:
-            raise errors.UserError(
-                f"{name} has a layer of its own that lets the examples of a batch see "
-                "each other, which are a replica's, and `model.batch_norm` is "
-                "'global': set it to 'replica', or take Keras' BatchNormalization."
-            )
+        _check_can_share(name, network)
         batch_norm.share_batches(
             network.model, batch_norm_average, over_all_replicas=over_all_replicas
         )
     return network
+
+
+def _check_can_share(name: str, network: Network) -> None:
+    if network.couples_examples:
+        raise errors.UserError(
+            f"{name} has a layer of its own that lets the examples of a batch see "
+            "each other, which are a replica's, and `model.batch_norm` is 'global': "
+            "set it to 'replica', or take Keras' BatchNormalization."
+        )
 
 
 def _build_own(

@@ -170,3 +170,26 @@ def test_a_model_of_an_own_class_is_refused_with_the_way_that_works(
     weights = list(map(tf.constant, net.initial_weights().values()))
     found = net.apply(weights, [], tf.constant(images)).logits
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+TRAINS = """
+import keras
+
+@keras.saving.register_keras_serializable("mine")
+class OwnTrains(keras.Model):
+    def {method}(self, *arguments, **others):
+        raise AssertionError
+"""
+
+
+@pytest.mark.parametrize("method", ["train_step", "compute_loss", "summary"])
+def test_a_models_own_way_to_train_is_said_not_to_be_used(method, tmp_path, caplog):
+    path = tmp_path / "own_trains.py"
+    path.write_text(TRAINS.format(method=method))
+    images = keras.Input(SHAPE)
+    x = keras.layers.Dense(5)(keras.layers.Flatten()(images))
+    own_code.load(str(path))["OwnTrains"](images, x).save(tmp_path / "m.keras")
+    as_new()
+    table.build(str(tmp_path / "m.keras"), SHAPE, 5, trusted_modules=str(path))
+    said = f"`{method}` of its OwnTrains is not called"
+    assert (said in caplog.text) == (method != "summary")

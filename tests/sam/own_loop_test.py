@@ -10,23 +10,7 @@ import tensorflow as tf
 
 from sam_pod import sam
 from tests import numpy_net
-
-
-def quadratic(matrix):
-    """L(w) = w'Aw / 2 over two tensors that together are w."""
-
-    def loss_fn(weights):
-        w = tf.concat([tf.reshape(x, [-1]) for x in weights], 0)
-        return 0.5 * tf.tensordot(w, tf.linalg.matvec(matrix, w), 1), "aux"
-
-    return loss_fn
-
-
-def random_quadratic(seed=0, size=7):
-    rng = np.random.default_rng(seed)
-    root = rng.normal(size=(size, size))
-    w = rng.normal(size=size)
-    return root @ root.T + np.eye(size), w
+from tests.sam.quadratics import quadratic, random_quadratic
 
 
 @pytest.mark.parametrize("rho", [0.01, 0.5, 3.0])
@@ -79,54 +63,6 @@ def test_rho_zero_is_the_plain_gradient_in_one_pass():
     result = sam.gradient(loss_fn, [tf.constant([1.0, 2.0])], 0)
     np.testing.assert_array_equal(result.gradient[0], [3.0, 12.0])
     assert len(calls) == 1
-
-
-@pytest.mark.parametrize(
-    "member",
-    [
-        *(sam.sam.build(), sam.random.build(), sam.gsam.build(), sam.vasso.build()),
-        *(sam.looksam.build(k=2), sam.wsam.build(), sam.friendly.build()),
-        *(sam.msam.build(), sam.esam.build(gamma=1.0)),
-    ],
-    ids=lambda member: member.name,
-)
-def test_a_compiled_function_returns_what_it_finds(member, caplog):
-    """Although AutoGraph reads all that it calls, which knows not all of Python."""
-    a, w = random_quadratic(3)
-    loss = quadratic(tf.constant(a, tf.float32))
-    weights = [tf.constant(w, tf.float32)]
-    memory = member.start(weights)
-
-    def found(memory):
-        given = {"momentum": weights} if member.follows_momentum else {}
-        key = tf.constant([1, 2])
-        return sam.gradient(
-            lambda w: (loss(w)[0], tf.constant(3)),
-            weights,
-            0.05,
-            member.at(0),
-            memory,
-            key,
-            **given,
-        )
-
-    caplog.set_level("WARNING", logger="tensorflow")
-    logger = tf.get_logger()
-    logger.addHandler(caplog.handler)
-    try:
-        compiled = tf.function(found)(memory)
-    finally:
-        logger.removeHandler(caplog.handler)
-    assert "AutoGraph" not in caplog.text
-    eager = found(memory)
-    assert isinstance(compiled, type(eager)) and compiled.aux == 3
-    assert (compiled.correction is None) == (eager.correction is None)
-    assert compiled.memory.keys() == eager.memory.keys()
-    for one, other in zip(
-        tf.nest.flatten(compiled), tf.nest.flatten(eager), strict=True
-    ):
-        if other is not None:  # The correction that only WSAM has.
-            np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 def test_variables_are_not_written():

@@ -5,7 +5,7 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 
-from sam_pod.data.sources import split_names
+from sam_pod.data.sources import split_names, table_lines
 
 # Usual names of such a column; the words of a name are joined by nothing.
 _USUAL = frozenset(
@@ -80,7 +80,7 @@ class _Column:
 
 def titled(header: Sequence[str]) -> int | None:
     """Return the first column with a usual title of names, None where there is none."""
-    plain = [re.sub(r"[\W_]+", "", title).lower() for title in header]
+    plain = [table_lines.plain_title(title) for title in header]
     return next((i for i, title in enumerate(plain) if title in _USUAL), None)
 
 
@@ -120,7 +120,7 @@ def _column(
 ) -> _Column:
     values = [row[number] for row in rows if number < len(row)]
     hits = [value for value in values if names.find(value)]
-    title = re.sub(r"[\W_]+", "", rows[0][number]).lower()
+    title = table_lines.plain_title(rows[0][number])
     has_header = rows[0][number] not in hits
     title = re.sub(r"\d+$", "", title) if has_header else "x"
     called = -2 if title in no else -1 if title in _COUNTS else int(title in _USUAL)

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sam_pod import errors
+from sam_pod import errors, wording
 from sam_pod.data.sources import (
     archives,
     extras,
@@ -168,14 +168,11 @@ def _check_names(paths: Iterable[str], label: str) -> None:
     (first, names), *rest = named.items()
     other, others = next(each for each in rest if each[1] != names)
     raise errors.UserError(
-        f"Column {label!r} names its classes {_some(names)} in {first} and "
-        f"{_some(others)} in {other}, so that its numbers mean others there: cast both "
-        "to one ClassLabel (`cast_column` of datasets), or write the names as texts."
+        f"Column {label!r} names its classes {wording.some(names)} in {first} and "
+        f"{wording.some(others)} in {other}, so that its numbers mean others there: "
+        "cast both to one ClassLabel (`cast_column` of datasets), or write the names "
+        "as texts."
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _spread(folder: str, paths: Sequence[str]) -> Iterator[str]:

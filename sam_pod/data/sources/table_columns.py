@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from sam_pod import errors
-from sam_pod.data.sources import image_names, table_splits
+from sam_pod.data.sources import image_names, table_lines, table_splits
 
 # Usual names of columns; the words of a name are joined by nothing.
 LABELS = frozenset(
@@ -88,7 +88,9 @@ def label(
             f"{path} has no column {wanted!r}, which --label_column names; "
             f"its columns are {names}."
         )
-    usual = [c for c in others if header and table_splits.plain(header[c]) in LABELS]
+    usual = [
+        c for c in others if header and table_lines.plain_title(header[c]) in LABELS
+    ]
     if len(usual) != 1:
         marks = [column for column in others if column not in splits]
         taker = _one_hot(body, header, marks, "" if known else path)

@@ -10,6 +10,11 @@ from sam_pod import errors
 _MARKS = "\t,;|"
 
 
+def plain_title(title: str) -> str:
+    """Return a column's title in lower case, without what stands between its words."""
+    return re.sub(r"[\W_]+", "", title).lower()
+
+
 def delimiters(lines: Sequence[str]) -> list[str]:
     """Return the marks that separate the first line's values; none where spaces do."""
     return [mark for mark in _MARKS if lines and mark in lines[0]]
@@ -36,9 +41,7 @@ def rows_of(text: str, titles: frozenset[str]) -> tuple[list[str], int]:
             continue
         inner = line.lstrip("# \t")
         is_long = bool(mark) and line.count(mark) == plain[0].count(mark)
-        called = {
-            re.sub(r"[\W_]+", "", part).lower() for part in inner.split(mark or None)
-        }
+        called = set(map(plain_title, inner.split(mark or None)))
         if is_long and not kept and called & titles:
             kept.append(inner)
         elif is_long and not line[1:2].isspace():

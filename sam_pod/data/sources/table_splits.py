@@ -5,11 +5,10 @@ is_valid    True, False; as well is_test and is_train, of 0 and 1
 """
 
 import functools
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sam_pod.data.sources import split_names
+from sam_pod.data.sources import split_names, table_lines
 
 NAMES = frozenset(
     {"split", "splits", "set", "dataset", "subset", "partition", "usage", "phase"}
@@ -26,14 +25,13 @@ class Splits(NamedTuple):
     note: str = ""  # What is not read, in words.
 
 
-def plain(name: str) -> str:
-    """Return a column's name in lower case, without what stands between its words."""
-    return re.sub(r"[\W_]+", "", name).lower()
-
-
 def columns(header: Sequence[str]) -> list[int]:
     """Return the columns that say splits, by their names."""
-    return [c for c, name in enumerate(header) if plain(name) in NAMES or _marked(name)]
+    return [
+        c
+        for c, name in enumerate(header)
+        if table_lines.plain_title(name) in NAMES or _marked(name)
+    ]
 
 
 def of(header: Sequence[str], body: Sequence[Sequence[str]], image: int) -> Splits:
